@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+// The launcher behind `npm start` and the `wurley` command: compiles the sources when dist/ is missing or older than
+// they are (only in a checkout, where the compiler is installed), then hands over to the compiled program.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+const stamp = join(root, 'dist', '.tsbuildinfo');
+const sources = ['actors', 'bus', 'cpu', 'devices', 'cli', 'test', 'bench'];
+
+/** Whether any source file below `folder` is newer than `than` (milliseconds since the epoch). */
+function hasNewer(folder, than) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory() ? hasNewer(path, than) : entry.name.endsWith('.ts') && statSync(path).mtimeMs > than)
+      return true;
+  }
+  return false;
+}
+
+/** Whether dist/ is missing or older than a source file or the compiler's settings. */
+function isStale() {
+  if (!existsSync(stamp)) return true;
+  const built = statSync(stamp).mtimeMs;
+  if (statSync(join(root, 'tsconfig.json')).mtimeMs > built) return true;
+  return sources.some((folder) => existsSync(join(root, folder)) && hasNewer(join(root, folder), built));
+}
+
+if (existsSync(compiler) && isStale()) {
+  if (process.stderr.isTTY) process.stderr.write('wurley: compiling (first run after a change)\n');
+  const build = spawnSync(process.execPath, [compiler, '-b', root], { stdio: ['ignore', 2, 2] });
+  if (build.status !== 0) process.exit(build.status ?? 1);
+}
+if (process.argv[2] !== '--build-only') await import(pathToFileURL(join(root, 'dist', 'cli', 'main.js')).href);
