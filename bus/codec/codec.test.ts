@@ -1,0 +1,50 @@
+import { equal, ok as truthy } from 'uvu/assert';
+import { spec } from '../../test/harness/spec.js';
+import { createQueue } from '../message-queue/queue-layout.js';
+import { QueueReceiver } from '../message-queue/queue-receiver.js';
+import { QueueSender } from '../message-queue/queue-sender.js';
+import { Codec } from './codec.js';
+import { createStructureTable, StructureTable } from './structure-table.js';
+
+const test = spec('codec');
+
+function pair(messageBytesMax: number) {
+  const handle = createQueue({ depth: 4, messageBytesMax, mode: 'single' });
+  const sender = QueueSender.attach(handle, { owner: 1 });
+  const receiver = QueueReceiver.attach(handle, { owner: 2 });
+  truthy(sender.ok && receiver.ok);
+  return { sender: sender.value, receiver: receiver.value };
+}
+
+test('round trip through small and large slots, with and without shared shapes', () => {
+  const table = createStructureTable();
+  for (const messageBytesMax of [240, 8192]) {
+    for (const shared of [false, true]) {
+      const { sender, receiver } = pair(messageBytesMax);
+      const a = new Codec(shared ? { structures: new StructureTable(table, 1) } : {});
+      const b = new Codec(shared ? { structures: new StructureTable(table, 2) } : {});
+      const value = { kind: 'x', n: 1, big: 5n, bytes: new Uint8Array([1, 2, 3]), list: [1, 'two', { three: 3 }] };
+      for (let i = 0; i < 20; i++) {
+        truthy(a.send(sender, value).ok);
+        const decoded = b.decode(receiver, receiver.peek());
+        receiver.release();
+        truthy(decoded.ok);
+        equal({ ...(decoded.value as typeof value), bytes: 0 }, { ...value, bytes: 0 });
+        equal([...(decoded.value as typeof value).bytes], [1, 2, 3]);
+      }
+    }
+  }
+});
+
+test('a value too large or not encodable is refused and the queue stays usable', () => {
+  const { sender, receiver } = pair(240);
+  const codec = new Codec();
+  const large = codec.send(sender, 'x'.repeat(1000));
+  truthy(!large.ok && large.error.status === 'messageSize');
+  const huge = codec.send(sender, 2n ** 70n);
+  truthy(!huge.ok && huge.error.status === 'badArgument');
+  truthy(codec.send(sender, 7).ok);
+  const decoded = codec.decode(receiver, receiver.peek());
+  truthy(decoded.ok && decoded.value === 7);
+});
+test.run();

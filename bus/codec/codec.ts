@@ -1,0 +1,132 @@
+/**
+ * The bus's one msgpack configuration. Values go straight into a queue's slot where msgpackr allows it and come out as a
+ * `Result`; nothing here throws for bad bytes.
+ *
+ * What msgpackr does that this file exists for: decoded binary is a view of its input, so `copyBuffers` is on (a slot is
+ * reused); a message that outgrows a buffer given to `useBuffer` silently moves to a new one, so the buffer is compared
+ * afterwards; it refuses to start within 2 KiB of a buffer's end, so smaller slots are filled by way of a scratch buffer;
+ * records save a third of the bytes and half of the decoding, but a definition must be known to both sides, so they are
+ * used only with a `StructureTable` shared by our own workers.
+ */
+import { Packr, type Unpackr } from 'msgpackr';
+import type { ReceiveEnd, SendEnd } from '../message-queue/queue-end.js';
+import { CORRUPT } from '../message-queue/queue-end.js';
+import { ok, type Result } from '../result.js';
+import { type Fault, fail } from '../status.js';
+import { withinLimits } from './limits.js';
+import type { Shapes, StructureTable } from './structure-table.js';
+
+/** How a codec is made. */
+export interface CodecOptions {
+  /**
+   * Shapes of records common to all our own workers; messages get a third shorter and twice as fast to decode. Without it
+   * messages are plain msgpack.
+   */
+  readonly structures?: StructureTable;
+  /** Bounds for bytes from outside our own workers; `decode` then checks them before it decodes. */
+  readonly untrusted?: { readonly depthMax: number; readonly itemsMax: number };
+}
+
+const REUSE_BUFFER = 512;
+
+type Target = Buffer & { start?: number; end?: number };
+/** WHY: msgpackr's typings leave out the encode options and the end position of reuse mode. */
+type Encoder = Packr & { useBuffer(buffer: Uint8Array): void; pack(value: unknown, options: number): Target };
+
+/** Encodes to and decodes from the slots of message queues. One object belongs to one thread. */
+export class Codec {
+  private readonly encoder: Encoder;
+  private readonly decoder: Unpackr;
+  private readonly limits: CodecOptions['untrusted'];
+  private readonly scratch = Buffer.allocUnsafeSlow(64 * 1024);
+
+  constructor(options: CodecOptions = {}) {
+    const { structures } = options;
+    const packr = new Packr({
+      useRecords: structures !== undefined,
+      copyBuffers: true,
+      int64AsType: 'bigint',
+      moreTypes: false,
+      ...(structures === undefined
+        ? {}
+        : {
+            getStructures: () => structures.load(),
+            // WHY: msgpackr's typings call a list of field names `{}`.
+            saveStructures: (shapes) => structures.save(shapes as unknown as Shapes),
+            maxSharedStructures: structures.max,
+          }),
+    });
+    // WHY: see Encoder.
+    this.encoder = packr as unknown as Encoder;
+    this.decoder = packr;
+    this.limits = options.untrusted;
+  }
+
+  /** Encodes `value` into the next slot of `queue` without publishing it: follow with `queue.publish()`. */
+  stage(
+    queue: SendEnd,
+    value: unknown,
+  ): Result<number, Fault<'queueFull' | 'messageSize' | 'corrupt' | 'badArgument'>> {
+    const at = queue.reserve();
+    if (at < 0) return at === CORRUPT ? BROKEN : FULL;
+    let size = UNENCODABLE;
+    try {
+      size = this.encodeAt(queue, at, value);
+    } finally {
+      if (size < 0) queue.cancel();
+    }
+    if (size < 0) return size === TOO_LONG ? TOO_LARGE : NOT_A_VALUE;
+    queue.stage(size);
+    return ok(size);
+  }
+
+  /** Encodes `value` as one message and publishes it. */
+  send(queue: SendEnd, value: unknown): Result<number, Fault<'queueFull' | 'messageSize' | 'corrupt' | 'badArgument'>> {
+    const staged = this.stage(queue, value);
+    if (staged.ok) queue.publish();
+    return staged;
+  }
+
+  /** Decodes the message of `sizeBytes` that `queue.peek()` has found; the value holds no view of the queue's memory. */
+  decode(queue: ReceiveEnd, sizeBytes: number): Result<unknown, Fault<'undecodable'>> {
+    return this.decodeRange(queue.bytes, queue.offset, queue.offset + sizeBytes);
+  }
+
+  /** Decodes bytes `start` .. `end` of `bytes`. */
+  decodeRange(bytes: Uint8Array, start: number, end: number): Result<unknown, Fault<'undecodable'>> {
+    if (this.limits !== undefined && !withinLimits(bytes, start, end, this.limits)) return UNDECODABLE;
+    try {
+      this.range.start = start;
+      this.range.end = end;
+      return ok(this.decoder.unpack(bytes as Buffer, this.range));
+    } catch {
+      return UNDECODABLE;
+    }
+  }
+
+  private readonly range = { start: 0, end: 0 };
+
+  private encodeAt(queue: SendEnd, at: number, value: unknown): number {
+    this.encoder.useBuffer(this.scratch);
+    let packed: Target;
+    try {
+      packed = this.encoder.pack(value, REUSE_BUFFER);
+    } catch {
+      return UNENCODABLE;
+    }
+    // A pack that had to save a new shape answers with a view of the message instead of the buffer and its range.
+    const start = packed.end === undefined ? 0 : (packed.start ?? 0);
+    const size = (packed.end ?? packed.byteLength) - start;
+    if (size > queue.messageBytesMax) return TOO_LONG;
+    queue.bytes.set(packed.subarray(start, start + size), at);
+    return size;
+  }
+}
+
+const UNENCODABLE = -1;
+const TOO_LONG = -2;
+const FULL = Object.freeze(fail('queueFull', 'send'));
+const BROKEN = Object.freeze(fail('corrupt', 'send'));
+const TOO_LARGE = Object.freeze(fail('messageSize', 'send.value'));
+const NOT_A_VALUE = Object.freeze(fail('badArgument', 'send.value'));
+const UNDECODABLE = Object.freeze(fail('undecodable', 'decode'));

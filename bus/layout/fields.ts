@@ -1,0 +1,143 @@
+/** The field kinds a `struct()` may hold: unsigned and signed integers, byte strings, padding, nested structs, arrays. */
+import { assert } from '../assert.js';
+import type { Field, Of, Reserved, Struct } from './struct.js';
+
+const clean = (): undefined => undefined;
+
+/** Unsigned 8-bit integer at byte `at`. */
+export const u8 = (at: number): Field<number> => ({
+  at,
+  sizeBytes: 1,
+  alignBytes: 1,
+  type: 'u8',
+  get: (view, o) => view.getUint8(o),
+  put: (view, o, value) => view.setUint8(o, value),
+  dirty: clean,
+});
+/** Unsigned 16-bit little-endian integer at byte `at`. */
+export const u16 = (at: number): Field<number> => ({
+  at,
+  sizeBytes: 2,
+  alignBytes: 2,
+  type: 'u16',
+  get: (view, o) => view.getUint16(o, true),
+  put: (view, o, value) => view.setUint16(o, value, true),
+  dirty: clean,
+});
+/** Unsigned 32-bit little-endian integer at byte `at`. */
+export const u32 = (at: number): Field<number> => ({
+  at,
+  sizeBytes: 4,
+  alignBytes: 4,
+  type: 'u32',
+  get: (view, o) => view.getUint32(o, true),
+  put: (view, o, value) => view.setUint32(o, value, true),
+  dirty: clean,
+});
+/** Signed 32-bit little-endian integer at byte `at`. */
+export const i32 = (at: number): Field<number> => ({
+  at,
+  sizeBytes: 4,
+  alignBytes: 4,
+  type: 'i32',
+  get: (view, o) => view.getInt32(o, true),
+  put: (view, o, value) => view.setInt32(o, value, true),
+  dirty: clean,
+});
+/** Unsigned 64-bit little-endian integer at byte `at`, a bigint. */
+export const u64 = (at: number): Field<bigint> => ({
+  at,
+  sizeBytes: 8,
+  alignBytes: 8,
+  type: 'u64',
+  get: (view, o) => view.getBigUint64(o, true),
+  put: (view, o, value) => view.setBigUint64(o, value, true),
+  dirty: clean,
+});
+/** Signed 64-bit little-endian integer at byte `at`, a bigint. */
+export const i64 = (at: number): Field<bigint> => ({
+  at,
+  sizeBytes: 8,
+  alignBytes: 8,
+  type: 'i64',
+  get: (view, o) => view.getBigInt64(o, true),
+  put: (view, o, value) => view.setBigInt64(o, value, true),
+  dirty: clean,
+});
+
+/** `count` raw bytes at byte `at`; reading copies them out, writing demands exactly that many (asserted). */
+export const bytes = (at: number, count: number): Field<Uint8Array> => ({
+  at,
+  sizeBytes: count,
+  alignBytes: 1,
+  type: `bytes[${count}]`,
+  get: (view, o) => new Uint8Array(view.buffer, view.byteOffset + o, count).slice(),
+  put(view, o, value) {
+    assert(value.byteLength === count, `bytes(${count}) given ${value.byteLength}`);
+    new Uint8Array(view.buffer, view.byteOffset + o, count).set(value);
+  },
+  dirty: clean,
+});
+
+/** `count` bytes of padding at byte `at`: refused on read unless zero, zeroed on write, absent from the value. */
+export const mustBeZero = (at: number, count: number): Reserved => ({
+  at,
+  sizeBytes: count,
+  alignBytes: 1,
+  type: `zero[${count}]`,
+  reserved: true,
+  get: clean,
+  put: (view, o) => void new Uint8Array(view.buffer, view.byteOffset + o, count).fill(0),
+  dirty: (view, o) =>
+    new Uint8Array(view.buffer, view.byteOffset + o, count).some((byte) => byte !== 0) ? '' : undefined,
+});
+
+/** The struct `inner` at byte `at`; its padding is checked with it. */
+export function nested<S extends Struct<never>>(at: number, inner: S): Field<Of<S>> {
+  // WHY: `Of<S>` is what inner.read yields; the compiler cannot see through the generic S.
+  const shape = inner as unknown as Struct<Record<string, Field<unknown>>>;
+  const parts = Object.entries(shape.fields);
+  return {
+    at,
+    sizeBytes: shape.sizeBytes,
+    alignBytes: shape.alignBytes,
+    type: shape.name,
+    get: (view, o) =>
+      Object.fromEntries(
+        parts.filter(([, f]) => f.reserved === undefined).map(([key, f]) => [key, f.get(view, o + f.at)]),
+      ) as Of<S>,
+    put: (view, o, value) => shape.write(view, o, value as never),
+    dirty(view, o) {
+      for (const [key, f] of parts) {
+        const below = f.dirty(view, o + f.at);
+        if (below !== undefined) return `.${key}${below}`;
+      }
+      return undefined;
+    },
+  };
+}
+
+/** `count` elements one after another at byte `at`; `element` is a field constructor such as `u32`. */
+export function array<T>(at: number, count: number, element: (at: number) => Field<T>): Field<readonly T[]> {
+  const one = element(0);
+  assert(one.sizeBytes % one.alignBytes === 0, `array of ${one.type}: elements would be misaligned`);
+  const places = Array.from({ length: count }, (_, i) => i * one.sizeBytes);
+  return {
+    at,
+    sizeBytes: count * one.sizeBytes,
+    alignBytes: one.alignBytes,
+    type: `${one.type}[${count}]`,
+    get: (view, o) => places.map((place) => one.get(view, o + place)),
+    put(view, o, value) {
+      assert(value.length === count, `array of ${count} given ${value.length}`);
+      for (const [i, place] of places.entries()) one.put(view, o + place, value[i] as T);
+    },
+    dirty(view, o) {
+      for (const [i, place] of places.entries()) {
+        const below = one.dirty(view, o + place);
+        if (below !== undefined) return `[${i}]${below}`;
+      }
+      return undefined;
+    },
+  };
+}

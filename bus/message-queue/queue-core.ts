@@ -1,0 +1,84 @@
+/** What both ends of a queue in shared memory hold: its trusted shape, its words, its lock, its parking places. */
+import { OwnerLock, recoverLock } from '../doorbell/owner-lock.js';
+import { Parking } from '../doorbell/parking.js';
+import { ok, type Result } from '../result.js';
+import type { Fault } from '../status.js';
+import type { TapSink } from '../tap/tap-sink.js';
+import type { QueueSignals } from './queue-end.js';
+import { type QueueHandle, QueueHeader, type QueueShape, readQueueShape, SlotHeader } from './queue-layout.js';
+
+const word = (name: keyof typeof QueueHeader.offsets): number => QueueHeader.offsets[name] >> 2;
+/** Indices of the header's 32-bit words. */
+export const WORD = {
+  notFull: word('notFullThreshold'),
+  notEmpty: word('notEmptyThreshold'),
+  tapped: word('tapped'),
+  tail: word('tail'),
+  lock: word('lock'),
+  head: word('head'),
+  data: word('dataSleepers'),
+  space: word('spaceSleepers'),
+} as const;
+/** Where the slots begin, in bytes, and the sizes of what precedes a message, in bytes and words. */
+export const SLOTS_AT = QueueHeader.sizeBytes;
+export const SLOT_HEADER_BYTES = SlotHeader.sizeBytes;
+export const SLOT_SIZE_WORD = SlotHeader.offsets.sizeBytes >> 2;
+
+/** How an end is attached. */
+export interface AttachOptions {
+  /** Unique per thread, 1 .. 2^31-1: the lock's owner id, by which a supervisor recovers what a dead thread held. */
+  readonly owner: number;
+  /** Gunyah's interrupt lines. Without them no edge is computed, which saves the hot path a cache miss. */
+  readonly signals?: QueueSignals;
+  /** Where the receiver sleeps if not on the queue itself: the parking place of its doorbell. Senders wake it there. */
+  readonly wake?: Parking;
+  /** Who hears of every operation of this end while the queue's tap is on. */
+  readonly tap?: TapSink;
+}
+
+/** The common part of both ends. */
+export interface QueueCore {
+  readonly shape: QueueShape;
+  /** The queue's memory, from its first byte. */
+  readonly bytes: Uint8Array;
+  /** The same memory as words. */
+  readonly words: Int32Array;
+  /** Absent in mode `single`. */
+  readonly lock: OwnerLock | undefined;
+  readonly data: Parking;
+  readonly space: Parking;
+}
+
+/** Checks the queue at `handle` and opens it for one end. */
+export function openQueue(
+  handle: QueueHandle,
+  options: AttachOptions,
+): Result<QueueCore, Fault<'badArgument' | 'corrupt'>> {
+  const read = readQueueShape(handle);
+  if (!read.ok) return read;
+  const shape = read.value;
+  const size = SLOTS_AT + shape.slotCount * shape.slotBytes;
+  const words = new Int32Array(handle.buffer, handle.byteOffset, size >> 2);
+  return ok({
+    shape,
+    words,
+    bytes: new Uint8Array(handle.buffer, handle.byteOffset, size),
+    lock: shape.mode === 'single' ? undefined : new OwnerLock(words, WORD.lock, options.owner),
+    data: options.wake ?? new Parking(words, WORD.data),
+    space: new Parking(words, WORD.space),
+  });
+}
+
+/**
+ * For supervisors: frees the queue's lock if `owner`, known to be dead, held it; true if so. A message it had staged but not
+ * published is gone, one it had published is whole: the store of the tail is the only instant of publication.
+ */
+export function recoverQueue(handle: QueueHandle, owner: number): boolean {
+  return recoverLock(new Int32Array(handle.buffer, handle.byteOffset, SLOTS_AT >> 2), WORD.lock, owner);
+}
+
+/** Messages queued, as an observer sees it; meaningless numbers are possible only in corrupted memory. */
+export function queueDepth(handle: QueueHandle): number {
+  const words = new Int32Array(handle.buffer, handle.byteOffset, SLOTS_AT >> 2);
+  return (Atomics.load(words, WORD.tail) - Atomics.load(words, WORD.head)) >>> 0;
+}

@@ -1,0 +1,229 @@
+/**
+ * The receiving end of a message queue in shared memory. It trusts nothing it reads there: the tail must be at most
+ * `depth` ahead, the slot must carry the expected sequence number and a size within limits, each read once; anything else
+ * is answered `CORRUPT` without moving. Slot places are masked, so no value leads outside the ring, and no call looks at
+ * more than one message.
+ *
+ * The head is stored with Atomics.store after the message's bytes have been read: from then on the sender may overwrite.
+ */
+import { assert } from '../assert.js';
+import { ok, type Result } from '../result.js';
+import { type Fault, fail } from '../status.js';
+import type { TapSink } from '../tap/tap-sink.js';
+import {
+  type AttachOptions,
+  openQueue,
+  type QueueCore,
+  SLOT_HEADER_BYTES,
+  SLOT_SIZE_WORD,
+  SLOTS_AT,
+  WORD,
+} from './queue-core.js';
+import { CORRUPT, NOTHING, type QueueSignals, type Received, type ReceiveEnd } from './queue-end.js';
+import type { QueueHandle } from './queue-layout.js';
+import { UNCHANGED } from './queue-sender.js';
+
+const EMPTY = Object.freeze(fail('queueEmpty', 'receive'));
+const BROKEN = Object.freeze(fail('corrupt', 'receive'));
+const TOO_SMALL = Object.freeze(fail('messageSize', 'receive.into'));
+/** configure_receive: the threshold becomes the depth. */
+const WHOLE_DEPTH = 0xffff_fffe;
+
+/** See {@link ReceiveEnd}. Belongs to one thread. */
+export class QueueReceiver implements ReceiveEnd {
+  readonly messageBytesMax: number;
+  readonly bytes: Uint8Array;
+  offset = 0;
+  private readonly core: QueueCore;
+  private readonly words: Int32Array;
+  private readonly signals: QueueSignals | undefined;
+  private readonly tap: TapSink | undefined;
+  private readonly depth: number;
+  private readonly slotMask: number;
+  private readonly slotBytes: number;
+  private readonly shared: boolean;
+  /** Number of the next message to look at; ours alone except in mode `shared`, where it is read under the lock. */
+  private head: number;
+  /** Head as the sender knows it: messages from here to `head` are taken and not yet freed. */
+  private freed: number;
+  /** A tail seen earlier; the real one is never behind it. */
+  private tailSeen: number;
+  private sizeSeen = 0;
+  private locked = false;
+
+  private constructor(core: QueueCore, options: AttachOptions) {
+    this.core = core;
+    this.bytes = core.bytes;
+    this.words = core.words;
+    this.signals = options.signals;
+    this.tap = options.tap;
+    this.messageBytesMax = core.shape.messageBytesMax;
+    this.depth = core.shape.depth;
+    this.slotMask = core.shape.slotCount - 1;
+    this.slotBytes = core.shape.slotBytes;
+    this.shared = core.shape.mode === 'shared';
+    this.head = Atomics.load(this.words, WORD.head);
+    this.freed = this.head;
+    this.tailSeen = this.head;
+  }
+
+  /** Attaches a receiving end to the queue at `handle`; except in mode `shared` there must be no other. */
+  static attach(handle: QueueHandle, options: AttachOptions): Result<QueueReceiver, Fault<'badArgument' | 'corrupt'>> {
+    const core = openQueue(handle, options);
+    return core.ok ? ok(new QueueReceiver(core.value, options)) : core;
+  }
+
+  receive(into: Uint8Array): Result<Received, Fault<'queueEmpty' | 'messageSize' | 'corrupt'>> {
+    const sizeBytes = this.peek();
+    if (sizeBytes < 0) return sizeBytes === NOTHING ? EMPTY : BROKEN;
+    if (sizeBytes > into.byteLength) {
+      this.leave();
+      return TOO_SMALL;
+    }
+    into.set(this.bytes.subarray(this.offset, this.offset + sizeBytes));
+    return ok({ sizeBytes, hasMore: this.release() });
+  }
+
+  peek(): number {
+    if (this.shared && !this.locked) this.enter();
+    if (this.tailSeen === this.head) {
+      this.tailSeen = Atomics.load(this.words, WORD.tail);
+      if (this.tailSeen === this.head) {
+        this.leaveIfIdle();
+        return NOTHING;
+      }
+      if ((this.tailSeen - this.freed) >>> 0 > this.depth) return this.corrupt();
+    }
+    const at = SLOTS_AT + (this.head & this.slotMask) * this.slotBytes;
+    const sizeBytes = this.words[(at >> 2) + SLOT_SIZE_WORD] ?? 0;
+    if (this.words[at >> 2] !== ((this.head + 1) | 0) || sizeBytes <= 0 || sizeBytes > this.messageBytesMax) {
+      return this.corrupt();
+    }
+    this.offset = at + SLOT_HEADER_BYTES;
+    this.sizeSeen = sizeBytes;
+    return sizeBytes;
+  }
+
+  take(): void {
+    assert(this.tailSeen !== this.head, 'take follows a successful peek');
+    this.head = (this.head + 1) | 0;
+  }
+
+  free(): boolean {
+    const before = this.freed;
+    const after = this.head;
+    this.freed = after;
+    if (this.signals !== undefined && before !== after) this.freeWithEdges(this.signals, before, after);
+    else Atomics.store(this.words, WORD.head, after);
+    if (this.tailSeen === after) this.tailSeen = Atomics.load(this.words, WORD.tail);
+    const hasMore = this.tailSeen !== after;
+    if (this.words[WORD.tapped] !== 0) this.tap?.record('received', (this.tailSeen - after) >>> 0, this.sizeSeen);
+    this.leave();
+    this.core.space.unpark();
+    return hasMore;
+  }
+
+  release(): boolean {
+    this.take();
+    return this.free();
+  }
+
+  waitForData(spins: number, timeoutMs?: number): boolean {
+    return this.core.data.park(this.mayHaveData, spins, timeoutMs);
+  }
+
+  /** True when `peek` would not answer `NOTHING`, as far as a look without the lock can tell. */
+  readonly mayHaveData = (): boolean => {
+    const head = this.shared ? Atomics.load(this.words, WORD.head) : this.head;
+    return Atomics.load(this.words, WORD.tail) !== head;
+  };
+
+  /**
+   * Gunyah's configure_receive: `threshold` 0xFFFFFFFF leaves it, 0xFFFFFFFE means the depth and does not touch the
+   * interrupt, otherwise 1 .. depth; `delay` must be 0xFFFFFFFF. After an explicit change the interrupt follows its level.
+   */
+  configure(threshold: number, delay: number): Result<undefined, Fault<'badArgument' | 'unimplemented'>> {
+    if (delay !== UNCHANGED) return fail('unimplemented', 'configure_receive.delay');
+    if (threshold === UNCHANGED) return ok();
+    const explicit = threshold !== WHOLE_DEPTH;
+    if (explicit && !(Number.isInteger(threshold) && threshold >= 1 && threshold <= this.depth)) {
+      return fail('badArgument', 'configure_receive.threshold');
+    }
+    if (this.shared) this.enter();
+    Atomics.store(this.words, WORD.notEmpty, explicit ? threshold : this.depth);
+    if (explicit) this.settleData();
+    this.leave();
+    return ok();
+  }
+
+  /** Level of the receive interrupt: the count is at or above the not-empty threshold. */
+  dataPending(): boolean {
+    const used = (Atomics.load(this.words, WORD.tail) - Atomics.load(this.words, WORD.head)) >>> 0;
+    return used >= Atomics.load(this.words, WORD.notEmpty) >>> 0;
+  }
+
+  /** Gunyah's flush: drops every message; if there were any, asserts the send interrupt and clears the receive one. */
+  flush(): void {
+    if (this.shared && !this.locked) this.enter();
+    const tail = Atomics.load(this.words, WORD.tail);
+    const dropped = (tail - this.freed) >>> 0;
+    this.head = tail;
+    this.freed = tail;
+    this.tailSeen = tail;
+    Atomics.store(this.words, WORD.head, tail);
+    if (dropped > 0) {
+      this.signals?.space(true);
+      this.signals?.data(false);
+      // Without a common lock a sender may have come in between: look again after clearing.
+      if (this.dataPending()) this.signals?.data(true);
+      if (this.words[WORD.tapped] !== 0) this.tap?.record('flushed', 0, dropped);
+    }
+    this.leave();
+    this.core.space.unpark();
+  }
+
+  private settleData(): void {
+    if (!this.dataPending()) {
+      this.signals?.data(false);
+      if (this.dataPending()) this.signals?.data(true);
+    } else this.signals?.data(true);
+  }
+
+  private enter(): void {
+    this.core.lock?.acquire();
+    this.locked = true;
+    this.head = Atomics.load(this.words, WORD.head);
+    this.freed = this.head;
+    this.tailSeen = Atomics.load(this.words, WORD.tail);
+    // A tail that is not within depth must not count as seen: peek checks it only when it looks anew.
+    if ((this.tailSeen - this.head) >>> 0 > this.depth) this.tailSeen = this.head;
+  }
+
+  private leave(): void {
+    if (!this.locked) return;
+    this.locked = false;
+    this.core.lock?.release();
+  }
+
+  /** Unlocks unless taken messages still wait to be freed. */
+  private leaveIfIdle(): void {
+    if (this.freed === this.head) this.leave();
+  }
+
+  private corrupt(): number {
+    this.tailSeen = this.head;
+    this.leaveIfIdle();
+    return CORRUPT;
+  }
+
+  /** Frees and asserts the send interrupt if the count passed through the threshold; bounds as in the sender. */
+  private freeWithEdges(signals: QueueSignals, before: number, after: number): void {
+    const tailBefore = Atomics.load(this.words, WORD.tail);
+    Atomics.store(this.words, WORD.head, after);
+    const tailAfter = Atomics.load(this.words, WORD.tail);
+    const threshold = Atomics.load(this.words, WORD.notFull);
+    const lowest = (tailBefore - after) | 0;
+    const highest = (tailAfter - (before + 1)) | 0;
+    if (threshold >= lowest && threshold <= highest) signals.space(true);
+  }
+}
