@@ -1,0 +1,248 @@
+/**
+ * Generates the interpreter's WebAssembly module from the instruction table. Exports:
+ *  - `run(state) -> reason`: executes guest code from STATE.pc until there is a reason to stop, through compiled regions
+ *    where they exist and the interpreter loop elsewhere;
+ *  - `step(state) -> reason`: executes exactly one instruction by its handler.
+ * Imports the shared memory, the region table and the helpers; only this module imports the table (cpu-measurements 3).
+ */
+import type { Instruction } from '../isa/instruction.js';
+import { EXIT, EXIT_AFTER, JUMP_CACHE, PAGE_CACHE, STATE } from '../state.js';
+import { FunctionBody, i32, i64, type Val } from '../wasm/body.js';
+import { ModuleBuilder } from '../wasm/module.js';
+import { HandlerOps } from './handler-ops.js';
+import { emitCount, LoopOps } from './loop-ops.js';
+import { HANDLER, HandlerNumbers, RECORD, RECORD_BYTES, REGION_BIT, variantValues } from './record.js';
+
+/** Helpers that handlers may call: name -> number of i32 arguments besides the state address. All return i32. */
+export type HelperTable = Readonly<Record<string, number>>;
+
+/** A generated interpreter. */
+export interface InterpreterModule {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly numbers: HandlerNumbers;
+}
+
+/** Generates the interpreter for `table`. */
+export function buildInterpreter(table: readonly Instruction[], helpers: HelperTable): InterpreterModule {
+  const numbers = new HandlerNumbers(table);
+  const module = new ModuleBuilder();
+  const helperIndex = new Map<string, number>();
+  const decodeIndex = module.importFunction('decode', ['i32', 'i32'], []);
+  for (const [name, count] of Object.entries(helpers)) {
+    helperIndex.set(name, module.importFunction(name, ['i32', ...new Array<'i32'>(count).fill('i32')], ['i32']));
+  }
+  const indexOf = (name: string): number => {
+    const index = helperIndex.get(name);
+    if (index === undefined) throw new Error(`semantics call the unknown helper ${name}`);
+    return index;
+  };
+  module.importTable();
+  const handlerType = module.type(['i32', 'i32', 'i64'], ['i32']);
+  const runType = module.type(['i32'], ['i32']);
+
+  const undefinedHandler = module.declare(handlerType);
+  module.setBody(undefinedHandler, undefinedBody(indexOf));
+  const slots: number[] = new Array<number>(numbers.count).fill(undefinedHandler);
+  for (const entry of table) {
+    for (let variant = 0; variant < entry.variantCount; variant++) {
+      const index = module.declare(handlerType);
+      const ops = new HandlerOps(new FunctionBody(['i32', 'i32', 'i64']), indexOf);
+      ops.runInstruction(entry, variantValues(entry, variant));
+      module.setBody(index, ops.body.finish());
+      slots[numbers.at(entry, variant)] = index;
+    }
+  }
+  module.ownTable(slots);
+
+  const frame: ModuleFrame = { table, numbers, indexOf, decodeIndex, handlerType, runType };
+  const interpret = module.declare(runType);
+  module.setBody(interpret, interpretBody(frame));
+  const step = module.declare(runType);
+  module.setBody(step, stepBody(frame));
+  const run = module.declare(runType);
+  module.setBody(run, runBody(frame, interpret, step));
+  module.exportFunction('run', run);
+  module.exportFunction('step', step);
+  return { bytes: module.build(), numbers };
+}
+
+/** What the three driver functions need to know of the module. */
+interface ModuleFrame {
+  readonly table: readonly Instruction[];
+  readonly numbers: HandlerNumbers;
+  readonly indexOf: (name: string) => number;
+  readonly decodeIndex: number;
+  readonly handlerType: number;
+  readonly runType: number;
+}
+
+const HANDLER_TABLE = 1;
+
+function undefinedBody(indexOf: (name: string) => number): Uint8Array {
+  const ops = new HandlerOps(new FunctionBody(['i32', 'i32', 'i64']), indexOf);
+  ops.exit(EXIT.undefined);
+  ops.body.unreachable();
+  return ops.body.finish();
+}
+
+/** Emits the page-cache look-up of `pc`; returns the record address, leaving with `miss()` when it is not there. */
+function emitFindRecord(k: HandlerOps, pc: Val, base: Val, miss: () => void): Val {
+  const index = k.and(k.wrap(k.shrU(pc, i64(12))), i32((1 << PAGE_CACHE.entriesLog2) - 1));
+  const entry = k.add(k.state, k.shl(index, i32(PAGE_CACHE.entryBytesLog2)));
+  // A misaligned pc keeps its low bits in the comparison, so it misses and the core raises the fault.
+  const key = k.or(k.and(pc, i64(~0xffcn)), k.extendU(k.shl(k.stateLoad('u32', STATE.context), i32(2))));
+  const tag = k.body.load(0x29, 'i64', 3, entry, PAGE_CACHE.at + PAGE_CACHE.tag);
+  k.if(k.ne(key, tag), miss);
+  k.assign(base, k.body.load(0x28, 'i32', 2, entry, PAGE_CACHE.at + PAGE_CACHE.record));
+  return k.add(base, k.shl(k.and(k.wrap(pc), i32(0xffc)), i32(2)));
+}
+
+/** The interpreter loop; see the head of this file. */
+function interpretBody(frame: ModuleFrame): Uint8Array {
+  const body = new FunctionBody(['i32']);
+  const state = body.param(0, 'i32');
+  const record = body.local('i32');
+  const base = body.local('i32');
+  const delta = body.local('i64');
+  const handler = body.local('i32');
+  const elsewhere = body.loop();
+  {
+    const loopFrame = { state, record, base, delta, next: 0, elsewhere };
+    const k = new LoopOps(body, frame.indexOf, loopFrame);
+    const pc = k.stateLoad('u64', STATE.pc);
+    k.assign(
+      record,
+      emitFindRecord(k, pc, base, () => body.return(i32(EXIT.page))),
+    );
+    k.assign(delta, k.sub(k.and(pc, i64(~0xfffn)), k.extendU(k.shrU(base, i32(2)))));
+    emitCount(k, record, (reason) => body.return(i32(reason)));
+    body.resetTemporaries();
+  }
+  const next = body.loop();
+  const k = new LoopOps(body, frame.indexOf, { state, record, base, delta, next, elsewhere });
+  k.assign(handler, body.load(0x2f, 'i32', 1, record, RECORD.handler));
+  const hot = frame.table.filter((entry) => entry.hot);
+  const hotCount = HANDLER.first + hot.reduce((sum, entry) => sum + entry.variantCount, 0);
+  const otherwise = body.block();
+  const labels: number[] = [];
+  for (let i = hotCount - 1; i >= 0; i--) labels[i] = body.block();
+  body.branchTable(handler, labels, otherwise);
+  const open = (emit: () => void): void => {
+    body.end();
+    body.resetTemporaries();
+    emit();
+  };
+  open(() => {
+    body.call(frame.decodeIndex, [state, record]);
+    body.branch(next);
+  });
+  open(() => {
+    k.stateStore('u64', STATE.pc, k.pc());
+    body.branch(elsewhere);
+  });
+  open(() => body.branch(otherwise));
+  for (const entry of hot) {
+    for (let variant = 0; variant < entry.variantCount; variant++) {
+      open(() => k.runInstruction(entry, variantValues(entry, variant)));
+    }
+  }
+  open(() => {
+    const pc = k.copy(k.pc());
+    k.if(k.and(handler, i32(REGION_BIT)), () => {
+      k.stateStore('u64', STATE.pc, pc);
+      body.return(i32(EXIT.region));
+    });
+    const reason = body.callIndirect(frame.handlerType, HANDLER_TABLE, handler, [state, record, pc], 'i32');
+    k.if(k.eqz(reason), () => {
+      k.assign(record, k.add(record, i32(RECORD_BYTES)));
+      body.branch(next);
+    });
+    k.if(k.eq(reason, i32(EXIT.jumped)), () => body.branch(elsewhere));
+    k.if(k.op('i32.lt_u', reason, i32(EXIT_AFTER)), () => k.stateStore('u64', STATE.pc, pc));
+    body.return(reason);
+  });
+  body.end();
+  body.end();
+  body.unreachable();
+  return body.finish();
+}
+
+/** One instruction by its handler. */
+function stepBody(frame: ModuleFrame): Uint8Array {
+  const body = new FunctionBody(['i32']);
+  const base = body.local('i32');
+  const state = body.param(0, 'i32');
+  const k = new LoopOps(body, frame.indexOf, {
+    state,
+    record: base,
+    base,
+    delta: i64(0),
+    next: 0,
+    elsewhere: 0,
+  });
+  const pc = k.stateLoad('u64', STATE.pc);
+  const record = emitFindRecord(k, pc, base, () => body.return(i32(EXIT.page)));
+  const handler = k.variable('i32', k.and(body.load(0x2f, 'i32', 1, record, RECORD.handler), i32(REGION_BIT - 1)));
+  k.if(k.eqz(handler), () => {
+    body.call(frame.decodeIndex, [state, record]);
+    k.assign(handler, k.and(body.load(0x2f, 'i32', 1, record, RECORD.handler), i32(REGION_BIT - 1)));
+  });
+  const reason = body.callIndirect(frame.handlerType, HANDLER_TABLE, handler, [state, record, pc], 'i32');
+  k.if(k.eqz(reason), () => k.stateStore('u64', STATE.pc, k.add(pc, i64(4))));
+  k.if(k.op('i32.le_u', reason, i32(EXIT.jumped)), () => body.return(i32(EXIT.next)));
+  body.return(reason);
+  body.unreachable();
+  return body.finish();
+}
+
+/** The dispatcher between compiled regions and the interpreter. */
+function runBody(frame: ModuleFrame, interpret: number, step: number): Uint8Array {
+  const body = new FunctionBody(['i32']);
+  const state = body.param(0, 'i32');
+  const k = new LoopOps(body, frame.indexOf, {
+    state,
+    record: state,
+    base: state,
+    delta: i64(0),
+    next: 0,
+    elsewhere: 0,
+  });
+  const reason = body.local('i32');
+  const again = body.loop();
+  const tryRegion = body.block();
+  k.if(k.op('i32.le_s', k.stateLoad('u32', STATE.budget), i32(0)), () => body.return(i32(EXIT.pause)));
+  const pc = k.stateLoad('u64', STATE.pc);
+  const index = k.and(k.wrap(k.shrU(pc, i64(2))), i32((1 << JUMP_CACHE.entriesLog2) - 1));
+  const entry = k.add(state, k.shl(index, i32(JUMP_CACHE.entryBytesLog2)));
+  const at = (offset: number): Val => body.load(0x28, 'i32', 2, entry, JUMP_CACHE.at + offset);
+  const known = body.load(0x29, 'i64', 3, entry, JUMP_CACHE.at + JUMP_CACHE.address);
+  k.if(k.eq(known, pc), () => {
+    k.if(k.eq(at(JUMP_CACHE.context), k.stateLoad('u32', STATE.context)), () => {
+      k.assign(reason, body.callIndirect(frame.runType, 0, at(JUMP_CACHE.slot), [state], 'i32'));
+      k.if(k.eqz(reason), () => body.branch(again));
+      body.branch(tryRegion);
+    });
+  });
+  k.assign(reason, body.call(interpret, [state], 'i32'));
+  k.if(k.ne(reason, i32(EXIT.region)), () => body.return(reason));
+  // The loop stopped before a region: if the jump cache has it now, go on there, else the core must look it up.
+  {
+    const pc2 = k.stateLoad('u64', STATE.pc);
+    const index2 = k.and(k.wrap(k.shrU(pc2, i64(2))), i32((1 << JUMP_CACHE.entriesLog2) - 1));
+    const entry2 = k.add(state, k.shl(index2, i32(JUMP_CACHE.entryBytesLog2)));
+    const known2 = body.load(0x29, 'i64', 3, entry2, JUMP_CACHE.at + JUMP_CACHE.address);
+    const context2 = body.load(0x28, 'i32', 2, entry2, JUMP_CACHE.at + JUMP_CACHE.context);
+    k.if(k.ne(known2, pc2), () => body.return(reason));
+    k.if(k.ne(context2, k.stateLoad('u32', STATE.context)), () => body.return(reason));
+    body.branch(again);
+  }
+  body.end();
+  // A region left: for one instruction by its handler, or for good.
+  k.if(k.ne(reason, i32(EXIT.step)), () => body.return(reason));
+  k.assign(reason, body.call(step, [state], 'i32'));
+  k.if(k.eqz(reason), () => body.branch(again));
+  body.return(reason);
+  body.end();
+  body.unreachable();
+  return body.finish();
+}

@@ -1,0 +1,146 @@
+/**
+ * Layout of one vCPU's state block in the machine's shared memory. Generated code addresses it as base + constant
+ * offset. Only the owning vCPU's thread writes it while it runs, except `attention`, which any thread may set
+ * (Atomics.or) and the vCPU clears: it asks the vCPU to leave generated code soon.
+ *
+ * General registers are 8-byte slots. Slot 31 is the current stack pointer; slot 32 always reads zero (the zero register
+ * as a source), slot 33 swallows writes (the zero register as a destination), so that generated code needs no test.
+ *
+ * Condition flags are kept split: N is the sign of `flagN`, Z is `flagZ == 0`, C is `flagC` (0 or 1), V is the sign of
+ * `flagV`.
+ */
+
+/** Byte offsets within the state block. */
+export const STATE = {
+  x: 0,
+  sp: 31 * 8,
+  zero: 32 * 8,
+  discard: 33 * 8,
+  pc: 272,
+  flagN: 280,
+  flagZ: 288,
+  flagV: 296,
+  flagC: 304,
+  /** i32: instructions' worth of work left before generated code must return; negative or zero means return. */
+  budget: 308,
+  /** i32, written by any thread: non-zero asks the vCPU to return to its shell. */
+  attention: 312,
+  /** i32: address of the pre-decoded record of `pc`'s page (start of page), valid while the interpreter runs. */
+  recordBase: 316,
+  /** i32: address of the TLB bank for ordinary accesses, and for unprivileged ones (LDTR, STTR). */
+  tlb: 320,
+  tlbUser: 324,
+  /** i32: 0 while SIMD&FP instructions may run at the current exception level, else 1. */
+  fpTrap: 328,
+  /** i32: 1 while WebAssembly's own arithmetic is exact enough (FPCR default and FPSR.IXC already set). */
+  fpFast: 332,
+  /** i32: context key of generated code: see context.ts. */
+  context: 336,
+  /** i32: current exception level, 0 or 1. */
+  el: 340,
+  /** i64: detail of an exit (meaning depends on the reason). */
+  exitInfo: 344,
+  /** 16 bytes: value passed between generated code and helpers. */
+  scratch: 352,
+  /** Exclusive monitor: i64 virtual address (all ones: open), 16-byte value loaded, i32 access size. */
+  monitorAddress: 368,
+  monitorValue: 376,
+  monitorSize: 392,
+  /** i32: FPCR and FPSR as the guest sees them. */
+  fpcr: 396,
+  fpsr: 400,
+  /** i32: DAIF in PSTATE position (bits 9..6). */
+  daif: 404,
+  /** i32: other PSTATE bits that do not change translation: SPSel (bit 0), PAN (22), UAO (23), IL (20), SS (21). */
+  pstate: 408,
+  /** i64: guest instructions executed, counted block by block. */
+  instructions: 416,
+  /** 32 vector registers of 16 bytes. */
+  v: 512,
+  /** System registers, 8 bytes each; slots are assigned by sysreg/. */
+  sysregs: 1024,
+} as const;
+
+/** Size of the state block in bytes. */
+export const STATE_BYTES = 4096;
+
+/** Slots of the general register file, see above. */
+export const SLOT_SP = 31;
+export const SLOT_ZERO = 32;
+export const SLOT_DISCARD = 33;
+
+/** Why generated code returned. Zero and one never reach the caller of `run`. */
+export const EXIT = {
+  /** (handlers) fall through to the next instruction. */
+  next: 0,
+  /** (handlers) `pc` holds the next instruction's address. */
+  jumped: 1,
+  /** The next instruction's page is not in the page cache: translate, then run again. */
+  page: 2,
+  /** Budget used up or attention requested. */
+  pause: 3,
+  /** A branch target was reached often: compile it, then run again. */
+  hot: 4,
+  /** A helper recorded an exception (exitInfo holds its class and syndrome); pc is the instruction's address. */
+  exception: 5,
+  /** The instruction at pc must be executed by its handler (generated regions only). */
+  step: 6,
+  /** Instructions the core executes itself; exitInfo holds the immediate. pc is the instruction's address. */
+  svc: 7,
+  hvc: 8,
+  smc: 9,
+  brk: 10,
+  hlt: 11,
+  undefined: 12,
+  eret: 13,
+  /** SIMD&FP access is trapped. */
+  fpTrap: 14,
+  /** A compiled region starts at pc but the jump cache does not know it. */
+  region: 15,
+  /** The context changed (system register, PSTATE): pc is the next instruction; look everything up again. */
+  context: 32,
+  /** Wait for interrupt, wait for event; pc is the next instruction. */
+  wfi: 33,
+  wfe: 34,
+} as const;
+/** Reasons from this one on leave `pc` at the next instruction; smaller ones at the instruction itself. */
+export const EXIT_AFTER = 32;
+/** A value of {@link EXIT}. */
+export type ExitReason = (typeof EXIT)[keyof typeof EXIT];
+
+/** Software TLB: entries per bank and layout of an entry. An entry matches a page address exactly; see mmu/. */
+export const TLB = {
+  entriesLog2: 10,
+  entryBytesLog2: 5,
+  /** i64 page address for which reads are allowed, or all ones. */
+  readTag: 0,
+  /** i64 page address for which plain writes are allowed, or all ones. */
+  writeTag: 8,
+  /** i32: host address = addend + low 32 bits of the virtual address. */
+  addend: 16,
+} as const;
+/** Size of one TLB bank in bytes. */
+export const TLB_BANK_BYTES = 1 << (TLB.entriesLog2 + TLB.entryBytesLog2);
+
+/**
+ * Page cache: which pre-decoded records belong to a page of guest code. Entry: i64 tag (page address | context), i32
+ * record address. Jump cache: which region starts at an address. Entry: i64 address, i32 context, i32 table slot.
+ * Both follow the state block at fixed offsets, then the TLB banks.
+ */
+export const PAGE_CACHE = { at: STATE_BYTES, entriesLog2: 10, entryBytesLog2: 4, tag: 0, record: 8 } as const;
+const PAGE_CACHE_END = PAGE_CACHE.at + (1 << (PAGE_CACHE.entriesLog2 + PAGE_CACHE.entryBytesLog2));
+export const JUMP_CACHE = {
+  at: PAGE_CACHE_END,
+  entriesLog2: 12,
+  entryBytesLog2: 4,
+  address: 0,
+  context: 8,
+  slot: 12,
+} as const;
+const JUMP_CACHE_END = JUMP_CACHE.at + (1 << (JUMP_CACHE.entriesLog2 + JUMP_CACHE.entryBytesLog2));
+/** Where the TLB banks begin, relative to the state block. Banks: see mmu/. */
+export const TLB_BANKS_AT = JUMP_CACHE_END;
+/** Number of TLB banks: 8 address-space slots times 3 (EL1, EL0, EL1 without PAN). */
+export const TLB_BANKS = 24;
+/** Bytes of a vCPU's whole fixed area; pre-decoded records follow in an arena of their own. */
+export const VCPU_AREA_BYTES = TLB_BANKS_AT + TLB_BANKS * TLB_BANK_BYTES;
