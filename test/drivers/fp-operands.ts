@@ -80,7 +80,7 @@ export function nastyOperand(format: FloatFormat, random: TestRandom): bigint {
   const sign = (random.u32() & 1) === 0 ? 0n : format.signBit;
   const pattern = random.u64();
   const landmark = list[random.below(list.length)] ?? 0n;
-  switch (random.below(10)) {
+  switch (random.below(11)) {
     case 0:
     case 1:
     case 2:
@@ -99,6 +99,18 @@ export function nastyOperand(format: FloatFormat, random: TestRandom): bigint {
       const power = random.below(72) - 4;
       const exponent = BigInt(Math.min(format.exponentOnes - 1, Math.max(0, 1 - format.exponentMin + power)));
       return sign | (exponent << format.fractionBitsBig) | (pattern & format.fractionMask);
+    }
+    case 7: {
+      // what an operation treats apart, often enough that all three operands are
+      const payload = pattern & (format.quietBit - 1n);
+      const kinds = [
+        0n,
+        format.infinity,
+        format.defaultNaN | payload,
+        format.infinity | payload | 1n,
+        format.maxNormal,
+      ];
+      return sign | (kinds[random.below(kinds.length)] ?? 0n);
     }
     default:
       return BigInt.asUintN(format.width, pattern);
