@@ -249,6 +249,97 @@ test('special cases of multiplication, division, steps and estimates are the man
   assert.is(unsignedRecipEstimate(0x7fffffff), 0xffffffff);
 });
 
+test('estimates are within 2^-8 of the true reciprocal or reciprocal root, for every half', () => {
+  for (let bits = 1; bits < 0x7c00; bits++) {
+    const x = halfToNumber(bits);
+    const root = toNumber(F16, fpRSqrtEstimate(F16, BigInt(bits), context()));
+    assert.ok(Math.abs(root * Math.sqrt(x) - 1) <= 2 ** -8, `FRSQRTE of half 0x${bits.toString(16)}`);
+    const flags = context();
+    const reciprocal = toNumber(F16, fpRecipEstimate(F16, BigInt(bits), flags));
+    if (x < 2 ** -16) {
+      assert.is(reciprocal, Infinity);
+      assert.is(flags.fpsr, FPSR.ofc | FPSR.ixc);
+    } else {
+      assert.is(flags.fpsr, 0);
+      assert.ok(Math.abs(reciprocal * x - 1) <= 2 ** -8, `FRECPE of half 0x${bits.toString(16)}`);
+    }
+  }
+});
+
+test('estimates treat zeros, infinities, NaNs, negatives and overflow as the manual says', () => {
+  const outcome = (run: (x: FpContext) => bigint, fpcr = 0): [bigint, number] => {
+    const x = context(fpcr);
+    return [run(x), x.fpsr];
+  };
+  const minus = F64.signBit;
+  assert.equal(
+    outcome((x) => fpRecipEstimate(F64, minus, x)),
+    [F64.infinity | minus, FPSR.dzc],
+  );
+  assert.equal(
+    outcome((x) => fpRSqrtEstimate(F64, minus, x)),
+    [F64.infinity | minus, FPSR.dzc],
+  );
+  assert.equal(
+    outcome((x) => fpRecipEstimate(F64, F64.infinity | minus, x)),
+    [minus, 0],
+  );
+  assert.equal(
+    outcome((x) => fpRSqrtEstimate(F64, F64.infinity, x)),
+    [0n, 0],
+  );
+  assert.equal(
+    outcome((x) => fpRSqrtEstimate(F64, doubleBits(-4), x)),
+    [F64.defaultNaN, FPSR.ioc],
+  );
+  const signalling = F64.infinity | 1n;
+  for (const estimate of [fpRecipEstimate, fpRSqrtEstimate, fpRecpX]) {
+    assert.equal(
+      outcome((x) => estimate(F64, signalling, x)),
+      [signalling | F64.quietBit, FPSR.ioc],
+    );
+  }
+  const towardsZero = ROUNDING.zero << FPCR.rmodeShift;
+  assert.equal(
+    outcome((x) => fpRecipEstimate(F64, 1n, x), towardsZero),
+    [F64.maxNormal, FPSR.ofc | FPSR.ixc],
+  );
+  assert.equal(
+    outcome((x) => fpRecipEstimate(F64, F64.maxNormal, x), FPCR.fz),
+    [0n, FPSR.ufc],
+  );
+});
+
+test('terms too far apart to align still round as if exact', () => {
+  const up = ROUNDING.plusInfinity << FPCR.rmodeShift;
+  const one = doubleBits(1);
+  const next = one + 1n;
+  for (const [a, b] of [
+    [one, 1n],
+    [1n, one],
+  ] as const) {
+    assert.is(fpAdd(F64, a, b, context(up)), next);
+    assert.is(fpAdd(F64, a, b, context()), one);
+  }
+  const down = ROUNDING.minusInfinity << FPCR.rmodeShift;
+  assert.is(fpSub(F64, one, 1n, context(down)), doubleBits(1 - 2 ** -53));
+  assert.is(fpRecipStepFused(F32, F32.infinity, 0x3f800000n, context()), F32.infinity | F32.signBit);
+  assert.is(fpMulAdd(F64, 0n, 0n, F64.signBit, context(down)), F64.signBit);
+});
+
+test('alternative half precision saturates with IOC instead of infinities and NaNs', () => {
+  const x = context(FPCR.ahp);
+  assert.is(fpConvert(F32, F16, F32.infinity | F32.signBit, ROUNDING.tieEven, x), 0xffffn);
+  assert.is(x.fpsr, FPSR.ioc);
+  const nan = context(FPCR.ahp);
+  assert.is(fpConvert(F32, F16, F32.defaultNaN | F32.signBit, ROUNDING.tieEven, nan), 0x8000n);
+  assert.is(nan.fpsr, FPSR.ioc);
+  const large = context(FPCR.ahp);
+  assert.is(fpConvert(F64, F16, doubleBits(2 ** 17), ROUNDING.tieEven, large), 0x7fffn);
+  assert.is(large.fpsr, FPSR.ioc);
+  assert.is(fpConvert(F16, F64, 0x7fffn, ROUNDING.tieEven, context(FPCR.ahp)), doubleBits(131008));
+});
+
 test('round to odd never lands on a midpoint and overflows to the largest number', () => {
   const x = context();
   assert.is(fpConvert(F64, F32, F64.maxNormal, ROUNDING.odd, x), F32.maxNormal);
