@@ -1,0 +1,329 @@
+/**
+ * One actor's side of the mail: sends tells and asks, keeps the asks that wait for answers, takes answers in.
+ * It belongs to the actor's thread. Sending never blocks on a full mailbox: the message comes back.
+ */
+import { assert } from '../../bus/assert.js';
+import { Doorbell } from '../../bus/doorbell/doorbell.js';
+import { CORRUPT } from '../../bus/message-queue/queue-end.js';
+import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
+import { QueueSender } from '../../bus/message-queue/queue-sender.js';
+import { err, ok, type Result } from '../../bus/result.js';
+import { kindNumber } from './actor.js';
+import { type BodyCodec, TOO_LARGE } from './body-codec.js';
+import type { AskOptions, Clock, Sender } from './context.js';
+import { ENVELOPE_BYTES, REPLY_KIND } from './envelope.js';
+import { surrender, takeMoves } from './moved.js';
+import type {
+  ActorRef,
+  AskFailure,
+  AskKind,
+  BodyOf,
+  ErrorsOf,
+  KindOf,
+  MessageOf,
+  NoAnswerReason,
+  ReplyOf,
+  Sendable,
+  SendFailure,
+  SendReason,
+} from './protocol.js';
+import { generationOf, type SlotWord, type Switchboard, slotOf } from './switchboard.js';
+
+const ASK_TIMEOUT_MS_DEFAULT = 5_000;
+const NO_TARGET = -1;
+const COUNTER_BITS = 24;
+
+interface PendingAsk {
+  readonly to: number;
+  readonly deadlineMs: number;
+  readonly kind: string;
+  readonly body: object;
+  /** Undefined once it timed out: the place is kept until the answer comes or the other actor dies. */
+  settle: ((result: Result<unknown, unknown>) => void) | undefined;
+}
+
+interface Peer {
+  readonly generation: number;
+  readonly mailbox: QueueSender;
+  readonly replies: QueueSender;
+  readonly doorbell: Doorbell;
+}
+
+const kindNumbers = new Map<string, number>();
+function numberOfKind(kind: string): number {
+  let number = kindNumbers.get(kind);
+  if (number === undefined) {
+    number = kindNumber(kind);
+    kindNumbers.set(kind, number);
+  }
+  return number;
+}
+
+/** See the file comment. */
+export class Endpoint implements Sender {
+  readonly board: Switchboard;
+  readonly slot: number;
+  readonly actor: number;
+  /** This actor's own doorbell: every queue of its wakes it here. */
+  readonly doorbell: Doorbell;
+  readonly codec: BodyCodec;
+  readonly #clock: Clock;
+  readonly #asksMax: number;
+  readonly #words: Int32Array;
+  readonly #target: number;
+  readonly #peers: (Peer | undefined)[] = [];
+  readonly #asks = new Map<number, PendingAsk>();
+  readonly #replies: QueueReceiver;
+  readonly #idBase: number;
+  #counter = 0;
+  #nextDeadlineMs = Number.POSITIVE_INFINITY;
+
+  constructor(board: Switchboard, codec: BodyCodec, actor: number, incarnation: number, clock: Clock) {
+    this.board = board;
+    this.codec = codec;
+    this.actor = actor;
+    this.slot = slotOf(actor);
+    this.doorbell = this.#openDoorbell(this.slot);
+    this.#clock = clock;
+    this.#words = board.words;
+    this.#target = board.wordIndex(this.slot, 'target');
+    this.#asksMax = board.get(this.slot, 'asksMax');
+    this.#idBase = (incarnation & 0xff) << COUNTER_BITS;
+    this.#replies = this.openReceiver('repliesAt');
+  }
+
+  /** Attaches the receiving end of one of this actor's own queues; its waiter is this actor's doorbell. */
+  openReceiver(queue: Extract<SlotWord, `${string}At`>): QueueReceiver {
+    const handle = { buffer: this.board.memory, byteOffset: this.board.get(this.slot, queue) };
+    const attached = QueueReceiver.attach(handle, { owner: this.slot + 1, wake: this.doorbell.parking });
+    assert(attached.ok, `actor slot ${this.slot}: its queue ${queue} does not open`);
+    return attached.value;
+  }
+
+  /** Whether answers wait in the reply queue. */
+  readonly mayHaveReply = (): boolean => this.#replies.mayHaveData();
+
+  /** When the earliest unanswered ask gives up; Infinity when there is none. */
+  get nextDeadlineMs(): number {
+    return this.#nextDeadlineMs;
+  }
+
+  tell<P, K extends KindOf<P>>(
+    to: ActorRef<P>,
+    kind: K,
+    body: Sendable<BodyOf<P, K>>,
+  ): Result<undefined, SendFailure<MessageOf<P, K>>> {
+    const failed = this.#send(to.actor, kind, body, 0);
+    return failed === undefined ? SENT : err({ reason: failed, message: messageOf<P, K>(kind, body) });
+  }
+
+  ask<P, K extends AskKind<P>>(
+    to: ActorRef<P>,
+    kind: K,
+    body: Sendable<BodyOf<P, K>>,
+    options?: AskOptions,
+  ): Promise<Result<ReplyOf<P, K>, ErrorsOf<P, K> | AskFailure<MessageOf<P, K>>>> {
+    return new Promise((resolve) => {
+      // WHY: the wire carries what the protocol's types promise; the answering actor was compiled against the same ones.
+      this.startAsk(to.actor, kind, body, options, resolve as (result: Result<unknown, unknown>) => void);
+    });
+  }
+
+  /** `ask` with a callback; `settle` is called exactly once. */
+  startAsk(
+    to: number,
+    kind: string,
+    body: object,
+    options: AskOptions | undefined,
+    settle: (result: Result<unknown, unknown>) => void,
+  ): void {
+    if (this.#asks.size >= this.#asksMax) {
+      settle(noAnswer('tooManyAsks', kind, body));
+      return;
+    }
+    this.#counter = (this.#counter + 1) & ((1 << COUNTER_BITS) - 1) || 1;
+    const id = (this.#idBase | this.#counter) >>> 0;
+    const deadlineMs = this.#clock.monotonicMs() + (options?.timeoutMs ?? ASK_TIMEOUT_MS_DEFAULT);
+    const failed = this.#send(to, kind, body, id);
+    if (failed !== undefined) {
+      settle(noAnswer(failed, kind, body));
+      return;
+    }
+    this.#asks.set(id, { to, deadlineMs, kind, body, settle });
+    if (deadlineMs < this.#nextDeadlineMs) this.#nextDeadlineMs = deadlineMs;
+  }
+
+  ring(to: ActorRef<never>, flags: number): void {
+    Atomics.store(this.#words, this.#target, slotOf(to.actor));
+    this.#peer(to.actor)?.doorbell.send(flags);
+    Atomics.store(this.#words, this.#target, NO_TARGET);
+  }
+
+  /** Answers ask number `asked` of `asker`. An asker that is gone, or has no room (it gave up), is not an error. */
+  answer(asker: number, asked: number, result: Result<unknown, unknown>): void {
+    const slot = slotOf(asker);
+    Atomics.store(this.#words, this.#target, slot);
+    const peer = this.#peer(asker);
+    if (peer !== undefined) this.#answerInto(peer.replies, asked, result);
+    Atomics.store(this.#words, this.#target, NO_TARGET);
+  }
+
+  /** Takes in one answer; false when there was none. */
+  takeReply(): boolean {
+    const size = this.#replies.peek();
+    if (size < ENVELOPE_BYTES) {
+      assert(size !== CORRUPT, `reply queue of slot ${this.slot} is corrupt`);
+      return false;
+    }
+    const { bytes, offset } = this.#replies;
+    const at = offset >> 2;
+    const words = wordsOver(bytes);
+    const kind = words[at] ?? 0;
+    const pending = this.#asks.get(words[at + 2] ?? 0);
+    if (pending === undefined) {
+      this.#replies.release();
+      return true;
+    }
+    this.#asks.delete(words[at + 2] ?? 0);
+    if (this.#asks.size === 0) this.#nextDeadlineMs = Number.POSITIVE_INFINITY;
+    const settle = pending.settle;
+    if (kind === REPLY_KIND.unsendable || settle === undefined) {
+      this.#replies.release();
+      settle?.(noAnswer('answerUnsendable', pending.kind, pending.body));
+      return true;
+    }
+    const value = this.codec.decode(bytes, offset + ENVELOPE_BYTES, offset + size);
+    this.#replies.release();
+    settle(kind === REPLY_KIND.ok ? { ok: true, value } : { ok: false, error: value });
+    return true;
+  }
+
+  /** The other actor died: its asks stay unanswered. */
+  failAsks(actor: number): void {
+    for (const [id, ask] of this.#asks) {
+      if (ask.to !== actor) continue;
+      this.#asks.delete(id);
+      ask.settle?.(noAnswer('died', ask.kind, ask.body));
+    }
+  }
+
+  /** Gives up asks whose time is over; returns how many. */
+  expireAsks(nowMs: number): number {
+    let expired = 0;
+    this.#nextDeadlineMs = Number.POSITIVE_INFINITY;
+    for (const ask of this.#asks.values()) {
+      if (ask.settle === undefined) continue;
+      if (ask.deadlineMs > nowMs) {
+        if (ask.deadlineMs < this.#nextDeadlineMs) this.#nextDeadlineMs = ask.deadlineMs;
+        continue;
+      }
+      const settle = ask.settle;
+      ask.settle = undefined;
+      settle(noAnswer('timedOut', ask.kind, ask.body));
+      expired += 1;
+    }
+    return expired;
+  }
+
+  #answerInto(queue: QueueSender, asked: number, result: Result<unknown, unknown>): void {
+    const at = queue.reserve();
+    if (at < 0) return;
+    const value = result.ok ? result.value : result.error;
+    const size = this.codec.encode(value, queue, at);
+    const words = wordsOver(queue.bytes);
+    words[at >> 2] = size < 0 ? REPLY_KIND.unsendable : result.ok ? REPLY_KIND.ok : REPLY_KIND.error;
+    words[(at >> 2) + 1] = this.actor;
+    words[(at >> 2) + 2] = asked;
+    words[(at >> 2) + 3] = 0;
+    queue.stage(ENVELOPE_BYTES + Math.max(0, size));
+    queue.publish();
+  }
+
+  /** Sends; answers why not, or undefined when the mailbox has it. Announces the target first (see switchboard.ts). */
+  #send(to: number, kind: string, body: object, asked: number): SendReason | undefined {
+    const slot = slotOf(to);
+    Atomics.store(this.#words, this.#target, slot);
+    const peer = this.#peer(to);
+    let failed: SendReason | undefined = 'notAlive';
+    if (peer !== undefined) {
+      if (asked !== 0) this.board.noteAsker(slot, this.slot);
+      const moving = takeMoves(body);
+      failed = this.#sendInto(peer.mailbox, slot, kind, moving?.plain ?? body, asked);
+      if (failed === undefined && moving !== undefined) surrender(moving.moves);
+    }
+    Atomics.store(this.#words, this.#target, NO_TARGET);
+    return failed;
+  }
+
+  #sendInto(queue: QueueSender, slot: number, kind: string, body: object, asked: number): SendReason | undefined {
+    const at = queue.reserve();
+    if (at < 0) {
+      assert(at !== CORRUPT, `mailbox of slot ${slot} is corrupt`);
+      return 'mailboxFull';
+    }
+    const size = this.codec.encode(body, queue, at);
+    if (size < 0) {
+      queue.cancel();
+      return size === TOO_LARGE ? 'tooLarge' : 'unencodable';
+    }
+    const words = wordsOver(queue.bytes);
+    words[at >> 2] = numberOfKind(kind);
+    words[(at >> 2) + 1] = this.actor;
+    words[(at >> 2) + 2] = asked;
+    words[(at >> 2) + 3] = asked === 0 ? 0 : this.board.get(slot, 'incarnation');
+    queue.stage(ENVELOPE_BYTES + size);
+    queue.publish();
+    return undefined;
+  }
+
+  /** The queues of a living actor. The caller has announced the slot. */
+  #peer(actor: number): Peer | undefined {
+    const slot = slotOf(actor);
+    const generation = generationOf(actor);
+    if (slot >= this.board.slots || this.board.get(slot, 'generation') !== generation) return undefined;
+    const known = this.#peers[slot];
+    if (known !== undefined && known.generation === generation) return known;
+    const doorbell = this.#openDoorbell(slot);
+    const open = (word: 'mailboxAt' | 'repliesAt'): QueueSender | undefined => {
+      const handle = { buffer: this.board.memory, byteOffset: this.board.get(slot, word) };
+      const attached = QueueSender.attach(handle, { owner: this.slot + 1, wake: doorbell.parking });
+      return attached.ok ? attached.value : undefined;
+    };
+    const mailbox = open('mailboxAt');
+    const replies = open('repliesAt');
+    if (mailbox === undefined || replies === undefined) return undefined;
+    const peer = { generation, mailbox, replies, doorbell };
+    this.#peers[slot] = peer;
+    return peer;
+  }
+
+  #openDoorbell(slot: number): Doorbell {
+    const handle = { buffer: this.board.memory, byteOffset: this.board.doorbellAt(slot) };
+    const attached = Doorbell.attach(handle, { owner: this.slot + 1 });
+    assert(attached.ok, `doorbell of slot ${slot} does not open`);
+    return attached.value;
+  }
+}
+
+const SENT = Object.freeze(ok());
+
+/** A failed message as a union member. Bodies with moved fields come back as they were given. */
+function messageOf<P, K extends KindOf<P>>(kind: K, body: object): MessageOf<P, K> {
+  // WHY: `{ kind, ...body }` is the definition of MessageOf; the compiler cannot see through the mapped type.
+  return { kind, ...body } as MessageOf<P, K>;
+}
+
+function noAnswer(reason: SendReason | NoAnswerReason, kind: string, body: object): Result<never, AskFailure<object>> {
+  return err({ reason, message: { kind, ...body } });
+}
+
+const wordViews = new WeakMap<Uint8Array, Uint32Array>();
+/** The 32-bit words of a queue's memory (queues start on a cache line). */
+export function wordsOver(bytes: Uint8Array): Uint32Array {
+  let words = wordViews.get(bytes);
+  if (words === undefined) {
+    words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2);
+    wordViews.set(bytes, words);
+  }
+  return words;
+}

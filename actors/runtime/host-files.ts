@@ -1,0 +1,66 @@
+/** The host's files behind {@link FileStore}; the only importer of node:fs below cli/. */
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { err, ok, type Result } from '../../bus/result.js';
+import type { FileFault, FileHandle, FileRights, FileStore, FileToken } from './files.js';
+
+/** Runs a file operation and turns the host's exception into a fault. */
+function attempt<T>(operation: () => T): Result<T, FileFault> {
+  try {
+    return { ok: true, value: operation() };
+  } catch (thrown) {
+    const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : String(thrown);
+    return { ok: false, error: { reason: 'failed', detail: code } };
+  }
+}
+
+/** Uses a descriptor that some thread of this process opened. */
+export function useHostFile(token: FileToken): FileHandle {
+  return {
+    rights: token.rights,
+    sizeBytes: () => attempt(() => fstatSync(token.file).size),
+    read: (offset, into) =>
+      attempt(() => {
+        let done = 0;
+        while (done < into.byteLength) {
+          const got = readSync(token.file, into, done, into.byteLength - done, offset + done);
+          if (got === 0) break;
+          done += got;
+        }
+        return done;
+      }),
+    write(offset, from) {
+      if (token.rights === 'read') return err({ reason: 'noRight', detail: token.label });
+      return attempt(() => {
+        for (let done = 0; done < from.byteLength; ) {
+          done += writeSync(token.file, from, done, from.byteLength - done, offset + done);
+        }
+        return undefined;
+      });
+    },
+    sync: () => attempt(() => fsyncSync(token.file) as undefined),
+  };
+}
+
+/** Opens files of the host and keeps count of them. */
+export class HostFiles implements FileStore {
+  readonly #open = new Set<number>();
+
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  open(path: string, rights: FileRights): Result<FileToken, FileFault> {
+    const opened = attempt(() => openSync(path, rights === 'read' ? 'r' : 'r+'));
+    if (!opened.ok) return opened;
+    this.#open.add(opened.value);
+    return ok({ file: opened.value, rights, label: path });
+  }
+
+  use(token: FileToken): FileHandle {
+    return useHostFile(token);
+  }
+
+  close(token: FileToken): void {
+    if (this.#open.delete(token.file)) closeSync(token.file);
+  }
+}

@@ -1,0 +1,30 @@
+/** The real clock, and logging by message to the system. One set per thread. */
+
+import type { Clock, Log, LogFields } from './context.js';
+import { CONTROL_TEXT_MAX } from './limits.js';
+import type { LogLine } from './system-protocol.js';
+
+/** Milliseconds since 1970 of this thread, monotonic within it and comparable between threads. */
+export function hostNowMs(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+/** A clock that counts from `epochMs` (of {@link hostNowMs}). */
+export function hostClock(epochMs: number): Clock {
+  const offset = performance.timeOrigin - epochMs;
+  return {
+    monotonicMs: () => offset + performance.now(),
+    unixSeconds: () => Math.floor(Date.now() / 1000),
+  };
+}
+
+/** A log that hands lines to `send`; what cannot be sent is counted, and the count is said with the next line. */
+export function messageLog(name: string, clock: Clock, send: (line: LogLine) => boolean): Log {
+  let lost = 0;
+  const write = (level: LogLine['level'], text: string, fields: LogFields = {}): void => {
+    const all = lost === 0 ? fields : { ...fields, linesLost: lost };
+    const line = { atMs: clock.monotonicMs(), level, name, text: text.slice(0, CONTROL_TEXT_MAX), fields: all };
+    lost = send(line) ? 0 : lost + 1;
+  };
+  return { info: (text, fields) => write('info', text, fields), warn: (text, fields) => write('warn', text, fields) };
+}

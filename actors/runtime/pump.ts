@@ -1,0 +1,73 @@
+/**
+ * Drives a cell on an event loop: take what is there, then poll for a short, bounded time (waking a sleeping thread costs
+ * tens of microseconds, a poll a few nanoseconds), then sleep in `Atomics.waitAsync`. `busy` in the actor's record is 1
+ * from waking to sleeping, and `handled` moves with every turn and poll round; the watchdog reads both.
+ */
+import type { Cell } from './cell.js';
+import type { Clock } from './context.js';
+import type { Switchboard } from './switchboard.js';
+
+const MESSAGES_PER_TURN = 64;
+/** Event-loop work (I/O, other actors' timers) gets a turn at least this often, in milliseconds. */
+const YIELD_MS = 1;
+const POLLS_PER_ROUND = 32;
+
+/** What the pump needs of its thread. */
+export interface PumpParts {
+  readonly board: Switchboard;
+  readonly slot: number;
+  readonly clock: Clock;
+  readonly pollMicroseconds: number;
+}
+
+/** Runs `cell` until it has ended. Rejects with what a handler throws. */
+export async function pump(cell: Cell, parts: PumpParts): Promise<void> {
+  const { board, slot, clock } = parts;
+  const { words } = board;
+  const busy = board.wordIndex(slot, 'busy');
+  const pollMs = parts.pollMicroseconds / 1000;
+  let yieldedMs = clock.monotonicMs();
+  for (;;) {
+    words[busy] = 1;
+    const outcome = cell.turn(MESSAGES_PER_TURN);
+    if (outcome === 'ended') return;
+    const now = clock.monotonicMs();
+    if (now - yieldedMs > YIELD_MS) {
+      await new Promise(setImmediate);
+      yieldedMs = clock.monotonicMs();
+    } else await undefined;
+    if (outcome === 'worked' || (await poll(cell, clock, now + pollMs))) continue;
+    await park(cell, clock, words, busy);
+    yieldedMs = clock.monotonicMs();
+  }
+}
+
+/** Polls until the cell has something to do (true) or `untilMs` (false), letting promise callbacks run in between. */
+async function poll(cell: Cell, clock: Clock, untilMs: number): Promise<boolean> {
+  for (;;) {
+    for (let i = 0; i < POLLS_PER_ROUND; i++) if (cell.ready()) return true;
+    cell.progress();
+    const now = clock.monotonicMs();
+    if (now >= cell.nextDueMs) return true;
+    if (now >= untilMs) return false;
+    await undefined;
+  }
+}
+
+/** Sleeps until a lane or the doorbell has something, or a timer is due. */
+async function park(cell: Cell, clock: Clock, words: Int32Array, busy: number): Promise<void> {
+  const { doorbell } = cell.endpoint;
+  const waitMs = cell.nextDueMs - clock.monotonicMs();
+  if (waitMs <= 0) return;
+  // A time-out given to Atomics.waitAsync may never fire when nothing else is pending (Node issue 44729), and a wait
+  // keeps no event loop alive: so a referenced timer does both.
+  const timer = setTimeout(() => doorbell.send(0, TIMER_DUE), Math.min(waitMs, LONGEST_SLEEP_MS));
+  words[busy] = 0;
+  await doorbell.parking.parkAsync(cell.ready, KEPT_ALIVE_BY_TIMER);
+  words[busy] = 1;
+  clearTimeout(timer);
+}
+
+const LONGEST_SLEEP_MS = 60_000;
+const TIMER_DUE = 4;
+const KEPT_ALIVE_BY_TIMER = { hold: () => undefined, release: () => undefined };
