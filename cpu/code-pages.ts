@@ -5,7 +5,7 @@
  */
 import { assert } from '../bus/assert.js';
 import { HANDLER, RECORD, RECORD_BYTES, RECORD_PAGE_BYTES } from './interpreter/record.js';
-import { PAGE_CACHE } from './state.js';
+import { JUMP_CACHE, PAGE_CACHE } from './state.js';
 
 /** One page of guest code with records. */
 export interface CodePage {
@@ -80,6 +80,7 @@ export class CodePages {
     if (page === undefined) return false;
     this.#memory.fill(0, page.records, page.records + 1024 * RECORD_BYTES);
     this.#onDrop(page);
+    this.flushJumpCache();
     return true;
   }
 
@@ -105,5 +106,12 @@ export class CodePages {
     const start = this.#state + PAGE_CACHE.at;
     // All ones is no page's tag: the context field never has all bits set.
     this.#memory.fill(0xff, start, start + (1 << (PAGE_CACHE.entriesLog2 + PAGE_CACHE.entryBytesLog2)));
+    this.flushJumpCache();
+  }
+
+  /** Forgets which addresses start regions. */
+  flushJumpCache(): void {
+    const start = this.#state + JUMP_CACHE.at;
+    this.#memory.fill(0xff, start, start + (1 << (JUMP_CACHE.entriesLog2 + JUMP_CACHE.entryBytesLog2)));
   }
 }

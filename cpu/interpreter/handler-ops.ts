@@ -61,6 +61,14 @@ export class HandlerOps extends Ops {
   readonly #helperIndex: HelperIndex;
   /** Record offsets of the register operands read so far in this instruction. */
   readonly readRegisters = new Set<number>();
+  /** Record offsets of the register operands written in this instruction. */
+  readonly writtenRegisters = new Set<number>();
+  /** Largest `plus` of a vector register access in this instruction. */
+  vectorPlus = 0;
+  /** Whether this instruction writes X30 as its link register. */
+  writesLink = false;
+  /** Whether this instruction calls a helper on every path. */
+  alwaysHelps = false;
 
   constructor(body: FunctionBody, helperIndex: HelperIndex) {
     super(body);
@@ -74,6 +82,10 @@ export class HandlerOps extends Ops {
   runInstruction(entry: Instruction, variants: Readonly<Record<string, number>>): void {
     this.left = false;
     this.readRegisters.clear();
+    this.writtenRegisters.clear();
+    this.vectorPlus = 0;
+    this.writesLink = false;
+    this.alwaysHelps = false;
     if (entry.fp) {
       this.if(this.stateLoad('u32', STATE.fpTrap), () => this.exit(EXIT.fpTrap));
     }
@@ -113,17 +125,23 @@ export class HandlerOps extends Ops {
     return this.body.load(0x29, 'i64', 3, this.#slot(r, 3), 0);
   }
   setReg(r: Reg, value: Val): void {
+    this.writtenRegisters.add(r.at);
     this.body.store(0x37, 3, this.#slot(r, 3), value, 0);
     // An operand both read and written is given the zero slot for number 31, so the slot must be zero again.
     if (r.kind === 'x' && this.readRegisters.has(r.at)) this.stateStore('u64', STATE.zero, i64(0));
   }
   vreg(r: Reg, plus = 0): Val {
+    this.readRegisters.add(r.at);
+    this.vectorPlus = Math.max(this.vectorPlus, plus);
     return this.body.load(0xfd0000, 'v128', 4, this.#slot(r, 4, plus), STATE.v);
   }
   setVreg(r: Reg, value: Val, plus = 0): void {
+    this.writtenRegisters.add(r.at);
+    this.vectorPlus = Math.max(this.vectorPlus, plus);
     this.body.store(0xfd000b, 4, this.#slot(r, 4, plus), value, STATE.v);
   }
   setLink(value: Val): void {
+    this.writesLink = true;
     this.stateStore('u64', 30 * 8, value);
   }
   pc(): Val {
@@ -227,6 +245,7 @@ export class HandlerOps extends Ops {
     this.exit(reason);
   }
   helper(name: HelperName, args: readonly Val[], mayFault = false): Val {
+    if (this.body.depth === 0) this.alwaysHelps = true;
     if (mayFault) {
       this.#faulting(name, [this.state, ...args]);
       return i32(0);

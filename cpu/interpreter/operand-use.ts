@@ -1,29 +1,49 @@
 /**
- * Which register operands an instruction reads, found by running its semantics once against a throw-away body. The
- * pre-decoder needs it to tell the zero register as a source from the zero register as a destination.
+ * What an instruction does with its operands, found by running its semantics once against a throw-away body rather than
+ * declared by hand. The pre-decoder needs it to tell the zero register as a source from the zero register as a
+ * destination; the JIT needs it to know which registers a region reads and writes.
  */
 import type { Instruction } from '../isa/instruction.js';
 import { FunctionBody } from '../wasm/body.js';
 import { HandlerOps } from './handler-ops.js';
 import { RECORD, variantValues } from './record.js';
 
-const known = new WeakMap<Instruction, Int8Array>();
+/** Effects of one variant combination of an instruction. */
+export interface OperandUse {
+  /** Bit i: register operand i is read. */
+  readonly read: number;
+  /** Bit i: register operand i is written. */
+  readonly written: number;
+  /** Vector operands reach up to this many registers beyond the named one. */
+  readonly vectorPlus: number;
+  /** X30 is written as the link register. */
+  readonly writesLink: boolean;
+  /** A helper is called on every path: compiled code gains nothing over the handler. */
+  readonly alwaysHelps: boolean;
+}
 
-/** Bit i is set if register operand i of `entry` (variant combination `variant`) is read. */
-export function operandsRead(entry: Instruction, variant: number): number {
+const known = new WeakMap<Instruction, (OperandUse | undefined)[]>();
+
+/** The effects of `entry` with variant combination `variant`. */
+export function operandUse(entry: Instruction, variant: number): OperandUse {
   let uses = known.get(entry);
   if (uses === undefined) {
-    uses = new Int8Array(entry.variantCount).fill(-1);
+    uses = new Array<OperandUse | undefined>(entry.variantCount).fill(undefined);
     known.set(entry, uses);
   }
-  const seen = uses[variant] ?? -1;
-  if (seen >= 0) return seen;
+  const seen = uses[variant];
+  if (seen !== undefined) return seen;
   const ops = new HandlerOps(new FunctionBody(['i32', 'i32', 'i64']), () => 0);
   ops.runInstruction(entry, variantValues(entry, variant));
-  let bits = 0;
-  entry.registers.forEach((_, i) => {
-    if (ops.readRegisters.has(RECORD.registers + i)) bits |= 1 << i;
-  });
-  uses[variant] = bits;
-  return bits;
+  const bits = (offsets: ReadonlySet<number>): number =>
+    entry.registers.reduce((mask, _, i) => (offsets.has(RECORD.registers + i) ? mask | (1 << i) : mask), 0);
+  const use: OperandUse = {
+    read: bits(ops.readRegisters),
+    written: bits(ops.writtenRegisters),
+    vectorPlus: ops.vectorPlus,
+    writesLink: ops.writesLink,
+    alwaysHelps: ops.alwaysHelps,
+  };
+  uses[variant] = use;
+  return use;
 }

@@ -11,7 +11,7 @@
  */
 import { fieldsOf, type Instruction } from '../isa/instruction.js';
 import { SLOT_DISCARD, SLOT_ZERO } from '../state.js';
-import { operandsRead } from './operand-use.js';
+import { operandUse } from './operand-use.js';
 
 /** Size of a record in bytes; guest instructions are 4 bytes. */
 export const RECORD_BYTES = 16;
@@ -88,7 +88,7 @@ export function writeRecord(
   entry.registers.forEach((register, i) => {
     let slot = register.number(fields);
     if (register.kind === 'x' && slot === 31) {
-      const read = operandsRead(entry, variantIndex(entry, fields));
+      const { read } = operandUse(entry, variantIndex(entry, fields));
       slot = ((read >> i) & 1) === 1 ? SLOT_ZERO : SLOT_DISCARD;
     }
     memory.setUint8(at + RECORD.registers + i, slot);

@@ -1,0 +1,164 @@
+/**
+ * Emits a region as one structured WebAssembly function, following the dominator tree (Ramsey, "Beyond Relooper", 2022):
+ * a block is emitted inside its dominator; one with several forward edges gets a WebAssembly block that ends before it,
+ * one with backward edges a loop.
+ */
+import { operandUse } from '../interpreter/operand-use.js';
+import { variantIndex } from '../interpreter/record.js';
+import { EXIT } from '../state.js';
+import { FunctionBody, i64 } from '../wasm/body.js';
+import type { Block, Region } from './region.js';
+import { RegionOps, type RegionRegisters, type Terminator } from './region-ops.js';
+
+/** Which registers the region's instructions touch. */
+function registersOf(region: Region): { readonly registers: RegionRegisters; readonly usesFp: boolean } {
+  const registers: RegionRegisters = { x: 0, xWritten: 0, v: 0, vWritten: 0 };
+  let usesFp = false;
+  for (const block of region.blocks.values()) {
+    for (const { entry, fields } of block.instructions) {
+      usesFp ||= entry.fp;
+      const use = operandUse(entry, variantIndex(entry, fields));
+      // An instruction done by its handler touches memory only; what the region holds in locals is reloaded behind it.
+      entry.registers.forEach(({ kind, number }, i) => {
+        const n = number(fields);
+        const written = ((use.written >> i) & 1) === 1 && !use.alwaysHelps;
+        if (use.alwaysHelps) return;
+        if (kind === 'v') {
+          for (let plus = 0; plus <= use.vectorPlus; plus++) {
+            registers.v |= 1 << ((n + plus) & 31);
+            if (written) registers.vWritten |= 1 << ((n + plus) & 31);
+          }
+        } else if (kind === 'xsp' || n !== 31) {
+          registers.x |= 1 << n;
+          if (written) registers.xWritten |= 1 << n;
+        }
+      });
+      if (use.writesLink) {
+        registers.x |= 1 << 30;
+        registers.xWritten |= 1 << 30;
+      }
+    }
+  }
+  return { registers, usesFp };
+}
+
+/** The body of the function for `region`: `(state) -> exit reason`. */
+export function emitRegion(region: Region): Uint8Array {
+  const body = new FunctionBody(['i32']);
+  const { registers, usesFp } = registersOf(region);
+  const emitter = new RegionEmitter(region, new RegionOps(body, registers));
+  emitter.emit(usesFp);
+  return body.finish();
+}
+
+class RegionEmitter {
+  readonly #region: Region;
+  readonly #k: RegionOps;
+  /** Label (block depth) that continues at a block: of its loop for backward edges, of the block before it otherwise. */
+  readonly #loopLabel = new Map<Block, number>();
+  readonly #blockLabel = new Map<Block, number>();
+
+  constructor(region: Region, k: RegionOps) {
+    this.#region = region;
+    this.#k = k;
+  }
+
+  emit(usesFp: boolean): void {
+    this.#k.emitEntry(usesFp);
+    const entry = this.#region.blocks.get(this.#region.entry);
+    if (entry !== undefined) this.#tree(entry);
+    this.#k.emitExit();
+  }
+
+  /** Emits `block` and everything it dominates. */
+  #tree(block: Block): void {
+    const { body } = this.#k;
+    if (block.isLoop) this.#loopLabel.set(block, body.loop());
+    const joins = block.dominated.filter((child) => child.forwardEdges > 1).sort((a, b) => b.order - a.order);
+    this.#within(block, joins, 0);
+    if (block.isLoop) {
+      this.#loopLabel.delete(block);
+      body.unreachable(); // every path inside has branched away
+      body.end();
+    }
+  }
+
+  /** Emits the code of `block` inside WebAssembly blocks that end before each of `joins[from..]`, then those. */
+  #within(block: Block, joins: readonly Block[], from: number): void {
+    const join = joins[from];
+    if (join === undefined) {
+      this.#code(block);
+      return;
+    }
+    const { body } = this.#k;
+    this.#blockLabel.set(join, body.block());
+    this.#within(block, joins, from + 1);
+    body.end();
+    this.#blockLabel.delete(join);
+    this.#tree(join);
+  }
+
+  #code(block: Block): void {
+    const k = this.#k;
+    k.startBlock();
+    let terminator: Terminator = { kind: 'next' };
+    for (const instruction of block.instructions) {
+      k.body.resetTemporaries();
+      if (operandUse(instruction.entry, variantIndex(instruction.entry, instruction.fields)).alwaysHelps) {
+        k.emitByHandler(instruction.offset);
+        terminator = { kind: 'next' };
+      } else terminator = k.runInstruction(instruction);
+      if (terminator.kind === 'left') return;
+    }
+    switch (terminator.kind) {
+      case 'next':
+        this.#goto(block, block.end);
+        return;
+      case 'jump':
+        this.#goto(block, terminator.target);
+        return;
+      case 'branch': {
+        const { target } = terminator;
+        k.body.openIf(terminator.condition);
+        this.#goto(block, target);
+        k.body.openElse();
+        this.#goto(block, block.end);
+        k.body.end();
+        k.body.unreachable();
+        return;
+      }
+      default:
+        this.#indirect(block, terminator);
+    }
+  }
+
+  /** A computed branch: to a return site of a call inside the region if it matches, else out of the region. */
+  #indirect(block: Block, terminator: Terminator & { readonly kind: 'indirect' }): void {
+    const k = this.#k;
+    for (const site of block.successors) {
+      k.body.openIf(k.eq(terminator.target, k.add(k.page, i64(site))));
+      this.#goto(block, site);
+      k.body.end();
+    }
+    k.leaveIndirect(terminator.target);
+  }
+
+  /** Continues at page offset `offset`, inside the region if the edge was kept. */
+  #goto(from: Block, offset: number): void {
+    const k = this.#k;
+    const target = from.successors.includes(offset) ? this.#region.blocks.get(offset) : undefined;
+    if (target === undefined) {
+      k.leaveTo(offset, EXIT.next);
+      return;
+    }
+    const loop = target.order <= from.order ? this.#loopLabel.get(target) : undefined;
+    if (loop !== undefined) {
+      k.emitBudget(offset);
+      k.body.branch(loop);
+      return;
+    }
+    const join = this.#blockLabel.get(target);
+    if (join !== undefined) k.body.branch(join);
+    else this.#tree(target);
+  }
+}

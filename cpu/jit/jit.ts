@@ -1,0 +1,156 @@
+/**
+ * Compiles hot code of one vCPU: collects entry points the interpreter reports, emits their regions in batches of one
+ * module (one function per module costs ten times as much per transition, cpu-measurements 3), installs them in the
+ * region table and drops them when their page's code changes.
+ */
+import type { CodePage } from '../code-pages.js';
+import type { Decoder } from '../decode/decoder.js';
+import { RECORD, RECORD_BYTES, REGION_BIT } from '../interpreter/record.js';
+import { JUMP_CACHE, STATE } from '../state.js';
+import { ModuleBuilder } from '../wasm/module.js';
+import { emitRegion } from './emit-region.js';
+import { discoverRegion } from './region.js';
+
+/** Regions compiled into one module, at most. */
+const BATCH_MAX = 32;
+/** Pauses (budget used up) after which a smaller batch is compiled anyway. */
+const PATIENCE_PAUSES = 20;
+
+/** A compiled region. */
+interface CompiledRegion {
+  readonly slot: number;
+}
+
+/** An entry point waiting to be compiled. */
+interface Request {
+  readonly page: CodePage;
+  readonly offset: number;
+}
+
+/** What the JIT needs of its core. */
+export interface JitHost {
+  readonly memory: WebAssembly.Memory;
+  readonly view: DataView;
+  readonly state: number;
+  readonly table: WebAssembly.Table;
+  readonly decoder: Decoder;
+  /** The interpreter's `step`. */
+  readonly step: (state: number) => number;
+}
+
+/** See the head of this file. */
+export class Jit {
+  readonly #host: JitHost;
+  readonly #regions = new Map<CodePage, Map<number, CompiledRegion>>();
+  readonly #requested = new Map<CodePage, Set<number>>();
+  readonly #freeSlots: number[] = [];
+  #queue: Request[] = [];
+  #patience = 0;
+  /** Counters for statistics: modules and regions compiled, bytes of WebAssembly generated. */
+  readonly counters = { modules: 0, regions: 0, bytes: 0, rejected: 0 };
+
+  constructor(host: JitHost) {
+    this.#host = host;
+  }
+
+  /** Asks for a region that starts at byte `offset` of `page`. */
+  request(page: CodePage, offset: number): void {
+    let asked = this.#requested.get(page);
+    if (asked === undefined) {
+      asked = new Set();
+      this.#requested.set(page, asked);
+    }
+    if (asked.has(offset)) return;
+    asked.add(offset);
+    this.#queue.push({ page, offset });
+    if (this.#queue.length === 1) this.#patience = PATIENCE_PAUSES;
+    if (this.#queue.length >= BATCH_MAX) this.compileQueue();
+  }
+
+  /** Tells that the vCPU paused; compiles what has waited long enough. */
+  onPause(): void {
+    if (this.#queue.length > 0 && --this.#patience <= 0) this.compileQueue();
+  }
+
+  /** Compiles all requested entry points into one module. */
+  compileQueue(): void {
+    const requests = this.#queue;
+    this.#queue = [];
+    if (requests.length === 0) return;
+    const { memory, view, decoder, step } = this.#host;
+    const module = new ModuleBuilder();
+    module.importFunction('step', ['i32'], ['i32']);
+    const type = module.type(['i32'], ['i32']);
+    const compiled: Request[] = [];
+    for (const request of requests) {
+      const readWord = (offset: number): number => view.getUint32(request.page.host + offset, true);
+      const region = discoverRegion(request.offset, readWord, decoder);
+      if (region === undefined) {
+        this.counters.rejected++;
+        continue;
+      }
+      const index = module.declare(type);
+      module.setBody(index, emitRegion(region));
+      module.exportFunction(`r${compiled.length}`, index);
+      compiled.push(request);
+    }
+    if (compiled.length === 0) return;
+    const bytes = module.build();
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory, step } });
+    this.counters.modules++;
+    this.counters.bytes += bytes.length;
+    this.counters.regions += compiled.length;
+    compiled.forEach((request, i) => {
+      this.#install(request, instance.exports[`r${i}`]);
+    });
+  }
+
+  #install({ page, offset }: Request, code: unknown): void {
+    const { table, view } = this.#host;
+    let slot = this.#freeSlots.pop();
+    if (slot === undefined) {
+      slot = this.#nextSlot++;
+      if (slot >= table.length) table.grow(Math.max(256, table.length));
+    }
+    table.set(slot, code);
+    let ofPage = this.#regions.get(page);
+    if (ofPage === undefined) {
+      ofPage = new Map();
+      this.#regions.set(page, ofPage);
+    }
+    ofPage.set(offset, { slot });
+    const record = page.records + (offset >> 2) * RECORD_BYTES + RECORD.handler;
+    view.setUint16(record, view.getUint16(record, true) | REGION_BIT, true);
+  }
+  #nextSlot = 1;
+
+  /**
+   * The interpreter stopped at STATE.pc, byte `offset` of `page`, where a region should start: makes the jump cache know
+   * it. Returns false when there is none.
+   */
+  enter(page: CodePage, offset: number): boolean {
+    const region = this.#regions.get(page)?.get(offset);
+    if (region === undefined) return false;
+    const { view, state } = this.#host;
+    const lo = view.getUint32(state + STATE.pc, true);
+    const entry =
+      state + JUMP_CACHE.at + (((lo >>> 2) & ((1 << JUMP_CACHE.entriesLog2) - 1)) << JUMP_CACHE.entryBytesLog2);
+    view.setUint32(entry + JUMP_CACHE.address, lo, true);
+    view.setUint32(entry + JUMP_CACHE.address + 4, view.getUint32(state + STATE.pc + 4, true), true);
+    view.setUint32(entry + JUMP_CACHE.context, view.getUint32(state + STATE.context, true), true);
+    view.setUint32(entry + JUMP_CACHE.slot, region.slot, true);
+    return true;
+  }
+
+  /** Drops the regions of `page`: its code changed or its records are gone. The caller flushes the jump cache. */
+  drop(page: CodePage): void {
+    const { table } = this.#host;
+    for (const { slot } of this.#regions.get(page)?.values() ?? []) {
+      table.set(slot, null);
+      this.#freeSlots.push(slot);
+    }
+    this.#regions.delete(page);
+    this.#requested.delete(page);
+    this.#queue = this.#queue.filter((request) => request.page !== page);
+  }
+}

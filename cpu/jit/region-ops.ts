@@ -1,0 +1,342 @@
+/**
+ * The JIT's reading of the semantics: guest registers and flags are WebAssembly locals, operands are constants, a TLB
+ * miss leaves the region with the instruction still to do. Control flow is recorded as the block's terminator for the
+ * region emitter.
+ */
+import { assert } from '../../bus/assert.js';
+import { emitHostAddress, emitTlbLookup } from '../interpreter/handler-ops.js';
+import type { Reg } from '../isa/instruction.js';
+import { MEMORY_KINDS, type MemoryKind } from '../memory-kinds.js';
+import { type AccessOptions, type FlagName, type HelperName, Ops } from '../ops.js';
+import { EXIT, EXIT_AFTER, type ExitReason, STATE } from '../state.js';
+import { type FunctionBody, i32, i64, isConstant, type Val } from '../wasm/body.js';
+import type { RegionInstruction } from './region.js';
+
+/** How a block ends, as its last instruction's semantics said. Targets are page offsets. */
+export type Terminator =
+  | { readonly kind: 'next' }
+  | { readonly kind: 'jump'; readonly target: number }
+  | { readonly kind: 'branch'; readonly condition: Val; readonly target: number }
+  | { readonly kind: 'indirect'; readonly target: Val }
+  | { readonly kind: 'left' };
+
+/** Which registers a region uses and writes: bit n of x for general registers (31: stack pointer), of v for vectors. */
+export interface RegionRegisters {
+  x: number;
+  xWritten: number;
+  v: number;
+  vWritten: number;
+}
+
+/** Function index of the imported `step` in generated modules. */
+export const STEP_IMPORT = 0;
+
+/** See the head of this file. */
+export class RegionOps extends Ops {
+  readonly state: Val;
+  /** Virtual address of the page, i64. */
+  readonly page: Val;
+  readonly budget: Val;
+  readonly #tlb: Val;
+  readonly #exitPc: Val;
+  readonly #exitReason: Val;
+  readonly #x: (Val | undefined)[] = [];
+  readonly #v: (Val | undefined)[] = [];
+  readonly #flags: Record<FlagName, Val>;
+  readonly #compareLocals: Record<'i32' | 'i64', readonly [Val, Val]>;
+  readonly #registers: RegionRegisters;
+  #compare: { readonly a: Val; readonly b: Val } | undefined;
+  #exitLabel = 0;
+  #instruction: RegionInstruction | undefined;
+  #instructionDepth = 0;
+  #pending: { readonly target: Val; readonly value: Val }[] = [];
+  #terminator: Terminator = { kind: 'next' };
+
+  constructor(body: FunctionBody, registers: RegionRegisters) {
+    super(body);
+    this.state = body.param(0, 'i32');
+    this.#registers = registers;
+    this.page = body.local('i64');
+    this.budget = body.local('i32');
+    this.#tlb = body.local('i32');
+    this.#exitPc = body.local('i64');
+    this.#exitReason = body.local('i32');
+    for (let n = 0; n < 32; n++) {
+      this.#x.push(((registers.x >>> n) & 1) === 1 ? body.local('i64') : undefined);
+    }
+    for (let n = 0; n < 32; n++) {
+      this.#v.push(((registers.v >>> n) & 1) === 1 ? body.local('v128') : undefined);
+    }
+    this.#flags = {
+      flagN: body.local('i64'),
+      flagZ: body.local('i64'),
+      flagV: body.local('i64'),
+      flagC: body.local('i32'),
+    };
+    this.#compareLocals = {
+      i32: [body.local('i32'), body.local('i32')],
+      i64: [body.local('i64'), body.local('i64')],
+    };
+  }
+
+  // ---- frame of the function ----
+
+  /** Emits the entry: loads what the region uses, and opens the block whose end is the common exit. */
+  emitEntry(usesFp: boolean): void {
+    const { body } = this;
+    this.assign(this.page, this.and(this.stateLoad('u64', STATE.pc), i64(~0xfffn)));
+    this.assign(this.budget, this.stateLoad('u32', STATE.budget));
+    if (usesFp) {
+      this.body.openIf(this.stateLoad('u32', STATE.fpTrap));
+      body.return(i32(EXIT.step));
+      body.end();
+    }
+    this.#reload();
+    this.#exitLabel = body.block();
+  }
+
+  #reload(): void {
+    this.assign(this.#tlb, this.stateLoad('u32', STATE.tlb));
+    this.#x.forEach((local, n) => {
+      if (local !== undefined) this.assign(local, this.stateLoad('u64', n * 8));
+    });
+    this.#v.forEach((local, n) => {
+      if (local !== undefined) this.assign(local, this.stateLoad('v128', STATE.v + n * 16));
+    });
+    for (const name of ['flagN', 'flagZ', 'flagV', 'flagC'] as const) {
+      this.assign(this.#flags[name], this.stateLoad(name === 'flagC' ? 'u32' : 'u64', STATE[name]));
+    }
+  }
+
+  #writeBack(): void {
+    this.#x.forEach((local, n) => {
+      if (local !== undefined && ((this.#registers.xWritten >>> n) & 1) === 1) this.stateStore('u64', n * 8, local);
+    });
+    this.#v.forEach((local, n) => {
+      if (local !== undefined && ((this.#registers.vWritten >>> n) & 1) === 1) {
+        this.stateStore('v128', STATE.v + n * 16, local);
+      }
+    });
+    for (const name of ['flagN', 'flagZ', 'flagV', 'flagC'] as const) {
+      this.stateStore(name === 'flagC' ? 'u32' : 'u64', STATE[name], this.#flags[name]);
+    }
+    this.stateStore('u32', STATE.budget, this.budget);
+  }
+
+  /** Emits the common exit, which every path out of the region reaches. */
+  emitExit(): void {
+    this.body.end();
+    this.body.resetTemporaries();
+    this.stateStore('u64', STATE.pc, this.#exitPc);
+    this.#writeBack();
+    this.body.return(this.#exitReason);
+    this.body.unreachable();
+  }
+
+  /** Leaves the region for page offset `offset`. */
+  leaveTo(offset: number, reason: ExitReason): void {
+    this.#leaveAt(this.add(this.page, i64(offset)), reason);
+  }
+
+  #leaveAt(pc: Val, reason: ExitReason): void {
+    this.assign(this.#exitPc, pc);
+    this.assign(this.#exitReason, i32(reason));
+    this.body.branch(this.#exitLabel);
+  }
+
+  /** Takes one off the budget before a backward branch to `offset`; leaves when it is used up. */
+  emitBudget(offset: number): void {
+    this.assign(this.budget, this.sub(this.budget, i32(1)));
+    this.body.openIf(this.op('i32.le_s', this.budget, i32(0)));
+    this.leaveTo(offset, EXIT.pause);
+    this.body.end();
+  }
+
+  /** Emits the computed exit of an indirect branch. */
+  leaveIndirect(target: Val): void {
+    this.#leaveAt(target, EXIT.next);
+  }
+
+  /** Forgets what is known about the flags' source: control may arrive from elsewhere. */
+  startBlock(): void {
+    this.#compare = undefined;
+  }
+
+  // ---- one instruction ----
+
+  /** Emits one instruction and returns how control goes on. */
+  runInstruction(instruction: RegionInstruction): Terminator {
+    this.#instruction = instruction;
+    this.#instructionDepth = this.body.depth;
+    this.#terminator = { kind: 'next' };
+    this.left = false;
+    const { entry, fields } = instruction;
+    const operands: Record<string, number | Reg | Val> = {};
+    for (const variant of entry.variants) operands[variant.name] = fields[variant.name] ?? 0;
+    for (const { name, kind, number } of entry.registers) operands[name] = { kind, at: number(fields) };
+    for (const { name, compute } of entry.immediates) operands[name] = i64(compute(fields));
+    // WHY: `run` was declared with exactly these operand names; instruction() checked them against the pattern.
+    entry.run(operands as never, this);
+    for (const { target, value } of this.#pending) this.assign(target, value);
+    this.#pending = [];
+    return this.left ? { kind: 'left' } : this.#terminator;
+  }
+
+  #offset(): number {
+    return this.#instruction?.offset ?? 0;
+  }
+
+  reg(r: Reg): Val {
+    if (r.at === 31 && r.kind === 'x') return i64(0);
+    const local = this.#x[r.at];
+    assert(local !== undefined, 'the register is in the region’s set');
+    return local;
+  }
+  setReg(r: Reg, value: Val): void {
+    if (r.at === 31 && r.kind === 'x') return;
+    this.#write(this.#x[r.at], value);
+  }
+  /**
+   * Register writes wait until the instruction's end, so that values read from registers stay what they were; inside
+   * a conditional arm they must happen at once.
+   */
+  #write(target: Val | undefined, value: Val): void {
+    assert(target !== undefined, 'the register is in the region’s set');
+    if (this.body.depth === this.#instructionDepth) this.#pending.push({ target, value });
+    else this.assign(target, value);
+  }
+  vreg(r: Reg, plus = 0): Val {
+    const local = this.#v[(r.at + plus) & 31];
+    assert(local !== undefined, 'the register is in the region’s set');
+    return local;
+  }
+  setVreg(r: Reg, value: Val, plus = 0): void {
+    this.#write(this.#v[(r.at + plus) & 31], value);
+  }
+  setLink(value: Val): void {
+    this.#write(this.#x[30], value);
+  }
+  pc(): Val {
+    return this.add(this.page, i64(this.#offset()));
+  }
+  flag(name: FlagName): Val {
+    return this.#flags[name];
+  }
+  setFlag(name: FlagName, value: Val): void {
+    this.#compare = undefined;
+    this.assign(this.#flags[name], value);
+  }
+  protected override noteCompare(a: Val, b: Val): void {
+    if (this.body.depth !== this.#instructionDepth) return;
+    const pair = this.#compareLocals[a.type === 'i64' ? 'i64' : 'i32'];
+    this.assign(pair[0], a);
+    if (!isConstant(b)) this.assign(pair[1], b);
+    this.#compare = { a: pair[0], b: isConstant(b) ? b : pair[1] };
+  }
+  override condition(code: number): Val {
+    const compare = this.#compare;
+    if (compare === undefined) return super.condition(code);
+    const { a, b } = compare;
+    switch (code) {
+      case 0:
+        return this.eq(a, b);
+      case 1:
+        return this.ne(a, b);
+      case 2:
+        return this.geU(a, b);
+      case 3:
+        return this.ltU(a, b);
+      case 8:
+        return this.ltU(b, a);
+      case 9:
+        return this.geU(b, a);
+      case 10:
+        return this.geS(a, b);
+      case 11:
+        return this.ltS(a, b);
+      case 12:
+        return this.ltS(b, a);
+      case 13:
+        return this.geS(b, a);
+      default:
+        return super.condition(code);
+    }
+  }
+
+  // ---- memory ----
+
+  /** Checks an access and returns its host address; a miss leaves the region before the instruction. */
+  hostAddress(va: Val, bytes: number, write: boolean, options?: AccessOptions): Val {
+    const tlb = options?.user === true ? this.stateLoad('u32', STATE.tlbUser) : this.#tlb;
+    const { hit, entry } = emitTlbLookup(this, va, bytes, write, options, tlb);
+    this.body.openIf(this.eqz(hit));
+    this.leaveTo(this.#offset(), EXIT.step);
+    this.body.end();
+    return emitHostAddress(this, va, entry);
+  }
+  load(kind: MemoryKind, va: Val, options?: AccessOptions): Val {
+    const { load, type, bytes, alignLog2 } = MEMORY_KINDS[kind];
+    return this.body.load(load, type, alignLog2, this.hostAddress(va, bytes, false, options), 0);
+  }
+  store(kind: MemoryKind, va: Val, value: Val, options?: AccessOptions): void {
+    const { store, bytes, alignLog2 } = MEMORY_KINDS[kind];
+    const address = this.hostAddress(va, bytes, true, options);
+    this.body.store(store, alignLog2, address, value, 0);
+  }
+
+  // ---- control ----
+
+  jump(offset: Val): void {
+    this.#terminator = { kind: 'jump', target: this.#target(offset) };
+  }
+  branchIf(condition: Val, offset: Val): void {
+    this.#terminator = { kind: 'branch', condition, target: this.#target(offset) };
+  }
+  call(offset: Val): void {
+    this.setLink(this.add(this.pc(), i64(4)));
+    this.jump(offset);
+  }
+  jumpTo(target: Val, _role: 'jump' | 'call' | 'return'): void {
+    this.#terminator = { kind: 'indirect', target: this.copy(target) };
+  }
+  #target(offset: Val): number {
+    assert(isConstant(offset), 'the offset of a direct branch is an immediate');
+    return this.#offset() + Number(offset.constant);
+  }
+  exit(reason: ExitReason, info?: Val): void {
+    if (info !== undefined) this.stateStore('u64', STATE.exitInfo, info);
+    this.leaveTo(this.#offset(), reason);
+    this.left = true;
+  }
+  exitAfter(reason: ExitReason): void {
+    assert(reason >= EXIT_AFTER, 'exitAfter takes a reason that leaves pc at the next instruction');
+    for (const { target, value } of this.#pending) this.assign(target, value);
+    this.#pending = [];
+    this.leaveTo(this.#offset() + 4, reason);
+    this.left = true;
+  }
+
+  /** On a path that needs a helper the instruction is left to its handler. What semantics emit after this is unreachable. */
+  helper(_name: HelperName, _args: readonly Val[], _mayFault?: boolean): Val {
+    this.leaveTo(this.#offset(), EXIT.step);
+    this.left = true;
+    return i32(0);
+  }
+  slowIf(condition: Val, _slow: () => void): void {
+    this.body.openIf(condition);
+    this.leaveTo(this.#offset(), EXIT.step);
+    this.body.end();
+  }
+
+  /** Emits an instruction as a call of its handler and goes on behind it. */
+  emitByHandler(offset: number): void {
+    this.stateStore('u64', STATE.pc, this.add(this.page, i64(offset)));
+    this.#writeBack();
+    const reason = this.body.call(STEP_IMPORT, [this.state], 'i32');
+    this.body.openIf(reason);
+    this.body.return(reason);
+    this.body.end();
+    this.#reload();
+    this.#compare = undefined;
+  }
+}
