@@ -7,7 +7,7 @@
  * A `Val` is a value computed at guest run time; it stays valid until the end of the instruction.
  */
 import { assert } from '../bus/assert.js';
-import type { Reg } from './isa/instruction.js';
+import type { Reg } from './isa/operand.js';
 import { MEMORY_KINDS, type MemoryKind } from './memory-kinds.js';
 import { type ExitReason, STATE } from './state.js';
 import { type FunctionBody, i32, i64, isConstant, type Val } from './wasm/body.js';

@@ -3,7 +3,8 @@
  * slots and immediates come from the pre-decoded record, registers and flags live in the state block.
  */
 import { assert } from '../../bus/assert.js';
-import type { Instruction, Reg } from '../isa/instruction.js';
+import type { Instruction } from '../isa/instruction.js';
+import type { Reg } from '../isa/operand.js';
 import { MEMORY_KINDS, type MemoryKind } from '../memory-kinds.js';
 import { type AccessOptions, type FlagName, type HelperName, Ops } from '../ops.js';
 import { EXIT, EXIT_AFTER, type ExitReason, STATE, TLB } from '../state.js';

@@ -9,9 +9,7 @@
  * | 6 | u16 | how often a backward or computed branch came here |
  * | 8 | i64 or 2 x i32 | immediates |
  */
-import { fieldsOf, type Instruction } from '../isa/instruction.js';
-import { SLOT_DISCARD, SLOT_ZERO } from '../state.js';
-import { operandUse } from './operand-use.js';
+import type { Instruction } from '../isa/instruction.js';
 
 /** Size of a record in bytes; guest instructions are 4 bytes. */
 export const RECORD_BYTES = 16;
@@ -69,37 +67,4 @@ export function variantValues(entry: Instruction, index: number): Record<string,
     rest = Math.floor(rest / size);
   }
   return values;
-}
-
-/** Writes the record of `word` (an instruction `entry`, or undefined when unallocated) at byte `at` of `memory`. */
-export function writeRecord(
-  memory: DataView,
-  at: number,
-  word: number,
-  entry: Instruction | undefined,
-  numbers: HandlerNumbers,
-): void {
-  if (entry === undefined) {
-    memory.setBigInt64(at + RECORD.immediate, BigInt(word), true);
-    memory.setUint16(at + RECORD.handler, HANDLER.undefined, true);
-    return;
-  }
-  const fields = fieldsOf(entry, word);
-  entry.registers.forEach((register, i) => {
-    let slot = register.number(fields);
-    if (register.kind === 'x' && slot === 31) {
-      const { read } = operandUse(entry, variantIndex(entry, fields));
-      slot = ((read >> i) & 1) === 1 ? SLOT_ZERO : SLOT_DISCARD;
-    }
-    memory.setUint8(at + RECORD.registers + i, slot);
-  });
-  const [first, second] = entry.immediates;
-  if (second !== undefined && first !== undefined) {
-    memory.setInt32(at + RECORD.immediate, Number(first.compute(fields)), true);
-    memory.setInt32(at + RECORD.immediate + 4, Number(second.compute(fields)), true);
-  } else if (first !== undefined) {
-    memory.setBigInt64(at + RECORD.immediate, BigInt.asIntN(64, BigInt(first.compute(fields))), true);
-  }
-  // The handler goes last: another thread never sees a half-written record (records are per vCPU; this keeps it so).
-  memory.setUint16(at + RECORD.handler, numbers.of(entry, fields), true);
 }

@@ -13,6 +13,7 @@
 import { assert } from '../../bus/assert.js';
 import type { Ops } from '../ops.js';
 import type { Val } from '../wasm/body.js';
+import type { Reg, RegisterKind } from './operand.js';
 
 type FieldOf<Token extends string> = Token extends `${infer Name}:${string}` ? Name : never;
 type FieldsOf<Pattern extends string> = Pattern extends `${infer Head} ${infer Tail}`
@@ -20,15 +21,6 @@ type FieldsOf<Pattern extends string> = Pattern extends `${infer Head} ${infer T
   : FieldOf<Pattern>;
 /** Field values of one instruction word, by name. */
 export type RawFields = Readonly<Record<string, number>>;
-
-/** Where a register operand comes from; made by the interpreter or the JIT, opaque to semantics. */
-export interface Reg {
-  readonly kind: RegisterKind;
-  /** JIT: the register number. Interpreter: the byte offset of the slot number in the pre-decoded record. */
-  readonly at: number;
-}
-/** `x`: 31 reads as zero and ignores writes; `xsp`: 31 is the stack pointer; `v`: SIMD&FP register. */
-export type RegisterKind = 'x' | 'xsp' | 'v';
 
 type RegisterName<Name> = Name extends `r${string}` | `v${string}` ? Name : never;
 

@@ -5,7 +5,7 @@
  */
 import { assert } from '../../bus/assert.js';
 import { emitHostAddress, emitTlbLookup } from '../interpreter/handler-ops.js';
-import type { Reg } from '../isa/instruction.js';
+import type { Reg } from '../isa/operand.js';
 import { MEMORY_KINDS, type MemoryKind } from '../memory-kinds.js';
 import { type AccessOptions, type FlagName, type HelperName, Ops } from '../ops.js';
 import { EXIT, EXIT_AFTER, type ExitReason, STATE } from '../state.js';
