@@ -1,0 +1,70 @@
+#!/bin/sh
+# Builds the guest programs into test/guests/bin/ (or the folder given). The output depends on sources and compiler only:
+# no build id, no paths, no time. Without the cross compiler it says so and leaves the committed images alone.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+out=${1:-$here/bin}
+CC=${GUEST_CC:-aarch64-linux-gnu-gcc}
+STRIP=${GUEST_STRIP:-aarch64-linux-gnu-strip}
+if ! command -v "$CC" >/dev/null 2>&1; then
+  echo "guests: skipped ($CC is not installed; the committed images in test/guests/bin stay as they are)"
+  exit 0
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+"$CC" --version | head -n 1 >"$out/compiler.txt"
+cd "$here"
+BASE="-ffreestanding -nostdlib -fno-pic -fno-pie -fno-stack-protector -fno-builtin -fno-asynchronous-unwind-tables -march=armv8-a -mno-outline-atomics -Wall -Wextra -Werror -Iruntime -ffile-prefix-map=$here=."
+GENERAL="-mgeneral-regs-only -mstrict-align"
+
+# compile SOURCE OBJECT FLAGS...
+compile() {
+  source=$1; object=$2; shift 2
+  $CC $BASE "$@" -c "$source" -o "$work/$object"
+}
+# link NAME OBJECT...
+link() {
+  name=$1; shift
+  (cd "$work" && $CC -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments -T "$here/runtime/link.ld" -o "$name" "$@" -lgcc)
+  $STRIP --strip-all -R .comment "$work/$name" -o "$out/$name"
+  echo "guests: $name $(wc -c <"$out/$name") bytes"
+}
+
+RUNTIME=
+for s in start.S mmu.c console.c memory.c platform.c gic.c; do
+  compile "runtime/$s" "rt-$s.o" -O2 -fno-tree-loop-distribute-patterns $GENERAL
+  RUNTIME="$RUNTIME rt-$s.o"
+done
+
+BENCH=
+bench() {
+  for s in $1; do
+    compile "bench/$s" "bench-$s.o" $2
+    BENCH="$BENCH bench-$s.o"
+  done
+}
+bench "main.c system.c cold.c smp.c" "-O2 $GENERAL"
+bench "system-asm.S string.S" ""
+bench "integer.c fp.c crypto.c" "-O2 -fno-tree-vectorize"
+bench "simd.c" "-O3"
+link bench.elf $RUNTIME $BENCH
+
+SUITE=
+for path in suite/*.c suite/*.S; do
+  s=$(basename "$path")
+  compile "$path" "suite-$s.o" -O2 $GENERAL
+  SUITE="$SUITE suite-$s.o"
+done
+link suite.elf $RUNTIME $SUITE
+
+for level in 0 1 2 3; do
+  PROGRAMS=
+  for path in programs/*.c; do
+    s=$(basename "$path")
+    compile "$path" "prog$level-$s.o" "-O$level"
+    PROGRAMS="$PROGRAMS prog$level-$s.o"
+  done
+  link "programs-O$level.elf" $RUNTIME $PROGRAMS
+done

@@ -1,0 +1,33 @@
+import * as assert from 'uvu/assert';
+import { spec } from '../harness/spec.js';
+import { parseBench, parseSuite } from './reports.js';
+
+const test = spec('guest reports');
+
+test('a benchmark line becomes numbers', () => {
+  const console = '# cold: x\nbench sieve iterations 14 ns 23185760 checksum 00002fdb0001ffff\nbench done\n';
+  assert.equal(parseBench(console), [{ name: 'sieve', iterations: 14, ns: 23185760, checksum: '00002fdb0001ffff' }]);
+});
+
+test('a benchmark that did not reach its end is no report', () => {
+  assert.is(parseBench('bench sieve iterations 14 ns 5 checksum 00002fdb0001ffff\npanic: x\n'), undefined);
+});
+
+test('a failure of the suite carries its reasons', () => {
+  const report = parseSuite(
+    'ok 1 a\n# x: got 0x1, want 0x2\nnot ok 2 b\nok 3 c # SKIP no FEAT_PAN\n1..3\n2 passed, 1 failed\n',
+  );
+  assert.equal(report, {
+    passed: 2,
+    failed: 1,
+    skipped: ['c: no FEAT_PAN'],
+    failures: ['# x: got 0x1, want 0x2\nnot ok 2 b'],
+  });
+});
+
+test('a suite that stops early, or whose counts do not agree, is no report', () => {
+  assert.is(parseSuite('ok 1 a\npanic: x\n'), undefined);
+  assert.is(parseSuite('ok 1 a\n2 passed, 0 failed\n'), undefined);
+});
+
+test.run();
