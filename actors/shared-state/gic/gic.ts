@@ -1,0 +1,230 @@
+/**
+ * GICv3 without security extensions (GICD_CTLR.DS = 1) and without ITS, Arm IHI 0069. The state lives in shared memory
+ * (gic-layout.ts), so any thread that holds a `Gic` over it may change a line or send an SGI, and the target vCPU is
+ * told through `wake` without a third party. Registers are in gic-mmio.ts and gic-cpu-interface.ts.
+ *
+ * Whoever changes state takes the lock word; critical sections are short and call nothing outside.
+ */
+import { assert } from '../../../bus/assert.js';
+import { GIC_CPUS_MAX, GIC_INTERRUPTS, GIC_STATE_BYTES, GICD_STATE, GICR_STATE, gicCpuAt } from './gic-layout.js';
+
+/** Interrupt number returned when nothing is to be acknowledged. */
+export const SPURIOUS = 1023;
+/** Number of priority bits implemented: priorities are multiples of 8. */
+export const PRIORITY_SHIFT = 3;
+const IDLE_PRIORITY = 0x100;
+const LOCK_SPINS = 200;
+
+/** GICD_CTLR bits. */
+export const GICD_CTLR = { enableGroup0: 1 << 0, enableGroup1: 1 << 1, are: 1 << 4, ds: 1 << 6 } as const;
+
+/** The fields that SPIs (distributor) and private interrupts (redistributor) have alike, one bit per interrupt. */
+export type InterruptField = 'group' | 'enabled' | 'pending' | 'active' | 'line' | 'edge';
+
+/** Asks vCPU `index` to look at its interrupts. Must not block. */
+export type WakeCpu = (index: number) => void;
+
+/** See the head of this file. */
+export class Gic {
+  readonly #words: Int32Array;
+  readonly #bytes: Uint8Array;
+  readonly #wake: WakeCpu;
+
+  /** A view of the controller state at byte `at` of `memory` (8-byte aligned). */
+  constructor(memory: ArrayBufferLike, at: number, wake: WakeCpu) {
+    this.#words = new Int32Array(memory, at, GIC_STATE_BYTES / 4);
+    this.#bytes = new Uint8Array(memory, at, GIC_STATE_BYTES);
+    this.#wake = wake;
+  }
+
+  /** Sets the reset state for vCPUs with these affinities (MPIDR Aff3..Aff0 packed as in GICR_TYPER). */
+  reset(affinities: readonly number[]): void {
+    assert(affinities.length > 0 && affinities.length <= GIC_CPUS_MAX, 'a GIC serves 1 to 8 vCPUs');
+    this.#bytes.fill(0);
+    this.#set(GICD_STATE.control, GICD_CTLR.are | GICD_CTLR.ds);
+    this.#set(GICD_STATE.cpus, affinities.length);
+    affinities.forEach((affinity, cpu) => {
+      const at = gicCpuAt(cpu);
+      this.#set(at + GICR_STATE.affinity, affinity);
+      this.#set(at + GICR_STATE.waker, 0b110); // ProcessorSleep and ChildrenAsleep
+      this.#set(at + GICR_STATE.edge, 0xffff); // SGIs are edge-triggered
+    });
+  }
+
+  /** Number of vCPUs served. */
+  get cpus(): number {
+    return this.#get(GICD_STATE.cpus);
+  }
+
+  #get(at: number): number {
+    return this.#words[at >> 2] ?? 0;
+  }
+  #set(at: number, value: number): void {
+    this.#words[at >> 2] = value;
+  }
+
+  /** Runs `body` holding the lock. */
+  locked<T>(body: () => T): T {
+    const words = this.#words;
+    const lock = GICD_STATE.lock >> 2;
+    for (let spins = 0; Atomics.compareExchange(words, lock, 0, 1) !== 0; spins++) {
+      if (spins < LOCK_SPINS) continue;
+      // Announce a sleeper (2) so that the holder notifies.
+      if (Atomics.exchange(words, lock, 2) === 0) break;
+      Atomics.wait(words, lock, 2, 1);
+    }
+    try {
+      return body();
+    } finally {
+      if (Atomics.exchange(words, lock, 0) === 2) Atomics.notify(words, lock, 1);
+    }
+  }
+
+  // ---- state of single interrupts; the caller holds the lock ----
+
+  #fieldAt(field: InterruptField, cpu: number, interrupt: number): number {
+    return interrupt < 32 ? gicCpuAt(cpu) + GICR_STATE[field] : GICD_STATE[field] + (interrupt >> 5) * 4;
+  }
+  /** 32 bits of `field` from interrupt `first` (a multiple of 32) as vCPU `cpu` sees them. */
+  bits(field: InterruptField, cpu: number, first: number): number {
+    return this.#get(this.#fieldAt(field, cpu, first));
+  }
+  /** Replaces the bits of `field` under `mask`. */
+  setBits(field: InterruptField, cpu: number, first: number, mask: number, value: number): void {
+    const at = this.#fieldAt(field, cpu, first);
+    this.#set(at, (this.#get(at) & ~mask) | (value & mask));
+  }
+  /** Pending as software reads it: latched, or asserted by a level-sensitive line. */
+  pendingBits(cpu: number, first: number): number {
+    const line = this.bits('line', cpu, first) & ~this.bits('edge', cpu, first);
+    return this.bits('pending', cpu, first) | line;
+  }
+  /** Byte index of an interrupt's priority. */
+  #priorityAt(cpu: number, interrupt: number): number {
+    return interrupt < 32 ? gicCpuAt(cpu) + GICR_STATE.priority + interrupt : GICD_STATE.priority + interrupt;
+  }
+  /** Priority of an interrupt, 0 highest. */
+  priority(cpu: number, interrupt: number): number {
+    return this.#bytes[this.#priorityAt(cpu, interrupt)] ?? 0;
+  }
+  /** Sets a priority; unimplemented low bits read as zero. */
+  setPriority(cpu: number, interrupt: number, value: number): void {
+    this.#bytes[this.#priorityAt(cpu, interrupt)] = value & 0xff & ~((1 << PRIORITY_SHIFT) - 1);
+  }
+  /** GICD_IROUTER's low word of an SPI. */
+  route(interrupt: number): number {
+    return this.#get(GICD_STATE.route + interrupt * 4);
+  }
+  /** Sets GICD_IROUTER's low word of an SPI. */
+  setRoute(interrupt: number, value: number): void {
+    this.#set(GICD_STATE.route + interrupt * 4, value & 0x80ffffff);
+  }
+  /** A private word of vCPU `cpu`. */
+  cpuWord(cpu: number, field: Exclude<keyof typeof GICR_STATE, 'priority'>): number {
+    return this.#get(gicCpuAt(cpu) + GICR_STATE[field]);
+  }
+  /** Sets a private word of vCPU `cpu`. */
+  setCpuWord(cpu: number, field: Exclude<keyof typeof GICR_STATE, 'priority'>, value: number): void {
+    this.#set(gicCpuAt(cpu) + GICR_STATE[field], value);
+  }
+  /** GICD_CTLR. */
+  get control(): number {
+    return this.#get(GICD_STATE.control);
+  }
+  set control(value: number) {
+    const writable = GICD_CTLR.enableGroup0 | GICD_CTLR.enableGroup1;
+    this.#set(GICD_STATE.control, (value & writable) | GICD_CTLR.are | GICD_CTLR.ds);
+  }
+
+  /** Index of the vCPU with affinity `affinity` (Aff2.Aff1.Aff0), or -1. */
+  cpuOf(affinity: number): number {
+    for (let cpu = 0; cpu < this.cpus; cpu++) if (this.cpuWord(cpu, 'affinity') === affinity) return cpu;
+    return -1;
+  }
+
+  // ---- what the outside does ----
+
+  /** Drives the input line of SPI `interrupt` (or PPI, for vCPU `cpu`) to `level`. */
+  setLine(interrupt: number, level: boolean, cpu = 0): void {
+    assert(interrupt >= 16 && interrupt < GIC_INTERRUPTS, 'lines exist for PPIs and implemented SPIs');
+    const first = interrupt & ~31;
+    const mask = 1 << (interrupt & 31);
+    const changed = this.locked(() => {
+      const old = (this.bits('line', cpu, first) & mask) !== 0;
+      if (old === level) return false;
+      this.setBits('line', cpu, first, mask, level ? mask : 0);
+      if (level && (this.bits('edge', cpu, first) & mask) !== 0) this.setBits('pending', cpu, first, mask, mask);
+      return true;
+    });
+    if (changed) this.wakeTargets(interrupt, cpu);
+  }
+
+  /** Makes SPI `interrupt` pending as one edge does, whatever its line. */
+  pulse(interrupt: number): void {
+    assert(interrupt >= 32 && interrupt < GIC_INTERRUPTS, 'pulses are for implemented SPIs');
+    const mask = 1 << (interrupt & 31);
+    this.locked(() => this.setBits('pending', 0, interrupt & ~31, mask, mask));
+    this.wakeTargets(interrupt, 0);
+  }
+
+  /** Makes SGI `interrupt` pending at vCPU `target`. */
+  sendSgi(interrupt: number, target: number): void {
+    this.locked(() => this.setBits('pending', target, 0, 1 << interrupt, 1 << interrupt));
+    this.#wake(target);
+  }
+
+  /** Tells the vCPUs that may take `interrupt`. */
+  wakeTargets(interrupt: number, cpu: number): void {
+    if (interrupt < 32) {
+      this.#wake(cpu);
+      return;
+    }
+    const route = this.route(interrupt);
+    if (route < 0) for (let i = 0; i < this.cpus; i++) this.#wake(i);
+    else {
+      const target = this.cpuOf(route & 0xffffff);
+      if (target >= 0) this.#wake(target);
+    }
+  }
+
+  /** Tells every vCPU: something changed for all. */
+  wakeAll(): void {
+    for (let cpu = 0; cpu < this.cpus; cpu++) this.#wake(cpu);
+  }
+
+  // ---- selection; the caller holds the lock ----
+
+  /**
+   * The pending, enabled, inactive interrupt of `group` with the highest priority that vCPU `cpu` may take, or
+   * {@link SPURIOUS}. Priority masking and preemption are the caller's.
+   */
+  highestPending(cpu: number, group: 0 | 1): number {
+    const enable = group === 0 ? GICD_CTLR.enableGroup0 : GICD_CTLR.enableGroup1;
+    if ((this.control & enable) === 0) return SPURIOUS;
+    const affinity = this.cpuWord(cpu, 'affinity');
+    let best = SPURIOUS;
+    let bestPriority = IDLE_PRIORITY;
+    for (let first = 0; first < GIC_INTERRUPTS; first += 32) {
+      const groupBits = this.bits('group', cpu, first);
+      let candidates =
+        this.pendingBits(cpu, first) &
+        this.bits('enabled', cpu, first) &
+        ~this.bits('active', cpu, first) &
+        (group === 1 ? groupBits : ~groupBits);
+      while (candidates !== 0) {
+        const bit = 31 - Math.clz32(candidates & -candidates);
+        candidates &= candidates - 1;
+        const interrupt = first + bit;
+        const priority = this.priority(cpu, interrupt);
+        if (priority >= bestPriority) continue;
+        if (interrupt >= 32) {
+          const route = this.route(interrupt);
+          if (route >= 0 && (route & 0xffffff) !== affinity) continue;
+        }
+        best = interrupt;
+        bestPriority = priority;
+      }
+    }
+    return best;
+  }
+}
