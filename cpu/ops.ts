@@ -83,6 +83,10 @@ export abstract class Ops {
   abstract load(kind: MemoryKind, va: Val, options?: AccessOptions): Val;
   /** Writes guest memory. */
   abstract store(kind: MemoryKind, va: Val, value: Val, options?: AccessOptions): void;
+  /** Reads two adjacent elements of the same kind; both are read before either is written anywhere. */
+  abstract loadPair(kind: MemoryKind, va: Val, options?: AccessOptions): readonly [Val, Val];
+  /** Writes two adjacent elements of the same kind. */
+  abstract storePair(kind: MemoryKind, va: Val, first: Val, second: Val, options?: AccessOptions): void;
   /** Continues at pc + offset. */
   abstract jump(offset: Val): void;
   /** Continues at pc + offset if `condition` (i32) is not zero, else at the next instruction. */

@@ -214,6 +214,47 @@ export class HandlerOps extends Ops {
     );
   }
 
+  loadPair(kind: MemoryKind, va: Val, options?: AccessOptions): readonly [Val, Val] {
+    const { load, type, bytes, alignLog2 } = MEMORY_KINDS[kind];
+    const first = this.variable(type);
+    const second = this.variable(type);
+    const { hit, entry } = emitTlbLookup(this, va, bytes * 2, false, options, this.#tlbBank(options));
+    this.if(
+      hit,
+      () => {
+        const address = emitHostAddress(this, va, entry);
+        this.assign(first, this.body.load(load, type, alignLog2, address, 0));
+        this.assign(second, this.body.load(load, type, alignLog2, address, bytes));
+      },
+      () => {
+        this.#slowCall('loadSlow', va, accessBits(bytes, false, options));
+        this.assign(first, this.scratch(kind));
+        this.#slowCall('loadSlow', this.add(va, i64(bytes)), accessBits(bytes, false, options));
+        this.assign(second, this.scratch(kind));
+      },
+    );
+    return [first, second];
+  }
+
+  storePair(kind: MemoryKind, va: Val, first: Val, second: Val, options?: AccessOptions): void {
+    const { store, bytes, alignLog2 } = MEMORY_KINDS[kind];
+    const { hit, entry } = emitTlbLookup(this, va, bytes * 2, true, options, this.#tlbBank(options));
+    this.if(
+      hit,
+      () => {
+        const address = emitHostAddress(this, va, entry);
+        this.body.store(store, alignLog2, address, first, 0);
+        this.body.store(store, alignLog2, address, second, bytes);
+      },
+      () => {
+        this.stateStore(kind, STATE.scratch, first);
+        this.#slowCall('storeSlow', va, accessBits(bytes, true, options));
+        this.stateStore(kind, STATE.scratch, second);
+        this.#slowCall('storeSlow', this.add(va, i64(bytes)), accessBits(bytes, true, options));
+      },
+    );
+  }
+
   /** Leaves for `reason`; STATE.pc already holds what it should, or the caller of the handler stores it. */
   protected leave(reason: ExitReason): void {
     this.body.return(i32(reason));

@@ -284,6 +284,18 @@ export class RegionOps extends Ops {
     this.body.store(store, alignLog2, address, value, 0);
   }
 
+  loadPair(kind: MemoryKind, va: Val, options?: AccessOptions): readonly [Val, Val] {
+    const { load, type, bytes, alignLog2 } = MEMORY_KINDS[kind];
+    const address = this.hostAddress(va, bytes * 2, false, options);
+    return [this.body.load(load, type, alignLog2, address, 0), this.body.load(load, type, alignLog2, address, bytes)];
+  }
+  storePair(kind: MemoryKind, va: Val, first: Val, second: Val, options?: AccessOptions): void {
+    const { store, bytes, alignLog2 } = MEMORY_KINDS[kind];
+    const address = this.hostAddress(va, bytes * 2, true, options);
+    this.body.store(store, alignLog2, address, first, 0);
+    this.body.store(store, alignLog2, address, second, bytes);
+  }
+
   // ---- control ----
 
   jump(offset: Val): void {

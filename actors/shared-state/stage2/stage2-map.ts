@@ -1,0 +1,87 @@
+/**
+ * A VM's stage-2 map in shared memory: guest physical page -> frame and rights, as two levels of 4 KiB tables like the
+ * hardware's. The hypervisor core is the only writer; vCPUs and device windows read it without a lock, because an entry
+ * is one word. A right that is withdrawn is gone for readers of the map at once; what software TLBs hold is the core's
+ * business (it waits for every vCPU's acknowledgement).
+ *
+ * Root: {@link ROOT_ENTRIES} words, each the byte address of a leaf table or 0. Leaf: 1,024 words, each covering 4 KiB.
+ * Leaf entry: frame number in bits 31..12, rights in bits 2..0, 0 when nothing is mapped.
+ */
+import { assert } from '../../../bus/assert.js';
+import { HYP_PAGE_BYTES } from '../../../bus/units.js';
+
+/** Rights of a stage-2 mapping. */
+export const STAGE2_RIGHTS = { read: 1, write: 2, execute: 4, all: 7 } as const;
+
+const LEAF_ENTRIES = 1024;
+/** Root entries: each covers 4 MiB, so a VM's intermediate physical addresses end at 16 GiB. */
+const ROOT_ENTRIES = 4096;
+/** Bytes of a root table (four frames). */
+export const STAGE2_ROOT_BYTES = ROOT_ENTRIES * 4;
+/** First guest physical page beyond the map. */
+export const STAGE2_PAGES_MAX = ROOT_ENTRIES * LEAF_ENTRIES;
+
+/** Reads a VM's stage-2 map. */
+export class Stage2Reader {
+  protected readonly words: Int32Array;
+  protected readonly root: number;
+
+  /** A view of the map whose root table is at byte `root` of `memory`. */
+  constructor(memory: ArrayBufferLike, root: number) {
+    assert(root % HYP_PAGE_BYTES === 0, 'a root table is page-aligned');
+    this.words = new Int32Array(memory);
+    this.root = root >>> 2;
+  }
+
+  /** The leaf entry of guest physical page `page`, or 0. */
+  entry(page: number): number {
+    if (page >= STAGE2_PAGES_MAX) return 0;
+    const leaf = this.words[this.root + (page >>> 10)] ?? 0;
+    return leaf === 0 ? 0 : (this.words[(leaf >>> 2) + (page & (LEAF_ENTRIES - 1))] ?? 0);
+  }
+
+  /** Byte address of the frame behind `page` if all of `rights` are held, else -1. */
+  frame(page: number, rights: number): number {
+    const entry = this.entry(page);
+    return entry !== 0 && (entry & rights) === rights ? (entry & ~0xfff) >>> 0 : -1;
+  }
+}
+
+/** Writes a VM's stage-2 map; only the hypervisor core has one. */
+export class Stage2Map extends Stage2Reader {
+  readonly #allocate: () => number | undefined;
+  readonly #tables: number[] = [];
+
+  /** `allocate` yields the byte address of a zeroed frame for a leaf table, or undefined when memory is exhausted. */
+  constructor(memory: ArrayBufferLike, root: number, allocate: () => number | undefined) {
+    super(memory, root);
+    this.#allocate = allocate;
+  }
+
+  /** Frames that hold leaf tables, to be freed with the VM. */
+  get tables(): readonly number[] {
+    return this.#tables;
+  }
+
+  /** Maps page `page` to the frame at byte `frame`; returns false when no table could be allocated. */
+  map(page: number, frame: number, rights: number): boolean {
+    assert(page >= 0 && page < STAGE2_PAGES_MAX, 'the page is inside the map');
+    assert(frame % HYP_PAGE_BYTES === 0 && (rights & ~STAGE2_RIGHTS.all) === 0, 'frame and rights are well-formed');
+    let leaf = this.words[this.root + (page >>> 10)] ?? 0;
+    if (leaf === 0) {
+      const table = this.#allocate();
+      if (table === undefined) return false;
+      this.#tables.push(table);
+      leaf = table | 0;
+      Atomics.store(this.words, this.root + (page >>> 10), leaf);
+    }
+    Atomics.store(this.words, (leaf >>> 2) + (page & (LEAF_ENTRIES - 1)), rights === 0 ? 0 : frame | rights);
+    return true;
+  }
+
+  /** Removes the mapping of `page`. */
+  unmap(page: number): void {
+    const leaf = this.words[this.root + (page >>> 10)] ?? 0;
+    if (leaf !== 0) Atomics.store(this.words, (leaf >>> 2) + (page & (LEAF_ENTRIES - 1)), 0);
+  }
+}
