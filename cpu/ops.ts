@@ -407,6 +407,42 @@ export abstract class Ops {
     return (code & 1) === 1 && code !== 15 ? this.eqz(positive) : positive;
   }
 
+  /**
+   * Evaluates a condition code that is a value (an immediate field): in generated regions it is a constant and costs
+   * what {@link condition} costs, in the interpreter it is looked up among all eight conditions at run time.
+   */
+  conditionOf(code: Val): Val {
+    if (isConstant(code)) return this.condition(Number(code.constant));
+    const at = this.wrap(code);
+    const n = this.wrap(this.shrU(this.flag('flagN'), i64(63)));
+    const v = this.wrap(this.shrU(this.flag('flagV'), i64(63)));
+    const nonzero = this.ne(this.flag('flagZ'), i64(0));
+    const c = this.flag('flagC');
+    const ge = this.eq(n, v);
+    // Bit code >> 1 of `holds`: EQ, CS, MI, VS, HI, GE, GT, AL.
+    let holds = this.or(this.eqz(nonzero), i32(0x80));
+    [c, n, v, this.and(c, nonzero), ge, this.and(ge, nonzero)].forEach((bit, i) => {
+      holds = this.or(holds, this.shl(bit, i32(i + 1)));
+    });
+    const positive = this.and(this.shrU(holds, this.shrU(at, i32(1))), i32(1));
+    return this.xor(positive, this.and(at, this.ne(at, i32(15)))); // the odd code is the opposite, but 15 is AL too
+  }
+  /**
+   * CCMP and CCMN: where `condition` (i32) holds, the flags describe `a - b` (`subtract`) or `a + b`; elsewhere they are
+   * those in bits 31..28 of `nzcv` (i32). No flag is written inside a branch, so flags kept in locals stay simple.
+   */
+  compareIf(condition: Val, subtract: boolean, a: Val, b: Val, nzcv: Val): void {
+    const result = this.copy(subtract ? this.sub(a, b) : this.add(a, b));
+    const carry = subtract ? this.geU(a, b) : this.ltU(result, a);
+    const overflow = this.and(this.xor(a, subtract ? b : result), this.xor(subtract ? a : b, result));
+    const wide = this.extendS(result);
+    const notZero = this.extendU(this.eqz(this.and(nzcv, i32(1 << 30))));
+    this.setFlag('flagN', this.select(condition, wide, this.extendS(nzcv)));
+    this.setFlag('flagZ', this.select(condition, wide, notZero));
+    this.setFlag('flagC', this.select(condition, carry, this.and(this.shrU(nzcv, i32(29)), i32(1))));
+    this.setFlag('flagV', this.select(condition, this.extendS(overflow), this.extendS(this.shl(nzcv, i32(3)))));
+  }
+
   // ---- state block and atomics ----
 
   /** Reads a field of the state block. */

@@ -1,8 +1,16 @@
 /** The instruction table: every instruction the CPU has, chapter by chapter of the Arm ARM. */
 import { BRANCHES } from './branches.js';
 import { DATA_PROCESSING_IMMEDIATE } from './data-processing-immediate.js';
+import { DATA_PROCESSING_REGISTER } from './data-processing-register.js';
+import { DATA_PROCESSING_SOURCE } from './data-processing-source.js';
 import type { Instruction } from './instruction.js';
 import { LOADS_STORES } from './loads-stores.js';
 
 /** All entries. Order does not matter: a word matches at most one. */
-export const INSTRUCTIONS: readonly Instruction[] = [...DATA_PROCESSING_IMMEDIATE, ...BRANCHES, ...LOADS_STORES];
+export const INSTRUCTIONS: readonly Instruction[] = [
+  ...DATA_PROCESSING_IMMEDIATE,
+  ...DATA_PROCESSING_REGISTER,
+  ...DATA_PROCESSING_SOURCE,
+  ...BRANCHES,
+  ...LOADS_STORES,
+];

@@ -1,0 +1,20 @@
+/** Decodes the immediates of logical instructions (Arm ARM shared/functions: DecodeBitMasks). */
+
+/**
+ * The immediate described by `n`, `imms` and `immr` for an operation of `bits` (32 or 64) bits, as an unsigned number, or
+ * undefined if the encoding is reserved.
+ */
+export function logicalImmediate(n: number, imms: number, immr: number, bits: 32 | 64): bigint | undefined {
+  if (bits === 32 && n !== 0) return undefined;
+  const sizeLog2 = 31 - Math.clz32((n << 6) | (~imms & 0x3f));
+  if (sizeLog2 < 1) return undefined;
+  const size = 1 << sizeLog2;
+  const ones = imms & (size - 1);
+  if (ones === size - 1) return undefined;
+  const rotate = BigInt(immr & (size - 1));
+  const wide = BigInt(size);
+  const run = (1n << BigInt(ones + 1)) - 1n;
+  let element = BigInt.asUintN(size, (run >> rotate) | (run << (wide - rotate)));
+  for (let filled = wide; filled < BigInt(bits); filled *= 2n) element |= element << filled;
+  return element;
+}
