@@ -1,7 +1,8 @@
 /** Data processing, register: logical, add and subtract, conditional (Arm ARM C4.1.95; multiplication and division elsewhere). */
 import type { Ops } from '../ops.js';
 import { isConstant, type Val } from '../wasm/body.js';
-import { type Instruction, instruction, type Reg } from './instruction.js';
+import { type Instruction, instruction } from './instruction.js';
+import type { Reg } from './operand.js';
 
 /** Shift types of the `shift` field. */
 const SHIFT = { lsl: 0, lsr: 1, asr: 2, ror: 3 } as const;
