@@ -16,6 +16,7 @@ extern const struct kernel integer_kernels[], fp_kernels[], simd_kernels[], cryp
 /* Prints one result line. */
 void bench_report(const char *name, u64 iterations, u64 ns, u64 checksum);
 /* Groups that measure in their own way. */
+void latency_run(void);
 void cold_run(void);
 void smp_run(void);
 extern u64 measure_ns;                                /* shortest time of one measurement */

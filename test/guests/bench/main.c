@@ -66,6 +66,7 @@ void guest_main(void) {
   for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
     for (const struct kernel *k = groups[g]; k->run; k++)
       if (selected(list, k->group) || selected(list, k->name)) run_kernel(k);
+  if (selected(list, "cpu.system") || selected(list, "timer-latency")) latency_run();
   if (selected(list, "cpu.cold")) cold_run();
   if (selected(list, "cpu.smp")) smp_run();
   print("bench done\n");

@@ -169,6 +169,44 @@ static u64 software_interrupt(void) {
   return interrupts - before;
 }
 
+/*
+ * How late the timer interrupt is in a loop of nothing but arithmetic: 1,000 times from CNTV_CVAL to the handler. The
+ * line's T is the sum of the delays.
+ */
+static u64 late_sum, late_max, late_end;
+
+static void late_hook(struct cpu *cpu, struct frame *frame, u64 vector) {
+  (void)cpu;
+  if (vector != 5) panic("unexpected exception in the latency benchmark");
+  u64 late = READ_SYSREG(cntvct_el0) - READ_SYSREG(cntv_cval_el0), intid = READ_SYSREG(ICC_IAR1);
+  WRITE_SYSREG(cntv_ctl_el0, 0);
+  WRITE_SYSREG(ICC_EOIR1, intid);
+  late_sum += late;
+  if (late > late_max) late_max = late;
+  frame->elr = late_end;
+}
+
+static NOINLINE void late_wait(void) {
+  u64 a = 1;
+  __asm__ volatile("adr %0, 2f\n str %0, [%1]\n msr cntv_ctl_el0, %2\n isb\n"
+                   "1: add %0, %0, #3\n eor %0, %0, %0, lsl #7\n cbnz %0, 1b\n b 1b\n2:"
+                   : "+&r"(a) : "r"(&late_end), "r"(1ull) : "memory");
+}
+
+void latency_run(void) {
+  enum { TIMES = 1000 };
+  interrupts_prepare();
+  this_cpu()->hook = late_hook;
+  late_sum = late_max = 0;
+  for (int i = 0; i < TIMES; i++) {
+    WRITE_SYSREG(cntv_cval_el0, ticks_now() + READ_SYSREG(cntfrq_el0) / 10000);
+    late_wait();
+  }
+  interrupts_finish();
+  print("# timer-latency: longest %lu ns\n", ticks_to_ns(late_max));
+  bench_report("timer-latency", TIMES, ticks_to_ns(late_sum), TIMES);
+}
+
 static u64 psci_version(void) {
   u64 sum = 0;
   for (int i = 0; i < ROUNDS; i++) sum += hvc(PSCI_VERSION, 0, 0, 0) >> 16;

@@ -7,6 +7,7 @@
 
 volatile struct trap trap;
 void (*irq_handler)(struct frame *frame);
+int (*fault_handler)(struct frame *frame);
 u64 *space;
 static int failures;
 static const char *skipped;
@@ -23,6 +24,7 @@ static void hook(struct cpu *cpu, struct frame *frame, u64 vector) {
     irq_handler(frame);
     return;
   }
+  if ((vector & 3) == 0 && fault_handler && fault_handler(frame)) return;
   if (trap.count++ == 0) {
     trap.vector = vector;
     trap.esr = frame->esr;
@@ -36,8 +38,13 @@ static void hook(struct cpu *cpu, struct frame *frame, u64 vector) {
     print("# esr %lx far %lx elr %lx\n", frame->esr, frame->far, frame->elr);
     panic("an exception repeats");
   }
-  if (vector >= 8) {
+  if (vector >= 8 && cpu->el0_saved_sp) {
     cpu->el0_leave = 1;
+    return;
+  }
+  if (vector >= 8) {                                 /* EL0 by mistake: an illegal return was not refused */
+    frame->elr = frame->x[30];
+    frame->spsr = 0x3c5;
     return;
   }
   if ((vector & 3) != 0) {
@@ -141,7 +148,7 @@ static int contains(const char *text, const char *part) {
 
 void guest_main(void) {
   static const struct test *const groups[] = {exception_tests, translation_tests, tlb_tests, access_tests, sysreg_tests, debug_tests,
-                                              interrupt_tests, smp_tests};
+                                              interrupt_tests, precise_tests, smp_tests};
   boot_option("deviations", deviations, sizeof deviations);
   boot_option("only", only, sizeof only);
   space = space_new();
@@ -160,6 +167,7 @@ void guest_main(void) {
       failures = 0;
       skipped = 0;
       irq_handler = 0;
+      fault_handler = 0;
       trap_reset();
       t->run();
       number++;

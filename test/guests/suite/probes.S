@@ -122,3 +122,47 @@ user_step:
   ldxr x3, [x0]
   clrex
   svc #0
+
+// Addressing forms whose base or first result must not have changed when the access faults.
+  user user_load_post, ldr x3, [x0], #8
+  user user_load_pre, ldr x3, [x0, #8]!
+  user user_load_self, ldr x0, [x0]
+  user user_pair_self, ldp x0, x3, [x0]
+  user user_pair_first, ldp x3, x0, [x0]
+  user user_pair_post, ldp x3, x4, [x0], #16
+  user user_word_pair, ldpsw x3, x0, [x0]
+  user user_store_pre, str x1, [x0, #-8]!
+  user user_store_pair_post, stp x1, x1, [x0], #16
+  user user_load_many, ld1 {v0.16b-v3.16b}, [x0], #64
+  user user_load_structures, ld4 {v0.4s-v3.4s}, [x0], #64
+  user user_store_many, st1 {v0.16b-v3.16b}, [x0], #64
+  user user_store_structures, st4 {v0.8h-v3.8h}, [x0], #64
+  user user_load_quads, ldp q0, q1, [x0], #32
+  .global user_sum, user_spin, user_count, user_sum_structures
+user_sum:                                   // x0 = address, x1 = pages: sum of the first words in x3
+  mov x3, #0
+1: ldr x4, [x0]
+  add x0, x0, #1, lsl #12
+  add x3, x3, x4
+  subs x1, x1, #1
+  b.ne 1b
+  svc #0
+user_spin:
+  b .
+user_count:                                 // a loop without memory accesses or calls
+  add x0, x0, #1
+  eor x1, x1, x0
+  b user_count
+user_sum_structures:                        // ld4 over a page edge: column sums
+  ld4 {v0.4s-v3.4s}, [x0]
+  add v0.4s, v0.4s, v3.4s
+  add v1.4s, v1.4s, v2.4s
+  mul v0.4s, v0.4s, v1.4s
+  addv s0, v0.4s
+  fmov w3, s0
+  svc #0
+  .text
+  .global probe_spin
+probe_spin:
+  b .
+  ret

@@ -10,7 +10,7 @@ struct test {
   void (*run)(void);
 };
 extern const struct test exception_tests[], translation_tests[], tlb_tests[], access_tests[], sysreg_tests[], debug_tests[], interrupt_tests[],
-  smp_tests[];
+  precise_tests[], smp_tests[];
 
 /* The first exception since trap_reset(), and how many there were. */
 struct trap {
@@ -20,6 +20,8 @@ extern volatile struct trap trap;
 void trap_reset(void);
 /* Called for IRQs with the exception's frame; 0: an IRQ is recorded as a trap and masked in the interrupted state. */
 extern void (*irq_handler)(struct frame *frame);
+/* Called for synchronous exceptions first; 1: handled, the access is retried. */
+extern int (*fault_handler)(struct frame *frame);
 
 /* Fails the running test unless got == want; prints both. */
 void expect(const char *what, u64 got, u64 want);
