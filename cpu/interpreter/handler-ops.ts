@@ -40,8 +40,9 @@ export function emitTlbLookup(
   options: AccessOptions | undefined,
   tlb: Val,
 ): { readonly hit: Val; readonly entry: Val } {
-  const index = k.and(k.wrap(k.shrU(va, i64(12))), i32((1 << TLB.entriesLog2) - 1));
-  const entry = k.add(tlb, k.shl(index, i32(TLB.entryBytesLog2)));
+  // Page number times entry size with a single shift: the mask cuts the page offset's bits off.
+  const index = k.wrap(k.shrU(va, i64(12 - TLB.entryBytesLog2)));
+  const entry = k.add(tlb, k.and(index, i32(((1 << TLB.entriesLog2) - 1) << TLB.entryBytesLog2)));
   let page: Val;
   if (options?.aligned === true || bytes === 1) page = k.and(va, i64(~0xfffn | BigInt(bytes - 1)));
   else page = k.and(k.add(va, i64(bytes - 1)), i64(~0xfffn));
