@@ -432,15 +432,16 @@ export abstract class Ops {
    * those in bits 31..28 of `nzcv` (i32). No flag is written inside a branch, so flags kept in locals stay simple.
    */
   compareIf(condition: Val, subtract: boolean, a: Val, b: Val, nzcv: Val): void {
+    const holds = this.copy(condition); // it may be the carry flag itself
     const result = this.copy(subtract ? this.sub(a, b) : this.add(a, b));
     const carry = subtract ? this.geU(a, b) : this.ltU(result, a);
     const overflow = this.and(this.xor(a, subtract ? b : result), this.xor(subtract ? a : b, result));
     const wide = this.extendS(result);
     const notZero = this.extendU(this.eqz(this.and(nzcv, i32(1 << 30))));
-    this.setFlag('flagN', this.select(condition, wide, this.extendS(nzcv)));
-    this.setFlag('flagZ', this.select(condition, wide, notZero));
-    this.setFlag('flagC', this.select(condition, carry, this.and(this.shrU(nzcv, i32(29)), i32(1))));
-    this.setFlag('flagV', this.select(condition, this.extendS(overflow), this.extendS(this.shl(nzcv, i32(3)))));
+    this.setFlag('flagN', this.select(holds, wide, this.extendS(nzcv)));
+    this.setFlag('flagZ', this.select(holds, wide, notZero));
+    this.setFlag('flagC', this.select(holds, carry, this.and(this.shrU(nzcv, i32(29)), i32(1))));
+    this.setFlag('flagV', this.select(holds, this.extendS(overflow), this.extendS(this.shl(nzcv, i32(3)))));
   }
 
   // ---- state block and atomics ----
