@@ -7,9 +7,7 @@ import type { CodePage } from '../code-pages.js';
 import type { Decoder } from '../decode/decoder.js';
 import { RECORD, RECORD_BYTES, REGION_BIT } from '../interpreter/record.js';
 import { JUMP_CACHE, STATE } from '../state.js';
-import { ModuleBuilder } from '../wasm/module.js';
-import { emitRegion } from './emit-region.js';
-import { discoverRegion } from './region.js';
+import { type EntryPoint, type TranslatedBatch, translateBatch } from './translate.js';
 
 /** Regions compiled into one module, at most. */
 const BATCH_MAX = 32;
@@ -25,6 +23,8 @@ interface CompiledRegion {
 interface Request {
   readonly page: CodePage;
   readonly offset: number;
+  /** The page's code changed while the request was in flight. */
+  stale: boolean;
 }
 
 /** What the JIT needs of its core. */
@@ -36,6 +36,8 @@ export interface JitHost {
   readonly decoder: Decoder;
   /** The interpreter's `step`. */
   readonly step: (state: number) => number;
+  /** Where given, translates and compiles elsewhere; the result comes back through {@link Jit.deliver}. */
+  readonly background?: (ticket: number, entries: readonly EntryPoint[]) => void;
 }
 
 /** See the head of this file. */
@@ -46,8 +48,10 @@ export class Jit {
   readonly #freeSlots: number[] = [];
   #queue: Request[] = [];
   #patience = 0;
+  readonly #inFlight = new Map<number, readonly Request[]>();
+  #nextTicket = 1;
   /** Counters for statistics: modules and regions compiled, bytes of WebAssembly generated. */
-  readonly counters = { modules: 0, regions: 0, bytes: 0, rejected: 0 };
+  readonly counters = { modules: 0, regions: 0, instructions: 0, bytes: 0, rejected: 0 };
 
   constructor(host: JitHost) {
     this.#host = host;
@@ -62,7 +66,7 @@ export class Jit {
     }
     if (asked.has(offset)) return;
     asked.add(offset);
-    this.#queue.push({ page, offset });
+    this.#queue.push({ page, offset, stale: false });
     if (this.#queue.length === 1) this.#patience = PATIENCE_PAUSES;
     if (this.#queue.length >= BATCH_MAX) this.compileQueue();
   }
@@ -72,36 +76,43 @@ export class Jit {
     if (this.#queue.length > 0 && --this.#patience <= 0) this.compileQueue();
   }
 
-  /** Compiles all requested entry points into one module. */
+  /** Translates and compiles all requested entry points into one module, here or in the background. */
   compileQueue(): void {
     const requests = this.#queue;
     this.#queue = [];
     if (requests.length === 0) return;
-    const { memory, view, decoder, step } = this.#host;
-    const module = new ModuleBuilder();
-    module.importFunction('step', ['i32'], ['i32']);
-    const type = module.type(['i32'], ['i32']);
-    const compiled: Request[] = [];
-    for (const request of requests) {
-      const readWord = (offset: number): number => view.getUint32(request.page.host + offset, true);
-      const region = discoverRegion(request.offset, readWord, decoder);
-      if (region === undefined) {
-        this.counters.rejected++;
-        continue;
-      }
-      const index = module.declare(type);
-      module.setBody(index, emitRegion(region));
-      module.exportFunction(`r${compiled.length}`, index);
-      compiled.push(request);
+    const { background } = this.#host;
+    const entries = requests.map(({ page, offset }) => ({ host: page.host, offset }));
+    if (background !== undefined) {
+      const ticket = this.#nextTicket++;
+      this.#inFlight.set(ticket, requests);
+      background(ticket, entries);
+      return;
     }
-    if (compiled.length === 0) return;
-    const bytes = module.build();
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory, step } });
+    const batch = translateBatch(this.#host.view, this.#host.decoder, entries);
+    if (batch !== undefined) this.#instantiate(requests, batch, new WebAssembly.Module(batch.bytes));
+    else this.counters.rejected += requests.length;
+  }
+
+  /** A background batch is ready; `undefined` if nothing of it could be compiled. */
+  deliver(ticket: number, batch: TranslatedBatch | undefined, module: WebAssembly.Module | undefined): void {
+    const requests = this.#inFlight.get(ticket);
+    this.#inFlight.delete(ticket);
+    if (requests === undefined) return;
+    if (batch === undefined || module === undefined) this.counters.rejected += requests.length;
+    else this.#instantiate(requests, batch, module);
+  }
+
+  #instantiate(requests: readonly Request[], batch: TranslatedBatch, module: WebAssembly.Module): void {
+    const { memory, step } = this.#host;
+    const instance = new WebAssembly.Instance(module, { env: { memory, step } });
     this.counters.modules++;
-    this.counters.bytes += bytes.length;
-    this.counters.regions += compiled.length;
-    compiled.forEach((request, i) => {
-      this.#install(request, instance.exports[`r${i}`]);
+    this.counters.bytes += batch.bytes.length;
+    this.counters.instructions += batch.instructions;
+    requests.forEach((request, i) => {
+      const name = batch.exports[i];
+      if (name === undefined) this.counters.rejected++;
+      else if (!request.stale) this.#install(request, instance.exports[name]);
     });
   }
 
@@ -113,6 +124,7 @@ export class Jit {
       if (slot >= table.length) table.grow(Math.max(256, table.length));
     }
     table.set(slot, code);
+    this.counters.regions++;
     let ofPage = this.#regions.get(page);
     if (ofPage === undefined) {
       ofPage = new Map();
@@ -152,5 +164,8 @@ export class Jit {
     this.#regions.delete(page);
     this.#requested.delete(page);
     this.#queue = this.#queue.filter((request) => request.page !== page);
+    for (const requests of this.#inFlight.values()) {
+      for (const request of requests) if (request.page === page) request.stale = true;
+    }
   }
 }
