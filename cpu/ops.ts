@@ -41,6 +41,9 @@ const ATOMIC_RMW = { add: 0x1e, sub: 0x25, and: 0x2c, or: 0x33, xor: 0x3a, xchg:
 /** Name of an atomic read-modify-write operation. */
 export type AtomicOp = keyof typeof ATOMIC_RMW;
 
+/** Lanes of a vector of each scalar type. */
+const LANE_SHAPE = { i32: 'i32x4', i64: 'i64x2', f32: 'f32x4', f64: 'f64x2' } as const;
+
 /** See the head of this file. */
 export abstract class Ops {
   readonly body: FunctionBody;
@@ -63,6 +66,16 @@ export abstract class Ops {
   abstract vreg(r: Reg, plus?: number): Val;
   /** Writes all 128 bits of SIMD&FP register r + `plus` (modulo 32). */
   abstract setVreg(r: Reg, value: Val, plus?: number): void;
+  /** The lowest lane of SIMD&FP register r as a scalar of `type`. */
+  vscalar(r: Reg, type: 'i32' | 'i64' | 'f32' | 'f64'): Val {
+    return this.body.lane(`${LANE_SHAPE[type]}.extract_lane`, 0, this.vreg(r));
+  }
+  /** Writes a scalar to the lowest lane of SIMD&FP register r and zero to the rest. */
+  setVscalar(r: Reg, value: Val): void {
+    assert(value.type !== 'v128', 'a scalar is not a vector');
+    const zero: Val = { type: 'v128', local: -1, constant: 0 };
+    this.setVreg(r, this.body.lane(`${LANE_SHAPE[value.type]}.replace_lane`, 0, zero, value));
+  }
   /** Writes X30. */
   abstract setLink(value: Val): void;
   /** Address of this instruction, i64. */

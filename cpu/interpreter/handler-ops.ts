@@ -11,6 +11,8 @@ import { EXIT, EXIT_AFTER, type ExitReason, STATE, TLB } from '../state.js';
 import { type FunctionBody, i32, i64, type Val } from '../wasm/body.js';
 import { RECORD } from './record.js';
 
+const SCALAR_KIND = { i32: 'u32', i64: 'u64', f32: 'f32', f64: 'f64' } as const;
+
 /** Looks up the function index of an imported helper. */
 export type HelperIndex = (name: HelperName) => number;
 
@@ -136,6 +138,11 @@ export class HandlerOps extends Ops {
     this.readRegisters.add(r.at);
     this.vectorPlus = Math.max(this.vectorPlus, plus);
     return this.body.load(0xfd0000, 'v128', 4, this.#slot(r, 4, plus), STATE.v);
+  }
+  override vscalar(r: Reg, type: 'i32' | 'i64' | 'f32' | 'f64'): Val {
+    this.readRegisters.add(r.at);
+    const { load } = MEMORY_KINDS[SCALAR_KIND[type]];
+    return this.body.load(load, type, 2, this.#slot(r, 4), STATE.v);
   }
   setVreg(r: Reg, value: Val, plus = 0): void {
     this.writtenRegisters.add(r.at);

@@ -5,6 +5,7 @@ import { DATA_PROCESSING_REGISTER } from './data-processing-register.js';
 import { DATA_PROCESSING_SOURCE } from './data-processing-source.js';
 import type { Instruction } from './instruction.js';
 import { LOADS_STORES } from './loads-stores.js';
+import { SIMD } from './simd/table.js';
 
 /** All entries. Order does not matter: a word matches at most one. */
 export const INSTRUCTIONS: readonly Instruction[] = [
@@ -13,4 +14,5 @@ export const INSTRUCTIONS: readonly Instruction[] = [
   ...DATA_PROCESSING_SOURCE,
   ...BRANCHES,
   ...LOADS_STORES,
+  ...SIMD,
 ];

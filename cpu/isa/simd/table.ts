@@ -1,0 +1,20 @@
+/** All SIMD&FP instructions of AArch64: one array per chapter. */
+import type { Instruction } from '../instruction.js';
+import { SIMD_ACROSS } from './across.js';
+import { SIMD_BY_ELEMENT } from './by-element.js';
+import { SIMD_PERMUTE } from './permute.js';
+import { SIMD_SHIFT_IMMEDIATE } from './shift-immediate.js';
+import { SIMD_THREE_DIFFERENT } from './three-different.js';
+import { SIMD_THREE_SAME } from './three-same.js';
+import { SIMD_TWO_REGISTER } from './two-register.js';
+
+/** See the head of this file. */
+export const SIMD: readonly Instruction[] = [
+  ...SIMD_THREE_SAME,
+  ...SIMD_THREE_DIFFERENT,
+  ...SIMD_BY_ELEMENT,
+  ...SIMD_SHIFT_IMMEDIATE,
+  ...SIMD_TWO_REGISTER,
+  ...SIMD_PERMUTE,
+  ...SIMD_ACROSS,
+];
