@@ -192,6 +192,26 @@ static void atomics(void) {
   expect("caspal", pair[0] * 10 + pair[1], 34);
 }
 
+static void big_endian(void) {
+  if ((READ_SYSREG(id_aa64mmfr0_el1) >> 8 & 15) == 0) {
+    skip("no mixed-endian support");
+    return;
+  }
+  u64 *page, va = fresh_page(PAGE_USER, &page);
+  page[0] = 0x0102030405060708ull;
+  WRITE_SYSREG(sctlr_el1, sctlr_default | 1 << 24);  /* E0E */
+  ISB();
+  user_run(user_load, va, 0);
+  expect("load", trap.x3, 0x0807060504030201ull);
+  user_run(user_store, va + 8, 0x1122334455667788ull);
+  expect("store", page[1], 0x8877665544332211ull);
+  WRITE_SYSREG(sctlr_el1, sctlr_default);
+  ISB();
+  user_run(user_load, va, 0);
+  expect("little-endian again", trap.x3, 0x0102030405060708ull);
+  trap_reset();
+}
+
 static void zero_block(void) {
   u64 id = READ_SYSREG(dczid_el0);
   if (id & 16) {
@@ -298,12 +318,71 @@ static void code_over_a_page_edge(void) {
   expect_no_trap("over the edge");
 }
 
+/* One address, other code in each address space, both hot, without any flush in between. */
+static void code_by_asid(void) {
+  u64 va = fresh_region(), sums[2] = {0};
+  u64 *spaces[2] = {space_new(), space_new()};
+  for (u32 i = 0; i < 2; i++) {
+    u32 *page = (u32 *)page_new();
+    page[0] = 0xd2800003;                            /* mov x3, #0 */
+    page[1] = 0x91000463 + (i << 10);                /* 1: add x3, x3, #1 or #2 */
+    page[2] = 0xf1000400;                            /* subs x0, x0, #1 */
+    page[3] = 0x54ffffc1;                            /* b.ne 1b */
+    page[4] = 0xd4000001;                            /* svc #0 */
+    sync_code(page, 20);
+    map_page(spaces[i], va, (u64)page, PAGE_USER_CODE);
+    map_page(spaces[i], USER_STACK, (u64)page_new(), PAGE_USER);
+  }
+  for (u64 round = 0; round < 40; round++) {
+    space_use(spaces[round & 1], 10 + (round & 1));
+    user_run_with(va, 1000, 0, 0);
+    sums[round & 1] += trap.x3;
+  }
+  expect("ASID 10", sums[0], 20000);
+  expect("ASID 11", sums[1], 40000);
+  space_use(space, SPACE_ASID);
+  tlb_flush_all();
+  trap_reset();
+}
+
+/* One page of code, hot at EL1, then run at EL0: privilege is the CPU's, not the page's. */
+static void code_at_both_levels(void) {
+  u32 *page;
+  u64 va = fresh_page(PTE_TABLE | PTE_RAM | PTE_USER | PTE_READONLY, (u64 **)(void *)&page);
+  page[0] = 0xd5384243;                              /* mrs x3, CurrentEL */
+  page[1] = 0xaa0303e0;                              /* mov x0, x3 */
+  page[2] = 0xd65f03c0;
+  sync_code(page, 12);
+  for (int i = 0; i < 2000; i++) expect("CurrentEL at EL1", probe_execute(va), 4);
+  for (int i = 0; i < 3; i++) {
+    user_run_with(va, 0, 0, 0);
+    expect_trap("CurrentEL at EL0", FROM_EL0, ESR_UNDEFINED, va);
+    trap_reset();
+    expect("CurrentEL at EL1 again", probe_execute(va), 4);
+  }
+  expect_no_trap("EL1");
+}
+
+/* A loop that counts in a word of its own page: writes beside code need no maintenance and do not disturb it. */
+static void code_with_its_data(void) {
+  u32 *page = (u32 *)page_new();
+  static const u32 code[] = {0x10000201, 0xf9400022, 0x91000442, 0xf9000022, 0xf1000400, 0x54ffff81, 0xaa0203e0, 0xd65f03c0};
+  /* adr x1, +64; 1: ldr x2, [x1]; add x2, x2, #1; str x2, [x1]; subs x0, x0, #1; b.ne 1b; mov x0, x2; ret */
+  memcpy(page, code, sizeof code);
+  sync_code(page, sizeof code);
+  u64 (*run)(u64) = (u64(*)(u64))(u64)page;
+  expect("first", run(10000), 10000);
+  expect("second", run(10000), 20000);
+  expect("the word", *(u64 *)(page + 16), 20000);
+}
+
 const struct test access_tests[] = {
   {"access: alignment of exclusives", alignment_of_exclusives}, {"access: alignment of acquire and release", alignment_of_acquire},
   {"access: SCTLR.A", alignment_check}, {"access: SP alignment", alignment_of_sp}, {"access: device memory alignment", alignment_of_device_memory},
   {"access: PC alignment", alignment_of_pc}, {"access: unaligned", unaligned}, {"access: crossing pages", crossing},
   {"access: crossing into a hole", crossing_into_a_hole}, {"access: exclusives", exclusives}, {"access: LSE atomics", atomics},
-  {"access: DC ZVA", zero_block}, {"code: rewritten", changing_code}, {"code: rewritten while hot", changing_hot_code},
+  {"access: big-endian EL0", big_endian}, {"access: DC ZVA", zero_block}, {"code: rewritten", changing_code}, {"code: rewritten while hot", changing_hot_code},
   {"code: rewritten through an alias", changing_code_by_alias}, {"code: remapped", remapped_code}, {"code: over a page edge", code_over_a_page_edge},
+  {"code: other code by ASID", code_by_asid}, {"code: the same page at EL1 and EL0", code_at_both_levels}, {"code: counts in its own page", code_with_its_data},
   {0},
 };

@@ -257,6 +257,33 @@ static void group_enable(void) {
   expect("group 1 on", taken, 1);
 }
 
+/* A shared peripheral interrupt made pending by software, routed here by affinity. */
+static void shared_peripheral(void) {
+  enum { SPI = 60 };
+  volatile u32 *d = GICD;
+  fresh(acknowledge);
+  d[0x080 / 4 + SPI / 32] |= 1u << SPI % 32;         /* group 1 */
+  ((volatile u8 *)d)[0x400 + SPI] = 0x60;
+  ((volatile u64 *)d)[0x6000 / 8 + SPI] = 0;         /* IROUTER: affinity 0.0.0.0 */
+  d[0xc00 / 4 + SPI / 16] |= 2u << SPI % 16 * 2;     /* edge-triggered */
+  irqs_on();
+  d[0x200 / 4 + SPI / 32] = 1u << SPI % 32;          /* pending while disabled */
+  wait_ns(100000);
+  expect("disabled", taken, 0);
+  expect("pending", d[0x200 / 4 + SPI / 32] >> SPI % 32 & 1, 1);
+  d[0x100 / 4 + SPI / 32] = 1u << SPI % 32;
+  wait_taken(1);
+  irqs_off();
+  expect("taken", taken, 1);
+  expect("INTID", ids[0], SPI);
+  expect("running priority", priorities[0], 0x60);
+  d[0x200 / 4 + SPI / 32] = 1u << SPI % 32;
+  expect("HPPIR", READ_SYSREG(ICC_HPPIR1), SPI);
+  d[0x280 / 4 + SPI / 32] = 1u << SPI % 32;
+  expect("cleared", READ_SYSREG(ICC_HPPIR1), 1023);
+  d[0x180 / 4 + SPI / 32] = 1u << SPI % 32;
+}
+
 static void identification(void) {
   expect("GICD_PIDR2: architecture", ((volatile u32 *)0x0800ffe8)[0] >> 4 & 15, 3);
   u64 bytes = READ_SYSREG(ICC_CTLR) >> 8 & 7;
@@ -296,6 +323,6 @@ const struct test interrupt_tests[] = {
   {"timer: conditions", timer_conditions}, {"timer: interrupts", timer_interrupts}, {"timer: the interrupt is a level", timer_level},
   {"gic: identification", identification}, {"gic: SGI to itself", sgi_to_self}, {"gic: SGI at EL0", from_el0}, {"gic: priority mask", priority_mask},
   {"gic: order by priority", order_by_priority}, {"gic: preemption", preemption}, {"gic: EOImode 1", split_end_of_interrupt},
-  {"gic: group enable", group_enable}, {"wait: WFI", wait_for_interrupt}, {"wait: WFE, SEV and hints", wait_for_event},
+  {"gic: group enable", group_enable}, {"gic: shared peripheral interrupt", shared_peripheral}, {"wait: WFI", wait_for_interrupt}, {"wait: WFE, SEV and hints", wait_for_event},
   {0},
 };
