@@ -95,9 +95,10 @@ function iasl(tables: ReadonlyMap<string, Uint8Array>): string[] {
     said.push(`${name}: ${disassembly.stdout}${disassembly.stderr}`);
     const compiled = spawnSync('iasl', ['-oa', '-we', `${name}.dsl`], { cwd: folder });
     said.push(`${name} again (${compiled.status}): ${compiled.stdout}${compiled.stderr}`);
-    if (name !== 'DSDT') continue;
-    const again = readFileSync(join(folder, 'DSDT.aml'));
-    assert.equal([...again.subarray(36)], [...bytes.subarray(36)], 'iasl compiles its disassembly to the same AML');
+    // The broken table of the last test does not compile again.
+    if (compiled.status !== 0) continue;
+    const again = readFileSync(join(folder, `${name}.aml`));
+    assert.equal([...again.subarray(36)], [...bytes.subarray(36)], `iasl builds the same ${name} from its disassembly`);
   }
   rmSync(folder, { recursive: true });
   return said;
@@ -108,8 +109,10 @@ if (!hasIasl)
 else
   test('iasl disassembles and recompiles every table without error or warning', () => {
     for (const line of iasl(built.tables)) {
-      assert.not.match(line, /Error|Invalid|Warning(?!s)|failed|not supported|Unknown/);
-      assert.not.match(line, /\b[1-9]\d* (Errors|Warnings)/, line);
+      assert.not.match(
+        line.replaceAll(/\b0 (Errors|Warnings)/g, ''),
+        /Error|Invalid|Warning|failed|not supported|Unknown/,
+      );
     }
   });
 

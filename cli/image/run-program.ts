@@ -1,0 +1,40 @@
+/** Runs a host program to its end, with its output bounded and, where wanted, line by line. */
+import { spawn } from 'node:child_process';
+
+/** How a program ended; `code` is -1 when it could not be started. */
+export interface ProgramRun {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Runs `program` with `args` in `folder`. `onStatus` gets the lines it writes to file descriptor 3. */
+export function runProgram(
+  program: string,
+  args: readonly string[],
+  options: { readonly folder?: string; readonly onStatus?: (line: string) => void } = {},
+): Promise<ProgramRun> {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, {
+      ...(options.folder === undefined ? {} : { cwd: options.folder }),
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      env: { ...process.env, LC_ALL: 'C.UTF-8' },
+    });
+    const texts = { stdout: '', stderr: '' };
+    const collect = (name: 'stdout' | 'stderr') => (chunk: Buffer) => {
+      if (texts[name].length < OUTPUT_BYTES_MAX) texts[name] += chunk.toString('utf8');
+    };
+    child.stdout?.on('data', collect('stdout'));
+    child.stderr?.on('data', collect('stderr'));
+    let rest = '';
+    child.stdio[3]?.on('data', (chunk: Buffer) => {
+      const lines = (rest + chunk.toString('utf8')).split('\n');
+      rest = (lines.pop() ?? '').slice(0, 4096);
+      for (const line of lines) options.onStatus?.(line);
+    });
+    child.on('error', () => resolve({ code: -1, ...texts }));
+    child.on('close', (code) => resolve({ code: code ?? -1, ...texts }));
+  });
+}
