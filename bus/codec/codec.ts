@@ -6,9 +6,10 @@
  * reused); a message that outgrows a buffer given to `useBuffer` silently moves to a new one, so the buffer is compared
  * afterwards; it refuses to start within 2 KiB of a buffer's end, so smaller slots are filled by way of a scratch buffer;
  * records save a third of the bytes and half of the decoding, but a definition must be known to both sides, so they are
- * used only with a `StructureTable` shared by our own workers.
+ * used only with a `StructureTable` shared by our own workers; its native string reader is slower than JavaScript and costs
+ * microseconds on a large buffer, so the entry point without it is imported.
  */
-import { Packr, type Unpackr } from 'msgpackr';
+import { Packr, type Unpackr } from 'msgpackr/pack';
 import type { ReceiveEnd, SendEnd } from '../message-queue/queue-end.js';
 import { CORRUPT } from '../message-queue/queue-end.js';
 import { ok, type Result } from '../result.js';
@@ -28,6 +29,10 @@ export interface CodecOptions {
 }
 
 const REUSE_BUFFER = 512;
+/** From this size on a slot is encoded into directly: msgpackr will not start with less than 2 KiB ahead of it. */
+const DIRECT_BYTES_MIN = 4096;
+const SCRATCH_BYTES = 64 * 1024;
+const SCRATCH_VIEWS_MAX = 1024;
 
 type Target = Buffer & { start?: number; end?: number };
 /** WHY: msgpackr's typings leave out the encode options and the end position of reuse mode. */
@@ -38,7 +43,9 @@ export class Codec {
   private readonly encoder: Encoder;
   private readonly decoder: Unpackr;
   private readonly limits: CodecOptions['untrusted'];
-  private readonly scratch = Buffer.allocUnsafeSlow(64 * 1024);
+  private readonly scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  private readonly scratchViews: (Uint8Array | undefined)[] = [];
+  private readonly slotBuffers = new WeakMap<SendEnd, Map<number, Buffer>>();
 
   constructor(options: CodecOptions = {}) {
     const { structures } = options;
@@ -52,7 +59,7 @@ export class Codec {
         : {
             getStructures: () => structures.load(),
             // WHY: msgpackr's typings call a list of field names `{}`.
-            saveStructures: (shapes) => structures.save(shapes as unknown as Shapes),
+            saveStructures: (shapes: unknown) => structures.save(shapes as Shapes),
             maxSharedStructures: structures.max,
           }),
     });
@@ -106,8 +113,11 @@ export class Codec {
 
   private readonly range = { start: 0, end: 0 };
 
+  /** Encodes into the slot at `at`; the size in bytes, or `UNENCODABLE` or `TOO_LONG`. */
   private encodeAt(queue: SendEnd, at: number, value: unknown): number {
-    this.encoder.useBuffer(this.scratch);
+    const direct = queue.messageBytesMax >= DIRECT_BYTES_MIN;
+    const target = direct ? this.slotBuffer(queue, at) : this.scratch;
+    this.encoder.useBuffer(target);
     let packed: Target;
     try {
       packed = this.encoder.pack(value, REUSE_BUFFER);
@@ -116,10 +126,38 @@ export class Codec {
     }
     // A pack that had to save a new shape answers with a view of the message instead of the buffer and its range.
     const start = packed.end === undefined ? 0 : (packed.start ?? 0);
-    const size = (packed.end ?? packed.byteLength) - start;
+    const size = (packed.end ?? packed.length) - start;
     if (size > queue.messageBytesMax) return TOO_LONG;
-    queue.bytes.set(packed.subarray(start, start + size), at);
+    if (packed === target && start === 0) {
+      if (!direct) queue.bytes.set(this.scratchView(size), at);
+    } else queue.bytes.set(packed.subarray(start, start + size), at);
     return size;
+  }
+
+  /** The first `size` bytes of the scratch buffer; kept, because making a view costs more than copying a small message. */
+  private scratchView(size: number): Uint8Array {
+    if (size >= SCRATCH_VIEWS_MAX) return this.scratch.subarray(0, size);
+    let view = this.scratchViews[size];
+    if (view === undefined) {
+      view = this.scratch.subarray(0, size);
+      this.scratchViews[size] = view;
+    }
+    return view;
+  }
+
+  /** A Buffer over the slot at `at`, kept per queue and slot. */
+  private slotBuffer(queue: SendEnd, at: number): Buffer {
+    let slots = this.slotBuffers.get(queue);
+    if (slots === undefined) {
+      slots = new Map();
+      this.slotBuffers.set(queue, slots);
+    }
+    let buffer = slots.get(at);
+    if (buffer === undefined) {
+      buffer = Buffer.from(queue.bytes.buffer, queue.bytes.byteOffset + at, queue.messageBytesMax);
+      slots.set(at, buffer);
+    }
+    return buffer;
   }
 }
 

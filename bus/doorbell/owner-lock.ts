@@ -11,6 +11,8 @@ const CONTENDED = 1 << 31;
 const SPINS = 200;
 /** A sleeper looks again after this long, in case the thread that was notified in its place has been killed. */
 const SLEEP_MS_MAX = 10;
+/** After so many sleeps (10 s) nobody will free the lock any more: its word is corrupted or supervision has failed. */
+const SLEEPS_MAX = 1000;
 
 /** One lock, seen by one owner. */
 export class OwnerLock {
@@ -51,9 +53,10 @@ export class OwnerLock {
         return;
       }
     }
-    for (;;) {
+    for (let sleeps = 0; ; sleeps++) {
       const held = Atomics.load(this.words, this.index);
-      assert((held & ~CONTENDED) !== this.owner, `lock taken twice by ${this.owner}`);
+      assert(sleeps < SLEEPS_MAX, 'a lock stays held for seconds');
+      assert((held & ~CONTENDED) !== this.owner, 'a lock is taken twice by one owner');
       if (held === 0) {
         // Others may still sleep, so a lock taken after sleeping always counts as contended.
         if (Atomics.compareExchange(this.words, this.index, 0, this.owner | CONTENDED) === 0) return;

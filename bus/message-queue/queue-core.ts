@@ -69,16 +69,21 @@ export function openQueue(
   });
 }
 
+/** The header's words of the queue at `handle`. */
+export function queueWords(handle: QueueHandle): Int32Array {
+  return new Int32Array(handle.buffer, handle.byteOffset, SLOTS_AT >> 2);
+}
+
 /**
  * For supervisors: frees the queue's lock if `owner`, known to be dead, held it; true if so. A message it had staged but not
  * published is gone, one it had published is whole: the store of the tail is the only instant of publication.
  */
 export function recoverQueue(handle: QueueHandle, owner: number): boolean {
-  return recoverLock(new Int32Array(handle.buffer, handle.byteOffset, SLOTS_AT >> 2), WORD.lock, owner);
+  return recoverLock(queueWords(handle), WORD.lock, owner);
 }
 
 /** Messages queued, as an observer sees it; meaningless numbers are possible only in corrupted memory. */
 export function queueDepth(handle: QueueHandle): number {
-  const words = new Int32Array(handle.buffer, handle.byteOffset, SLOTS_AT >> 2);
+  const words = queueWords(handle);
   return (Atomics.load(words, WORD.tail) - Atomics.load(words, WORD.head)) >>> 0;
 }

@@ -65,12 +65,18 @@ export interface ReceiveEnd {
   receive(into: Uint8Array): Result<Received, Fault<'queueEmpty' | 'messageSize' | 'corrupt'>>;
   /** Size in bytes of the next message, which lies at `offset` of `bytes`, or `NOTHING` or `CORRUPT`. */
   peek(): number;
+  /** Copies the message that `peek` found to the start of `into`, which must be large enough. */
+  copyOut(into: Uint8Array): void;
   /** Steps past the message `peek` found; its place stays ours until `free`. */
   take(): void;
-  /** Gives the places of all taken messages back to the sender; true when another message waits. */
-  free(): boolean;
+  /** Gives the places of all taken messages back to the sender. */
+  free(): void;
   /** `take` and `free`. */
-  release(): boolean;
-  /** Blocks until `peek` may find something: polls `spins` times, then sleeps at most `timeoutMs`; false on time-out. */
-  waitForData(spins: number, timeoutMs?: number): boolean;
+  release(): void;
+  /**
+   * `peek` that waits: polls `spins` times, then sleeps at most `timeoutMs`; `NOTHING` on time-out. Frees what was taken
+   * before it waits and whenever half the queue is taken, so a loop of `next`, work, `take` needs nothing else, and
+   * giving places back costs no time between a message and its answer.
+   */
+  next(spins: number, timeoutMs?: number): number;
 }

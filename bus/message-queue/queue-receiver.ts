@@ -7,6 +7,8 @@
  * The head is stored with Atomics.store after the message's bytes have been read: from then on the sender may overwrite.
  */
 import { assert } from '../assert.js';
+import type { OwnerLock } from '../doorbell/owner-lock.js';
+import type { Parking } from '../doorbell/parking.js';
 import { ok, type Result } from '../result.js';
 import { type Fault, fail } from '../status.js';
 import type { TapSink } from '../tap/tap-sink.js';
@@ -34,7 +36,9 @@ export class QueueReceiver implements ReceiveEnd {
   readonly messageBytesMax: number;
   readonly bytes: Uint8Array;
   offset = 0;
-  private readonly core: QueueCore;
+  private readonly lock: OwnerLock | undefined;
+  private readonly data: Parking;
+  private readonly space: Parking;
   private readonly words: Int32Array;
   private readonly signals: QueueSignals | undefined;
   private readonly tap: TapSink | undefined;
@@ -42,6 +46,8 @@ export class QueueReceiver implements ReceiveEnd {
   private readonly slotMask: number;
   private readonly slotBytes: number;
   private readonly shared: boolean;
+  /** So many taken messages are freed by `next` even while there are more to take. */
+  private readonly freeEvery: number;
   /** Number of the next message to look at; ours alone except in mode `shared`, where it is read under the lock. */
   private head: number;
   /** Head as the sender knows it: messages from here to `head` are taken and not yet freed. */
@@ -49,10 +55,14 @@ export class QueueReceiver implements ReceiveEnd {
   /** A tail seen earlier; the real one is never behind it. */
   private tailSeen: number;
   private sizeSeen = 0;
+  /** A view of each slot as long as its last message: making one costs more than copying a small message. */
+  private readonly views: (Uint8Array | undefined)[] = [];
   private locked = false;
 
   private constructor(core: QueueCore, options: AttachOptions) {
-    this.core = core;
+    this.lock = core.lock;
+    this.data = core.data;
+    this.space = core.space;
     this.bytes = core.bytes;
     this.words = core.words;
     this.signals = options.signals;
@@ -61,6 +71,7 @@ export class QueueReceiver implements ReceiveEnd {
     this.depth = core.shape.depth;
     this.slotMask = core.shape.slotCount - 1;
     this.slotBytes = core.shape.slotBytes;
+    this.freeEvery = Math.ceil(core.shape.depth / 2);
     this.shared = core.shape.mode === 'shared';
     this.head = Atomics.load(this.words, WORD.head);
     this.freed = this.head;
@@ -76,12 +87,15 @@ export class QueueReceiver implements ReceiveEnd {
   receive(into: Uint8Array): Result<Received, Fault<'queueEmpty' | 'messageSize' | 'corrupt'>> {
     const sizeBytes = this.peek();
     if (sizeBytes < 0) return sizeBytes === NOTHING ? EMPTY : BROKEN;
-    if (sizeBytes > into.byteLength) {
+    if (sizeBytes > into.length) {
       this.leave();
       return TOO_SMALL;
     }
-    into.set(this.bytes.subarray(this.offset, this.offset + sizeBytes));
-    return ok({ sizeBytes, hasMore: this.release() });
+    this.copyOut(into);
+    this.take();
+    const hasMore = this.tailSeen !== this.head || Atomics.load(this.words, WORD.tail) !== this.head;
+    this.free();
+    return ok({ sizeBytes, hasMore });
   }
 
   peek(): number {
@@ -104,32 +118,47 @@ export class QueueReceiver implements ReceiveEnd {
     return sizeBytes;
   }
 
+  copyOut(into: Uint8Array): void {
+    const slot = this.head & this.slotMask;
+    let view = this.views[slot];
+    if (view === undefined || view.length !== this.sizeSeen) {
+      view = this.bytes.subarray(this.offset, this.offset + this.sizeSeen);
+      this.views[slot] = view;
+    }
+    into.set(view);
+  }
+
   take(): void {
     assert(this.tailSeen !== this.head, 'take follows a successful peek');
     this.head = (this.head + 1) | 0;
   }
 
-  free(): boolean {
+  free(): void {
     const before = this.freed;
     const after = this.head;
     this.freed = after;
     if (this.signals !== undefined && before !== after) this.freeWithEdges(this.signals, before, after);
     else Atomics.store(this.words, WORD.head, after);
-    if (this.tailSeen === after) this.tailSeen = Atomics.load(this.words, WORD.tail);
-    const hasMore = this.tailSeen !== after;
-    if (this.words[WORD.tapped] !== 0) this.tap?.record('received', (this.tailSeen - after) >>> 0, this.sizeSeen);
-    this.leave();
-    this.core.space.unpark();
-    return hasMore;
+    if (this.words[WORD.tapped] !== 0) this.tapFreed(before, after);
+    if (this.locked) this.leave();
+    this.space.unpark();
   }
 
-  release(): boolean {
+  release(): void {
     this.take();
-    return this.free();
+    this.free();
   }
 
-  waitForData(spins: number, timeoutMs?: number): boolean {
-    return this.core.data.park(this.mayHaveData, spins, timeoutMs);
+  next(spins: number, timeoutMs?: number): number {
+    if ((this.head - this.freed) >>> 0 >= this.freeEvery) this.free();
+    let sizeBytes = this.peek();
+    if (sizeBytes !== NOTHING) return sizeBytes;
+    if (this.freed !== this.head) this.free();
+    for (let turn = 0; turn < spins; turn++) {
+      sizeBytes = this.peek();
+      if (sizeBytes !== NOTHING) return sizeBytes;
+    }
+    return this.data.park(this.mayHaveData, 0, timeoutMs) ? this.peek() : NOTHING;
   }
 
   /** True when `peek` would not answer `NOTHING`, as far as a look without the lock can tell. */
@@ -179,7 +208,7 @@ export class QueueReceiver implements ReceiveEnd {
       if (this.words[WORD.tapped] !== 0) this.tap?.record('flushed', 0, dropped);
     }
     this.leave();
-    this.core.space.unpark();
+    this.space.unpark();
   }
 
   private settleData(): void {
@@ -189,8 +218,13 @@ export class QueueReceiver implements ReceiveEnd {
     } else this.signals?.data(true);
   }
 
+  private tapFreed(before: number, after: number): void {
+    const queued = (Atomics.load(this.words, WORD.tail) - after) | 0;
+    for (let left = (after - before) | 0; left > 0; left--) this.tap?.record('received', queued + left - 1, this.sizeSeen);
+  }
+
   private enter(): void {
-    this.core.lock?.acquire();
+    this.lock?.acquire();
     this.locked = true;
     this.head = Atomics.load(this.words, WORD.head);
     this.freed = this.head;
@@ -202,7 +236,7 @@ export class QueueReceiver implements ReceiveEnd {
   private leave(): void {
     if (!this.locked) return;
     this.locked = false;
-    this.core.lock?.release();
+    this.lock?.release();
   }
 
   /** Unlocks unless taken messages still wait to be freed. */

@@ -8,6 +8,8 @@
  * operation answer `CORRUPT`, it can never lead outside the ring.
  */
 import { assert } from '../assert.js';
+import type { OwnerLock } from '../doorbell/owner-lock.js';
+import type { Parking } from '../doorbell/parking.js';
 import { ok, type Result } from '../result.js';
 import { type Fault, fail } from '../status.js';
 import type { TapSink } from '../tap/tap-sink.js';
@@ -33,7 +35,9 @@ const TOO_LARGE = Object.freeze(fail('messageSize', 'send.message'));
 export class QueueSender implements SendEnd {
   readonly messageBytesMax: number;
   readonly bytes: Uint8Array;
-  private readonly core: QueueCore;
+  private readonly lock: OwnerLock | undefined;
+  private readonly data: Parking;
+  private readonly space: Parking;
   private readonly words: Int32Array;
   private readonly signals: QueueSignals | undefined;
   private readonly tap: TapSink | undefined;
@@ -48,7 +52,9 @@ export class QueueSender implements SendEnd {
   private locked = false;
 
   private constructor(core: QueueCore, options: AttachOptions) {
-    this.core = core;
+    this.lock = core.lock;
+    this.data = core.data;
+    this.space = core.space;
     this.bytes = core.bytes;
     this.words = core.words;
     this.signals = options.signals;
@@ -68,7 +74,7 @@ export class QueueSender implements SendEnd {
   }
 
   send(message: Uint8Array, push = false): Result<Sent, Fault<'queueFull' | 'messageSize' | 'corrupt'>> {
-    const sizeBytes = message.byteLength;
+    const sizeBytes = message.length;
     const at = this.reserve();
     if (at < 0) return at === NOTHING ? FULL : BROKEN;
     if (sizeBytes === 0 || sizeBytes > this.messageBytesMax) {
@@ -81,7 +87,7 @@ export class QueueSender implements SendEnd {
   }
 
   reserve(): number {
-    if (this.core.lock !== undefined && !this.locked) this.enter();
+    if (this.lock !== undefined && !this.locked) this.enter();
     const next = this.tail + this.staged;
     if ((next - this.headSeen) >>> 0 >= this.depth) {
       const refused = this.refresh(next);
@@ -117,18 +123,18 @@ export class QueueSender implements SendEnd {
       hasSpace = this.publishWithEdges(this.signals, before, after, push);
     }
     if (this.words[WORD.tapped] !== 0) this.tapSent(sent, after);
-    this.leave();
-    this.core.data.unpark();
+    if (this.locked) this.leave();
+    this.data.unpark();
     return hasSpace;
   }
 
   waitForSpace(spins: number, timeoutMs?: number): boolean {
-    return this.core.space.park(this.mayHaveSpace, spins, timeoutMs);
+    return this.space.park(this.mayHaveSpace, spins, timeoutMs);
   }
 
   /** True when a message would fit now, as far as a look without the lock can tell; also true for corrupted indices. */
   readonly mayHaveSpace = (): boolean => {
-    const tail = this.core.lock === undefined ? this.tail : Atomics.load(this.words, WORD.tail);
+    const tail = this.lock === undefined ? this.tail : Atomics.load(this.words, WORD.tail);
     return (tail - Atomics.load(this.words, WORD.head)) >>> 0 !== this.depth;
   };
 
@@ -142,7 +148,7 @@ export class QueueSender implements SendEnd {
     if (!Number.isInteger(threshold) || threshold < 0 || threshold >= this.depth) {
       return fail('badArgument', 'configure_send.threshold');
     }
-    if (this.core.lock !== undefined) this.enter();
+    if (this.lock !== undefined) this.enter();
     Atomics.store(this.words, WORD.notFull, threshold);
     if (!this.spacePending()) {
       this.signals?.space(false);
@@ -160,7 +166,7 @@ export class QueueSender implements SendEnd {
   }
 
   private enter(): void {
-    this.core.lock?.acquire();
+    this.lock?.acquire();
     this.locked = true;
     this.tail = Atomics.load(this.words, WORD.tail);
     this.headSeen = Atomics.load(this.words, WORD.head);
@@ -169,7 +175,7 @@ export class QueueSender implements SendEnd {
   private leave(): void {
     if (!this.locked) return;
     this.locked = false;
-    this.core.lock?.release();
+    this.lock?.release();
   }
 
   private used(tail: number): number {

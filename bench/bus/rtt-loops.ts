@@ -1,0 +1,136 @@
+/**
+ * The two sides of every round trip. The limits are as bare as JavaScript allows: two words with Atomics and the copies that a
+ * message needs (into shared memory and out of it, on both ways).
+ */
+import type { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
+import type { QueueSender } from '../../bus/message-queue/queue-sender.js';
+import { nowNs } from '../measure.js';
+
+/** Round trips per sample: one sample is long against the cost of reading the clock. */
+export const PER_SAMPLE = 10;
+const PING = 0;
+const PONG = 32;
+const THERE_AT = 256;
+const BACK_AT = 1024;
+
+/** The turn that ends a bare echo. */
+const STOP = -1;
+
+/** Runs `roundTrip` in samples for `ms` milliseconds; nanoseconds for one, per sample. */
+function sampled(ms: number, roundTrip: (turn: number) => void): number[] {
+  const samples: number[] = [];
+  const end = nowNs() + ms * 1e6;
+  let turn = 0;
+  for (let start = nowNs(); start < end; ) {
+    for (let i = 0; i < PER_SAMPLE; i++) roundTrip(++turn);
+    const now = nowNs();
+    samples.push((now - start) / PER_SAMPLE);
+    start = now;
+  }
+  return samples;
+}
+
+/** The limit of awake threads, asking side. */
+export function bareSpinAsk(bare: SharedArrayBuffer, ms: number, sizeBytes: number): number[] {
+  const words = new Int32Array(bare);
+  const there = new Uint8Array(bare, THERE_AT, sizeBytes);
+  const back = new Uint8Array(bare, BACK_AT, sizeBytes);
+  const message = new Uint8Array(sizeBytes).fill(7);
+  const answer = new Uint8Array(sizeBytes);
+  const samples = sampled(ms, (turn) => {
+    there.set(message);
+    Atomics.store(words, PING, turn);
+    while (Atomics.load(words, PONG) !== turn);
+    answer.set(back);
+  });
+  Atomics.store(words, PING, STOP);
+  return samples;
+}
+
+/** The limit of awake threads, answering side. */
+export function bareSpinEcho(bare: SharedArrayBuffer, sizeBytes: number): void {
+  const words = new Int32Array(bare);
+  const there = new Uint8Array(bare, THERE_AT, sizeBytes);
+  const back = new Uint8Array(bare, BACK_AT, sizeBytes);
+  const message = new Uint8Array(sizeBytes);
+  for (let turn = 1; ; turn++) {
+    let seen = Atomics.load(words, PING);
+    while (seen !== turn && seen !== STOP) seen = Atomics.load(words, PING);
+    if (seen === STOP) return;
+    message.set(there);
+    back.set(message);
+    Atomics.store(words, PONG, turn);
+  }
+}
+
+/** The limit of sleeping threads, asking side. */
+export function bareSleepAsk(bare: SharedArrayBuffer, ms: number, sizeBytes: number): number[] {
+  const words = new Int32Array(bare);
+  const there = new Uint8Array(bare, THERE_AT, sizeBytes);
+  const back = new Uint8Array(bare, BACK_AT, sizeBytes);
+  const message = new Uint8Array(sizeBytes).fill(7);
+  const answer = new Uint8Array(sizeBytes);
+  const samples = sampled(ms, (turn) => {
+    there.set(message);
+    Atomics.store(words, PING, turn);
+    Atomics.notify(words, PING);
+    while (Atomics.load(words, PONG) !== turn) Atomics.wait(words, PONG, turn - 1);
+    answer.set(back);
+  });
+  Atomics.store(words, PING, STOP);
+  Atomics.notify(words, PING);
+  return samples;
+}
+
+/** The limit of sleeping threads, answering side. */
+export function bareSleepEcho(bare: SharedArrayBuffer, sizeBytes: number): void {
+  const words = new Int32Array(bare);
+  const there = new Uint8Array(bare, THERE_AT, sizeBytes);
+  const back = new Uint8Array(bare, BACK_AT, sizeBytes);
+  const message = new Uint8Array(sizeBytes);
+  for (let turn = 1; ; turn++) {
+    while (Atomics.load(words, PING) === turn - 1) Atomics.wait(words, PING, turn - 1);
+    if (Atomics.load(words, PING) === STOP) return;
+    message.set(there);
+    back.set(message);
+    Atomics.store(words, PONG, turn);
+    Atomics.notify(words, PONG);
+  }
+}
+
+/** The subject, asking side: two queues, polling `spins` turns before sleeping. */
+export function queueAsk(
+  sender: QueueSender,
+  receiver: QueueReceiver,
+  ms: number,
+  sizeBytes: number,
+  spins: number,
+): number[] {
+  const message = new Uint8Array(sizeBytes).fill(7);
+  const answer = new Uint8Array(sizeBytes);
+  const samples = sampled(ms, () => {
+    sender.send(message);
+    receiver.next(spins);
+    receiver.copyOut(answer);
+    receiver.take();
+  });
+  sender.send(message.subarray(0, 1));
+  return samples;
+}
+
+/** The subject, answering side; a message of one byte ends it. */
+export function queueEcho(
+  receiver: QueueReceiver,
+  sender: QueueSender,
+  sizeBytes: number,
+  spins: number,
+): void {
+  const message = new Uint8Array(sizeBytes);
+  for (;;) {
+    const size = receiver.next(spins);
+    receiver.copyOut(message);
+    receiver.take();
+    if (size === 1) return;
+    sender.send(message);
+  }
+}

@@ -1,0 +1,146 @@
+/** `bus.rtt.awake` and `bus.rtt.asleep`: round trips between two threads, against the barest possible ones. */
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { createQueue } from '../../bus/message-queue/queue-layout.js';
+import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
+import { QueueSender } from '../../bus/message-queue/queue-sender.js';
+import { median, nowNs, pairedRatio, quantile } from '../measure.js';
+import type { Bench, BenchSuite } from '../report.js';
+import type { EchoData, EchoJob } from './echo.worker.js';
+import { bareSleepAsk, bareSpinAsk, queueAsk } from './rtt-loops.js';
+
+const REPEATS = 25;
+/** How long one way is measured before the next one has its turn. */
+const SLICE_MS = 40;
+/** A round is dropped when a median is this many times the best one. */
+const DISTURBED = 8;
+/** About 0.2 ms of polling before a thread parks: no awake round trip ever sleeps. */
+const SPINS_AWAKE = 100_000;
+
+type Ask = (ms: number, sizeBytes: number) => number[] | Promise<number[]>;
+
+/** Samples of one way of asking, and the median of each repeat. */
+interface Taken {
+  readonly all: number[];
+  readonly medians: number[];
+}
+
+/**
+ * Drops the rounds in which our two threads did not run side by side because others had the processors: those where any
+ * way took many times its best. All ways of a round are dropped together.
+ */
+function quiet(bench: Bench, rounds: readonly number[][][]): Taken[] {
+  const medians = rounds.map((round) => round.map(median));
+  const best = rounds[0]?.map((_, way) => Math.min(...medians.map((round) => round[way] ?? 0))) ?? [];
+  const kept = rounds.filter((_, r) => best.every((ns, way) => (medians[r]?.[way] ?? 0) <= DISTURBED * ns));
+  if (kept.length < rounds.length) bench.note(`${rounds.length - kept.length} of ${rounds.length} rounds dropped: the processors were taken`);
+  return best.map((_, way) => ({
+    all: kept.flatMap((round) => round[way] ?? []),
+    medians: kept.map((round) => median(round[way] ?? [])),
+  }));
+}
+
+async function run(bench: Bench): Promise<void> {
+  const specification = { depth: 64, messageBytesMax: 240, mode: 'single' } as const;
+  const data: EchoData = {
+    there: createQueue(specification),
+    back: createQueue(specification),
+    bare: new SharedArrayBuffer(4096),
+  };
+  const worker = new Worker(new URL('./echo.worker.js', import.meta.url), { workerData: data });
+  const sender = QueueSender.attach(data.there, { owner: 1 });
+  const receiver = QueueReceiver.attach(data.back, { owner: 1 });
+  if (!sender.ok || !receiver.ok) throw new Error('queues do not attach');
+  bench.note('placement: the main thread asks, one worker answers; not pinned to processors');
+
+  const start = async (job: EchoJob): Promise<void> => {
+    worker.postMessage(job);
+    await once(worker, 'message');
+  };
+  const clear = (): void => void new Int32Array(data.bare).fill(0);
+  const spin: Ask = async (ms, sizeBytes) => {
+    clear();
+    await start({ kind: 'spin', sizeBytes, spins: 0 });
+    return bareSpinAsk(data.bare, ms, sizeBytes);
+  };
+  const sleep: Ask = async (ms, sizeBytes) => {
+    clear();
+    await start({ kind: 'sleep', sizeBytes, spins: 0 });
+    return bareSleepAsk(data.bare, ms, sizeBytes);
+  };
+  const queue =
+    (spins: number): Ask =>
+    async (ms, sizeBytes) => {
+      await start({ kind: 'queue', sizeBytes, spins });
+      return queueAsk(sender.value, receiver.value, ms, sizeBytes, spins);
+    };
+  const port: Ask = async (ms, sizeBytes) => {
+    const message = new Uint8Array(sizeBytes);
+    const samples: number[] = [];
+    await new Promise<void>((done) => {
+      const end = nowNs() + ms * 1e6;
+      let from = nowNs();
+      worker.on('message', function answered() {
+        const now = nowNs();
+        samples.push(now - from);
+        if (now > end) {
+          worker.off('message', answered);
+          done();
+          return;
+        }
+        from = now;
+        worker.postMessage(message);
+      });
+      worker.postMessage(message);
+    });
+    return samples;
+  };
+  const take = async (ways: readonly Ask[], sizeBytes: number): Promise<Taken[]> => {
+    const rounds: number[][][] = [];
+    for (let repeat = -2; repeat < REPEATS; repeat++) {
+      const round: number[][] = [];
+      for (const ask of ways) round.push(await ask(SLICE_MS, sizeBytes));
+      if (repeat >= 0) rounds.push(round); // two rounds to compile
+    }
+    return quiet(bench, rounds);
+  };
+
+  for (const sizeBytes of [64, 240]) {
+    const [limit, subject, peer] = (await take(
+      [spin, queue(SPINS_AWAKE), port],
+      sizeBytes,
+    )) as [Taken, Taken, Taken];
+    const id = `bus.rtt.awake.${sizeBytes}`;
+    const p50 = median(subject.all) / 1000;
+    bench.ratio(id, p50, 'us p50', `Atomics spin ping-pong with copies (${us(limit.all)} us)`, pairedRatio(subject.medians, limit.medians), { op: '<=', bound: 1.3 });
+    bench.value(`${id}.p99`, quantile(subject.all, 0.99) / 1000, 'us p99');
+    bench.ratio(`${id}.vs-port`, p50, 'us p50', `MessagePort (${us(peer.all)} us)`, pairedRatio(peer.medians, subject.medians), { op: '>=', bound: 40 });
+    bench.histogram(`bus-rtt-awake-${sizeBytes}`, `Round trip, ${sizeBytes} bytes, both threads awake`, [
+      { label: 'bare Atomics words with copies', samplesNs: limit.all },
+      { label: 'message queue', samplesNs: subject.all },
+      { label: 'MessagePort', samplesNs: peer.all },
+    ]);
+  }
+  const [limit, subject] = (await take(
+    [sleep, queue(0)],
+    64,
+  )) as [Taken, Taken];
+  bench.ratio('bus.rtt.asleep', median(subject.all) / 1000, 'us p50', `Atomics.wait/notify ping-pong (${us(limit.all)} us)`, pairedRatio(subject.medians, limit.medians), { op: '<=', bound: 1.15 });
+  bench.value('bus.rtt.asleep.p99', quantile(subject.all, 0.99) / 1000, 'us p99');
+  bench.histogram('bus-rtt-asleep', 'Round trip, 64 bytes, both threads asleep between messages', [
+    { label: 'bare Atomics.wait/notify', samplesNs: limit.all },
+    { label: 'message queue', samplesNs: subject.all },
+  ]);
+  await worker.terminate();
+}
+
+function us(samples: readonly number[]): string {
+  return (median(samples) / 1000).toPrecision(3);
+}
+
+const suite: BenchSuite = {
+  title: 'round trips between two threads, awake and asleep',
+  ids: ['bus.rtt.awake.64', 'bus.rtt.awake.240', 'bus.rtt.asleep'],
+  run,
+};
+export default suite;

@@ -1,0 +1,79 @@
+/** The producing side of the one-way benchmarks: sends a given number of messages in one of several ways. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { Codec } from '../../bus/codec/codec.js';
+import { StructureTable } from '../../bus/codec/structure-table.js';
+import type { QueueHandle } from '../../bus/message-queue/queue-layout.js';
+import { QueueSender } from '../../bus/message-queue/queue-sender.js';
+import { tenFields } from './ten-fields.js';
+
+/** What the worker is started with. */
+export interface StreamData {
+  readonly raw: QueueHandle;
+  readonly packed: QueueHandle;
+  readonly shapes: SharedArrayBuffer;
+  /** Lock owner; also written into each message. */
+  readonly id: number;
+}
+/** What to send: `count` messages; raw ones are `sizeBytes` long. */
+export interface StreamJob {
+  readonly kind: 'raw' | 'batched' | 'msgpack' | 'port' | 'port-object';
+  readonly count: number;
+  readonly sizeBytes: number;
+}
+/** Messages published together when batched. */
+export const BATCH = 32;
+const SPINS = 2000;
+
+const port = parentPort;
+if (port === null) throw new Error('runs as a worker');
+const { raw, packed, shapes, id } = workerData as StreamData;
+const rawSender = QueueSender.attach(raw, { owner: id });
+const packedSender = QueueSender.attach(packed, { owner: id });
+if (!rawSender.ok || !packedSender.ok) throw new Error('queues do not attach');
+const codec = new Codec({ structures: new StructureTable(shapes, id) });
+
+/** Each message begins with the sender's id and a running number, so that the receiver can check order and loss. */
+function sendRaw(sender: QueueSender, count: number, sizeBytes: number): void {
+  const message = new Uint8Array(sizeBytes).fill(7);
+  const head = new Int32Array(message.buffer, 0, 2);
+  head[0] = id;
+  for (let n = 0; n < count; n++) {
+    head[1] = n;
+    while (!sender.send(message).ok) sender.waitForSpace(SPINS);
+  }
+}
+
+function sendBatched(sender: QueueSender, count: number, sizeBytes: number): void {
+  const message = new Uint8Array(sizeBytes).fill(7);
+  const head = new Int32Array(message.buffer, 0, 2);
+  head[0] = id;
+  for (let n = 0; n < count; ) {
+    let at = sender.reserve();
+    while (at < 0) {
+      sender.waitForSpace(SPINS);
+      at = sender.reserve();
+    }
+    for (let k = 0; k < BATCH && n < count && at >= 0; k++) {
+      head[1] = n++;
+      sender.bytes.set(message, at);
+      sender.stage(sizeBytes);
+      at = k + 1 < BATCH && n < count ? sender.reserve() : -1;
+    }
+    sender.publish();
+  }
+}
+
+function sendPacked(sender: QueueSender, count: number): void {
+  for (let n = 0; n < count; n++) {
+    const message = tenFields(n);
+    while (!codec.send(sender, message).ok) sender.waitForSpace(SPINS);
+  }
+}
+
+port.on('message', ({ kind, count, sizeBytes }: StreamJob) => {
+  if (kind === 'raw') sendRaw(rawSender.value, count, sizeBytes);
+  else if (kind === 'batched') sendBatched(rawSender.value, count, sizeBytes);
+  else if (kind === 'msgpack') sendPacked(packedSender.value, count);
+  else if (kind === 'port') for (let n = 0; n < count; n++) port.postMessage(new Uint8Array(sizeBytes).fill(7));
+  else for (let n = 0; n < count; n++) port.postMessage(tenFields(n));
+});
