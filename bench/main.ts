@@ -42,7 +42,8 @@ async function main(args: readonly string[]): Promise<number> {
   if (unknown !== undefined) throw new Error(`no benchmark suite is called ${unknown}; --list shows them`);
   const chosen = all.filter((found) => names.length === 0 || names.includes(found.suite) || names.includes(found.name));
   if (args.includes('--list')) {
-    for (const { name, bench } of chosen) process.stdout.write(`${name.padEnd(22)} ${bench.title}\n${' '.repeat(23)}${bench.ids.join(', ')}\n`);
+    for (const { name, bench } of chosen)
+      process.stdout.write(`${name.padEnd(22)} ${bench.title}\n${' '.repeat(23)}${bench.ids.join(', ')}\n`);
     return 0;
   }
   process.stdout.write(`${machine()}, Node ${process.version}\n`);
@@ -58,7 +59,9 @@ async function main(args: readonly string[]): Promise<number> {
       await bench.run(report);
     } catch (problem) {
       failures++;
-      process.stdout.write(`  failed: ${problem instanceof Error ? (problem.stack ?? problem.message) : String(problem)}\n`);
+      process.stdout.write(
+        `  failed: ${problem instanceof Error ? (problem.stack ?? problem.message) : String(problem)}\n`,
+      );
     } finally {
       clearTimeout(timer);
     }

@@ -154,7 +154,8 @@ function histogramSvg(title: string, series: readonly Series[]): string {
   const high = buckets.reduce((a, b) => Math.max(a, b), 0) + 1;
   const shares = series.map((s) => {
     const counts = new Array<number>(high - low + 1).fill(0);
-    for (const ns of s.samplesNs) counts[bucketOf(ns) - low] = (counts[bucketOf(ns) - low] ?? 0) + 1 / s.samplesNs.length;
+    for (const ns of s.samplesNs)
+      counts[bucketOf(ns) - low] = (counts[bucketOf(ns) - low] ?? 0) + 1 / s.samplesNs.length;
     return counts;
   });
   const peak = Math.max(...shares.flat());
@@ -169,7 +170,8 @@ function histogramSvg(title: string, series: readonly Series[]): string {
   const ticks: string[] = [];
   for (let decade = Math.ceil(low / BUCKETS_PER_DECADE); decade * BUCKETS_PER_DECADE <= high; decade++) {
     const at = x(decade * BUCKETS_PER_DECADE).toFixed(1);
-    const text = ['1 ns', '10 ns', '100 ns', '1 us', '10 us', '100 us', '1 ms', '10 ms', '100 ms'][decade] ?? `1e${decade} ns`;
+    const text =
+      ['1 ns', '10 ns', '100 ns', '1 us', '10 us', '100 us', '1 ms', '10 ms', '100 ms'][decade] ?? `1e${decade} ns`;
     ticks.push(
       `<line x1="${at}" x2="${at}" y1="${top}" y2="${height - bottom}" stroke="#d0d7de"/>`,
       `<text x="${at}" y="${height - bottom + 18}" text-anchor="middle">${text}</text>`,

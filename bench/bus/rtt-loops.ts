@@ -119,12 +119,7 @@ export function queueAsk(
 }
 
 /** The subject, answering side; a message of one byte ends it. */
-export function queueEcho(
-  receiver: QueueReceiver,
-  sender: QueueSender,
-  sizeBytes: number,
-  spins: number,
-): void {
+export function queueEcho(receiver: QueueReceiver, sender: QueueSender, sizeBytes: number, spins: number): void {
   const message = new Uint8Array(sizeBytes);
   for (;;) {
     const size = receiver.next(spins);

@@ -33,7 +33,8 @@ function quiet(bench: Bench, rounds: readonly number[][][]): Taken[] {
   const medians = rounds.map((round) => round.map(median));
   const best = rounds[0]?.map((_, way) => Math.min(...medians.map((round) => round[way] ?? 0))) ?? [];
   const kept = rounds.filter((_, r) => best.every((ns, way) => (medians[r]?.[way] ?? 0) <= DISTURBED * ns));
-  if (kept.length < rounds.length) bench.note(`${rounds.length - kept.length} of ${rounds.length} rounds dropped: the processors were taken`);
+  if (kept.length < rounds.length)
+    bench.note(`${rounds.length - kept.length} of ${rounds.length} rounds dropped: the processors were taken`);
   return best.map((_, way) => ({
     all: kept.flatMap((round) => round[way] ?? []),
     medians: kept.map((round) => median(round[way] ?? [])),
@@ -106,26 +107,41 @@ async function run(bench: Bench): Promise<void> {
   };
 
   for (const sizeBytes of [64, 240]) {
-    const [limit, subject, peer] = (await take(
-      [spin, queue(SPINS_AWAKE), port],
-      sizeBytes,
-    )) as [Taken, Taken, Taken];
+    const [limit, subject, peer] = (await take([spin, queue(SPINS_AWAKE), port], sizeBytes)) as [Taken, Taken, Taken];
     const id = `bus.rtt.awake.${sizeBytes}`;
     const p50 = median(subject.all) / 1000;
-    bench.ratio(id, p50, 'us p50', `Atomics spin ping-pong with copies (${us(limit.all)} us)`, pairedRatio(subject.medians, limit.medians), { op: '<=', bound: 1.3 });
+    bench.ratio(
+      id,
+      p50,
+      'us p50',
+      `Atomics spin ping-pong with copies (${us(limit.all)} us)`,
+      pairedRatio(subject.medians, limit.medians),
+      { op: '<=', bound: 1.3 },
+    );
     bench.value(`${id}.p99`, quantile(subject.all, 0.99) / 1000, 'us p99');
-    bench.ratio(`${id}.vs-port`, p50, 'us p50', `MessagePort (${us(peer.all)} us)`, pairedRatio(peer.medians, subject.medians), { op: '>=', bound: 40 });
+    bench.ratio(
+      `${id}.vs-port`,
+      p50,
+      'us p50',
+      `MessagePort (${us(peer.all)} us)`,
+      pairedRatio(peer.medians, subject.medians),
+      { op: '>=', bound: 40 },
+    );
     bench.histogram(`bus-rtt-awake-${sizeBytes}`, `Round trip, ${sizeBytes} bytes, both threads awake`, [
       { label: 'bare Atomics words with copies', samplesNs: limit.all },
       { label: 'message queue', samplesNs: subject.all },
       { label: 'MessagePort', samplesNs: peer.all },
     ]);
   }
-  const [limit, subject] = (await take(
-    [sleep, queue(0)],
-    64,
-  )) as [Taken, Taken];
-  bench.ratio('bus.rtt.asleep', median(subject.all) / 1000, 'us p50', `Atomics.wait/notify ping-pong (${us(limit.all)} us)`, pairedRatio(subject.medians, limit.medians), { op: '<=', bound: 1.15 });
+  const [limit, subject] = (await take([sleep, queue(0)], 64)) as [Taken, Taken];
+  bench.ratio(
+    'bus.rtt.asleep',
+    median(subject.all) / 1000,
+    'us p50',
+    `Atomics.wait/notify ping-pong (${us(limit.all)} us)`,
+    pairedRatio(subject.medians, limit.medians),
+    { op: '<=', bound: 1.15 },
+  );
   bench.value('bus.rtt.asleep.p99', quantile(subject.all, 0.99) / 1000, 'us p99');
   bench.histogram('bus-rtt-asleep', 'Round trip, 64 bytes, both threads asleep between messages', [
     { label: 'bare Atomics.wait/notify', samplesNs: limit.all },

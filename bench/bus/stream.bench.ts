@@ -7,7 +7,7 @@ import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import { median, nowNs, pairedRatio } from '../measure.js';
 import type { Bench, BenchSuite } from '../report.js';
 import type { StreamData, StreamJob } from './stream.worker.js';
-import { tenFields } from './ten-fields.js';
+import type { tenFields } from './ten-fields.js';
 
 const REPEATS = 9;
 const RAW_BYTES = 240;
@@ -87,7 +87,8 @@ function receivePacked(receiver: QueueReceiver, codec: Codec, count: number): nu
     if (n === 0) first = nowNs();
     const decoded = codec.decode(receiver, size);
     receiver.take();
-    if (!decoded.ok || (decoded.value as ReturnType<typeof tenFields>).id !== n) throw new Error(`message ${n} is wrong`);
+    if (!decoded.ok || (decoded.value as ReturnType<typeof tenFields>).id !== n)
+      throw new Error(`message ${n} is wrong`);
   }
   receiver.free();
   return (count - 1) / ((nowNs() - first) / 1e9);

@@ -1,6 +1,6 @@
 /** The field kinds a `struct()` may hold: unsigned and signed integers, byte strings, padding, nested structs, arrays. */
 import { assert } from '../assert.js';
-import type { Field, Of, Reserved, Struct } from './struct.js';
+import type { Field, Fields, Of, Reserved, Struct } from './struct.js';
 
 const clean = (): undefined => undefined;
 
@@ -93,20 +93,19 @@ export const mustBeZero = (at: number, count: number): Reserved => ({
 });
 
 /** The struct `inner` at byte `at`; its padding is checked with it. */
-export function nested<S extends Struct<never>>(at: number, inner: S): Field<Of<S>> {
-  // WHY: `Of<S>` is what inner.read yields; the compiler cannot see through the generic S.
-  const shape = inner as unknown as Struct<Record<string, Field<unknown>>>;
-  const parts = Object.entries(shape.fields);
+export function nested<F extends Fields>(at: number, inner: Struct<F>): Field<Of<Struct<F>>> {
+  // WHY: the entries are exactly the declared fields; the compiler cannot follow them through the generic F.
+  const parts = Object.entries(inner.fields) as [string, Field<unknown>][];
   return {
     at,
-    sizeBytes: shape.sizeBytes,
-    alignBytes: shape.alignBytes,
-    type: shape.name,
+    sizeBytes: inner.sizeBytes,
+    alignBytes: inner.alignBytes,
+    type: inner.name,
     get: (view, o) =>
       Object.fromEntries(
         parts.filter(([, f]) => f.reserved === undefined).map(([key, f]) => [key, f.get(view, o + f.at)]),
-      ) as Of<S>,
-    put: (view, o, value) => shape.write(view, o, value as never),
+      ) as Of<Struct<F>>,
+    put: (view, o, value) => inner.write(view, o, value),
     dirty(view, o) {
       for (const [key, f] of parts) {
         const below = f.dirty(view, o + f.at);

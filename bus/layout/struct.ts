@@ -31,7 +31,8 @@ export interface Reserved extends Field<undefined> {
   readonly reserved: true;
 }
 
-type Fields = Readonly<Record<string, Field<never> | Field<unknown>>>;
+/** The fields of a struct by name. */
+export type Fields = Readonly<Record<string, Field<never> | Field<unknown>>>;
 type ValueOf<F> = F extends Field<infer T> ? T : never;
 type NamesOf<F extends Fields> = { [K in keyof F]: F[K] extends Reserved ? never : K }[keyof F] & string;
 

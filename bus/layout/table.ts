@@ -1,8 +1,8 @@
 /** Prints a layout as a Markdown table, for the generated documents. */
-import type { Field, Struct } from './struct.js';
+import type { Fields, Struct } from './struct.js';
 
 /** The fields of `layout` in order of offset: offset, width, type and name. */
-export function layoutTable<F extends Readonly<Record<string, Field<never> | Field<unknown>>>>(layout: Struct<F>): string {
+export function layoutTable<F extends Fields>(layout: Struct<F>): string {
   const hex = (n: number): string => `0x${n.toString(16).padStart(2, '0')}`;
   const rows = Object.entries(layout.fields)
     .sort(([, a], [, b]) => a.at - b.at)

@@ -21,7 +21,8 @@ export const QueueHeader = struct('QueueHeader', 512, {
   notFullThreshold: u32(0x18),
   notEmptyThreshold: u32(0x1c),
   tapped: u32(0x20),
-  reservedConfig: mustBeZero(0x24, 0x5c),
+  configCheck: u32(0x24),
+  reservedConfig: mustBeZero(0x28, 0x58),
   tail: u32(0x80),
   lock: u32(0x84),
   reservedTail: mustBeZero(0x88, 0x78),
@@ -137,6 +138,7 @@ function writeHeader({ buffer, byteOffset }: QueueHandle, shape: QueueShape): vo
     notFullThreshold: shape.depth - 1,
     notEmptyThreshold: 1,
     tapped: 0,
+    configCheck: configCheck(shape),
     tail: 0,
     lock: 0,
     head: 0,
@@ -161,8 +163,15 @@ export function readQueueShape(handle: QueueHandle): Result<QueueShape, Fault<'b
   if (!size.ok || !fits(handle, size.value)) return fail('corrupt', 'QueueHeader.depth');
   const shape = shapeOf(spec);
   if (shape.slotCount !== slotCount) return fail('corrupt', 'QueueHeader.slotCount');
+  if (header.value.configCheck !== configCheck(shape)) return fail('corrupt', 'QueueHeader.configCheck');
   if (shape.slotBytes !== slotBytes) return fail('corrupt', 'QueueHeader.slotBytes');
   return ok(shape);
+}
+
+/** A hash of what fixes the geometry: a damaged header must not make a queue reach into what lies behind it. */
+function configCheck(shape: QueueShape): number {
+  const facts = [MODES.indexOf(shape.mode), shape.depth, shape.slotCount, shape.messageBytesMax, shape.slotBytes];
+  return facts.reduce((hash, fact) => Math.imul(hash ^ fact, 0x01000193) ^ (hash >>> 15), MAGIC) >>> 0;
 }
 
 function fits({ buffer, byteOffset }: QueueHandle, size: number): boolean {

@@ -220,7 +220,8 @@ export class QueueReceiver implements ReceiveEnd {
 
   private tapFreed(before: number, after: number): void {
     const queued = (Atomics.load(this.words, WORD.tail) - after) | 0;
-    for (let left = (after - before) | 0; left > 0; left--) this.tap?.record('received', queued + left - 1, this.sizeSeen);
+    for (let left = (after - before) | 0; left > 0; left--)
+      this.tap?.record('received', queued + left - 1, this.sizeSeen);
   }
 
   private enter(): void {

@@ -1,7 +1,6 @@
 /** The stress nets: whole runs of threads over one queue. They fail by throwing, also when nothing moves any more. */
 import { Worker } from 'node:worker_threads';
-import { createQueue, type QueueHandle, type QueueMode } from '../../bus/message-queue/queue-layout.js';
-import { QueueHeader } from '../../bus/message-queue/queue-layout.js';
+import { createQueue, type QueueHandle, QueueHeader, type QueueMode } from '../../bus/message-queue/queue-layout.js';
 import type { StressData } from './stress.worker.js';
 
 /** The shipped code. */

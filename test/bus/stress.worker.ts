@@ -106,14 +106,18 @@ function receive(receiver: QueueReceiver, total: number): void {
 
 async function codec(): Promise<Codec> {
   const { Codec: Make } = await load<{ Codec: typeof Codec }>('codec/codec.js');
-  const { StructureTable: Table } = await load<typeof import('../../bus/codec/structure-table.js')>(
-    'codec/structure-table.js',
-  );
+  const { StructureTable: Table } =
+    await load<typeof import('../../bus/codec/structure-table.js')>('codec/structure-table.js');
   return new Make(data.shapes === undefined ? {} : { structures: new Table(data.shapes, data.id) });
 }
 
 /** Shapes vary, so that both sides learn new ones while running. */
-const packedValue = (n: number) => ({ n, [`field${n % 50}`]: `text ${n}`, big: BigInt(n) << 32n, list: [n, { m: n % 7 }] });
+const packedValue = (n: number) => ({
+  n,
+  [`field${n % 50}`]: `text ${n}`,
+  big: BigInt(n) << 32n,
+  list: [n, { m: n % 7 }],
+});
 
 async function main(): Promise<void> {
   if (data.role === 'send') send(attach(Sender.attach(data.queue, { owner: data.id })));
@@ -157,7 +161,8 @@ function pingPong(): void {
   for (let n = 0; n < data.count; n++) {
     if (data.role === 'ping') sender.send(message);
     // Between looking and sleeping lies the window in which a waking can be lost; vary when the other side acts.
-    for (let i = (random = (Math.imul(random, 1664525) + 1013904223) >>> 0) >>> 24; i > 0; i--) Atomics.load(sleeper, 0);
+    for (let i = (random = (Math.imul(random, 1664525) + 1013904223) >>> 0) >>> 24; i > 0; i--)
+      Atomics.load(sleeper, 0);
     while (receiver.next(0) < 0);
     receiver.release();
     if (data.role === 'pong') sender.send(message);

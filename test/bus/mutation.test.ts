@@ -1,0 +1,121 @@
+/**
+ * Are the nets tight? Each test plants one bug in a copy of the compiled bus and demands that a net catches it. A bug whose
+ * place is not found in the compiled text fails its test, so the list cannot rot.
+ */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { match } from 'uvu/assert';
+import { spec } from '../harness/spec.js';
+import { SHIPPED, streamNet, wakeNet } from './nets.js';
+
+const test = spec('planted bugs');
+
+/** What is planted: in `file`, `find` (a pattern, so that formatting does not matter) becomes `replace`. */
+interface Bug {
+  readonly file: string;
+  readonly find: RegExp;
+  readonly replace: string;
+}
+
+const RUNS = 5;
+const full = { depth: 5, count: 200_000, pauseEvery: 5000, batch: 1, spins: 200, deadlineMs: 10_000 } as const;
+const one = (base: string) => streamNet({ ...full, base, mode: 'single', producers: 1 });
+const batched = (base: string) => streamNet({ ...full, base, mode: 'single', producers: 1, batch: 4 });
+const many = (base: string) => streamNet({ ...full, base, mode: 'fan-in', producers: 4 });
+const wakes = (base: string) => wakeNet(base, 5000, 8000);
+
+async function caught(bug: Bug, net: (base: string) => Promise<void>, runs = RUNS): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'wurley-planted-'));
+  try {
+    writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
+    cpSync(fileURLToPath(SHIPPED), join(folder, 'bus'), { recursive: true });
+    const file = join(folder, 'bus', bug.file);
+    const text = readFileSync(file, 'utf8');
+    const changed = text.replace(bug.find, bug.replace);
+    if (changed === text) throw new Error(`${bug.file} has no place like ${bug.find}`);
+    writeFileSync(file, changed);
+    // On a busy machine the threads of one run may never have run side by side; give the net some runs.
+    let outcome = 'not caught';
+    for (let run = 0; run < runs && outcome === 'not caught'; run++) {
+      outcome = await net(pathToFileURL(`${join(folder, 'bus')}/`).href).then(
+        () => 'not caught',
+        (problem: unknown) => `caught: ${problem instanceof Error ? problem.message : String(problem)}`,
+      );
+    }
+    process.stdout.write(`  ${outcome}\n`);
+    return outcome;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const bugs: ReadonlyArray<readonly [string, Bug, (base: string) => Promise<void>]> = [
+  [
+    'lost wake-up: the waiter does not look again after announcing itself',
+    {
+      file: 'doorbell/parking.js',
+      find: /(Atomics\.store\(this\.words, this\.sleepers, 1\);)\s*if \(ready\(\)\)\s*return true;/,
+      replace: '$1',
+    },
+    wakes,
+  ],
+  [
+    'lost wake-up: the sender does not look for sleepers',
+    { file: 'message-queue/queue-sender.js', find: /this\.data\.unpark\(\);/, replace: '' },
+    wakes,
+  ],
+  [
+    'off by one at the wrap: the ring is taken to be one slot shorter',
+    { file: 'message-queue/queue-sender.js', find: /slotCount - 1/, replace: 'slotCount - 2' },
+    one,
+  ],
+  [
+    'missing full check',
+    { file: 'message-queue/queue-sender.js', find: /if \(used < this\.depth\)\s*return 0;/, replace: 'return 0;' },
+    one,
+  ],
+  [
+    'double publish: staged messages are counted again',
+    { file: 'message-queue/queue-sender.js', find: /this\.staged = 0;\s*let hasSpace/, replace: 'let hasSpace' },
+    batched,
+  ],
+  [
+    'publish before write: the tail moves when a place is reserved',
+    {
+      file: 'message-queue/queue-sender.js',
+      find: /return (SLOTS_AT \+ \(next & this\.slotMask\))/,
+      replace: 'Atomics.store(this.words, WORD.tail, (next + 1) | 0); return $1',
+    },
+    one,
+  ],
+  [
+    'forgotten release order: the place is given back before the message is read',
+    {
+      file: 'message-queue/queue-receiver.js',
+      find: /this\.sizeSeen = sizeBytes;/,
+      replace: 'this.sizeSeen = sizeBytes; Atomics.store(this.words, WORD.head, (this.head + 1) | 0);',
+    },
+    one,
+  ],
+  [
+    'no lock among producers',
+    { file: 'message-queue/queue-sender.js', find: /this\.lock\?\.acquire\(\);/, replace: '' },
+    many,
+  ],
+];
+
+for (const [title, bug, net] of bugs) {
+  test(title, async () => match(await caught(bug, net), /^caught/), { deadlineMs: 60_000 });
+}
+
+test(
+  'the same nets pass on the code as shipped',
+  async () => {
+    const clean: Bug = { file: 'doorbell/parking.js', find: /$/, replace: '\n// unchanged\n' };
+    for (const net of [one, batched, many, wakes]) match(await caught(clean, net, 1), /^not caught/);
+  },
+  { deadlineMs: 120_000 },
+);
+test.run();
