@@ -39,9 +39,17 @@ class BodyPlace implements Pick<SendEnd, 'bytes' | 'messageBytesMax' | 'reserve'
   }
 }
 
-/** The codec of one thread. `shapes` is the table of record shapes all workers of the system share. */
-export function bodyCodec(shapes: SharedArrayBuffer, owner: number): BodyCodec {
-  const codec = new Codec({ structures: new StructureTable(shapes, owner) });
+/**
+ * The codec of one thread. `shapes` is the table of record shapes all workers of the system share. New shapes are added
+ * under a lock, which the supervisor's thread must not wait for: with `encodes` 'plain' it writes plain maps.
+ */
+export function bodyCodec(
+  shapes: SharedArrayBuffer,
+  owner: number,
+  encodes: 'records' | 'plain' = 'records',
+): BodyCodec {
+  const decoder = new Codec({ structures: new StructureTable(shapes, owner) });
+  const codec = encodes === 'records' ? decoder : new Codec();
   const place = new BodyPlace();
   return {
     encode(value, queue, at) {
@@ -53,7 +61,7 @@ export function bodyCodec(shapes: SharedArrayBuffer, owner: number): BodyCodec {
       return staged.error.status === 'messageSize' ? TOO_LARGE : UNENCODABLE;
     },
     decode(bytes, start, end) {
-      const decoded = codec.decodeRange(bytes, start, end);
+      const decoded = decoder.decodeRange(bytes, start, end);
       assert(decoded.ok, 'a message of our own worker does not decode');
       return decoded.value;
     },

@@ -18,7 +18,7 @@ import {
 } from './actor.js';
 import type { BodyCodec } from './body-codec.js';
 import type { ActorContext, AskOptions, Clock, Log } from './context.js';
-import { Endpoint, wordsOver } from './endpoint.js';
+import { Endpoint, type SystemLanes, wordsOver } from './endpoint.js';
 import { ENVELOPE_BYTES } from './envelope.js';
 import type { FileHandle, FileToken } from './files.js';
 import type { ControlMessage } from './post-office.js';
@@ -52,6 +52,10 @@ export interface CellParts {
   useFile(token: FileToken): FileHandle;
   /** Sleeps until `ready` or `timeoutMs`; only blocking actors have one. */
   readonly block?: (ready: () => boolean, timeoutMs: number) => void;
+  /** Given to the system's own cell only. */
+  readonly lanes?: SystemLanes;
+  /** Hears of every message before its handler runs: kind and sender as numbers, number of the ask or 0. */
+  readonly onMessage?: (kind: number, from: number, asked: number) => void;
   /** Asynchronous handlers do not hold back later messages; only the system's own actor is like that. */
   readonly interleaved?: boolean;
 }
@@ -67,6 +71,7 @@ export class Cell {
   readonly timers = new TimerHeap();
   readonly #parts: CellParts;
   readonly #mailbox: QueueReceiver;
+  readonly #fromSystem: QueueReceiver;
   readonly #control: QueueReceiver;
   readonly #handlers: ReadonlyMap<number, Handler>;
   readonly #context: ActorContext<unknown>;
@@ -83,8 +88,9 @@ export class Cell {
   constructor(parts: CellParts) {
     const { board, codec, declaration, slot, generation, incarnation, clock } = parts;
     this.#parts = parts;
-    this.endpoint = new Endpoint(board, codec, actorNumber(slot, generation), incarnation, clock);
+    this.endpoint = new Endpoint(board, codec, actorNumber(slot, generation), incarnation, clock, parts.lanes);
     this.#mailbox = this.endpoint.openReceiver('mailboxAt');
+    this.#fromSystem = this.endpoint.openReceiver('fromSystemAt');
     this.#control = this.endpoint.openReceiver('controlAt');
     const on = declaration.on as Readonly<Record<string, Handler>>;
     this.#handlers = new Map(
@@ -108,10 +114,11 @@ export class Cell {
   /** True when a turn would find something; only reads shared memory (and this cell's own flags). */
   readonly ready = (): boolean =>
     this.#failure !== undefined ||
-    (!this.#waiting && this.#mailbox.mayHaveData()) ||
+    (!this.#waiting && (this.#mailbox.mayHaveData() || this.#fromSystem.mayHaveData())) ||
     this.endpoint.mayHaveReply() ||
     this.#control.mayHaveData() ||
-    this.endpoint.doorbell.pending();
+    this.endpoint.doorbell.pending() ||
+    (!this.#stopping && Atomics.load(this.#words, this.#ordersIndex) !== 0);
 
   /** True while an asynchronous handler has not finished: messages wait, everything of higher priority does not. */
   get waiting(): boolean {
@@ -161,7 +168,9 @@ export class Cell {
     if (this.nextDueMs !== Number.POSITIVE_INFINITY && this.#runDue()) worked = true;
     if (this.#stopping) return worked ? 'worked' : 'idle';
     for (let n = 0; n < messagesMax && !this.#waiting; n++) {
-      if (!this.#takeMessage()) break;
+      // In turn from both, so that neither the actors nor the main program can starve the other.
+      const [first, second] = n & 1 ? [this.#fromSystem, this.#mailbox] : [this.#mailbox, this.#fromSystem];
+      if (!this.#takeMessage(first) && !this.#takeMessage(second)) break;
       worked = true;
       if ((this.#words[this.#ordersIndex] ?? 0) !== 0) break;
     }
@@ -186,9 +195,16 @@ export class Cell {
     const message = this.#parts.codec.decode(bytes, offset + ENVELOPE_BYTES, offset + size) as ControlMessage;
     this.#control.release();
     this.progress();
-    if (message.control === 'died') this.endpoint.failAsks(message.actor);
-    else this.#parts.declaration.down?.(this.#state, message.down, this.#context);
+    this.#obey(message);
     return true;
+  }
+
+  #obey(message: ControlMessage): void {
+    const { declaration } = this.#parts;
+    if (message.control === 'died') this.endpoint.failAsks(message.actor, message.incarnation);
+    else if (message.control === 'answer') this.endpoint.settleAsk(message.asked, message.result);
+    else if (message.control === 'rang') declaration.rang?.(this.#state, message.flags, this.#context);
+    else declaration.down?.(this.#state, message.down, this.#context);
   }
 
   #runDue(): boolean {
@@ -204,13 +220,13 @@ export class Cell {
   }
 
   /** Takes one message: its place in the mailbox is free before the handler runs, so a crash never repeats it. */
-  #takeMessage(): boolean {
-    const size = this.#mailbox.peek();
+  #takeMessage(queue: QueueReceiver): boolean {
+    const size = queue.peek();
     if (size < ENVELOPE_BYTES) {
       assert(size !== CORRUPT, `mailbox of ${this.#parts.name} is corrupt`);
       return false;
     }
-    const { bytes, offset } = this.#mailbox;
+    const { bytes, offset } = queue;
     const words = wordsOver(bytes);
     const at = offset >> 2;
     const kind = words[at] ?? 0;
@@ -218,7 +234,7 @@ export class Cell {
     const asked = words[at + 2] ?? 0;
     const incarnation = words[at + 3] ?? 0;
     const body = this.#parts.codec.decode(bytes, offset + ENVELOPE_BYTES, offset + size);
-    this.#mailbox.release();
+    queue.release();
     this.progress();
     if (asked !== 0 && incarnation !== this.#parts.incarnation) return true;
     const handler = this.#handlers.get(kind);
@@ -226,6 +242,7 @@ export class Cell {
       this.#parts.log.warn('message of unknown kind dropped', { kind, from });
       return true;
     }
+    this.#parts.onMessage?.(kind, from, asked);
     const result = handler(this.#state, body, this.#context);
     if (result instanceof Promise) this.#wait(result, from, asked);
     else if (asked !== 0) this.endpoint.answer(from, asked, result as Result<unknown, unknown>);

@@ -35,6 +35,8 @@ const COUNTER_BITS = 24;
 
 interface PendingAsk {
   readonly to: number;
+  /** Which life of it was asked. */
+  readonly incarnation: number;
   readonly deadlineMs: number;
   readonly kind: string;
   readonly body: object;
@@ -59,6 +61,15 @@ function numberOfKind(kind: string): number {
   return number;
 }
 
+/**
+ * How the supervisor's thread reaches an actor beside the mailbox. That thread alone can free a lock whose owner has died, so
+ * it must never wait for one: it sends through queues of which it is the only producer (docs/adr/0012).
+ */
+export interface SystemLanes {
+  answer(slot: number, asked: number, result: Result<unknown, unknown>): void;
+  ring(slot: number, flags: number): void;
+}
+
 /** See the file comment. */
 export class Endpoint implements Sender {
   readonly board: Switchboard;
@@ -75,10 +86,20 @@ export class Endpoint implements Sender {
   readonly #asks = new Map<number, PendingAsk>();
   readonly #replies: QueueReceiver;
   readonly #idBase: number;
+  readonly #lanes: SystemLanes | undefined;
   #counter = 0;
+  #incarnationAsked = 0;
   #nextDeadlineMs = Number.POSITIVE_INFINITY;
 
-  constructor(board: Switchboard, codec: BodyCodec, actor: number, incarnation: number, clock: Clock) {
+  constructor(
+    board: Switchboard,
+    codec: BodyCodec,
+    actor: number,
+    incarnation: number,
+    clock: Clock,
+    lanes?: SystemLanes,
+  ) {
+    this.#lanes = lanes;
     this.board = board;
     this.codec = codec;
     this.actor = actor;
@@ -145,15 +166,22 @@ export class Endpoint implements Sender {
     const id = (this.#idBase | this.#counter) >>> 0;
     const deadlineMs = this.#clock.monotonicMs() + (options?.timeoutMs ?? ASK_TIMEOUT_MS_DEFAULT);
     const failed = this.#send(to, kind, body, id);
+    const incarnation = this.#incarnationAsked;
     if (failed !== undefined) {
       settle(noAnswer(failed, kind, body));
       return;
     }
-    this.#asks.set(id, { to, deadlineMs, kind, body, settle });
+    this.#asks.set(id, { to, incarnation, deadlineMs, kind, body, settle });
     if (deadlineMs < this.#nextDeadlineMs) this.#nextDeadlineMs = deadlineMs;
   }
 
   ring(to: ActorRef<never>, flags: number): void {
+    if (this.#lanes !== undefined) {
+      if (this.board.get(slotOf(to.actor), 'generation') === generationOf(to.actor)) {
+        this.#lanes.ring(slotOf(to.actor), flags);
+      }
+      return;
+    }
     Atomics.store(this.#words, this.#target, slotOf(to.actor));
     this.#peer(to.actor)?.doorbell.send(flags);
     Atomics.store(this.#words, this.#target, NO_TARGET);
@@ -162,6 +190,10 @@ export class Endpoint implements Sender {
   /** Answers ask number `asked` of `asker`. An asker that is gone, or has no room (it gave up), is not an error. */
   answer(asker: number, asked: number, result: Result<unknown, unknown>): void {
     const slot = slotOf(asker);
+    if (this.#lanes !== undefined) {
+      if (this.board.get(slot, 'generation') === generationOf(asker)) this.#lanes.answer(slot, asked, result);
+      return;
+    }
     Atomics.store(this.#words, this.#target, slot);
     const peer = this.#peer(asker);
     if (peer !== undefined) this.#answerInto(peer.replies, asked, result);
@@ -198,10 +230,18 @@ export class Endpoint implements Sender {
     return true;
   }
 
-  /** The other actor died: its asks stay unanswered. */
-  failAsks(actor: number): void {
+  /** An answer of the system, which comes through the control lane. */
+  settleAsk(asked: number, result: Result<unknown, unknown>): void {
+    const pending = this.#asks.get(asked);
+    if (!this.#asks.delete(asked)) return;
+    if (this.#asks.size === 0) this.#nextDeadlineMs = Number.POSITIVE_INFINITY;
+    pending?.settle?.(result);
+  }
+
+  /** That life of the other actor ended: asks meant for it (or an earlier one) stay unanswered. */
+  failAsks(actor: number, incarnation: number): void {
     for (const [id, ask] of this.#asks) {
-      if (ask.to !== actor) continue;
+      if (ask.to !== actor || ask.incarnation > incarnation) continue;
       this.#asks.delete(id);
       ask.settle?.(noAnswer('died', ask.kind, ask.body));
     }
@@ -270,7 +310,8 @@ export class Endpoint implements Sender {
     words[at >> 2] = numberOfKind(kind);
     words[(at >> 2) + 1] = this.actor;
     words[(at >> 2) + 2] = asked;
-    words[(at >> 2) + 3] = asked === 0 ? 0 : this.board.get(slot, 'incarnation');
+    if (asked !== 0) this.#incarnationAsked = this.board.get(slot, 'incarnation');
+    words[(at >> 2) + 3] = asked === 0 ? 0 : this.#incarnationAsked;
     queue.stage(ENVELOPE_BYTES + size);
     queue.publish();
     return undefined;
@@ -284,12 +325,12 @@ export class Endpoint implements Sender {
     const known = this.#peers[slot];
     if (known !== undefined && known.generation === generation) return known;
     const doorbell = this.#openDoorbell(slot);
-    const open = (word: 'mailboxAt' | 'repliesAt'): QueueSender | undefined => {
+    const open = (word: 'mailboxAt' | 'repliesAt' | 'fromSystemAt'): QueueSender | undefined => {
       const handle = { buffer: this.board.memory, byteOffset: this.board.get(slot, word) };
       const attached = QueueSender.attach(handle, { owner: this.slot + 1, wake: doorbell.parking });
       return attached.ok ? attached.value : undefined;
     };
-    const mailbox = open('mailboxAt');
+    const mailbox = open(this.#lanes === undefined ? 'mailboxAt' : 'fromSystemAt');
     const replies = open('repliesAt');
     if (mailbox === undefined || replies === undefined) return undefined;
     const peer = { generation, mailbox, replies, doorbell };

@@ -5,9 +5,11 @@
 import { assert } from '../../bus/assert.js';
 import { Doorbell, formatDoorbell, recoverDoorbell } from '../../bus/doorbell/doorbell.js';
 import { recoverLock } from '../../bus/doorbell/owner-lock.js';
+import type { Parking } from '../../bus/doorbell/parking.js';
 import { queueDepth, recoverQueue } from '../../bus/message-queue/queue-core.js';
 import { formatQueue, type QueueSpec, queueBytes } from '../../bus/message-queue/queue-layout.js';
 import { QueueSender } from '../../bus/message-queue/queue-sender.js';
+import type { Result } from '../../bus/result.js';
 import type { AnyDeclaration } from './actor.js';
 import type { BodyCodec } from './body-codec.js';
 import type { Down } from './context.js';
@@ -17,18 +19,20 @@ import { nextGeneration, RegionAllocator, type SlotWord, Switchboard } from './s
 
 /** What the supervisor tells an actor through its control lane, which goes before its mailbox. */
 export type ControlMessage =
-  /** That actor died: asks it has not answered will not be. */
-  | { readonly control: 'died'; readonly actor: number }
+  /** That life of that actor ended: asks it has not answered will not be. */
+  | { readonly control: 'died'; readonly actor: number; readonly incarnation: number }
   /** Something this actor monitors went down. */
-  | { readonly control: 'down'; readonly down: Down };
+  | { readonly control: 'down'; readonly down: Down }
+  /** The system's answer to an ask. */
+  | { readonly control: 'answer'; readonly asked: number; readonly result: Result<unknown, unknown> }
+  /** The main program rang these doorbell flags. */
+  | { readonly control: 'rang'; readonly flags: number };
 
 const MESSAGE_BYTES_DEFAULT = 512;
 const ASKS_DEFAULT = 64;
 const CONTROL_DEPTH = 32;
 const CONTROL_BYTES = 1024;
-
-/** The doorbell's high half belongs to the runtime; this flag says "look at your orders". */
-export const FLAG_ORDERS = 1;
+const FROM_SYSTEM_DEPTH_MAX = 256;
 
 /** Where an actor's queues lie and how large they are. */
 export interface MailPlaces {
@@ -38,7 +42,8 @@ export interface MailPlaces {
 
 interface Lane {
   readonly sender: QueueSender;
-  readonly doorbell: Doorbell;
+  /** Where the actor sleeps. Unparking takes no lock, unlike ringing. */
+  readonly parking: Parking;
   readonly waiting: ControlMessage[];
 }
 
@@ -80,7 +85,7 @@ export class PostOffice {
     }
     const board = this.#board;
     let offset = at;
-    const words: readonly SlotWord[] = ['mailboxAt', 'repliesAt', 'controlAt'];
+    const words: readonly SlotWord[] = ['mailboxAt', 'fromSystemAt', 'repliesAt', 'controlAt'];
     for (const [i, spec] of specs.entries()) {
       assert(formatQueue({ buffer: board.memory, byteOffset: offset }, spec).ok, 'queue memory was allocated to fit');
       board.set(slot, words[i] ?? 'controlAt', offset);
@@ -134,12 +139,14 @@ export class PostOffice {
 
   /** Makes an actor look at its orders. */
   wake(slot: number): void {
-    this.#lanes.get(slot)?.doorbell.send(0, FLAG_ORDERS);
+    this.#lanes.get(slot)?.parking.unpark();
   }
 
   /** Messages in an actor's mailbox. */
   depth(slot: number): number {
-    return queueDepth({ buffer: this.#board.memory, byteOffset: this.#board.get(slot, 'mailboxAt') });
+    const depthOf = (word: SlotWord): number =>
+      queueDepth({ buffer: this.#board.memory, byteOffset: this.#board.get(slot, word) });
+    return depthOf('mailboxAt') + depthOf('fromSystemAt');
   }
 
   /** A worker died: frees locks it held (whatever it was publishing is published or gone) and withdraws its target. */
@@ -173,7 +180,7 @@ export class PostOffice {
     const handle = { buffer: board.memory, byteOffset: board.get(slot, 'controlAt') };
     const sender = QueueSender.attach(handle, { owner: SUPERVISOR_OWNER, wake: bell.value.parking });
     assert(sender.ok, 'the control queue was formatted');
-    this.#lanes.set(slot, { sender: sender.value, doorbell: bell.value, waiting: [] });
+    this.#lanes.set(slot, { sender: sender.value, parking: bell.value.parking, waiting: [] });
   }
 
   #deliver(lane: Lane): void {
@@ -181,7 +188,13 @@ export class PostOffice {
       const at = lane.sender.reserve();
       if (at < 0) return;
       const size = this.#codec.encode(message, lane.sender, at);
-      assert(size > 0, 'control messages are bounded');
+      if (size < 0) {
+        // Only an answer can be too large; its asker gets the rest of the truth.
+        assert(message.control === 'answer', 'control messages are bounded');
+        lane.sender.cancel();
+        lane.waiting[0] = { ...message, result: { ok: false, error: { reason: 'answerUnsendable', message: {} } } };
+        continue;
+      }
       lane.sender.bytes.fill(0, at, at + ENVELOPE_BYTES);
       lane.sender.stage(ENVELOPE_BYTES + size);
       lane.sender.publish();
@@ -204,6 +217,7 @@ function queueSpecs(declaration: AnyDeclaration): readonly QueueSpec[] {
   const answers = 2 * (declaration.asksMax ?? ASKS_DEFAULT);
   return [
     { depth: declaration.mailboxMax, messageBytesMax, mode: 'fan-in' },
+    { depth: Math.min(declaration.mailboxMax, FROM_SYSTEM_DEPTH_MAX), messageBytesMax, mode: 'single' },
     { depth: answers, messageBytesMax, mode: 'fan-in' },
     CONTROL_SPEC,
   ];

@@ -351,8 +351,8 @@ export class Supervisor {
     // First the new incarnation or generation, then who asked the old one: an asker is told, or asks the new one.
     if (verdict === 'restart') board.set(record.slot, 'incarnation', record.incarnation + 1);
     else mail.retire(record.slot);
-    for (const asker of board.takeAskers(record.slot))
-      mail.post(asker, { control: 'died', actor: this.#number(record) });
+    const died = { control: 'died', actor: this.#number(record), incarnation: record.incarnation } as const;
+    for (const asker of board.takeAskers(record.slot)) mail.post(asker, died);
     for (const watcher of record.monitors) {
       this.#tellDown(watcher, this.#number(record), record.name, failure, verdict === 'restart');
     }

@@ -25,6 +25,7 @@ const WORD = {
   repliesAt: 8,
   controlAt: 9,
   asksMax: 10,
+  fromSystemAt: 11,
 } as const;
 /** A word of an actor's record. */
 export type SlotWord = keyof typeof WORD;

@@ -58,7 +58,7 @@ export function systemCore(parts: EngineParts, limits: SystemLimits): SystemCore
   const queueBytes = (limits.queueMegabytes ?? QUEUE_MEGABYTES_DEFAULT) * 2 ** 20;
   const board = Switchboard.create(limits.actorsMax ?? ACTORS_DEFAULT, queueBytes);
   const shapes = createStructureTable();
-  const codec = bodyCodec(shapes, SYSTEM_SLOT + 1);
+  const codec = bodyCodec(shapes, SYSTEM_SLOT + 1, 'plain');
   const mail = new PostOffice(board, codec, shapes);
   const launcher = parts.makeLauncher(board, shapes);
   const supervisor = new Supervisor({ board, mail, launcher, seed, nowMs: clock.monotonicMs, observe: parts.observe });
@@ -79,6 +79,10 @@ export function systemCore(parts: EngineParts, limits: SystemLimits): SystemCore
     log,
     useFile: (token) => files.use(token),
     interleaved: true,
+    lanes: {
+      answer: (slot, asked, result) => mail.post(slot, { control: 'answer', asked, result }),
+      ring: (slot, flags) => mail.post(slot, { control: 'rang', flags }),
+    },
   });
   board.setState(SYSTEM_SLOT, 'running');
   return { board, shapes, mail, supervisor, cell, launcher };

@@ -54,6 +54,7 @@ export class Codec {
       copyBuffers: true,
       int64AsType: 'bigint',
       moreTypes: false,
+      mapsAsObjects: true,
       ...(structures === undefined
         ? {}
         : {
