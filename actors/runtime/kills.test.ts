@@ -14,6 +14,7 @@ import { ActorSystem } from './system.js';
 const test = spec('worker kills');
 
 const KILLS = 100;
+const LAG_RESOLUTION_MS = 5;
 const DETECTION_P99_MS = 50;
 /** The fixtures' handler budget: a spin counts from its end. */
 const HANDLER_BUDGET_MS = 100;
@@ -75,8 +76,8 @@ test(
             if (event.event === wanted) resolve(event);
           };
         });
-      // How late this thread's own timers are on a busy machine; no detection can be quicker than that.
-      const lag = monitorEventLoopDelay({ resolution: 5 });
+      // How late this thread's own timers are on a busy machine is not ours to answer for: it is taken off, kill by kill.
+      const lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
       lag.enable();
       const delays = new Map<Way, number[]>(WAYS.map((way) => [way, []]));
       let before: Record<string, number> | undefined;
@@ -96,6 +97,7 @@ test(
           const { ref, ways } = actors[kill % actors.length];
           const way = ways[Math.floor(kill / actors.length) % ways.length];
           const down = next('down');
+          lag.reset();
           assert.ok(system.sender.tell(ref, 'die', { way }).ok);
           const event = await down;
           assert.ok(event.event === 'down');
@@ -103,8 +105,9 @@ test(
           assert.is(event.verdict, 'restart');
           assert.ok(event.detail.length > 0, 'a reason is stated');
           const lastMoveMs = Atomics.load(new Int32Array(board), 1);
+          const lagMs = Math.max(0, lag.max / 1e6 - LAG_RESOLUTION_MS);
           const delay = event.atMs - lastMoveMs - (BUDGETED.includes(way) ? HANDLER_BUDGET_MS : 0);
-          if (round === 'counted') delays.get(way)?.push(delay);
+          if (round === 'counted') delays.get(way)?.push(delay - lagMs);
           await next('started');
         }
         await system.close();
@@ -121,8 +124,7 @@ test(
         `  detection p50 ${Math.round(all[all.length >> 1])} ms, p99 ${Math.round(p99)} ms; worst: ${worst}\n`,
       );
       lag.disable();
-      const lagMs = Math.max(0, lag.percentile(99) / 1e6 - 5);
-      assert.ok(p99 <= DETECTION_P99_MS + lagMs, `p99 ${p99} ms, own lag ${lagMs} ms; worst by way: ${worst}`);
+      assert.ok(p99 <= DETECTION_P99_MS, `p99 ${p99} ms; worst by way: ${worst}`);
     }),
   { deadlineMs: 180_000 },
 );
