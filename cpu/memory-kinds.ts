@@ -29,6 +29,9 @@ export const MEMORY_KINDS = {
   u64: { load: 0x29, store: 0x37, type: 'i64', bytes: 8, alignLog2: 0 },
   f32: { load: 0x2a, store: 0x38, type: 'f32', bytes: 4, alignLog2: 0 },
   f64: { load: 0x2b, store: 0x39, type: 'f64', bytes: 8, alignLog2: 0 },
+  // Loads only: the low 32 or 64 bits of a vector whose other bits are zero.
+  z32: { load: 0xfd005c, store: 0xfd000b, type: 'v128', bytes: 4, alignLog2: 0 },
+  z64: { load: 0xfd005d, store: 0xfd000b, type: 'v128', bytes: 8, alignLog2: 0 },
   v128: { load: 0xfd0000, store: 0xfd000b, type: 'v128', bytes: 16, alignLog2: 0 },
 } as const satisfies Readonly<Record<string, MemoryKindInfo>>;
 

@@ -2,6 +2,8 @@
 import type { Instruction } from '../instruction.js';
 import { SIMD_ACROSS } from './across.js';
 import { SIMD_BY_ELEMENT } from './by-element.js';
+import { SIMD_LOADS_STORES } from './loads-stores.js';
+import { SIMD_STRUCTURES } from './loads-stores-structures.js';
 import { SIMD_PERMUTE } from './permute.js';
 import { SIMD_SHIFT_IMMEDIATE } from './shift-immediate.js';
 import { SIMD_THREE_DIFFERENT } from './three-different.js';
@@ -17,4 +19,6 @@ export const SIMD: readonly Instruction[] = [
   ...SIMD_TWO_REGISTER,
   ...SIMD_PERMUTE,
   ...SIMD_ACROSS,
+  ...SIMD_LOADS_STORES,
+  ...SIMD_STRUCTURES,
 ];
