@@ -10,9 +10,6 @@
  * asleep leaves the flag set, which costs one needless notify and nothing else.
  */
 
-/** Number of 32-bit words a {@link Parking} occupies. */
-export const PARKING_WORDS = 2;
-
 /** Something that keeps the thread's event loop alive while an asynchronous wait is pending (Atomics.waitAsync does not). */
 export interface KeepAlive {
   hold(): void;

@@ -1,7 +1,7 @@
 import { equal, throws, ok as truthy } from 'uvu/assert';
 import { spec } from '../../test/harness/spec.js';
 import { NOTHING } from './queue-end.js';
-import { createQueue, formatQueue, type QueueMode, type QueueSpec } from './queue-layout.js';
+import { createQueue, formatQueue, GUNYAH_QUEUE_LIMITS, type QueueMode, type QueueSpec } from './queue-layout.js';
 import { QueueReceiver } from './queue-receiver.js';
 import { QueueSender, UNCHANGED } from './queue-sender.js';
 
@@ -61,5 +61,20 @@ test('lies at an offset inside a larger shared memory', () => {
   truthy(sender.ok && sender.value.send(new Uint8Array(32)).ok);
   equal(QueueSender.attach({ buffer, byteOffset: 0 }, { owner: 1 }).ok, false);
   throws(() => createQueue({ ...specification, depth: 0 }));
+});
+test("a queue at Gunyah's limits holds 255 messages of 1023 bytes", () => {
+  const { depthMax, messageBytesMax } = GUNYAH_QUEUE_LIMITS;
+  const { sender, receiver } = pair({ depth: depthMax, messageBytesMax, mode: 'shared' });
+  const message = new Uint8Array(messageBytesMax);
+  for (let lap = 0; lap < 3; lap++) {
+    for (let n = 0; n < depthMax; n++) truthy(sender.send(message.fill(n)).ok);
+    equal(sender.send(message).ok, false);
+    for (let n = 0; n < depthMax; n++) {
+      equal(receiver.peek(), messageBytesMax);
+      receiver.copyOut(message);
+      equal([message[0], message[messageBytesMax - 1]], [n, n]);
+      receiver.release();
+    }
+  }
 });
 test.run();
