@@ -4,9 +4,60 @@
  */
 import { assert } from '../../bus/assert.js';
 import type { Result } from '../../bus/result.js';
-import type { ActorContext, Down } from './context.js';
-import type { Handlers } from './protocol.js';
-import { fnv1a } from './random.js';
+import type { FileHandle, FileToken } from './files.js';
+import type { Sendable } from './moved.js';
+import type { ActorRef, AskFailure, AskKind, BodyOf, ErrorsOf, KindOf, MessageOf, ReplyOf } from './protocol.js';
+import { fnv1a, type Random } from './random.js';
+import type { AskOptions, Clock, Down, Log, Sender } from './services.js';
+import type { CancelTimer } from './timers.js';
+
+/** What handlers and lifecycle functions of an actor with protocol `P` receive. */
+export interface ActorContext<P> extends Sender {
+  /** This actor. */
+  readonly self: ActorRef<P>;
+  readonly name: string;
+  /** 0 for the first life, counting restarts. */
+  readonly incarnation: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Runs `action` as a turn of this actor once `ms` have passed. */
+  after(ms: number, action: () => void): CancelTimer;
+  /** As `ask`, for blocking actors only: sleeps in `Atomics.wait` until the answer is there. */
+  askBlocking<Q, K extends AskKind<Q>>(
+    to: ActorRef<Q>,
+    kind: K,
+    body: Sendable<BodyOf<Q, K>>,
+    options?: AskOptions,
+  ): Result<ReplyOf<Q, K>, ErrorsOf<Q, K> | AskFailure<MessageOf<Q, K>>>;
+  /** Starts a child of this actor: it is stopped before this actor stops or restarts, and escalates to it. */
+  spawn<D extends AnyDeclaration>(
+    kind: ActorKind<D>,
+    config: ConfigOf<D>,
+    options: SpawnOptions,
+  ): Promise<Result<ActorRef<ProtocolOf<D>>, SpawnFailure>>;
+  /** Asks to be told (the declaration's `down`) when `actor` goes down, now if it already has. */
+  monitor(actor: ActorRef<never>): void;
+  /** Ties both fates: when one goes down abnormally, so does the other (`linkDown`). */
+  link(actor: ActorRef<never>): void;
+  /** The actor registered under `name`. */
+  lookup<Q>(name: string): Promise<Result<ActorRef<Q>, 'unknownName' | AskFailure<unknown>>>;
+  /** Opens for use a file the spawner handed over; the only way to a file. */
+  file(token: FileToken): FileHandle;
+  /** Asks the supervisor to stop this actor in order, with its children. */
+  stop(): void;
+}
+
+/** One handler per kind; an `Ask` handler returns its Result, a `Tell` handler returns nothing. */
+export type Handlers<P, State> = {
+  readonly [K in KindOf<P>]: K extends AskKind<P>
+    ? (
+        state: State,
+        body: BodyOf<P, K>,
+        context: ActorContext<P>,
+      ) => Result<ReplyOf<P, K>, ErrorsOf<P, K>> | Promise<Result<ReplyOf<P, K>, ErrorsOf<P, K>>>
+    : (state: State, body: BodyOf<P, K>, context: ActorContext<P>) => void | Promise<void>;
+};
 
 /** What the supervisor does with an actor that fails. */
 export interface Supervision {

@@ -8,6 +8,7 @@ import { CORRUPT } from '../../bus/message-queue/queue-end.js';
 import type { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import {
+  type ActorContext,
   type ActorKind,
   type AnyDeclaration,
   type ConfigOf,
@@ -17,13 +18,13 @@ import {
   type SpawnOptions,
 } from './actor.js';
 import type { BodyCodec } from './body-codec.js';
-import type { ActorContext, AskOptions, Clock, Log } from './context.js';
 import { Endpoint, type SystemLanes, wordsOver } from './endpoint.js';
 import { ENVELOPE_BYTES } from './envelope.js';
 import type { FileHandle, FileToken } from './files.js';
 import type { ControlMessage } from './post-office.js';
 import type { ActorRef, AskFailure } from './protocol.js';
 import type { Random } from './random.js';
+import type { AskOptions, Clock, Log } from './services.js';
 import { actorNumber, ORDER_KILL, ORDER_STOP, type Switchboard } from './switchboard.js';
 import { type ActorReport, placementOf, type SystemProtocol } from './system-protocol.js';
 import { type CancelTimer, TimerHeap } from './timers.js';

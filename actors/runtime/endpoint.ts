@@ -10,9 +10,8 @@ import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { kindNumber } from './actor.js';
 import { type BodyCodec, TOO_LARGE } from './body-codec.js';
-import type { AskOptions, Clock, Sender } from './context.js';
 import { ENVELOPE_BYTES, REPLY_KIND } from './envelope.js';
-import { surrender, takeMoves } from './moved.js';
+import { type Sendable, surrender, takeMoves } from './moved.js';
 import type {
   ActorRef,
   AskFailure,
@@ -23,10 +22,10 @@ import type {
   MessageOf,
   NoAnswerReason,
   ReplyOf,
-  Sendable,
   SendFailure,
   SendReason,
 } from './protocol.js';
+import type { AskOptions, Clock, Sender } from './services.js';
 import { generationOf, type SlotWord, type Switchboard, slotOf } from './switchboard.js';
 
 const ASK_TIMEOUT_MS_DEFAULT = 5_000;

@@ -1,7 +1,7 @@
 /** The real clock, and logging by message to the system. One set per thread. */
 
-import type { Clock, Log, LogFields } from './context.js';
 import { CONTROL_TEXT_MAX } from './limits.js';
+import type { Clock, Log, LogFields } from './services.js';
 import type { LogLine } from './system-protocol.js';
 
 /** Milliseconds since 1970 of this thread, monotonic within it and comparable between threads. */

@@ -6,8 +6,8 @@ import { looperKind } from '../../test/fixtures/actors/looper.actor.js';
 import { WAYS, type Way } from '../../test/fixtures/actors/ways-to-die.js';
 import { spec } from '../../test/harness/spec.js';
 import type { ActorKind } from './actor.js';
-import type { DownReason } from './context.js';
 import type { ActorRef, Tell } from './protocol.js';
+import type { DownReason } from './services.js';
 import type { SystemEvent } from './supervisor.js';
 import { ActorSystem } from './system.js';
 

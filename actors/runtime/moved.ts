@@ -21,6 +21,9 @@ export class Moved<T> {
   }
 }
 
+/** A body as a sender may write it: any top-level field may be wrapped in `moved()`. */
+export type Sendable<Body> = { readonly [F in keyof Body]: Body[F] | Moved<Body[F]> };
+
 let created = 0;
 
 /** Marks `value` as leaving with the message it stands in. Throws (assertion) when it cannot be moved or already was. */

@@ -12,9 +12,9 @@ import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import type { Result } from '../../bus/result.js';
 import type { AnyDeclaration } from './actor.js';
 import type { BodyCodec } from './body-codec.js';
-import type { Down } from './context.js';
 import { ENVELOPE_BYTES } from './envelope.js';
 import { CONTROL_TEXT_MAX } from './limits.js';
+import type { Down } from './services.js';
 import { nextGeneration, RegionAllocator, type SlotWord, Switchboard } from './switchboard.js';
 
 /** What the supervisor tells an actor through its control lane, which goes before its mailbox. */

@@ -3,10 +3,6 @@
  * `Ask<body, reply, errors>` (answered); everything else (the message union, the handlers an actor must have, what
  * `tell` and `ask` accept and return) is derived from it, so a missing handler or a misspelt kind does not compile.
  */
-import type { Result } from '../../bus/result.js';
-import type { ActorContext } from './context.js';
-import type { Moved } from './moved.js';
-
 declare const phantom: unique symbol;
 
 /** A one-way message with this body. */
@@ -39,21 +35,8 @@ export type BodyOf<P, K extends KindOf<P>> =
 export type ReplyOf<P, K extends KindOf<P>> = Phantom<P[K]> extends { readonly reply: infer R } ? R : never;
 /** The errors kind `K` declares. */
 export type ErrorsOf<P, K extends KindOf<P>> = Phantom<P[K]> extends { readonly errors: infer E } ? E : never;
-/** A body as a sender may write it: any top-level field may be wrapped in `moved()`. */
-export type Sendable<Body> = { readonly [F in keyof Body]: Body[F] | Moved<Body[F]> };
 /** The message of kind `K`, as a union member: `{ kind, ...body }`. A failed send gives this back. */
 export type MessageOf<P, K extends KindOf<P> = KindOf<P>> = { [X in K]: { readonly kind: X } & BodyOf<P, X> }[K];
-
-/** One handler per kind; an `Ask` handler returns its Result, a `Tell` handler returns nothing. */
-export type Handlers<P, State> = {
-  readonly [K in KindOf<P>]: K extends AskKind<P>
-    ? (
-        state: State,
-        body: BodyOf<P, K>,
-        context: ActorContext<P>,
-      ) => Result<ReplyOf<P, K>, ErrorsOf<P, K>> | Promise<Result<ReplyOf<P, K>, ErrorsOf<P, K>>>
-    : (state: State, body: BodyOf<P, K>, context: ActorContext<P>) => void | Promise<void>;
-};
 
 /**
  * Names an actor; plain data, so it can stand in any message body or spawn config. It stays valid across restarts of

@@ -4,7 +4,7 @@
  * from waking to sleeping, and `handled` moves with every turn and poll round; the watchdog reads both.
  */
 import type { Cell } from './cell.js';
-import type { Clock } from './context.js';
+import type { Clock } from './services.js';
 import type { Switchboard } from './switchboard.js';
 
 const MESSAGES_PER_TURN = 64;

@@ -8,12 +8,12 @@
  */
 import { err, ok, type Result } from '../../bus/result.js';
 import type { ActorKind, SpawnFailure } from './actor.js';
-import type { Down, DownReason } from './context.js';
 import type { Launch, Launcher, WorkerEnd } from './launcher.js';
 import type { MailPlaces, PostOffice } from './post-office.js';
 import type { ActorRef } from './protocol.js';
 import { fnv1a } from './random.js';
 import { RestartPolicy } from './restart-policy.js';
+import type { Down, DownReason } from './services.js';
 import { type ActorState, actorNumber, ORDER_KILL, ORDER_STOP, type Switchboard, slotOf } from './switchboard.js';
 import type { ActorReport } from './system-protocol.js';
 

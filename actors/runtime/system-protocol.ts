@@ -3,8 +3,8 @@
  * of it. There is no other way to the supervisor.
  */
 import type { ActorKind, Permissions, SpawnFailure } from './actor.js';
-import type { LogFields } from './context.js';
 import type { Ask, Tell } from './protocol.js';
+import type { LogFields } from './services.js';
 
 /** What an actor's host reports about it. */
 export type ActorReport =

@@ -3,9 +3,9 @@ import { type EchoProtocol, echoKind } from '../../test/fixtures/actors/echo.act
 import { looperKind } from '../../test/fixtures/actors/looper.actor.js';
 import { spec } from '../../test/harness/spec.js';
 import { actorKind } from './actor.js';
-import type { Down } from './context.js';
 import { moved } from './moved.js';
 import type { ActorRef } from './protocol.js';
+import type { Down } from './services.js';
 import type { SystemEvent } from './supervisor.js';
 import { ActorSystem } from './system.js';
 

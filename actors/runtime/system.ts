@@ -5,11 +5,11 @@
 import type { Result } from '../../bus/result.js';
 import { err, ok } from '../../bus/result.js';
 import type { ActorKind, AnyDeclaration, ConfigOf, ProtocolOf, SpawnFailure, SpawnOptions } from './actor.js';
-import type { Clock, Sender } from './context.js';
 import { HostFiles } from './host-files.js';
 import { hostClock, hostNowMs } from './host-services.js';
 import type { ActorRef } from './protocol.js';
 import { pump } from './pump.js';
+import type { Clock, Sender } from './services.js';
 import { PiscinaLauncher } from './spawn.js';
 import { type ActorInfo, SYSTEM_SLOT, type SystemEvent } from './supervisor.js';
 import { type SystemCore, type SystemLimits, systemCore } from './system-core.js';

@@ -1,11 +1,10 @@
 /**
- * What the runtime hands an actor: everything it may touch of the world outside its own state. There is no ambient
- * authority: no clock, timer, random source, file or worker is reached any other way, which is also what lets the same
- * actor run in the deterministic simulator.
+ * The services the runtime hands an actor: time, log, mail, and what it is told of others. There is no ambient authority:
+ * no clock, timer, random source, file or worker is reached any other way, which is also what lets the same actor run in
+ * the deterministic simulator.
  */
 import type { Result } from '../../bus/result.js';
-import type { ActorKind, AnyDeclaration, ConfigOf, ProtocolOf, SpawnFailure, SpawnOptions } from './actor.js';
-import type { FileHandle, FileToken } from './files.js';
+import type { Sendable } from './moved.js';
 import type {
   ActorRef,
   AskFailure,
@@ -15,11 +14,8 @@ import type {
   KindOf,
   MessageOf,
   ReplyOf,
-  Sendable,
   SendFailure,
 } from './protocol.js';
-import type { Random } from './random.js';
-import type { CancelTimer } from './timers.js';
 
 /** Time as an actor sees it. In the simulator it is the simulated time. */
 export interface Clock {
@@ -95,41 +91,4 @@ export interface Sender {
   ): Promise<Result<ReplyOf<P, K>, ErrorsOf<P, K> | AskFailure<MessageOf<P, K>>>>;
   /** Rings flags 0..31 of the actor's doorbell: its declaration's `rang` sees them. Flags are sets: rings may merge. */
   ring(to: ActorRef<never>, flags: number): void;
-}
-
-/** What handlers and lifecycle functions of an actor with protocol `P` receive. */
-export interface ActorContext<P> extends Sender {
-  /** This actor. */
-  readonly self: ActorRef<P>;
-  readonly name: string;
-  /** 0 for the first life, counting restarts. */
-  readonly incarnation: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  /** Runs `action` as a turn of this actor once `ms` have passed. */
-  after(ms: number, action: () => void): CancelTimer;
-  /** As `ask`, for blocking actors only: sleeps in `Atomics.wait` until the answer is there. */
-  askBlocking<Q, K extends AskKind<Q>>(
-    to: ActorRef<Q>,
-    kind: K,
-    body: Sendable<BodyOf<Q, K>>,
-    options?: AskOptions,
-  ): Result<ReplyOf<Q, K>, ErrorsOf<Q, K> | AskFailure<MessageOf<Q, K>>>;
-  /** Starts a child of this actor: it is stopped before this actor stops or restarts, and escalates to it. */
-  spawn<D extends AnyDeclaration>(
-    kind: ActorKind<D>,
-    config: ConfigOf<D>,
-    options: SpawnOptions,
-  ): Promise<Result<ActorRef<ProtocolOf<D>>, SpawnFailure>>;
-  /** Asks to be told (the declaration's `down`) when `actor` goes down, now if it already has. */
-  monitor(actor: ActorRef<never>): void;
-  /** Ties both fates: when one goes down abnormally, so does the other (`linkDown`). */
-  link(actor: ActorRef<never>): void;
-  /** The actor registered under `name`. */
-  lookup<Q>(name: string): Promise<Result<ActorRef<Q>, 'unknownName' | AskFailure<unknown>>>;
-  /** Opens for use a file the spawner handed over; the only way to a file. */
-  file(token: FileToken): FileHandle;
-  /** Asks the supervisor to stop this actor in order, with its children. */
-  stop(): void;
 }

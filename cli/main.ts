@@ -1,0 +1,18 @@
+/** The `wurley` command: the list of verbs, each in its own file under commands/. */
+import { addDemo } from './commands/demo.js';
+import { runProgram, type Terminal, type Verb } from './program.js';
+
+const VERBS: readonly Verb[] = [addDemo];
+
+const terminal: Terminal = {
+  isTTY: process.stdout.isTTY === true,
+  columns: process.stdout.columns ?? 100,
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+  onInterrupt(stop) {
+    process.once('SIGINT', stop);
+    return () => process.off('SIGINT', stop);
+  },
+};
+
+process.exitCode = await runProgram(VERBS, process.argv.slice(2), terminal);
