@@ -23,6 +23,8 @@ export const HELPERS: HelperTable = {
   loadSlow: 3,
   /** (lo, hi, access): writes scratch to guest memory the slow way. */
   storeSlow: 3,
+  /** (): an access uses a misaligned stack pointer as its base; records the exception if SCTLR_EL1 asks for it. */
+  checkSpAlignment: 0,
   /** (code, lane size): integer SIMD on STATE.operands; see isa/simd/helper.ts. */
   simd: 2,
 };
@@ -89,6 +91,7 @@ export class Core {
         decode: (_state: number, record: number) => this.#decode(record),
         probe: (_state: number, lo: number, hi: number, access: number) => this.#probe(lo, hi, access),
         loadSlow: (_state: number, lo: number, hi: number, access: number) => this.#loadSlow(lo, hi, access),
+        checkSpAlignment: () => 0,
         storeSlow: (_state: number, lo: number, hi: number, access: number) => this.#storeSlow(lo, hi, access),
         simd: (state: number, code: number, size: number) => simdHelper(this.view, state, code, size),
       },

@@ -60,6 +60,8 @@ export abstract class Ops {
   abstract readonly state: Val;
   /** The 64-bit value of a general register (or zero, or the stack pointer, by the operand's kind). */
   abstract reg(r: Reg): Val;
+  /** A register as the base of an address: as {@link reg}, and a misaligned stack pointer is an exception (Arm ARM D1.8.2). */
+  abstract base(r: Reg): Val;
   /** Writes a general register; `value` is i64. */
   abstract setReg(r: Reg, value: Val): void;
   /** The 128-bit value of SIMD&FP register number r + `plus` (modulo 32). */
@@ -118,6 +120,11 @@ export abstract class Ops {
    * pass through STATE.scratch. If `mayFault`, a non-zero result means an exception was recorded, and does not return.
    */
   abstract helper(name: HelperName, args: readonly Val[], mayFault?: boolean): Val;
+  /**
+   * Address of the lock word for 16-byte atomic accesses, shared by all vCPUs that share memory. An instruction that
+   * takes it is always executed by its interpreter handler.
+   */
+  abstract pairLock(): Val;
   /** Where `condition` (i32) holds, runs `slow` in the interpreter; generated regions leave the instruction to it. */
   abstract slowIf(condition: Val, slow: () => void): void;
 
@@ -499,6 +506,12 @@ export abstract class Ops {
   atomicLoad(log2: number, address: Val): Val {
     const code = [0x12, 0x13, 0x10, 0x11][log2]!;
     return this.body.load(0xfe000000 + code, log2 === 3 ? 'i64' : 'i32', log2, address, 0);
+  }
+  /** As {@link atomicLoad}, with the type of an (unsigned) access kind. */
+  atomicLoadAs(kind: MemoryKind, address: Val): Val {
+    const { bytes, type } = MEMORY_KINDS[kind];
+    const value = this.atomicLoad(Math.log2(bytes), address);
+    return type === 'i64' ? this.extendU(value) : value;
   }
   /** Atomic (sequentially consistent) store of 2^`log2` bytes at a host address. */
   atomicStore(log2: number, address: Val, value: Val): void {

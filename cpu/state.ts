@@ -55,6 +55,8 @@ export const STATE = {
   pstate: 408,
   /** i64: guest instructions executed, counted block by block. */
   instructions: 416,
+  /** i32: address of the lock word for 16-byte atomic accesses, shared by all vCPUs that share memory. */
+  pairLock: 424,
   /** 3 x 16 bytes: vector operands of a SIMD&FP helper; the result replaces the first. */
   operands: 432,
   /** 32 vector registers of 16 bytes. */

@@ -7,9 +7,9 @@ import type { Instruction } from '../isa/instruction.js';
 import type { Reg } from '../isa/operand.js';
 import { MEMORY_KINDS, type MemoryKind } from '../memory-kinds.js';
 import { type AccessOptions, type FlagName, type HelperName, Ops } from '../ops.js';
-import { EXIT, EXIT_AFTER, type ExitReason, STATE, TLB } from '../state.js';
+import { EXIT, EXIT_AFTER, type ExitReason, SLOT_SP, STATE, TLB } from '../state.js';
 import { type FunctionBody, i32, i64, type Val } from '../wasm/body.js';
-import { RECORD } from './record.js';
+import { RECORD, registerOffset } from './record.js';
 
 const SCALAR_KIND = { i32: 'u32', i64: 'u64', f32: 'f32', f64: 'f64' } as const;
 
@@ -95,7 +95,7 @@ export class HandlerOps extends Ops {
     }
     const operands: Record<string, number | Reg | Val> = { ...variants };
     entry.registers.forEach(({ name, kind }, i) => {
-      operands[name] = { kind, at: RECORD.registers + i };
+      operands[name] = { kind, at: registerOffset(i) };
     });
     const [first, second] = entry.immediates;
     if (first !== undefined) {
@@ -127,6 +127,14 @@ export class HandlerOps extends Ops {
   reg(r: Reg): Val {
     this.readRegisters.add(r.at);
     return this.body.load(0x29, 'i64', 3, this.#slot(r, 3), 0);
+  }
+  base(r: Reg): Val {
+    const value = this.reg(r);
+    if (r.kind !== 'xsp') return value;
+    const isSp = this.eq(this.body.load(0x2d, 'i32', 0, this.record, r.at), i32(SLOT_SP));
+    const misaligned = this.and(this.wrap(value), i32(15));
+    this.if(this.select(isSp, misaligned, i32(0)), () => this.#faulting('checkSpAlignment', [this.state]));
+    return value;
   }
   setReg(r: Reg, value: Val): void {
     this.writtenRegisters.add(r.at);
@@ -200,7 +208,11 @@ export class HandlerOps extends Ops {
     const { hit, entry } = emitTlbLookup(this, va, bytes, false, options, this.#tlbBank(options));
     this.if(
       hit,
-      () => this.assign(value, this.body.load(load, type, alignLog2, emitHostAddress(this, va, entry), 0)),
+      () => {
+        const address = emitHostAddress(this, va, entry);
+        if (options?.ordered === true) this.assign(value, this.atomicLoadAs(kind, address));
+        else this.assign(value, this.body.load(load, type, alignLog2, address, 0));
+      },
       () => {
         this.#slowCall('loadSlow', va, accessBits(bytes, false, options));
         this.assign(value, this.scratch(kind));
@@ -214,7 +226,11 @@ export class HandlerOps extends Ops {
     const { hit, entry } = emitTlbLookup(this, va, bytes, true, options, this.#tlbBank(options));
     this.if(
       hit,
-      () => this.body.store(store, alignLog2, emitHostAddress(this, va, entry), value, 0),
+      () => {
+        const address = emitHostAddress(this, va, entry);
+        if (options?.ordered === true) this.atomicStore(Math.log2(bytes), address, value);
+        else this.body.store(store, alignLog2, address, value, 0);
+      },
       () => {
         this.stateStore(kind, STATE.scratch, value);
         this.#slowCall('storeSlow', va, accessBits(bytes, true, options));
@@ -301,6 +317,10 @@ export class HandlerOps extends Ops {
       return i32(0);
     }
     return this.body.call(this.#helperIndex(name), [this.state, ...args], 'i32');
+  }
+  pairLock(): Val {
+    this.alwaysHelps = true;
+    return this.stateLoad('u32', STATE.pairLock);
   }
   slowIf(condition: Val, slow: () => void): void {
     this.if(condition, slow);

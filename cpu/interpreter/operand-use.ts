@@ -6,7 +6,7 @@
 import type { Instruction } from '../isa/instruction.js';
 import { FunctionBody } from '../wasm/body.js';
 import { HandlerOps } from './handler-ops.js';
-import { RECORD, variantValues } from './record.js';
+import { registerOffset, variantValues } from './record.js';
 
 /** Effects of one variant combination of an instruction. */
 export interface OperandUse {
@@ -36,7 +36,7 @@ export function operandUse(entry: Instruction, variant: number): OperandUse {
   const ops = new HandlerOps(new FunctionBody(['i32', 'i32', 'i64']), () => 0);
   ops.runInstruction(entry, variantValues(entry, variant));
   const bits = (offsets: ReadonlySet<number>): number =>
-    entry.registers.reduce((mask, _, i) => (offsets.has(RECORD.registers + i) ? mask | (1 << i) : mask), 0);
+    entry.registers.reduce((mask, _, i) => (offsets.has(registerOffset(i)) ? mask | (1 << i) : mask), 0);
   const use: OperandUse = {
     read: bits(ops.readRegisters),
     written: bits(ops.writtenRegisters),

@@ -2,7 +2,7 @@
 import { fieldsOf, type Instruction } from '../isa/instruction.js';
 import { SLOT_DISCARD, SLOT_ZERO } from '../state.js';
 import { operandUse } from './operand-use.js';
-import { HANDLER, type HandlerNumbers, RECORD, variantIndex } from './record.js';
+import { HANDLER, type HandlerNumbers, RECORD, registerOffset, variantIndex } from './record.js';
 
 /** Writes the record of `word` (an instruction `entry`, or undefined when unallocated) at byte `at` of `memory`. */
 export function writeRecord(
@@ -24,7 +24,7 @@ export function writeRecord(
       const { read } = operandUse(entry, variantIndex(entry, fields));
       slot = ((read >> i) & 1) === 1 ? SLOT_ZERO : SLOT_DISCARD;
     }
-    memory.setUint8(at + RECORD.registers + i, slot);
+    memory.setUint8(at + registerOffset(i), slot);
   });
   const [first, second] = entry.immediates;
   if (second !== undefined && first !== undefined) {

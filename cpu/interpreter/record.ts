@@ -18,6 +18,11 @@ export const RECORD_PAGE_BYTES = 1025 * RECORD_BYTES;
 /** Offsets in a record. */
 export const RECORD = { handler: 0, registers: 2, count: 6, immediate: 8 } as const;
 
+/** Where the slot number of register operand `i` is: a fifth and sixth take the place of the immediates. */
+export function registerOffset(i: number): number {
+  return i < 4 ? RECORD.registers + i : RECORD.immediate + i - 4;
+}
+
 /** Handler numbers with a fixed meaning. */
 export const HANDLER = { decode: 0, endOfPage: 1, undefined: 2, first: 3 } as const;
 /** Bit in the handler word: a compiled region starts here. */

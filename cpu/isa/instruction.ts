@@ -165,11 +165,11 @@ export function instruction<
   for (const [derivedName, [kind, number]] of Object.entries(derived)) {
     registers.push({ name: derivedName, kind, number });
   }
-  assert(registers.length <= 4, `${name}: at most four register operands`);
   const immediates = Object.entries(
     (declaration.imm ?? {}) as Record<string, (fields: RawFields) => bigint | number>,
   ).map(([immName, compute]) => ({ name: immName, compute }));
   assert(immediates.length <= 2, `${name}: at most two immediates`);
+  assert(registers.length <= (immediates.length === 0 ? 6 : 4), `${name}: too many register operands for a record`);
   return {
     name,
     mask,

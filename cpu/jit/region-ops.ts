@@ -192,6 +192,11 @@ export class RegionOps extends Ops {
     assert(local !== undefined, 'the register is in the region’s set');
     return local;
   }
+  base(r: Reg): Val {
+    const value = this.reg(r);
+    if (r.kind === 'xsp' && r.at === 31) this.slowIf(this.and(this.wrap(value), i32(15)), () => undefined);
+    return value;
+  }
   setReg(r: Reg, value: Val): void {
     if (r.at === 31 && r.kind === 'x') return;
     this.#write(this.#x[r.at], value);
@@ -276,7 +281,9 @@ export class RegionOps extends Ops {
   }
   load(kind: MemoryKind, va: Val, options?: AccessOptions): Val {
     const { load, type, bytes, alignLog2 } = MEMORY_KINDS[kind];
-    return this.body.load(load, type, alignLog2, this.hostAddress(va, bytes, false, options), 0);
+    const address = this.hostAddress(va, bytes, false, options);
+    if (options?.ordered === true) return this.atomicLoadAs(kind, address);
+    return this.body.load(load, type, alignLog2, address, 0);
   }
   store(kind: MemoryKind, va: Val, value: Val, options?: AccessOptions): void {
     const { store, bytes, alignLog2 } = MEMORY_KINDS[kind];
@@ -333,6 +340,9 @@ export class RegionOps extends Ops {
     this.leaveTo(this.#offset(), EXIT.step);
     this.left = true;
     return i32(0);
+  }
+  pairLock(): Val {
+    return this.helper('pairLock', []);
   }
   slowIf(condition: Val, _slow: () => void): void {
     this.body.openIf(condition);
