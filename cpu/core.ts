@@ -5,6 +5,7 @@
 
 import { CodePages } from './code-pages.js';
 import { Decoder } from './decode/decoder.js';
+import { fpHelper } from './fp/helpers.js';
 import type { HelperTable } from './interpreter/build.js';
 import { ACCESS } from './interpreter/handler-ops.js';
 import { writeRecord } from './interpreter/pre-decode.js';
@@ -27,6 +28,8 @@ export const HELPERS: HelperTable = {
   checkSpAlignment: 0,
   /** (code, lane size): integer SIMD on STATE.operands; see isa/simd/helper.ts. */
   simd: 2,
+  /** (code, shape, extra): exact floating point on STATE.operands; see fp/helper-codes.ts. */
+  fp: 3,
 };
 
 /** Where a vCPU's memory lies in the shared memory. */
@@ -93,6 +96,8 @@ export class Core {
         loadSlow: (_state: number, lo: number, hi: number, access: number) => this.#loadSlow(lo, hi, access),
         checkSpAlignment: () => 0,
         storeSlow: (_state: number, lo: number, hi: number, access: number) => this.#storeSlow(lo, hi, access),
+        fp: (state: number, code: number, shape: number, extra: number) =>
+          fpHelper(this.view, state, code, shape, extra),
         simd: (state: number, code: number, size: number) => simdHelper(this.view, state, code, size),
       },
     });

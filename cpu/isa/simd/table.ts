@@ -1,4 +1,7 @@
 /** All SIMD&FP instructions of AArch64: one array per chapter. */
+import { FP_COMPARE } from '../fp/compare.js';
+import { FP_CONVERT } from '../fp/convert.js';
+import { FP_DATA_PROCESSING } from '../fp/data-processing.js';
 import type { Instruction } from '../instruction.js';
 import { SIMD_ACROSS } from './across.js';
 import { SIMD_BY_ELEMENT } from './by-element.js';
@@ -21,4 +24,7 @@ export const SIMD: readonly Instruction[] = [
   ...SIMD_ACROSS,
   ...SIMD_LOADS_STORES,
   ...SIMD_STRUCTURES,
+  ...FP_DATA_PROCESSING,
+  ...FP_COMPARE,
+  ...FP_CONVERT,
 ];

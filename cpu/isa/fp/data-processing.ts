@@ -1,0 +1,154 @@
+/** Scalar floating-point data processing with one, two and three sources (Arm ARM C4.1.96). */
+import { FP_CODE, FP_ROUNDING, fpExtra, fpShape } from '../../fp/helper-codes.js';
+import type { Ops } from '../../ops.js';
+import type { Val } from '../../wasm/body.js';
+import { type Instruction, instruction } from '../instruction.js';
+import {
+  type Fast,
+  fastFusedDouble,
+  fastFusedSingle,
+  fastProduct,
+  fastQuotient,
+  fastRoot,
+  fastSum,
+  float,
+  type RoundTo,
+  roundIntegral,
+} from './fast.js';
+import { checked, doubtful, type Exact, type Need, type Scalar, scalarType } from './slow.js';
+
+/** A scalar in the lowest lane, zeros above. */
+export function widened(k: Ops, value: Val): Val {
+  const zero: Val = { type: 'v128', local: -1, constant: 0 };
+  const shape =
+    value.type === 'f64' ? 'f64x2' : value.type === 'f32' ? 'f32x4' : value.type === 'i64' ? 'i64x2' : 'i32x4';
+  return k.lane(`${shape}.replace_lane`, 0, zero, value);
+}
+
+const scalarShape = (t: number): number => fpShape(t + 2, 1);
+
+type Code = Exact['code'];
+
+/** Whether an operation's result is a number: enough for those that round nothing. */
+const isNumber = (k: Ops, type: Scalar, value: Val): Val => float(k, type, 'eq', value, value);
+
+/** Two sources. */
+function binary(
+  name: string,
+  opcode: string,
+  code: Code,
+  need: Need,
+  hot: boolean,
+  compute: (k: Ops, type: Scalar, a: Val, b: Val) => Fast,
+): Instruction {
+  return instruction(name, `000 11110 0 t:1 1 vm:5 ${opcode} 10 vn:5 vd:5`, { variant: ['t'], hot }, (op, k) => {
+    const type = scalarType(op.t);
+    const { value, ok } = compute(k, type, k.vscalar(op.vn, type), k.vscalar(op.vm, type));
+    const exact = { code, shape: scalarShape(op.t) };
+    k.setVreg(
+      op.vd,
+      checked(k, widened(k, value), doubtful(k, need, ok), exact, () => [k.vreg(op.vn), k.vreg(op.vm)]),
+    );
+  });
+}
+
+/** FMAX and its relatives: WebAssembly orders the zeros as Arm does, and NaNs are looked at exactly. */
+const extremum =
+  (operator: 'max' | 'min') =>
+  (k: Ops, type: Scalar, a: Val, b: Val): Fast => {
+    const value = float(k, type, operator, a, b);
+    return { value, ok: isNumber(k, type, value) };
+  };
+
+/** One source. */
+function unary(
+  name: string,
+  opcode: string,
+  exact: { readonly code: Code; readonly extra?: number },
+  need: Need,
+  compute: (k: Ops, type: Scalar, a: Val) => Fast,
+): Instruction {
+  return instruction(name, `000 11110 0 t:1 1 ${opcode} 10000 vn:5 vd:5`, { variant: ['t'] }, (op, k) => {
+    const type = scalarType(op.t);
+    const { value, ok } = compute(k, type, k.vscalar(op.vn, type));
+    const call = { ...exact, shape: scalarShape(op.t) };
+    k.setVreg(
+      op.vd,
+      checked(k, widened(k, value), doubtful(k, need, ok), call, () => [k.vreg(op.vn)]),
+    );
+  });
+}
+
+function roundInt(name: string, opcode: string, rounding: number, need: Need, to: RoundTo): Instruction {
+  const extra = fpExtra({ rounding, exact: name === 'FRINTX' });
+  return unary(name, opcode, { code: FP_CODE.roundInt, extra }, need, (k, type, a) => {
+    const value = roundIntegral(k, type, to, a);
+    return { value, ok: isNumber(k, type, value) };
+  });
+}
+
+/** FMOV, FABS, FNEG: bits, whatever they mean. */
+function bitwise(name: string, opcode: string, compute: (k: Ops, t: number, bits: Val) => Val): Instruction {
+  return instruction(
+    name,
+    `000 11110 0 t:1 1 ${opcode} 10000 vn:5 vd:5`,
+    { variant: ['t'], hot: name === 'FMOV (register)' },
+    (op, k) => k.setVscalar(op.vd, compute(k, op.t, k.vscalar(op.vn, op.t === 1 ? 'i64' : 'i32'))),
+  );
+}
+
+const signMask = (k: Ops, t: number): Val => (t === 1 ? k.i64(1n << 63n) : k.i32(1 << 31));
+
+/** FMADD and its relatives; the exact operation negates by its code. */
+function fused(name: string, o1: '0' | '1', o0: '0' | '1', code: Code): Instruction {
+  return instruction(
+    name,
+    `000 11111 0 t:1 ${o1} vm:5 ${o0} va:5 vn:5 vd:5`,
+    { variant: ['t'], hot: o1 === '0' },
+    (op, k) => {
+      const type = scalarType(op.t);
+      const negateFactor = o1 !== o0;
+      const n = k.vscalar(op.vn, type);
+      const a = k.vscalar(op.va, type);
+      const b = k.vscalar(op.vm, type);
+      const factor = negateFactor ? float(k, type, 'neg', n) : n;
+      const addend = o1 === '1' ? float(k, type, 'neg', a) : a;
+      const { value, ok } =
+        op.t === 1 ? fastFusedDouble(k, 'f64', factor, b, addend) : fastFusedSingle(k, factor, b, addend);
+      const exact = { code, shape: scalarShape(op.t) };
+      const registers = (): readonly Val[] => [k.vreg(op.vn), k.vreg(op.vm), k.vreg(op.va)];
+      k.setVreg(op.vd, checked(k, widened(k, value), doubtful(k, 'rounding', ok), exact, registers));
+    },
+  );
+}
+
+/** Instructions of this chapter. */
+export const FP_DATA_PROCESSING: readonly Instruction[] = [
+  binary('FMUL (scalar)', '0000', FP_CODE.mul, 'rounding', true, fastProduct),
+  binary('FDIV (scalar)', '0001', FP_CODE.div, 'rounding', false, fastQuotient),
+  binary('FADD (scalar)', '0010', FP_CODE.add, 'rounding', true, (k, t, a, b) => fastSum(k, t, 'add', a, b)),
+  binary('FSUB (scalar)', '0011', FP_CODE.sub, 'rounding', true, (k, t, a, b) => fastSum(k, t, 'sub', a, b)),
+  binary('FMAX (scalar)', '0100', FP_CODE.max, 'no-flush', false, extremum('max')),
+  binary('FMIN (scalar)', '0101', FP_CODE.min, 'no-flush', false, extremum('min')),
+  binary('FMAXNM (scalar)', '0110', FP_CODE.maxnm, 'no-flush', false, extremum('max')),
+  binary('FMINNM (scalar)', '0111', FP_CODE.minnm, 'no-flush', false, extremum('min')),
+  binary('FNMUL (scalar)', '1000', FP_CODE.nmul, 'rounding', false, (k, t, a, b) => {
+    const { value, ok } = fastProduct(k, t, a, b);
+    return { value: float(k, t, 'neg', value), ok };
+  }),
+  bitwise('FMOV (register)', '000000', (_k, _t, bits) => bits),
+  bitwise('FABS (scalar)', '000001', (k, t, bits) => k.and(bits, k.not(signMask(k, t)))),
+  bitwise('FNEG (scalar)', '000010', (k, t, bits) => k.xor(bits, signMask(k, t))),
+  unary('FSQRT (scalar)', '000011', { code: FP_CODE.sqrt }, 'rounding', fastRoot),
+  roundInt('FRINTN', '001000', FP_ROUNDING.tieEven, 'no-flush', 'nearest'),
+  roundInt('FRINTP', '001001', FP_ROUNDING.up, 'no-flush', 'ceil'),
+  roundInt('FRINTM', '001010', FP_ROUNDING.down, 'no-flush', 'floor'),
+  roundInt('FRINTZ', '001011', FP_ROUNDING.zero, 'no-flush', 'trunc'),
+  roundInt('FRINTA', '001100', FP_ROUNDING.tieAway, 'no-flush', 'away'),
+  roundInt('FRINTX', '001110', FP_ROUNDING.fpcr, 'rounding', 'nearest'),
+  roundInt('FRINTI', '001111', FP_ROUNDING.fpcr, 'rounding', 'nearest'),
+  fused('FMADD', '0', '0', FP_CODE.madd),
+  fused('FMSUB', '0', '1', FP_CODE.msub),
+  fused('FNMADD', '1', '0', FP_CODE.nmadd),
+  fused('FNMSUB', '1', '1', FP_CODE.nmsub),
+];
