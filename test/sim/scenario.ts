@@ -22,6 +22,8 @@ export interface RunReport {
   readonly problems: readonly string[];
 }
 
+/** A counter whose mailbox is often full. */
+const smallCounter = { ...counterKind, declaration: { ...counterKind.declaration, mailboxMax: 8 } };
 const MESSAGES_PER_PRODUCER = 40;
 const ACTIONS = 60;
 const BUSY_UNTIL_MS = 3_000;
@@ -62,7 +64,7 @@ export async function runScenario(seed: number): Promise<RunReport> {
       if (result.ok && result.value !== undefined) use({ actor: result.value.actor });
     });
   };
-  spawned<CounterProtocol>(sim.spawn(counterKind, { ledger: ledger.buffer }, 'counter'), (ref) => {
+  spawned<CounterProtocol>(sim.spawn(smallCounter, { ledger: ledger.buffer }, 'counter'), (ref) => {
     counter = ref;
     for (let producer = 0; producer < producers; producer++) {
       const config = { to: ref, producer, count: MESSAGES_PER_PRODUCER, progress: progress[producer].buffer };
@@ -152,6 +154,11 @@ export async function runScenario(seed: number): Promise<RunReport> {
   if (supervisor.size !== 0) problems.push(`${supervisor.size} actors left`);
   if (mail.usedBytes !== queueBytesBefore) problems.push(`${mail.usedBytes - queueBytesBefore} bytes of queues left`);
   checkRestarts();
+  // No fault keeps a worker from starting for 30 s, so whoever was not heard of was not listened to.
+  const unheard = sim.events.filter(
+    (event) => event.event === 'down' && event.detail === 'did not start within its budget',
+  );
+  if (unheard.length > 0) problems.push(`${unheard.length} starts were never heard of`);
   const deaths = sim.events.filter((event) => event.event === 'down').length;
   const restarts = sim.events.filter((event) => event.event === 'down' && event.verdict === 'restart').length;
   return {
