@@ -57,6 +57,8 @@ export const STATE = {
   instructions: 416,
   /** i32: address of the lock word for 16-byte atomic accesses, shared by all vCPUs that share memory. */
   pairLock: 424,
+  /** i32: the event register of WFE (0 or 1). */
+  event: 428,
   /** 3 x 16 bytes: vector operands of a SIMD&FP helper; the result replaces the first. */
   operands: 432,
   /** 32 vector registers of 16 bytes. */
@@ -106,6 +108,8 @@ export const EXIT = {
   /** Wait for interrupt, wait for event; pc is the next instruction. */
   wfi: 33,
   wfe: 34,
+  /** An event for all vCPUs (SEV); pc is the next instruction. */
+  sev: 35,
 } as const;
 /** Reasons from this one on leave `pc` at the next instruction; smaller ones at the instruction itself. */
 export const EXIT_AFTER = 32;

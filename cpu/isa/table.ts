@@ -5,6 +5,7 @@ import { DATA_PROCESSING_IMMEDIATE } from './data-processing-immediate.js';
 import { DATA_PROCESSING_REGISTER } from './data-processing-register.js';
 import { DATA_PROCESSING_SOURCE } from './data-processing-source.js';
 import { EXCLUSIVES } from './exclusives.js';
+import { HINTS } from './hints.js';
 import type { Instruction } from './instruction.js';
 import { LOADS_STORES } from './loads-stores.js';
 import { LOADS_STORES_PAIR } from './loads-stores-pair.js';
@@ -16,6 +17,7 @@ export const INSTRUCTIONS: readonly Instruction[] = [
   ...DATA_PROCESSING_REGISTER,
   ...DATA_PROCESSING_SOURCE,
   ...BRANCHES,
+  ...HINTS,
   ...LOADS_STORES,
   ...LOADS_STORES_PAIR,
   ...EXCLUSIVES,
