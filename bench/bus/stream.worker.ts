@@ -16,13 +16,15 @@ export interface StreamData {
 }
 /** What to send: `count` messages; raw ones are `sizeBytes` long. */
 export interface StreamJob {
-  readonly kind: 'raw' | 'batched' | 'msgpack' | 'port' | 'port-object';
+  readonly kind: 'raw' | 'batched' | 'msgpack' | 'msgpack-batched' | 'port' | 'port-object';
   readonly count: number;
   readonly sizeBytes: number;
 }
 /** Messages published together when batched. */
 export const BATCH = 32;
-const SPINS = 2000;
+/** Packed messages published together when batched. */
+const PACKED_BATCH = 8;
+const SPINS = 300;
 
 const port = parentPort;
 if (port === null) throw new Error('runs as a worker');
@@ -63,17 +65,27 @@ function sendBatched(sender: QueueSender, count: number, sizeBytes: number): voi
   }
 }
 
-function sendPacked(sender: QueueSender, count: number): void {
+/** Encodes into slots and publishes up to `batch` messages together. */
+function sendPacked(sender: QueueSender, count: number, batch: number): void {
+  let staged = 0;
   for (let n = 0; n < count; n++) {
     const message = tenFields(n);
-    while (!codec.send(sender, message).ok) sender.waitForSpace(SPINS);
+    while (!codec.stage(sender, message).ok) {
+      sender.publish();
+      staged = 0;
+      sender.waitForSpace(SPINS);
+    }
+    if (++staged < batch && n + 1 < count) continue;
+    sender.publish();
+    staged = 0;
   }
 }
 
 port.on('message', ({ kind, count, sizeBytes }: StreamJob) => {
   if (kind === 'raw') sendRaw(rawSender.value, count, sizeBytes);
   else if (kind === 'batched') sendBatched(rawSender.value, count, sizeBytes);
-  else if (kind === 'msgpack') sendPacked(packedSender.value, count);
+  else if (kind === 'msgpack' || kind === 'msgpack-batched')
+    sendPacked(packedSender.value, count, kind === 'msgpack' ? 1 : PACKED_BATCH);
   else if (kind === 'port') for (let n = 0; n < count; n++) port.postMessage(new Uint8Array(sizeBytes).fill(7));
   else for (let n = 0; n < count; n++) port.postMessage(tenFields(n));
 });

@@ -4,7 +4,7 @@ import { createQueue } from '../message-queue/queue-layout.js';
 import { QueueReceiver } from '../message-queue/queue-receiver.js';
 import { QueueSender } from '../message-queue/queue-sender.js';
 import { Codec } from './codec.js';
-import { createStructureTable, StructureTable } from './structure-table.js';
+import { createStructureTable, recoverStructureTable, StructureTable } from './structure-table.js';
 
 const test = spec('codec');
 
@@ -46,5 +46,56 @@ test('a value too large or not encodable is refused and the queue stays usable',
   truthy(codec.send(sender, 7).ok);
   const decoded = codec.decode(receiver, receiver.peek());
   truthy(decoded.ok && decoded.value === 7);
+});
+test('values of every sort survive the trip with shared shapes', () => {
+  const { sender, receiver } = pair(4000);
+  const table = createStructureTable();
+  const a = new Codec({ structures: new StructureTable(table, 1) });
+  const b = new Codec({ structures: new StructureTable(table, 2) });
+  const values = [
+    [],
+    [1, 2],
+    [-1, 5],
+    [[1]],
+    {},
+    { kind: 'a', x: 1 },
+    { kind: 'a', y: 2 },
+    { kind: 'a', x: { x: [] } },
+    null,
+    'x',
+    5n,
+  ];
+  for (const value of [...values, ...values]) {
+    truthy(a.send(sender, value).ok);
+    const decoded = b.decode(receiver, receiver.peek());
+    receiver.release();
+    truthy(decoded.ok);
+    equal(decoded.value, value);
+  }
+});
+
+test('more shapes than the table holds travel all the same', () => {
+  const { sender, receiver } = pair(4000);
+  const table = createStructureTable();
+  const a = new Codec({ structures: new StructureTable(table, 1) });
+  const b = new Codec({ structures: new StructureTable(table, 2) });
+  for (let n = 0; n < 1500; n++) {
+    const value = { [`a${n}`]: n, inner: { [`b${n}`]: n, [`c${n % 7}`]: [n] } };
+    truthy(a.send(sender, value).ok);
+    const decoded = b.decode(receiver, receiver.peek());
+    receiver.release();
+    truthy(decoded.ok);
+    equal(decoded.value, value);
+  }
+});
+
+test('a dead owner leaves the table usable', () => {
+  const table = createStructureTable();
+  new Int32Array(table)[0] = 5;
+  equal(recoverStructureTable(table, 4), false);
+  equal(recoverStructureTable(table, 5), true);
+  const shapes = new StructureTable(table, 1);
+  truthy(shapes.save([['a', 'b']]));
+  equal(new StructureTable(table, 2).load(), [['a', 'b']]);
 });
 test.run();

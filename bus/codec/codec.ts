@@ -31,6 +31,8 @@ export interface CodecOptions {
 const REUSE_BUFFER = 512;
 /** From this size on a slot is encoded into directly: msgpackr will not start with less than 2 KiB ahead of it. */
 const DIRECT_BYTES_MIN = 4096;
+/** Longer lists of field names are described inside the message instead of in the shared table. */
+const SHAPE_TEXT_MAX = 4096;
 const SCRATCH_BYTES = 64 * 1024;
 const SCRATCH_VIEWS_MAX = 1024;
 
@@ -62,6 +64,8 @@ export class Codec {
             // WHY: msgpackr's typings call a list of field names `{}`.
             saveStructures: (shapes: unknown) => structures.save(shapes as Shapes),
             maxSharedStructures: structures.max,
+            shouldShareStructure: (keys: string[]) =>
+              structures.hasRoom && JSON.stringify(keys).length < SHAPE_TEXT_MAX,
           }),
     });
     // WHY: see Encoder.

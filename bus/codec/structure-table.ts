@@ -4,7 +4,7 @@
  * Entries are only ever added, so a reader that sees a count sees that many finished entries.
  */
 import { assert } from '../assert.js';
-import { OwnerLock } from '../doorbell/owner-lock.js';
+import { OwnerLock, recoverLock } from '../doorbell/owner-lock.js';
 import { u32 } from '../layout/fields.js';
 import { struct } from '../layout/struct.js';
 
@@ -70,7 +70,7 @@ export class StructureTable {
       let at = Atomics.load(this.words, word('usedBytes'));
       for (const shape of shapes.slice(count)) {
         const text = new TextEncoder().encode(JSON.stringify(shape));
-        assert(at + 2 + text.byteLength <= this.bytes.byteLength, 'the table of record shapes is full');
+        if (at + 2 + text.byteLength > this.bytes.byteLength || text.byteLength > 0xffff) return false;
         this.bytes[at] = text.byteLength & 0xff;
         this.bytes[at + 1] = text.byteLength >> 8;
         this.bytes.set(text, at + 2);
@@ -83,4 +83,18 @@ export class StructureTable {
       this.lock.release();
     }
   }
+
+  /** True while shapes may be added: msgpackr asks before it makes one, and otherwise describes it inside the message. */
+  get hasRoom(): boolean {
+    const used = Atomics.load(this.words, word('usedBytes'));
+    return used < this.bytes.byteLength - ROOM_BYTES && Atomics.load(this.words, word('count')) < this.max;
+  }
+}
+
+/** Free bytes below which the table counts as full. */
+const ROOM_BYTES = 8192;
+
+/** For supervisors: frees the lock of the table in `buffer` if `owner`, known to be dead, held it; true if so. */
+export function recoverStructureTable(buffer: SharedArrayBuffer, owner: number): boolean {
+  return recoverLock(new Int32Array(buffer, 0, TableHeader.sizeBytes >> 2), word('lock'), owner);
 }
