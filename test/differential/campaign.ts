@@ -1,0 +1,170 @@
+/** Runs random cases of chosen table entries on our drivers and, where it is present, under QEMU, and reports differences. */
+
+import type { Instruction } from '../../cpu/isa/instruction.js';
+import { INSTRUCTIONS } from '../../cpu/isa/table.js';
+import { FRAME, FRAME_BYTES, SLOTS, writeSlot } from '../drivers/case-frame.js';
+import { TestRandom } from '../drivers/fp-operands.js';
+import { type Driver, InterpreterDriver } from '../drivers/interpreter-driver.js';
+import type { QemuDriver } from '../drivers/qemu-driver.js';
+import { CaseWriter, drawWord } from './generator.js';
+import { reviewedDifference } from './reviewed.js';
+
+/** Operand sets run with each random word. */
+const SETS_PER_WORD = 16;
+const BATCH_WORDS = 1024;
+
+/** What to run. */
+export interface Campaign {
+  readonly seed: number;
+  /** Cases wanted altogether; entries get equal shares. */
+  readonly cases: number;
+  /** Part of the names of the entries to run; all if empty. */
+  readonly only: string;
+  /** Drivers besides the handlers (which are the reference for them). */
+  readonly drivers: readonly Driver[];
+  readonly qemu: QemuDriver | undefined;
+}
+
+/** What came out. */
+export interface CampaignResult {
+  readonly cases: number;
+  /** Cases run for each entry, by name. */
+  readonly perEntry: ReadonlyMap<string, number>;
+  /** Differences explained by the reviewed list. */
+  readonly reviewed: number;
+  /** Descriptions of unexplained differences, at most {@link REPORTS_MAX}. */
+  readonly differences: readonly string[];
+}
+
+/** Most differences described; beyond it only counting goes on. */
+const REPORTS_MAX = 40;
+
+/** One word in a batch and its entry. */
+interface Placed {
+  readonly entry: Instruction;
+  readonly word: number;
+}
+
+/** The parts of a frame that differ, in words a reader understands. */
+export function describeDifference(input: DataView, ours: DataView, theirs: DataView, at: number): string {
+  const parts: string[] = [];
+  const hex = (view: DataView, offset: number, bytes: number): string => {
+    let text = '';
+    for (let i = bytes - 1; i >= 0; i--)
+      text += view
+        .getUint8(at + offset + i)
+        .toString(16)
+        .padStart(2, '0');
+    return text;
+  };
+  const compare = (name: string, offset: number, bytes: number): void => {
+    const mine = hex(ours, offset, bytes);
+    const other = hex(theirs, offset, bytes);
+    if (mine !== other) parts.push(`${name}: ${mine}, expected ${other} (was ${hex(input, offset, bytes)})`);
+  };
+  for (let i = 0; i < 31; i++) compare(`x${i}`, i * 8, 8);
+  compare('sp', FRAME.sp, 8);
+  compare('pc', FRAME.pc, 8);
+  compare('nzcv', FRAME.nzcv, 4);
+  compare('fpcr', FRAME.fpcr, 4);
+  compare('fpsr', FRAME.fpsr, 4);
+  compare('outcome', FRAME.outcome, 4);
+  for (let i = 0; i < 32; i++) compare(`v${i}`, FRAME.v + i * 16, 16);
+  for (let i = FRAME.window; i < FRAME_BYTES; i += 8) compare(`window+${i - FRAME.window}`, i, 8);
+  return parts.join('; ');
+}
+
+/** The input registers that the entry's operands name, for a report. */
+function describeOperands(input: DataView, at: number, { entry, word }: Placed): string {
+  const fields: Record<string, number> = {};
+  for (const field of entry.fields) fields[field.name] = (word >>> field.shift) & field.mask;
+  const parts = entry.registers.map(({ name, kind, number }) => {
+    const n = number(fields);
+    const wide = (offset: number): string => input.getBigUint64(at + offset, true).toString(16);
+    if (kind === 'v') return `${name}=v${n}=${wide(FRAME.v + n * 16 + 8)}_${wide(FRAME.v + n * 16)}`;
+    return `${name}=${n === 31 ? (kind === 'x' ? 'zero' : `sp=${wide(FRAME.sp)}`) : `x${n}=${wide(n * 8)}`}`;
+  });
+  const control = [FRAME.nzcv, FRAME.fpcr, FRAME.fpsr].map((offset) => input.getUint32(at + offset, true).toString(16));
+  return `${parts.join(' ')} nzcv,fpcr,fpsr=${control.join(',')}`;
+}
+
+/** Entries whose random words may be run. */
+export function testable(only: string): readonly Instruction[] {
+  return INSTRUCTIONS.filter((entry) => !entry.untested && entry.name.toLowerCase().includes(only.toLowerCase()));
+}
+
+/** See the head of this file. */
+export function runCampaign(campaign: Campaign): CampaignResult {
+  const entries = testable(campaign.only);
+  if (entries.length === 0) throw new Error(`no instruction's name contains "${campaign.only}"`);
+  const random = new TestRandom(campaign.seed);
+  const handlers = new InterpreterDriver('handlers');
+  const writer = new CaseWriter(BATCH_WORDS * SETS_PER_WORD, random, handlers);
+  const outputs = [handlers, ...campaign.drivers].map(() => new DataView(new ArrayBuffer(writer.bytes.byteLength)));
+  const image = new Uint32Array(SLOTS * (128 / 4));
+  const perEntry = new Map<string, number>();
+  const differences: string[] = [];
+  let reviewed = 0;
+  let total = 0;
+  const check = (name: string, ours: DataView, theirs: DataView, placed: readonly Placed[], frames: number[]): void => {
+    const mine = new Uint8Array(ours.buffer, ours.byteOffset);
+    const other = new Uint8Array(theirs.buffer, theirs.byteOffset);
+    frames.forEach((word, i) => {
+      const at = i * FRAME_BYTES;
+      if (Buffer.compare(mine.subarray(at, at + FRAME_BYTES), other.subarray(at, at + FRAME_BYTES)) === 0) return;
+      const which = placed[word];
+      if (which === undefined) return;
+      if (reviewedDifference(which.entry, which.word, ours, theirs, at) !== undefined) {
+        reviewed++;
+        return;
+      }
+      if (differences.length >= REPORTS_MAX) return;
+      const what = describeDifference(writer.view, ours, theirs, at);
+      const operands = describeOperands(writer.view, at, which);
+      differences.push(
+        `${name}: ${which.entry.name} ${which.word.toString(16).padStart(8, '0')}: ${what} [${operands}]`,
+      );
+    });
+  };
+  let next = 0;
+  while (total < campaign.cases && differences.length < REPORTS_MAX) {
+    const placed: Placed[] = [];
+    image.fill(0);
+    for (let tries = 0; placed.length < BATCH_WORDS && tries < 4 * BATCH_WORDS; tries++) {
+      const entry = entries[next++ % entries.length];
+      if (entry === undefined) continue;
+      const word = drawWord(entry, random);
+      if (word === undefined) throw new Error(`${entry.name}: no word of the pattern decodes to it`);
+      writeSlot(image, placed.length, [word]);
+      placed.push({ entry, word });
+    }
+    handlers.load(image);
+    const frames: number[] = [];
+    placed.forEach(({ entry, word }, slot) => {
+      for (let set = 0; set < SETS_PER_WORD; set++) {
+        if (!writer.writeCase(frames.length, slot, entry, word)) continue;
+        frames.push(slot);
+        perEntry.set(entry.name, (perEntry.get(entry.name) ?? 0) + 1);
+      }
+    });
+    total += frames.length;
+    const drivers = [handlers, ...campaign.drivers];
+    drivers.forEach((driver, d) => {
+      const output = outputs[d];
+      if (output === undefined) return;
+      driver.load(image);
+      for (let i = 0; i < frames.length; i++) driver.run(writer.view, output, i * FRAME_BYTES);
+    });
+    const reference = outputs[0];
+    if (reference === undefined) break;
+    drivers.forEach((driver, d) => {
+      const output = outputs[d];
+      if (d > 0 && output !== undefined) check(`${driver.name} against handlers`, output, reference, placed, frames);
+    });
+    if (campaign.qemu !== undefined) {
+      const answers = campaign.qemu.run(image, writer.bytes, frames.length);
+      check('handlers against QEMU', reference, answers, placed, frames);
+    }
+  }
+  return { cases: total, perEntry, reviewed, differences };
+}

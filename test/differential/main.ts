@@ -1,0 +1,39 @@
+/**
+ * A campaign from the command line; prints what differs and how to run it again.
+ *
+ * Usage: node dist/test/differential/main.js [--seed N] [--cases N] [--only PART-OF-NAME] [--cpu QEMU-CPU] [--no-qemu]
+ */
+import { parseArgs } from 'node:util';
+import { InterpreterDriver } from '../drivers/interpreter-driver.js';
+import { missingQemuTool, QemuDriver } from '../drivers/qemu-driver.js';
+import { runCampaign } from './campaign.js';
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    cases: { type: 'string', default: '1000000' },
+    only: { type: 'string', default: '' },
+    cpu: { type: 'string', default: 'neoverse-n1' },
+    'no-qemu': { type: 'boolean', default: false },
+  },
+});
+const missing = values['no-qemu'] ? undefined : missingQemuTool();
+if (missing !== undefined) process.stdout.write(`${missing} is absent: only our own drivers are compared\n`);
+const qemu = values['no-qemu'] || missing !== undefined ? undefined : new QemuDriver(values.cpu);
+const started = performance.now();
+const result = runCampaign({
+  seed: Number(values.seed),
+  cases: Number(values.cases),
+  only: values.only,
+  drivers: [new InterpreterDriver('loop')],
+  qemu,
+});
+qemu?.close();
+for (const line of result.differences) process.stdout.write(`${line}\n`);
+const fewest = [...result.perEntry].sort((a, b) => a[1] - b[1])[0];
+process.stdout.write(
+  `${result.cases} cases of ${result.perEntry.size} patterns in ${((performance.now() - started) / 1000).toFixed(1)} s, ` +
+    `fewest ${fewest?.[1]} (${fewest?.[0]}), ${result.reviewed} reviewed, ${result.differences.length} differences; ` +
+    `seed ${values.seed}\n`,
+);
+process.exitCode = result.differences.length === 0 ? 0 : 1;
