@@ -8,7 +8,7 @@ import { emitHostAddress, emitTlbLookup } from '../interpreter/handler-ops.js';
 import type { Reg } from '../isa/operand.js';
 import { MEMORY_KINDS, type MemoryKind } from '../memory-kinds.js';
 import { type AccessOptions, type FlagName, type HelperName, Ops } from '../ops.js';
-import { EXIT, EXIT_AFTER, type ExitReason, STATE } from '../state.js';
+import { EXIT, EXIT_AFTER, type ExitReason, STATE, TLB } from '../state.js';
 import { type FunctionBody, i32, i64, isConstant, type Val } from '../wasm/body.js';
 import type { RegionInstruction } from './region.js';
 
@@ -46,6 +46,12 @@ export class RegionOps extends Ops {
   readonly #compareLocals: Record<'i32' | 'i64', readonly [Val, Val]>;
   readonly #registers: RegionRegisters;
   #compare: { readonly a: Val; readonly b: Val } | undefined;
+  /** By base register: locals that hold the page and addend of an access already checked in this block. */
+  readonly #checkedLocals: ({ readonly page: Val; readonly addend: Val } | undefined)[] = [];
+  /** By base register: whether its locals are set in this block, and for writing too. */
+  readonly #checked: ('no' | 'read' | 'write')[] = new Array<'no' | 'read' | 'write'>(32).fill('no');
+  /** Temporary that holds an address, and the base register it was computed from. */
+  #addressBase: { readonly local: number; readonly register: number } | undefined;
   #exitLabel = 0;
   #instruction: RegionInstruction | undefined;
   #instructionDepth = 0;
@@ -160,6 +166,11 @@ export class RegionOps extends Ops {
   /** Forgets what is known about the flags' source: control may arrive from elsewhere. */
   startBlock(): void {
     this.#compare = undefined;
+    this.#forgetChecks();
+  }
+
+  #forgetChecks(): void {
+    this.#checked.fill('no');
   }
 
   // ---- one instruction ----
@@ -169,6 +180,7 @@ export class RegionOps extends Ops {
     this.#instruction = instruction;
     this.#instructionDepth = this.body.depth;
     this.#terminator = { kind: 'next' };
+    this.#addressBase = undefined;
     this.left = false;
     const { entry, fields } = instruction;
     const operands: Record<string, number | Reg | Val> = {};
@@ -279,28 +291,100 @@ export class RegionOps extends Ops {
     this.body.end();
     return emitHostAddress(this, va, entry);
   }
+  /** Notes which base register an address is made from, so that accesses off the same base share a check. */
+  override add(a: Val, b: Val): Val {
+    const sum = super.add(a, b);
+    const register = this.#registerOf(a);
+    if (register >= 0 && isConstant(b) && sum.local >= 0) this.#addressBase = { local: sum.local, register };
+    return sum;
+  }
+
+  /** General register number whose local `value` is, or -1. */
+  #registerOf(value: Val): number {
+    return value.local >= 0 && value.type === 'i64' ? this.#x.findIndex((x) => x?.local === value.local) : -1;
+  }
+
+  /** Base register of an address: itself, or what a constant was added to; -1 for anything else. */
+  #baseOf(va: Val): number {
+    if (this.#addressBase !== undefined && this.#addressBase.local === va.local) return this.#addressBase.register;
+    return this.#registerOf(va);
+  }
+
+  /**
+   * Emits `access` with the host address of a guest access of `bytes` bytes. The first access off a base register in a
+   * block is looked up in the TLB and its page kept in locals; later ones off the same base compare with that first,
+   * which takes the TLB's loads out of their way. The comparison proves the access by itself; the base is only a guess.
+   */
+  #access(
+    va: Val,
+    bytes: number,
+    write: boolean,
+    options: AccessOptions | undefined,
+    access: (host: Val) => void,
+  ): void {
+    const base = options === undefined && this.body.depth === this.#instructionDepth ? this.#baseOf(va) : -1;
+    if (base < 0) {
+      access(this.hostAddress(va, bytes, write, options));
+      return;
+    }
+    let locals = this.#checkedLocals[base];
+    if (locals === undefined) {
+      locals = { page: this.body.local('i64'), addend: this.body.local('i32') };
+      this.#checkedLocals[base] = locals;
+    }
+    const known = this.#checked[base];
+    if (known === 'write' || (known === 'read' && !write)) {
+      const last = bytes === 1 ? va : this.add(va, i64(bytes - 1));
+      this.if(
+        this.eq(this.and(last, i64(~0xfffn)), locals.page),
+        () => access(this.add(this.wrap(va), locals.addend)),
+        () => access(this.hostAddress(va, bytes, write)),
+      );
+      return;
+    }
+    const { hit, entry } = emitTlbLookup(this, va, bytes, write, options, this.#tlb);
+    this.body.openIf(this.eqz(hit));
+    this.leaveTo(this.#offset(), EXIT.step);
+    this.body.end();
+    this.assign(locals.page, this.and(va, i64(~0xfffn)));
+    this.assign(locals.addend, this.body.load(0x28, 'i32', 2, entry, TLB.addend));
+    this.#checked[base] = write ? 'write' : 'read';
+    access(this.add(this.wrap(va), locals.addend));
+  }
+
   load(kind: MemoryKind, va: Val, options?: AccessOptions): Val {
     const { load, type, bytes, alignLog2 } = MEMORY_KINDS[kind];
-    const address = this.hostAddress(va, bytes, false, options);
-    if (options?.ordered === true) return this.atomicLoadAs(kind, address);
-    return this.body.load(load, type, alignLog2, address, 0);
+    if (options?.ordered === true) return this.atomicLoadAs(kind, this.hostAddress(va, bytes, false, options));
+    const value = this.variable(type);
+    this.#access(va, bytes, false, options, (host) => {
+      this.assign(value, this.body.load(load, type, alignLog2, host, 0));
+    });
+    return value;
   }
   store(kind: MemoryKind, va: Val, value: Val, options?: AccessOptions): void {
     const { store, bytes, alignLog2 } = MEMORY_KINDS[kind];
-    const address = this.hostAddress(va, bytes, true, options);
-    this.body.store(store, alignLog2, address, value, 0);
+    if (options?.ordered === true) {
+      this.atomicStore(Math.log2(bytes), this.hostAddress(va, bytes, true, options), value);
+      return;
+    }
+    this.#access(va, bytes, true, options, (host) => this.body.store(store, alignLog2, host, value, 0));
   }
-
   loadPair(kind: MemoryKind, va: Val, options?: AccessOptions): readonly [Val, Val] {
     const { load, type, bytes, alignLog2 } = MEMORY_KINDS[kind];
-    const address = this.hostAddress(va, bytes * 2, false, options);
-    return [this.body.load(load, type, alignLog2, address, 0), this.body.load(load, type, alignLog2, address, bytes)];
+    const first = this.variable(type);
+    const second = this.variable(type);
+    this.#access(va, bytes * 2, false, options, (host) => {
+      this.assign(first, this.body.load(load, type, alignLog2, host, 0));
+      this.assign(second, this.body.load(load, type, alignLog2, host, bytes));
+    });
+    return [first, second];
   }
   storePair(kind: MemoryKind, va: Val, first: Val, second: Val, options?: AccessOptions): void {
     const { store, bytes, alignLog2 } = MEMORY_KINDS[kind];
-    const address = this.hostAddress(va, bytes * 2, true, options);
-    this.body.store(store, alignLog2, address, first, 0);
-    this.body.store(store, alignLog2, address, second, bytes);
+    this.#access(va, bytes * 2, true, options, (host) => {
+      this.body.store(store, alignLog2, host, first, 0);
+      this.body.store(store, alignLog2, host, second, bytes);
+    });
   }
 
   // ---- control ----
@@ -360,5 +444,6 @@ export class RegionOps extends Ops {
     this.body.end();
     this.#reload();
     this.#compare = undefined;
+    this.#forgetChecks();
   }
 }
