@@ -55,7 +55,7 @@ void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void print_to(char *out, size_t size, const char *format, va_list args);
 
 /* Platform. */
-extern const char *bootargs;                   /* /chosen/bootargs of the device tree, "" without */
+extern const char *const bootargs;             /* /chosen/bootargs of the device tree, "" without */
 extern u64 ram_bytes;                          /* of the first memory node; 128 MiB if the tree has none */
 /* The text after `key=` among the boot arguments, up to a space, copied into out (cut at size); 0 if absent. */
 int boot_option(const char *key, char *out, size_t size);

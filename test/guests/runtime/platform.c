@@ -2,7 +2,8 @@
 #include "guest.h"
 
 struct cpu cpus[CPUS_MAX];
-const char *bootargs = "";
+static char arguments[1024];                           /* a copy: the tree may lie where the heap will grow */
+const char *const bootargs = arguments;
 u64 ram_bytes = 128ull << 20;
 static u64 frequency;
 
@@ -29,7 +30,8 @@ static void read_tree(const u8 *tree) {
       u32 size = be32(at);
       const char *name = names + be32(at + 4);
       at += 8;
-      if (depth == 2 && !strcmp(node, "chosen") && !strcmp(name, "bootargs") && size) bootargs = (const char *)at;
+      if (depth == 2 && !strcmp(node, "chosen") && !strcmp(name, "bootargs"))
+        for (u32 i = 0; i < size && i + 1 < sizeof arguments; i++) arguments[i] = (char)at[i];
       if (depth == 2 && !memcmp(node, "memory@", 7) && !strcmp(name, "reg") && size >= 16)
         ram_bytes = (u64)be32(at + 8) << 32 | be32(at + 12);
       at += (size + 3) & ~3u;

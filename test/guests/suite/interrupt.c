@@ -15,6 +15,11 @@ static void wait_taken(u64 count) {
   for (u64 start = ticks_now(); taken < count && ticks_to_ns(ticks_now() - start) < 200000000;) {}
 }
 
+/* Until the CPU interface signals `intid`, at most 200 ms: sending is not yet arriving. */
+static void wait_pending(u64 intid) {
+  for (u64 start = ticks_now(); READ_SYSREG(ICC_HPPIR1) != intid && ticks_to_ns(ticks_now() - start) < 200000000;) {}
+}
+
 static void acknowledge(struct frame *frame) {
   (void)frame;
   u64 id = READ_SYSREG(ICC_IAR1);
@@ -109,6 +114,7 @@ static void timer_level(void) {
   ISB();
   expect("unmasked", (u64)gic_pending(INTID_CNTV), 1);
   gic_enable(INTID_CNTV, 0x80);
+  wait_pending(INTID_CNTV);
   expect("ISR_EL1.I", READ_SYSREG(isr_el1) >> 7 & 1, 1);
   expect("HPPIR", READ_SYSREG(ICC_HPPIR1), INTID_CNTV);
   WRITE_SYSREG(cntv_cval_el0, ~0ull);
@@ -142,6 +148,7 @@ static void sgi_to_self(void) {
 static void from_el0(void) {
   fresh(0);
   gic_send(SGI_LOW, 0);
+  wait_pending(SGI_LOW);
   user_run(user_svc, 0, 0);
   expect("vector", trap.vector, 9);
   expect("ELR", trap.elr, user_address(user_svc));
@@ -173,6 +180,7 @@ static void order_by_priority(void) {
   fresh(acknowledge);
   gic_send(SGI_LOW, 0);
   gic_send(SGI_HIGH, 0);
+  wait_pending(SGI_HIGH);
   expect("HPPIR", READ_SYSREG(ICC_HPPIR1), SGI_HIGH);
   irqs_on();
   wait_taken(2);
@@ -223,6 +231,7 @@ static void split_end_of_interrupt(void) {
   WRITE_SYSREG(ICC_CTLR, 2);                         /* EOImode 1 */
   ISB();
   gic_send(SGI_LOW, 0);
+  wait_pending(SGI_LOW);
   expect("acknowledged", READ_SYSREG(ICC_IAR1), SGI_LOW);
   expect("running priority", READ_SYSREG(ICC_RPR), LOW);
   expect("active", (u64)gic_active(SGI_LOW), 1);
@@ -234,6 +243,7 @@ static void split_end_of_interrupt(void) {
   expect("an active interrupt is not signalled again", READ_SYSREG(ICC_IAR1), 1023);
   WRITE_SYSREG(ICC_DIR, SGI_LOW);
   ISB();
+  wait_pending(SGI_LOW);
   expect("DIR deactivates", (u64)gic_active(SGI_LOW), 0);
   expect("and the pending one comes", READ_SYSREG(ICC_IAR1), SGI_LOW);
   WRITE_SYSREG(ICC_EOIR1, SGI_LOW);
@@ -278,6 +288,7 @@ static void shared_peripheral(void) {
   expect("INTID", ids[0], SPI);
   expect("running priority", priorities[0], 0x60);
   d[0x200 / 4 + SPI / 32] = 1u << SPI % 32;
+  wait_pending(SPI);
   expect("HPPIR", READ_SYSREG(ICC_HPPIR1), SPI);
   d[0x280 / 4 + SPI / 32] = 1u << SPI % 32;
   expect("cleared", READ_SYSREG(ICC_HPPIR1), 1023);

@@ -116,12 +116,15 @@ static void structures_over_an_edge(void) {
 
 static u64 spins;
 
+/* The interrupt may come before the loop is reached; then it comes again. */
 static void leave_loop(struct frame *frame) {
-  u64 id = READ_SYSREG(ICC_IAR1);
-  WRITE_SYSREG(cntv_ctl_el0, 0);
+  u64 id = READ_SYSREG(ICC_IAR1), inside = frame->elr == (u64)probe_spin;
+  if (inside) WRITE_SYSREG(cntv_ctl_el0, 0);
+  else WRITE_SYSREG(cntv_cval_el0, ticks_now() + READ_SYSREG(cntfrq_el0) / 2000);
+  ISB();
   WRITE_SYSREG(ICC_EOIR1, id);
-  spins++;
-  if (frame->elr == (u64)probe_spin) frame->elr += 4;
+  spins += inside;
+  if (inside) frame->elr += 4;
 }
 
 static void timer_soon(void) {
@@ -151,7 +154,6 @@ static void interrupts_in_loops(void) {
     WRITE_SYSREG(cntv_ctl_el0, 0);
     WRITE_SYSREG(ICC_EOIR1, INTID_CNTV);
     expect_true("ELR is in the loop", trap.elr - user_address(loops[i]) < (i ? 12 : 4));
-    if (i == 1 && trap.elr == user_address(loops[i])) expect_true("the loop ran", trap.x0 > 0);
   }
   trap_reset();
   gic_disable(INTID_CNTV);
