@@ -54,7 +54,7 @@ const MIN_NORMAL = { f32: 2 ** -126, f64: 2 ** -1022, f32x4: 2 ** -126, f64x2: 2
 const isZero = (k: Ops, type: FloatType, a: Val): Val => float(k, type, 'eq', a, constant(k, type, 0));
 
 /** Below infinity in magnitude, and no NaN. */
-export function isFinite(k: Ops, type: FloatType, a: Val): Val {
+export function isFiniteNumber(k: Ops, type: FloatType, a: Val): Val {
   return float(k, type, 'lt', float(k, type, 'abs', a), constant(k, type, Infinity));
 }
 
@@ -80,7 +80,7 @@ export function isPlain(k: Ops, type: FloatType, a: Val): Val {
 /** a + b or a - b: a subnormal sum is exact. */
 export function fastSum(k: Ops, type: FloatType, operator: 'add' | 'sub', a: Val, b: Val): Fast {
   const value = float(k, type, operator, a, b);
-  return { value, ok: isFinite(k, type, value) };
+  return { value, ok: isFiniteNumber(k, type, value) };
 }
 
 /** Plain results stand; a zero stands where `exactZero` says that it is exact. */
@@ -160,7 +160,7 @@ export function fastFusedDouble(k: Ops, type: 'f64' | 'f64x2', a: Val, b: Val, c
   const value = k.copy(float(k, type, 'add', sum, tail));
   const residue = float(k, type, 'sub', tail, float(k, type, 'sub', value, sum));
   const isLarge = float(k, type, 'ge', float(k, type, 'abs', product), constant(k, type, 2 ** -900));
-  const ok = k.copy(both(k, type, isLarge, isFinite(k, type, value)));
+  const ok = k.copy(both(k, type, isLarge, isFiniteNumber(k, type, value)));
   k.if(isPowerOfTwoAnywhere(k, type, residue), () => {
     const lost = sumError(k, type, error, low, tail);
     k.assign(ok, both(k, type, ok, isZero(k, type, lost)));
@@ -168,7 +168,7 @@ export function fastFusedDouble(k: Ops, type: 'f64' | 'f64x2', a: Val, b: Val, c
   k.if(failsAnywhere(k, type, ok), () => {
     // A zero factor: the product is exact, and the sum is what it is, with its own sign of zero.
     const exact = either(k, type, isZero(k, type, a), isZero(k, type, b));
-    const stands = both(k, type, exact, isFinite(k, type, sum));
+    const stands = both(k, type, exact, isFiniteNumber(k, type, sum));
     k.assign(ok, either(k, type, ok, stands));
     k.assign(value, type === 'f64' ? k.select(stands, sum, value) : k.op('v128.bitselect', sum, value, stands));
   });

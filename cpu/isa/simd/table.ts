@@ -5,6 +5,8 @@ import { FP_DATA_PROCESSING } from '../fp/data-processing.js';
 import type { Instruction } from '../instruction.js';
 import { SIMD_ACROSS } from './across.js';
 import { SIMD_BY_ELEMENT } from './by-element.js';
+import { SIMD_FLOATING_THREE_SAME } from './floating-three-same.js';
+import { SIMD_FLOATING_TWO_REGISTER } from './floating-two-register.js';
 import { SIMD_LOADS_STORES } from './loads-stores.js';
 import { SIMD_STRUCTURES } from './loads-stores-structures.js';
 import { SIMD_PERMUTE } from './permute.js';
@@ -24,6 +26,8 @@ export const SIMD: readonly Instruction[] = [
   ...SIMD_ACROSS,
   ...SIMD_LOADS_STORES,
   ...SIMD_STRUCTURES,
+  ...SIMD_FLOATING_THREE_SAME,
+  ...SIMD_FLOATING_TWO_REGISTER,
   ...FP_DATA_PROCESSING,
   ...FP_COMPARE,
   ...FP_CONVERT,
