@@ -216,6 +216,7 @@ export class Core {
   }
 
   #probe(lo: number, hi: number, access: number): number {
+    if (this.#isMisaligned(lo, access)) return 1;
     const want = (access & ACCESS.write) !== 0 ? WANT.write : WANT.read;
     const translation = this.#translation;
     if (!this.#translator.translate(lo, hi, want, (access & ACCESS.user) !== 0, translation)) return 1;
@@ -224,7 +225,12 @@ export class Core {
     return 0;
   }
 
+  #isMisaligned(lo: number, access: number): boolean {
+    return (access & ACCESS.aligned) !== 0 && (lo & ((1 << (access & ACCESS.sizeLog2Mask)) - 1)) !== 0;
+  }
+
   #loadSlow(lo: number, hi: number, access: number): number {
+    if (this.#isMisaligned(lo, access)) return 1;
     const bytes = 1 << (access & ACCESS.sizeLog2Mask);
     const translation = this.#translation;
     for (let i = 0; i < bytes; i++) {
@@ -247,6 +253,7 @@ export class Core {
   }
 
   #storeSlow(lo: number, hi: number, access: number): number {
+    if (this.#isMisaligned(lo, access)) return 1;
     const bytes = 1 << (access & ACCESS.sizeLog2Mask);
     const translation = this.#translation;
     for (let i = 0; i < bytes; i++) {

@@ -2,7 +2,7 @@
 import { fieldsOf, type Instruction } from '../isa/instruction.js';
 import { SLOT_DISCARD, SLOT_ZERO } from '../state.js';
 import { operandUse } from './operand-use.js';
-import { HANDLER, type HandlerNumbers, RECORD, registerOffset, variantIndex } from './record.js';
+import { HANDLER, type HandlerNumbers, RECORD, REGION_BIT, registerOffset, variantIndex } from './record.js';
 
 /** Writes the record of `word` (an instruction `entry`, or undefined when unallocated) at byte `at` of `memory`. */
 export function writeRecord(
@@ -33,6 +33,7 @@ export function writeRecord(
   } else if (first !== undefined) {
     memory.setBigInt64(at + RECORD.immediate, BigInt.asIntN(64, BigInt(first.compute(fields))), true);
   }
-  // The handler goes last: another thread never sees a half-written record (records are per vCPU; this keeps it so).
-  memory.setUint16(at + RECORD.handler, numbers.of(entry, fields), true);
+  // A region may start at an instruction that was never interpreted: its mark stays.
+  const mark = memory.getUint16(at + RECORD.handler, true) & REGION_BIT;
+  memory.setUint16(at + RECORD.handler, numbers.of(entry, fields) | mark, true);
 }

@@ -17,7 +17,7 @@ else {
     `handlers = loop = qemu-aarch64 on ${CASES} cases`,
     () => {
       const qemu = new QemuDriver();
-      const drivers = [new InterpreterDriver('loop')];
+      const drivers = [new InterpreterDriver('loop'), new InterpreterDriver('jit')];
       const result = runCampaign({ seed: SEED, cases: CASES, only: '', drivers, qemu });
       qemu.close();
       assert.equal(result.differences, []);

@@ -25,7 +25,7 @@ const result = runCampaign({
   seed: Number(values.seed),
   cases: Number(values.cases),
   only: values.only,
-  drivers: [new InterpreterDriver('loop')],
+  drivers: [new InterpreterDriver('loop'), new InterpreterDriver('jit')],
   qemu,
 });
 qemu?.close();

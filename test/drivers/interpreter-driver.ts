@@ -1,4 +1,4 @@
-/** Runs test cases on our core: every instruction by its handler, or through the interpreter's loop. */
+/** Runs test cases on our core: every instruction by its handler, through the interpreter's loop, or compiled. */
 import { Core, type CoreLayout, HELPERS, type Interpreter } from '../../cpu/core.js';
 import { buildInterpreter } from '../../cpu/interpreter/build.js';
 import { RECORD_PAGE_BYTES } from '../../cpu/interpreter/record.js';
@@ -74,13 +74,15 @@ export interface Driver {
 export class InterpreterDriver implements Driver {
   readonly name: string;
   readonly #loop: boolean;
+  readonly #jit: boolean;
   readonly #core: Core;
   readonly #bytes: Uint8Array;
   readonly #translator = new CaseTranslator();
 
-  constructor(mode: 'handlers' | 'loop') {
+  constructor(mode: 'handlers' | 'loop' | 'jit') {
     this.name = mode;
-    this.#loop = mode === 'loop';
+    this.#loop = mode !== 'handlers';
+    this.#jit = mode === 'jit';
     const memory = new WebAssembly.Memory({ initial: MEMORY_PAGES, maximum: MEMORY_PAGES, shared: true });
     const layout: CoreLayout = { state: STATE_AT, arena: RECORDS_AT, arenaBytes: RECORDS_BYTES };
     this.#core = new Core(memory, layout, interpreter(), NO_DEVICES, this.#translator);
@@ -96,6 +98,13 @@ export class InterpreterDriver implements Driver {
     this.#bytes.set(new Uint8Array(image.buffer, image.byteOffset, image.byteLength), CODE_HOST);
     for (let page = 0; page < ARENA_BYTES; page += 4096) this.#core.pages.invalidate(CODE_HOST + page);
     this.#bytes.fill(0, DATA_HOST, DATA_HOST + DATA_BYTES);
+  }
+
+  /** Makes a compiled region start at `pc`, unless there is one. */
+  #compile(pc: number): void {
+    const host = CODE_HOST + (pc - ARENA_AT);
+    this.#core.jit?.request(this.#core.pages.pageAt(host & ~0xfff), host & 0xfff);
+    this.#core.jit?.compileQueue();
   }
 
   run(input: DataView, output: DataView, at: number): void {
@@ -122,6 +131,7 @@ export class InterpreterDriver implements Driver {
     core.set64(STATE.monitorAddress, 0xffff_ffff_ffff_ffffn);
     core.set64(STATE.pc, BigInt(first));
     this.#translator.refused = -1n;
+    if (this.#jit) this.#compile(first);
     const reason = this.#loop ? core.run(1 << 20) : this.#steps(first, end);
     const result = new Uint8Array(output.buffer, output.byteOffset + at, FRAME_BYTES);
     result.set(this.#bytes.subarray(STATE_AT + STATE.x, STATE_AT + STATE.x + FRAME.pc), FRAME.x);
