@@ -1,8 +1,9 @@
 /** The `wurley` command: the list of verbs, each in its own file under commands/. */
 import { addDemo } from './commands/demo.js';
+import { addImage } from './commands/image.js';
 import { runProgram, type Terminal, type Verb } from './program.js';
 
-const VERBS: readonly Verb[] = [addDemo];
+const VERBS: readonly Verb[] = [addDemo, addImage];
 
 const terminal: Terminal = {
   isTTY: process.stdout.isTTY === true,

@@ -47,7 +47,7 @@ export function aptSource(folder: string, env: NodeJS.ProcessEnv): PackageSource
     for (const part of ['lists/partial', 'cache/archives/partial']) await mkdir(path(part), { recursive: true });
     await writeFile(path('status'), '');
     // apt verifies content by signature, so plain HTTP is as safe here as HTTPS, and every apt can do it.
-    const mirror = mirrorOf(env).replace(/^https:/, 'http:');
+    const mirror = mirrorOf(env, 'http');
     const lines = suites.map(({ base, suite }) => `deb [signed-by=${KEYRING}] ${mirror}/${base} ${suite} main\n`);
     await writeFile(path('sources.list'), lines.join(''));
   }

@@ -61,7 +61,7 @@ async function fetchBytes(
 
 /** Packages over HTTPS; `folder` holds what gpgv is to read. `now` is milliseconds since the epoch. */
 export function httpsSource(folder: string, env: NodeJS.ProcessEnv, now: () => number): PackageSource {
-  const mirror = mirrorOf(env);
+  const mirror = mirrorOf(env, 'https');
   const indexes: CheckedIndex[] = [];
   const owners = new Map<string, Suite['base']>();
   let isSigned = true;

@@ -22,9 +22,12 @@ export interface PackageSource {
   caveat(): string | undefined;
 }
 
-/** Debian's mirror; `WURLEY_DEBIAN_MIRROR` names another one, up to but without `/debian`. */
-export function mirrorOf(env: NodeJS.ProcessEnv): string {
-  return (env['WURLEY_DEBIAN_MIRROR'] ?? 'https://deb.debian.org').replace(/\/+$/, '');
+/**
+ * Debian's mirror by `scheme`; `WURLEY_DEBIAN_MIRROR` names another one, with its own scheme, up to but without
+ * `/debian`.
+ */
+export function mirrorOf(env: NodeJS.ProcessEnv, scheme: 'http' | 'https'): string {
+  return (env['WURLEY_DEBIAN_MIRROR'] ?? `${scheme}://deb.debian.org`).replace(/\/+$/, '');
 }
 
 /** SHA-256 of a file, in hexadecimal; undefined when it cannot be read. */
