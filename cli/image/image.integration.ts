@@ -111,6 +111,21 @@ else
       { deadlineMs: 8 * MINUTES },
     );
 
+if (!hasQemuSystem) test.skip('a script gets plain output', 'qemu-system-aarch64 is not installed');
+else
+  test(
+    'a script gets plain output, and the machine goes off when its input ends',
+    async () => {
+      const { image } = await pull('debian:6.1-cloud');
+      const input = 'read line\nthis is read\necho "got $line"\nfalse || echo two\n\x04';
+      const bootArguments = 'console=ttyAMA0 quiet wurley_plain=1';
+      const output = await bootToShell(image, { acpi: 'off', cpus: 1, input, bootArguments });
+      const said = output.slice(output.indexOf(READY_MARKER) + READY_MARKER.length);
+      assert.match(said, /^\r?\ngot this is read\ntwo\n/);
+    },
+    { deadlineMs: 3 * MINUTES },
+  );
+
 test(
   'over HTTPS the same packages come, signed, as through apt',
   async () => {

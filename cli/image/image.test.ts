@@ -11,6 +11,8 @@ import * as assert from 'uvu/assert';
 import { faultSentence } from '../../devices/machine/boot-fault.js';
 import { mutate, seededRandom } from '../../test/harness/mutations.js';
 import { spec } from '../../test/harness/spec.js';
+import { addImage } from '../commands/image.js';
+import { runProgram, type Terminal } from '../program.js';
 import { readAr } from './ar.js';
 import { CATALOG, folderName } from './catalog.js';
 import { writeCpio } from './cpio.js';
@@ -231,6 +233,44 @@ test('stanzas that could reach outside are left out', () => {
   ];
   for (const text of bad) assert.equal(parseIndex(text, new Set(['x'])), [], text);
   assert.is(parseIndex(stanza('xy', '1'), new Set(['xy'])).length, 1);
+});
+
+test('5,000 damaged indexes and Release files give no unsound record, quickly', () => {
+  const index = Buffer.from(stanza('x', '1', 'Depends: a, linux-image-6.1.0-1-arm64 (= 1)\n').repeat(20));
+  const release = Buffer.from(
+    `-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nSuite: a\nSHA256:\n${` ${HASH} 10 main/a\n`.repeat(50)}-----BEGIN PGP SIGNATURE-----\n`,
+  );
+  const random = seededRandom(8);
+  const started = performance.now();
+  for (let i = 0; i < 5000; i++) {
+    for (const record of parseIndex(
+      Buffer.from(mutate(index, random)).toString('latin1'),
+      new Set(['x', 'linux-image-cloud-arm64']),
+    )) {
+      assert.match(record.filename, /^pool\/(?!.*\.\.)[\x21-\x7e]+\.deb$/);
+      assert.match(record.sha256, /^[0-9a-f]{64}$/);
+      kernelDependency(record);
+    }
+    const text = signedText(Buffer.from(mutate(release, random)).toString('latin1'));
+    if (text !== undefined) releaseEntry(text, 'main/a');
+  }
+  assert.ok(performance.now() - started < 15_000);
+});
+
+test('the image verb refuses unknown names in one sentence and with exit code 65', async () => {
+  const said: string[] = [];
+  const terminal: Terminal = {
+    isTTY: false,
+    columns: 80,
+    out: (text) => said.push(text),
+    err: (text) => said.push(text),
+    onInterrupt: () => () => undefined,
+  };
+  assert.is(await runProgram([addImage], ['image', 'pull', 'debian:0'], terminal), 65);
+  assert.match(said.join(''), /^wurley: debian:0: image name: is none of [^\n]+\n$/);
+  said.length = 0;
+  assert.is(await runProgram([addImage], ['image', 'rm', 'debian:never'], terminal), 65);
+  assert.match(said.join(''), /^wurley: debian:never: image: was never pulled[^\n]+\n$/);
 });
 
 test('a Release file is read only inside its signature', () => {

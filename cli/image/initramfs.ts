@@ -8,6 +8,9 @@ export const READY_MARKER = 'wurley-init: ready';
 /**
  * PID 1. Modules are found by the aliases of the devices that are there, in two rounds: virtio transports, then the
  * devices behind them. A shell that ends is started again; `poweroff -f` and `reboot -f` talk to the kernel directly.
+ *
+ * `wurley_plain=1` on the kernel command line (the kernel hands it on as a variable) serves scripts: no echo, no prompt,
+ * no escape sequences, plain line feeds, and the machine goes off when the shell ends.
  */
 const INIT = `#!/bin/sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root TERM=\${TERM:-vt100}
@@ -24,6 +27,10 @@ probe
 [ -e /sys/bus/vmbus ] && probe
 hostname wurley
 ip link set lo up 2>/dev/null
+if [ -n "$wurley_plain" ]; then
+  setsid cttyhack sh -c 'stty -echo -onlcr; echo "${READY_MARKER}"; exec sh /dev/tty'
+  poweroff -f
+fi
 echo "${READY_MARKER}"
 while :; do
   setsid cttyhack sh -l

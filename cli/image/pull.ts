@@ -34,6 +34,9 @@ export interface Pulled {
 }
 
 const MODULE_BYTES_MAX = 64 * 1024 * 1024;
+/** Module folders with drivers for hardware this machine never has, and nothing that others depend on. */
+const FOREIGN_HARDWARE =
+  /\/kernel\/(sound|drivers\/(gpu|media|infiniband|staging|iio|usb|hwmon|mtd|net\/(wireless|ethernet|can|usb)))\//;
 
 /** The newest kernel of the wanted kind, and busybox. */
 async function choosePackages(
@@ -103,9 +106,11 @@ async function assemble(
   busybox: { readonly record: PackageRecord; readonly bytes: Uint8Array },
 ): Promise<Result<{ release: string; vmlinuz: Uint8Array; initrd: Uint8Array }, BootFault>> {
   const name = kernel.record.name;
+  // Which modules are needed is known only when all have been read; those of hardware we never have need no reading.
   const wanted = (path: string): boolean =>
-    /^boot\/vmlinuz-/.test(path) || /\.ko(\.xz)?$/.test(path) || path.endsWith('/modules.builtin');
-  // Only modules that could be wanted are kept; their dependencies are not known before they are read, so all are.
+    /^boot\/vmlinuz-/.test(path) ||
+    (/\.ko(\.xz)?$/.test(path) && !FOREIGN_HARDWARE.test(path)) ||
+    path.endsWith('/modules.builtin');
   const files = await readDeb(name, kernel.bytes, wanted);
   if (!files.ok) return files;
   const vmlinuz = files.value.find((file) => file.path.startsWith('boot/vmlinuz-'));
