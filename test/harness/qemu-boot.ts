@@ -26,24 +26,37 @@ export interface QemuBoot {
 }
 
 /**
- * ldr x0..x2 from the literals; copy 8 bytes at a time from x1 to x0 until x2; x0 = literal 1, x1 to x3 = 0; branch to
- * literal 4. Literals follow: copy target (= device tree), copy source, end of target, entry.
+ * ldr x0..x2 from the first three literals; copy 8 bytes at a time from x1 to x0 until x2; x0 = literal 5, x1 to x3 = 0;
+ * branch to literal 4. Literals: copy target, copy source, end of target, entry, device tree.
  */
 const STUB = [
-  0x580001c0, 0x580001e1, 0x58000202, 0xf8408423, 0xf8008403, 0xeb02001f, 0x54ffffa3, 0x580000e0, 0xaa1f03e1,
+  0x580001c0, 0x580001e1, 0x58000202, 0xf8408423, 0xf8008403, 0xeb02001f, 0x54ffffa3, 0x580001e0, 0xaa1f03e1,
   0xaa1f03e2, 0xaa1f03e3, 0x58000124, 0xd61f0080, 0xd503201f,
 ];
 
-function stubBytes(target: bigint, source: bigint, end: bigint, entry: bigint): Uint8Array {
-  const out = new Uint8Array(STUB.length * 4 + 32);
+function stubBytes(literals: readonly number[]): Uint8Array {
+  const out = new Uint8Array(STUB.length * 4 + literals.length * 8);
   const view = new DataView(out.buffer);
   STUB.forEach((word, index) => {
     view.setUint32(index * 4, word, true);
   });
-  [target, source, end, entry].forEach((literal, index) => {
-    view.setBigUint64(STUB.length * 4 + index * 8, literal, true);
+  literals.forEach((literal, index) => {
+    view.setBigUint64(STUB.length * 4 + index * 8, BigInt(literal), true);
   });
   return out;
+}
+
+/** QEMU's own device tree takes this much from the start of RAM. */
+const QEMU_TREE_BYTES = 1024 * 1024;
+
+/** What the plan puts where QEMU's tree is, as one block from the start of RAM. */
+function lowBlock(plan: BootPlan): Uint8Array {
+  const block = new Uint8Array(QEMU_TREE_BYTES);
+  for (const { ipa, bytes } of plan.placements) {
+    const at = ipa - MEMORY_MAP.ramBase;
+    if (at >= 0 && at < QEMU_TREE_BYTES) block.set(bytes, at);
+  }
+  return block;
 }
 
 /** What to watch for and send. */
@@ -69,13 +82,13 @@ export function bootInQemu(plan: BootPlan, options: QemuBootOptions): Promise<Qe
     writeFileSync(file, bytes);
     loads.push('-device', `loader,file=${file},addr=0x${at.toString(16)},force-raw=on${cpu}`);
   };
-  plan.placements.forEach((placement, index) => {
-    const isTree = placement.what === 'device tree';
-    load(`part${index}`, placement.bytes, isTree ? spare : placement.ipa);
+  plan.placements.forEach(({ ipa, bytes }, index) => {
+    if (ipa < MEMORY_MAP.ramBase || ipa >= MEMORY_MAP.ramBase + QEMU_TREE_BYTES) load(`part${index}`, bytes, ipa);
   });
-  const tree = plan.registers[0];
-  const end = tree + BigInt(plan.deviceTree.byteLength);
-  load('stub', stubBytes(tree, BigInt(spare), end, BigInt(plan.entry)), stubAt, ',cpu-num=0');
+  load('low', lowBlock(plan), spare);
+  const lowEnd = MEMORY_MAP.ramBase + QEMU_TREE_BYTES;
+  const literals = [MEMORY_MAP.ramBase, spare, lowEnd, plan.entry, Number(plan.registers[0])];
+  load('stub', stubBytes(literals), stubAt, ',cpu-num=0');
 
   const args = ['-M', 'virt,gic-version=3,its=off', '-cpu', 'cortex-a57', '-smp', `${options.cpus}`];
   args.push('-m', `${options.memoryMib}`, '-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-net', 'none');
