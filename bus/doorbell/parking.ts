@@ -50,7 +50,10 @@ export class Parking {
       const seen = Atomics.load(this.words, this.wakeups);
       Atomics.store(this.words, this.sleepers, 1);
       if (ready()) return true;
-      if (Atomics.wait(this.words, this.wakeups, seen, timeoutMs) === 'timed-out') return ready();
+      const woken = Atomics.wait(this.words, this.wakeups, seen, timeoutMs);
+      // Look before announcing again: the waker has cleared the flag, and the next one need not find it set.
+      if (ready()) return true;
+      if (woken === 'timed-out') return false;
     }
   }
 
@@ -63,7 +66,9 @@ export class Parking {
         Atomics.store(this.words, this.sleepers, 1);
         if (ready()) return true;
         const wait = Atomics.waitAsync(this.words, this.wakeups, seen, timeoutMs);
-        if (wait.async && (await wait.value) === 'timed-out') return ready();
+        const woken = wait.async ? await wait.value : 'not-equal';
+        if (ready()) return true;
+        if (woken === 'timed-out') return false;
       }
     } finally {
       keepAlive.release();
