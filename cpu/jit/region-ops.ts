@@ -38,6 +38,9 @@ export class RegionOps extends Ops {
   readonly page: Val;
   readonly budget: Val;
   readonly #tlb: Val;
+  /** STATE.fpFast and STATE.fpcr: only what ends or leaves the region, or is done by a handler, changes them. */
+  readonly #fpFast: Val;
+  readonly #fpcr: Val;
   readonly #exitPc: Val;
   readonly #exitReason: Val;
   readonly #x: (Val | undefined)[] = [];
@@ -65,6 +68,8 @@ export class RegionOps extends Ops {
     this.page = body.local('i64');
     this.budget = body.local('i32');
     this.#tlb = body.local('i32');
+    this.#fpFast = body.local('i32');
+    this.#fpcr = body.local('i32');
     this.#exitPc = body.local('i64');
     this.#exitReason = body.local('i32');
     for (let n = 0; n < 32; n++) {
@@ -102,7 +107,11 @@ export class RegionOps extends Ops {
   }
 
   #reload(): void {
-    this.assign(this.#tlb, this.stateLoad('u32', STATE.tlb));
+    this.assign(this.#tlb, super.stateLoad('u32', STATE.tlb));
+    if (this.#registers.v !== 0) {
+      this.assign(this.#fpFast, super.stateLoad('u32', STATE.fpFast));
+      this.assign(this.#fpcr, super.stateLoad('u32', STATE.fpcr));
+    }
     this.#x.forEach((local, n) => {
       if (local !== undefined) this.assign(local, this.stateLoad('u64', n * 8));
     });
@@ -278,6 +287,14 @@ export class RegionOps extends Ops {
       default:
         return super.condition(code);
     }
+  }
+
+  override stateLoad(kind: MemoryKind, offset: number): Val {
+    if (this.#registers.v !== 0) {
+      if (offset === STATE.fpFast) return this.#fpFast;
+      if (offset === STATE.fpcr) return this.#fpcr;
+    }
+    return super.stateLoad(kind, offset);
   }
 
   // ---- memory ----
