@@ -48,6 +48,9 @@ export class RegionOps extends Ops {
   readonly #flags: Record<FlagName, Val>;
   readonly #compareLocals: Record<'i32' | 'i64', readonly [Val, Val]>;
   readonly #registers: RegionRegisters;
+  /** Locals of guest registers and flags are the range [first, end). */
+  readonly #firstRegister: number;
+  readonly #endOfRegisters: number;
   #compare: { readonly a: Val; readonly b: Val } | undefined;
   /** By base register: locals that hold the page and addend of an access already checked in this block. */
   readonly #checkedLocals: ({ readonly page: Val; readonly addend: Val } | undefined)[] = [];
@@ -72,6 +75,7 @@ export class RegionOps extends Ops {
     this.#fpcr = body.local('i32');
     this.#exitPc = body.local('i64');
     this.#exitReason = body.local('i32');
+    this.#firstRegister = this.#exitReason.local + 1;
     for (let n = 0; n < 32; n++) {
       this.#x.push(((registers.x >>> n) & 1) === 1 ? body.local('i64') : undefined);
     }
@@ -84,6 +88,7 @@ export class RegionOps extends Ops {
       flagV: body.local('i64'),
       flagC: body.local('i32'),
     };
+    this.#endOfRegisters = this.#flags.flagC.local + 1;
     this.#compareLocals = {
       i32: [body.local('i32'), body.local('i32')],
       i64: [body.local('i64'), body.local('i64')],
@@ -228,8 +233,11 @@ export class RegionOps extends Ops {
    */
   #write(target: Val | undefined, value: Val): void {
     assert(target !== undefined, 'the register is in the region’s set');
-    if (this.body.depth === this.#instructionDepth) this.#pending.push({ target, value });
-    else this.assign(target, value);
+    if (this.body.depth === this.#instructionDepth) {
+      // A value that is itself a register's local would show an earlier pending write of that register.
+      const isRegister = value.local >= this.#firstRegister && value.local < this.#endOfRegisters;
+      this.#pending.push({ target, value: isRegister ? this.copy(value) : value });
+    } else this.assign(target, value);
   }
   vreg(r: Reg, plus = 0): Val {
     const local = this.#v[(r.at + plus) & 31];
