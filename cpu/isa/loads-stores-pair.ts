@@ -10,7 +10,10 @@ const scaled = (f: { readonly opc: number; readonly imm7: number }): number =>
 const isAllocated = (f: { readonly opc: number; readonly load: number }): boolean =>
   f.opc !== 3 && (f.opc !== 1 || f.load === 1);
 
-/** The access itself; loads write the registers. */
+/**
+ * The access itself; loads write the registers. Two equal ones are CONSTRAINED UNPREDICTABLE (Arm ARM K1.2.8); as in QEMU
+ * the first element stays.
+ */
 function access(k: Ops, opc: number, load: number, rt: Reg, rt2: Reg, address: Val): void {
   const kind = opc === 2 ? 'u64' : opc === 1 ? 's32x' : 'u32x';
   if (load === 0) {
@@ -18,8 +21,8 @@ function access(k: Ops, opc: number, load: number, rt: Reg, rt2: Reg, address: V
     return;
   }
   const [first, second] = k.loadPair(kind, address);
-  k.setReg(rt, first);
   k.setReg(rt2, second);
+  k.setReg(rt, first);
 }
 
 /** Instructions of this chapter. */

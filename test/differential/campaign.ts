@@ -18,7 +18,7 @@ export interface Campaign {
   readonly seed: number;
   /** Cases wanted altogether; entries get equal shares. */
   readonly cases: number;
-  /** Part of the names of the entries to run; all if empty. */
+  /** Which entries to run, see {@link testable}; all if empty. */
   readonly only: string;
   /** Drivers besides the handlers (which are the reference for them). */
   readonly drivers: readonly Driver[];
@@ -37,7 +37,7 @@ export interface CampaignResult {
 }
 
 /** Most differences described; beyond it only counting goes on. */
-const REPORTS_MAX = 40;
+const REPORTS_MAX = Number(process.env['WURLEY_REPORTS'] ?? 40);
 
 /** One word in a batch and its entry. */
 interface Placed {
@@ -88,9 +88,19 @@ function describeOperands(input: DataView, at: number, { entry, word }: Placed):
   return `${parts.join(' ')} nzcv,fpcr,fpsr=${control.join(',')}`;
 }
 
-/** Entries whose random words may be run. */
+/**
+ * Entries whose random words may be run. `only` lists parts of names, separated by commas: those that contain one, and
+ * none of the parts marked with a `-`.
+ */
 export function testable(only: string): readonly Instruction[] {
-  return INSTRUCTIONS.filter((entry) => !entry.untested && entry.name.toLowerCase().includes(only.toLowerCase()));
+  const parts = only.toLowerCase().split(',');
+  const refused = parts.filter((part) => part.startsWith('-')).map((part) => part.slice(1));
+  const wanted = parts.filter((part) => !part.startsWith('-'));
+  return INSTRUCTIONS.filter((entry) => {
+    const name = entry.name.toLowerCase();
+    const included = wanted.length === 0 || wanted.some((part) => name.includes(part));
+    return !entry.untested && included && !refused.some((part) => name.includes(part));
+  });
 }
 
 /** See the head of this file. */

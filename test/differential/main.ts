@@ -1,7 +1,7 @@
 /**
  * A campaign from the command line; prints what differs and how to run it again.
  *
- * Usage: node dist/test/differential/main.js [--seed N] [--cases N] [--only PART-OF-NAME] [--cpu QEMU-CPU] [--no-qemu]
+ * Usage: node dist/test/differential/main.js [--seed N] [--cases N] [--only PART,PART,-PART] [--cpu QEMU-CPU] [--no-qemu]
  */
 import { parseArgs } from 'node:util';
 import { InterpreterDriver } from '../drivers/interpreter-driver.js';
@@ -13,7 +13,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     cases: { type: 'string', default: '1000000' },
     only: { type: 'string', default: '' },
-    cpu: { type: 'string', default: 'neoverse-n1' },
+    cpu: { type: 'string', default: 'max,pauth=off,sve=off' },
     'no-qemu': { type: 'boolean', default: false },
   },
 });
