@@ -2,7 +2,7 @@
  * The CPU against QEMU's TCG: the same bare-metal image on both (test/guests/bin/bench.elf), in turn, several rounds; a
  * kernel's time is the least of all rounds on each side, because what else the machine does only ever adds.
  */
-import { runUnderQemu, qemuSystemVersion } from '../../test/drivers/qemu-system.js';
+import { qemuSystemVersion, runUnderQemu } from '../../test/drivers/qemu-system.js';
 import { runUnderWurley } from '../../test/drivers/wurley.js';
 import { type BenchLine, guestImage, parseBench } from '../../test/guests/reports.js';
 import type { Bench, BenchSuite, Target } from '../report.js';
@@ -55,13 +55,29 @@ async function measure(bench: Bench, group: Group): Promise<readonly [Times, Tim
   const bootargs = `run=${group.run} ms=${group.ms}`;
   const image = guestImage('bench');
   for (let round = 0; round < ROUNDS; round++) {
-    const theirs = await runUnderQemu({ image, cpus: group.cpus, memoryMiB: MEMORY_MIB, bootargs, cpu: 'cortex-a53', deadlineMs: DEADLINE_MS });
+    const theirs = await runUnderQemu({
+      image,
+      cpus: group.cpus,
+      memoryMiB: MEMORY_MIB,
+      bootargs,
+      cpu: 'cortex-a53',
+      deadlineMs: DEADLINE_MS,
+    });
     if (theirs.ok) keepLeast(qemu, parseBench(theirs.value.console) ?? []);
     else bench.note(`${group.id}: QEMU: ${theirs.error.text}`);
-    const mine = await runUnderWurley({ boot: ['--kernel', image], cpus: group.cpus, memoryMiB: MEMORY_MIB, bootargs, deadlineMs: DEADLINE_MS });
+    const mine = await runUnderWurley({
+      boot: ['--kernel', image],
+      cpus: group.cpus,
+      memoryMiB: MEMORY_MIB,
+      bootargs,
+      deadlineMs: DEADLINE_MS,
+    });
     const lines = mine.ok ? parseBench(mine.value.console) : undefined;
     if (lines !== undefined) keepLeast(ours, lines);
-    else bench.note(`${group.id}: wurley: ${mine.ok ? `exit ${mine.value.exitCode} ${mine.value.errors.slice(-200)}` : mine.error.text}`);
+    else
+      bench.note(
+        `${group.id}: wurley: ${mine.ok ? `exit ${mine.value.exitCode} ${mine.value.errors.slice(-200)}` : mine.error.text}`,
+      );
   }
   return [ours, qemu];
 }
@@ -73,12 +89,17 @@ function reportGroup(bench: Bench, group: Group, ours: Times, qemu: Times): void
   for (const [name, mine] of ours) {
     const theirs = qemu.get(name);
     if (theirs === undefined) continue;
-    if (theirs.checksum !== mine.checksum) throw new Error(`${name}: checksum ${mine.checksum}, QEMU's is ${theirs.checksum}`);
+    if (theirs.checksum !== mine.checksum)
+      throw new Error(`${name}: checksum ${mine.checksum}, QEMU's is ${theirs.checksum}`);
     const ratio = theirs.ns / mine.ns;
     logs += Math.log(ratio);
     count++;
-    if (group.each !== undefined) bench.ratio(`${group.id}.${name}`, mine.ns, 'ns', `QEMU TCG, ${theirs.ns.toFixed(1)} ns`, ratio, group.each);
-    else bench.note(`${group.id}.${name}: ${mine.ns.toFixed(1)} ns, QEMU ${theirs.ns.toFixed(1)} ns, ${ratio.toFixed(2)}x`);
+    if (group.each !== undefined)
+      bench.ratio(`${group.id}.${name}`, mine.ns, 'ns', `QEMU TCG, ${theirs.ns.toFixed(1)} ns`, ratio, group.each);
+    else
+      bench.note(
+        `${group.id}.${name}: ${mine.ns.toFixed(1)} ns, QEMU ${theirs.ns.toFixed(1)} ns, ${ratio.toFixed(2)}x`,
+      );
   }
   if (count === 0) return;
   const mean = Math.exp(logs / count);
@@ -90,7 +111,13 @@ async function measureSmp(bench: Bench): Promise<void> {
   const image = guestImage('bench');
   const speedUps: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    const run = { boot: ['--kernel', image], cpus: 2, memoryMiB: MEMORY_MIB, bootargs: 'run=cpu.smp ms=200', deadlineMs: DEADLINE_MS };
+    const run = {
+      boot: ['--kernel', image],
+      cpus: 2,
+      memoryMiB: MEMORY_MIB,
+      bootargs: 'run=cpu.smp ms=200',
+      deadlineMs: DEADLINE_MS,
+    };
     const outcome = await runUnderWurley(run);
     const lines = outcome.ok ? parseBench(outcome.value.console) : undefined;
     const rate = (name: string): number | undefined => {
@@ -102,11 +129,12 @@ async function measureSmp(bench: Bench): Promise<void> {
     if (one !== undefined && two !== undefined) speedUps.push(two / one);
   }
   const best = Math.max(...speedUps);
-  if (speedUps.length > 0) bench.ratio('cpu.smp', best, 'x', 'one vCPU of the same run, best of rounds', best, faster(1.8));
+  if (speedUps.length > 0)
+    bench.ratio('cpu.smp', best, 'x', 'one vCPU of the same run, best of rounds', best, faster(1.8));
 }
 
 export default {
-  title: "AArch64 kernels against qemu-system-aarch64 -M virt -cpu cortex-a53 (TCG), the same image",
+  title: 'AArch64 kernels against qemu-system-aarch64 -M virt -cpu cortex-a53 (TCG), the same image',
   ids: [...GROUPS.map((group) => group.id), 'cpu.smp'],
   async run(bench) {
     const version = qemuSystemVersion();

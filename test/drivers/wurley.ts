@@ -80,7 +80,8 @@ export function runUnderWurley(run: WurleyRun, marker?: string): Promise<Result<
     });
     child.on('close', (code, signal) => {
       clearTimeout(timer);
-      if (expired) resolve(err({ text: `the guest did not end within ${run.deadlineMs} ms`, console: console + errors }));
+      if (expired)
+        resolve(err({ text: `the guest did not end within ${run.deadlineMs} ms`, console: console + errors }));
       else if (code === null) resolve(err({ text: `wurley was killed by ${signal}`, console: console + errors }));
       else resolve(ok({ console, errors, exitCode: code, ms: performance.now() - started, markerMs }));
     });
