@@ -121,12 +121,12 @@ async function run(bench: Bench): Promise<void> {
       continue;
     }
     const id = `bus.rtt.awake.${sizeBytes}`;
-    const p50 = median(subject.all) / 1000;
+    const p50 = median(subject.medians) / 1000;
     bench.ratio(
       id,
       p50,
       'us p50',
-      `Atomics spin ping-pong with copies (${us(limit.all)} us)`,
+      `Atomics spin ping-pong with copies (${us(limit.medians)} us)`,
       pairedRatio(subject.medians, limit.medians),
       { op: '<=', bound: 1.3 },
     );
@@ -135,7 +135,7 @@ async function run(bench: Bench): Promise<void> {
       `${id}.vs-port`,
       p50,
       'us p50',
-      `MessagePort (${us(peer.all)} us)`,
+      `MessagePort (${us(peer.medians)} us)`,
       pairedRatio(peer.medians, subject.medians),
       { op: '>=', bound: 40 },
     );
@@ -153,9 +153,9 @@ async function run(bench: Bench): Promise<void> {
   }
   bench.ratio(
     'bus.rtt.asleep',
-    median(subject.all) / 1000,
+    median(subject.medians) / 1000,
     'us p50',
-    `Atomics.wait/notify ping-pong (${us(limit.all)} us)`,
+    `Atomics.wait/notify ping-pong (${us(limit.medians)} us)`,
     pairedRatio(subject.medians, limit.medians),
     { op: '<=', bound: 1.15 },
   );
