@@ -4,8 +4,9 @@
  * whatever virtual address it used.
  */
 import { assert } from '../bus/assert.js';
-import { HANDLER, RECORD, RECORD_BYTES, RECORD_PAGE_BYTES } from './interpreter/record.js';
+import { HANDLER, RECORD, RECORD_BYTES, RECORD_PAGE_BYTES, REGION_BIT } from './interpreter/record.js';
 import { JUMP_CACHE, PAGE_CACHE } from './state.js';
+import type { MemoryFill } from './wasm/memory-fill.js';
 
 /** One page of guest code with records. */
 export interface CodePage {
@@ -13,17 +14,31 @@ export interface CodePage {
   readonly records: number;
   /** Host address of the guest page. */
   readonly host: number;
+  /** Writes to it since its records were made. */
+  writes: number;
 }
+
+const RECORDS = 1024;
+/** After so many writes a page is taken for data: its records are released and writes go directly again. */
+const WRITES_MAX = 64;
+/** Virtual pages remembered as executed; when there are more, all are forgotten together with the caches. */
+const EXECUTED_MAX = 1 << 16;
+const PAGE_CACHE_MASK = (1 << PAGE_CACHE.entriesLog2) - 1;
+/** Jump cache entries of one virtual page: the cache is indexed by pc / 4. */
+const JUMP_CACHE_PAGES = (1 << JUMP_CACHE.entriesLog2) / RECORDS;
 
 /** The records of one vCPU, in a fixed arena. When it is full, everything is dropped and starts anew. */
 export class CodePages {
-  readonly #memory: Uint8Array;
+  readonly #fill: MemoryFill;
   readonly #view: DataView;
   readonly #state: number;
   readonly #arena: number;
   readonly #capacity: number;
   readonly #byHost = new Map<number, CodePage>();
   readonly #bySlot: CodePage[] = [];
+  /** Slots whose page was released; free from the next `pageAt` on, when the interpreter is surely not in them. */
+  #released: number[] = [];
+  readonly #executed = new Set<number>();
   readonly #onDrop: (page: CodePage) => void;
 
   /**
@@ -33,12 +48,13 @@ export class CodePages {
    */
   constructor(
     memory: ArrayBufferLike,
+    fill: MemoryFill,
     state: number,
     arena: number,
     arenaBytes: number,
     onDrop: (page: CodePage) => void,
   ) {
-    this.#memory = new Uint8Array(memory);
+    this.#fill = fill;
     this.#view = new DataView(memory);
     this.#state = state;
     this.#arena = arena;
@@ -48,16 +64,20 @@ export class CodePages {
     this.flushPageCache();
   }
 
-  /** The records of the guest page at host address `host`, made if there are none. */
+  /** The records of the guest page at host address `host`, made if there are none. Not for use inside a helper. */
   pageAt(host: number): CodePage {
     const known = this.#byHost.get(host);
     if (known !== undefined) return known;
-    if (this.#bySlot.length === this.#capacity) this.dropAll();
-    const records = this.#arena + this.#bySlot.length * RECORD_PAGE_BYTES;
-    this.#memory.fill(0, records, records + RECORD_PAGE_BYTES);
-    this.#view.setUint16(records + 1024 * RECORD_BYTES + RECORD.handler, HANDLER.endOfPage, true);
-    const page = { records, host };
-    this.#bySlot.push(page);
+    let slot = this.#released.pop();
+    if (slot === undefined) {
+      if (this.#bySlot.length === this.#capacity) this.dropAll();
+      slot = this.#bySlot.length;
+    }
+    const records = this.#arena + slot * RECORD_PAGE_BYTES;
+    this.#fill(records, 0, RECORD_PAGE_BYTES);
+    this.#view.setUint16(records + RECORDS * RECORD_BYTES + RECORD.handler, HANDLER.endOfPage, true);
+    const page = { records, host, writes: 0 };
+    this.#bySlot[slot] = page;
     this.#byHost.set(host, page);
     return page;
   }
@@ -74,44 +94,97 @@ export class CodePages {
     return this.#byHost.get(host);
   }
 
+  /** Number of pages with records. */
+  get size(): number {
+    return this.#byHost.size;
+  }
+
   /** Forgets what was decoded on the guest page at `host`: its code changed. Returns whether there was anything. */
   invalidate(host: number): boolean {
     const page = this.#byHost.get(host);
     if (page === undefined) return false;
-    this.#memory.fill(0, page.records, page.records + 1024 * RECORD_BYTES);
+    this.#clear(page);
+    return true;
+  }
+
+  #clear(page: CodePage): void {
+    this.#fill(page.records, 0, RECORDS * RECORD_BYTES);
     this.#onDrop(page);
     this.flushJumpCache();
-    return true;
+  }
+
+  /**
+   * The guest (or a device) writes `bytes` bytes at host address `host`, within one page. Data beside code costs only the
+   * check; changed code is forgotten; a page that keeps being written is released.
+   */
+  written(host: number, bytes: number): void {
+    const offset = host % 4096;
+    const page = this.#byHost.get(host - offset);
+    if (page === undefined) return;
+    if (++page.writes > WRITES_MAX) this.#release(page);
+    else if (this.#holdsCode(page, offset >>> 2, Math.min(RECORDS - 1, (offset + bytes - 1) >>> 2))) this.#clear(page);
+  }
+
+  /** Whether one of the records is decoded, or the page has compiled regions (which may cover any of its words). */
+  #holdsCode(page: CodePage, first: number, last: number): boolean {
+    const at = (n: number): number => this.#view.getUint16(page.records + n * RECORD_BYTES + RECORD.handler, true);
+    for (let n = first; n <= last; n++) if (at(n) !== HANDLER.decode) return true;
+    for (let n = 0; n < RECORDS; n++) if ((at(n) & REGION_BIT) !== 0) return true;
+    return false;
+  }
+
+  #release(page: CodePage): void {
+    this.#clear(page);
+    this.#byHost.delete(page.host);
+    this.#released.push(Math.floor((page.records - this.#arena) / RECORD_PAGE_BYTES));
+    this.flushPageCache();
   }
 
   /** Drops all records. */
   dropAll(): void {
-    for (const page of this.#bySlot) this.#onDrop(page);
+    for (const page of this.#byHost.values()) this.#onDrop(page);
     this.#bySlot.length = 0;
+    this.#released = [];
     this.#byHost.clear();
     this.flushPageCache();
   }
 
   /** Makes generated code find `page`'s records under virtual page hi:lo (lo's low 12 bits are ignored) in `context`. */
   bind(lo: number, hi: number, context: number, page: CodePage): void {
-    const index = (lo >>> 12) & ((1 << PAGE_CACHE.entriesLog2) - 1);
-    const at = this.#state + PAGE_CACHE.at + (index << PAGE_CACHE.entryBytesLog2);
+    if (this.#executed.size >= EXECUTED_MAX) this.flushPageCache();
+    this.#executed.add(virtualPage(lo, hi));
+    const at = this.#state + PAGE_CACHE.at + (((lo >>> 12) & PAGE_CACHE_MASK) << PAGE_CACHE.entryBytesLog2);
     this.#view.setUint32(at + PAGE_CACHE.tag, ((lo & 0xfffff000) | (context << 2)) >>> 0, true);
     this.#view.setUint32(at + PAGE_CACHE.tag + 4, hi >>> 0, true);
     this.#view.setUint32(at + PAGE_CACHE.record, page.records, true);
   }
 
+  /** Forgets where virtual page hi:lo leads, in every context. */
+  forgetVirtualPage(lo: number, hi: number): void {
+    if (!this.#executed.delete(virtualPage(lo, hi))) return;
+    const number = lo >>> 12;
+    const entryBytes = 1 << PAGE_CACHE.entryBytesLog2;
+    this.#fill(this.#state + PAGE_CACHE.at + (number & PAGE_CACHE_MASK) * entryBytes, 0xff, entryBytes);
+    const group = RECORDS << JUMP_CACHE.entryBytesLog2;
+    this.#fill(this.#state + JUMP_CACHE.at + (number % JUMP_CACHE_PAGES) * group, 0xff, group);
+  }
+
   /** Forgets which virtual pages lead where: needed when translations change. Records stay. */
   flushPageCache(): void {
+    this.#executed.clear();
     const start = this.#state + PAGE_CACHE.at;
     // All ones is no page's tag: the context field never has all bits set.
-    this.#memory.fill(0xff, start, start + (1 << (PAGE_CACHE.entriesLog2 + PAGE_CACHE.entryBytesLog2)));
+    this.#fill(start, 0xff, 1 << (PAGE_CACHE.entriesLog2 + PAGE_CACHE.entryBytesLog2));
     this.flushJumpCache();
   }
 
   /** Forgets which addresses start regions. */
   flushJumpCache(): void {
-    const start = this.#state + JUMP_CACHE.at;
-    this.#memory.fill(0xff, start, start + (1 << (JUMP_CACHE.entriesLog2 + JUMP_CACHE.entryBytesLog2)));
+    this.#fill(this.#state + JUMP_CACHE.at, 0xff, 1 << (JUMP_CACHE.entriesLog2 + JUMP_CACHE.entryBytesLog2));
   }
+}
+
+/** Number of a virtual page; the top byte, which translation may ignore, is left out. */
+function virtualPage(lo: number, hi: number): number {
+  return (hi & 0xffffff) * 2 ** 20 + (lo >>> 12);
 }

@@ -1,20 +1,36 @@
 /**
- * One virtual CPU: the generated interpreter bound to a state block, with the slow paths that generated code calls.
- * `run` returns only for reasons its shell must handle (`CoreExit`).
+ * One virtual CPU: the generated interpreter and the JIT bound to a state block, with the system side around them.
+ * Exceptions, faults and interrupts are handled inside `run`; it returns only for what its shell must do.
  */
 
 import { CodePages } from './code-pages.js';
+import { CpuState, PSTATE } from './cpu-state.js';
 import { Decoder } from './decode/decoder.js';
+import { DebugUnit } from './exceptions/debug.js';
+import { EC, Exceptions, ISS_ALWAYS } from './exceptions/exceptions.js';
 import { fpHelper } from './fp/helpers.js';
 import type { HelperTable } from './interpreter/build.js';
-import { ACCESS } from './interpreter/handler-ops.js';
 import { writeRecord } from './interpreter/pre-decode.js';
 import type { HandlerNumbers } from './interpreter/record.js';
 import { simdHelper } from './isa/simd/helper.js';
 import { INSTRUCTIONS } from './isa/table.js';
 import { Jit } from './jit/jit.js';
-import { type PhysicalMemory, type Translation, type Translator, WANT } from './mmu/translator.js';
-import { EXIT, STATE, TLB, TLB_BANK_BYTES, TLB_BANKS, TLB_BANKS_AT, VCPU_AREA_BYTES } from './state.js';
+import { MemoryAccess } from './memory-access.js';
+import { AddressSpace } from './mmu/address-space.js';
+import { FAULT, newTranslation, type PhysicalMemory, type Translator, WANT } from './mmu/translator.js';
+import { EXIT, STATE, VCPU_AREA_BYTES } from './state.js';
+import { SystemRegisters } from './sysreg/access.js';
+import { Operations } from './sysreg/operations.js';
+import {
+  ALONE,
+  NO_PERIPHERALS,
+  type RemoteCpus,
+  type RemoteRequest,
+  type SystemPeripherals,
+} from './sysreg/peripherals.js';
+import { PstateInstructions } from './sysreg/pstate.js';
+import { SLOT } from './sysreg/registers.js';
+import { memoryFill } from './wasm/memory-fill.js';
 
 /** Helpers the interpreter's handlers call, with their number of i32 arguments besides the state address. */
 export const HELPERS: HelperTable = {
@@ -30,6 +46,20 @@ export const HELPERS: HelperTable = {
   simd: 2,
   /** (code, shape, extra): exact floating point on STATE.operands; see fp/helper-codes.ts. */
   fp: 3,
+  /** (lo, hi, access of one half): checks that both halves of a pair can be written. */
+  checkStorePair: 3,
+  /** (syndrome): MRS of a register without inline access, into scratch. */
+  sysregRead: 1,
+  /** (syndrome): MSR of a register without inline access, from scratch. */
+  sysregWrite: 1,
+  /** (syndrome): SYS: cache, TLB and address translation operations; operand in scratch. */
+  system: 1,
+  /** (syndrome): MSR (immediate). */
+  pstateWrite: 1,
+  /** (syndrome): DC ZVA where SCTLR_EL1.DZE forbids it. */
+  zeroTrap: 1,
+  /** DSB: waits until the other vCPUs have done what this one asked for. */
+  barrier: 0,
 };
 
 /** Where a vCPU's memory lies in the shared memory. */
@@ -47,59 +77,115 @@ export interface Interpreter {
   readonly numbers: HandlerNumbers;
 }
 
+/** What a core is connected to; all of it may be absent. */
+export interface CoreOptions {
+  /** False switches compiled code off. */
+  readonly jit?: boolean;
+  /** Interrupt controller and timers. */
+  readonly peripherals?: SystemPeripherals;
+  /** The machine's other vCPUs. */
+  readonly remote?: RemoteCpus;
+  /** Address of the lock word for 16-byte atomics that all vCPUs of one memory share; absent for one that is alone. */
+  readonly pairLock?: number;
+  /** MPIDR_EL1's affinity fields. */
+  readonly affinity?: number;
+}
+
 const decoder = new Decoder(INSTRUCTIONS);
 
 /** See the head of this file. */
 export class Core {
+  readonly state: CpuState;
   readonly view: DataView;
   readonly pages: CodePages;
+  readonly space: AddressSpace;
+  readonly exceptions: Exceptions;
+  readonly registers: SystemRegisters;
+  readonly access: MemoryAccess;
+  readonly debug: DebugUnit;
   /** The region table: slot 0 stays empty. */
   readonly table = new WebAssembly.Table({ element: 'anyfunc', initial: 1 });
   /** Absent when compiled code is switched off. */
   readonly jit: Jit | undefined;
   readonly #run: (state: number) => number;
   readonly #step: (state: number) => number;
-  readonly #state: number;
+  readonly #at: number;
   readonly #numbers: HandlerNumbers;
-  readonly #bytes: Uint8Array;
-  readonly #physical: PhysicalMemory;
   readonly #translator: Translator;
-  readonly #translation: Translation = { ipa: 0, host: 0, writable: false, syndrome: 0 };
+  readonly #peripherals: SystemPeripherals;
+  readonly #affinity: number;
+  /** A program without a system: exceptions are the shell's, which gave its own translation. */
+  readonly #bare: boolean;
+  readonly #translation = newTranslation();
+  #dropCode = false;
 
+  /**
+   * @param translator undefined: the architected MMU. Otherwise addresses translate as it says and every exception is
+   *   returned from `run` instead of being taken: a program without system software.
+   */
   constructor(
     memory: WebAssembly.Memory,
     layout: CoreLayout,
     interpreter: Interpreter,
     physical: PhysicalMemory,
-    translator: Translator,
-    options: { readonly jit?: boolean } = {},
+    translator?: Translator,
+    options: CoreOptions = {},
   ) {
-    this.view = new DataView(memory.buffer);
-    this.#bytes = new Uint8Array(memory.buffer);
-    this.#state = layout.state;
+    const fill = memoryFill(memory);
+    fill(layout.state, 0, VCPU_AREA_BYTES);
+    const state = new CpuState(memory.buffer, layout.state);
+    this.state = state;
+    this.view = state.view;
+    this.#at = layout.state;
     this.#numbers = interpreter.numbers;
-    this.#physical = physical;
-    this.#translator = translator;
-    this.#bytes.fill(0, layout.state, layout.state + VCPU_AREA_BYTES);
-    this.pages = new CodePages(memory.buffer, layout.state, layout.arena, layout.arenaBytes, (page) =>
+    this.#peripherals = options.peripherals ?? NO_PERIPHERALS;
+    this.#affinity = options.affinity ?? 0;
+    this.#bare = translator !== undefined;
+    const remote = options.remote ?? ALONE;
+    this.pages = new CodePages(memory.buffer, fill, layout.state, layout.arena, layout.arenaBytes, (page) =>
       this.jit?.drop(page),
     );
-    this.flushTlb();
-    this.set32(STATE.tlb, layout.state + TLB_BANKS_AT);
-    this.set32(STATE.tlbUser, layout.state + TLB_BANKS_AT);
-    const instance = new WebAssembly.Instance(interpreter.module, {
-      env: {
-        memory,
-        table: this.table,
-        decode: (_state: number, record: number) => this.#decode(record),
-        probe: (_state: number, lo: number, hi: number, access: number) => this.#probe(lo, hi, access),
-        loadSlow: (_state: number, lo: number, hi: number, access: number) => this.#loadSlow(lo, hi, access),
-        checkSpAlignment: () => 0,
-        storeSlow: (_state: number, lo: number, hi: number, access: number) => this.#storeSlow(lo, hi, access),
-        fp: (state: number, code: number, shape: number, extra: number) =>
-          fpHelper(this.view, state, code, shape, extra),
-        simd: (state: number, code: number, size: number) => simdHelper(this.view, state, code, size),
+    this.debug = new DebugUnit(state);
+    this.space = new AddressSpace(state, physical, this.pages, fill);
+    this.#translator = translator ?? this.space.walker;
+    this.exceptions = new Exceptions(state, {
+      contextChanged: () => this.space.contextChanged(),
+      debugEnabledAt: (el, daif) => this.debug.enabledAt(el, daif),
+    });
+    const parts = {
+      ...{ state, physical, translator: this.#translator, space: this.space, pages: this.pages, remote },
+      ...{ exceptions: this.exceptions, debug: this.debug, peripherals: this.#peripherals },
+      dropCodeLater: () => {
+        this.#dropCode = true;
       },
+    };
+    const access = new MemoryAccess(parts);
+    const registers = new SystemRegisters(parts);
+    const operations = new Operations(parts);
+    const pstate = new PstateInstructions(parts, registers);
+    this.access = access;
+    this.registers = registers;
+    const helpers: Record<keyof typeof HELPERS, (state: number, a: number, b: number, c: number) => number> = {
+      probe: (_state, lo, hi, bits) => access.probe(lo, hi, bits),
+      loadSlow: (_state, lo, hi, bits) => access.load(lo, hi, bits),
+      storeSlow: (_state, lo, hi, bits) => access.store(lo, hi, bits),
+      checkSpAlignment: () => this.#checkSpAlignment(),
+      fp: (at, code, shape, extra) => fpHelper(this.view, at, code, shape, extra),
+      simd: (at, code, size) => simdHelper(this.view, at, code, size),
+      checkStorePair: (_state, lo, hi, bits) => access.checkStorePair(lo, hi, bits),
+      sysregRead: (_state, iss) => registers.read(iss),
+      sysregWrite: (_state, iss) => registers.write(iss),
+      system: (_state, iss) => operations.run(iss),
+      pstateWrite: (_state, iss) => pstate.write(iss),
+      zeroTrap: (_state, iss) => this.exceptions.record(EC.trappedSystem, iss),
+      barrier: () => {
+        remote.wait();
+        return 0;
+      },
+    };
+    const decode = (_state: number, record: number): void => this.#decode(record);
+    const instance = new WebAssembly.Instance(interpreter.module, {
+      env: { memory, table: this.table, decode, ...helpers },
     });
     // WHY: the module was generated by buildInterpreter, which exports exactly these.
     this.#run = instance.exports['run'] as (state: number) => number;
@@ -109,47 +195,228 @@ export class Core {
       const { view, table } = this;
       this.jit = new Jit({ memory, view, state: layout.state, table, decoder, step });
     }
+    state.setHalves(STATE.monitorAddress, -1, -1);
+    state.set32(STATE.pairLock, options.pairLock ?? layout.state + STATE.ownLock);
+    if (this.#bare) {
+      state.set32(SLOT.cpacr, 3 << 20);
+      this.space.contextChanged();
+    }
   }
 
   /** Reads a 32-bit field of the state block. */
   get32(offset: number): number {
-    return this.view.getInt32(this.#state + offset, true);
+    return this.state.get32(offset);
   }
   /** Writes a 32-bit field of the state block. */
   set32(offset: number, value: number): void {
-    this.view.setInt32(this.#state + offset, value, true);
+    this.state.set32(offset, value);
   }
   /** Reads a 64-bit field of the state block. */
   get64(offset: number): bigint {
-    return this.view.getBigUint64(this.#state + offset, true);
+    return this.state.get64(offset);
   }
   /** Writes a 64-bit field of the state block. */
   set64(offset: number, value: bigint): void {
-    this.view.setBigUint64(this.#state + offset, value, true);
+    this.state.set64(offset, value);
   }
 
-  /** Executes guest code until something needs the shell; at most about `budget` backward branches. */
+  /** The state after reset or PSCI CPU_ON: EL1 with SP_EL1, everything masked, MMU off, pc at `entry`, x0 as given. */
+  reset(entry: bigint, x0: bigint): void {
+    const { state } = this;
+    for (let n = 0; n < 32; n++) state.setHalves(n * 8, 0, 0);
+    state.bytes.fill(0, state.at + STATE.v, state.at + STATE.v + 512);
+    this.registers.reset();
+    state.set32(SLOT.mpidr, (1 << 31) | (this.#affinity & 0xffffff));
+    state.set32(SLOT.mpidr + 4, this.#affinity >>> 24);
+    state.set64(0, x0);
+    state.set64(STATE.pc, entry);
+    state.set32(STATE.el, 1);
+    state.set32(STATE.pstate, PSTATE.spsel);
+    state.set32(STATE.daif, PSTATE.daif);
+    state.setNzcv(0);
+    state.set32(STATE.fpcr, 0);
+    state.set32(STATE.fpsr, 0);
+    state.set32(STATE.fpFast, 0);
+    state.setHalves(STATE.monitorAddress, -1, -1);
+    this.debug.update();
+    this.space.regimeChanged();
+  }
+
+  /**
+   * Executes guest code until something needs the shell; at most about `budget` backward branches. The result is a
+   * value of EXIT: `pause` (budget used up), `wfi` and `wfe` (pc is behind the instruction; no interrupt is pending),
+   * `hvc` and `smc` (pc is behind the instruction, exitInfo holds the immediate), and for programs without a system
+   * every exception.
+   */
   run(budget: number): number {
     this.set32(STATE.budget, budget);
     for (;;) {
-      const reason = this.#run(this.#state);
-      if (reason === EXIT.page) {
-        if (!this.#enterPage()) return EXIT.exception;
-      } else if (reason === EXIT.hot || reason === EXIT.region) {
-        const left = this.#offerToJit(reason);
+      this.#settle();
+      const reason = this.debug.stepping ? this.#stepDebugged() : this.#run(this.#at);
+      if (reason !== EXIT.next) {
+        const left = this.#handle(reason);
         if (left !== EXIT.next) return left;
-      } else {
-        if (reason === EXIT.pause) this.jit?.onPause();
+      }
+      // Exceptions count too: a guest that does nothing but fault must not keep its shell from looking around.
+      const rest = this.get32(STATE.budget) - 1;
+      this.set32(STATE.budget, rest);
+      if (rest <= 0) return this.#handle(EXIT.pause);
+    }
+  }
+
+  /** Executes one instruction (or takes one exception). */
+  step(): number {
+    for (;;) {
+      if (!this.#bare) this.#settle();
+      const reason = this.#step(this.#at);
+      if (reason === EXIT.next) return EXIT.next;
+      const left = this.#handle(reason);
+      if (left !== EXIT.next || reason !== EXIT.page) return left;
+    }
+  }
+
+  /** Between runs of generated code: deferred work, then what must be taken before the next instruction. */
+  #settle(): void {
+    if (this.#dropCode) {
+      this.#dropCode = false;
+      this.pages.dropAll();
+    }
+    const { state } = this;
+    const pending = Atomics.load(state.words, (state.at + STATE.interrupts) >>> 2);
+    if ((pending & ~state.get32(STATE.daif)) !== 0) this.exceptions.takeInterrupt(pending);
+    if ((state.get32(STATE.pstate) & PSTATE.il) !== 0) this.exceptions.take(EC.illegalState, 0);
+  }
+
+  /** Acts on the reason why generated code returned. EXIT.next: go on. */
+  #handle(reason: number): number {
+    const { state, exceptions } = this;
+    switch (reason) {
+      case EXIT.page:
+        return this.#enterPage();
+      case EXIT.hot:
+      case EXIT.region:
+        return this.#offerToJit(reason);
+      case EXIT.pause:
+        this.jit?.onPause();
+        this.#peripherals.poll();
+        return EXIT.pause;
+      case EXIT.context:
+      case EXIT.resume:
+        return EXIT.next;
+      case EXIT.sev:
+        this.#peripherals.sendEvent();
+        return EXIT.next;
+      case EXIT.wfi:
+      case EXIT.wfe:
+        return this.#wait(reason);
+      default:
+    }
+    if (this.#bare) return reason;
+    const fromEl0 = state.get32(STATE.el) === 0;
+    switch (reason) {
+      case EXIT.exception:
+        exceptions.takeRecorded();
+        return EXIT.next;
+      case EXIT.svc:
+        this.#advance();
+        exceptions.take(EC.svc, state.get32(STATE.exitInfo));
+        return EXIT.next;
+      case EXIT.eret:
+        if (fromEl0) exceptions.take(EC.unknown, 0);
+        else exceptions.return();
+        return EXIT.next;
+      case EXIT.brk:
+        exceptions.take(EC.brk, state.get32(STATE.exitInfo));
+        return EXIT.next;
+      case EXIT.fpTrap:
+        exceptions.take(EC.trappedFp, ISS_ALWAYS);
+        return EXIT.next;
+      case EXIT.hvc:
+      case EXIT.smc:
+        if (fromEl0) {
+          exceptions.take(EC.unknown, 0);
+          return EXIT.next;
+        }
+        this.#advance();
         return reason;
+      default: // EXIT.undefined, EXIT.hlt
+        exceptions.take(EC.unknown, 0);
+        return EXIT.next;
+    }
+  }
+
+  /** The HVC or SMC that `run` just returned for is not available: it is an undefined instruction after all. */
+  refuseCall(): void {
+    this.set64(STATE.pc, this.get64(STATE.pc) - 4n);
+    this.exceptions.take(EC.unknown, 0);
+  }
+
+  #advance(): void {
+    const lo = this.get32(STATE.pc);
+    this.set32(STATE.pc, lo + 4);
+    if (lo === -4) this.set32(STATE.pc + 4, this.get32(STATE.pc + 4) + 1);
+  }
+
+  /** WFI, WFE; pc is behind the instruction. */
+  #wait(reason: number): number {
+    const { state } = this;
+    const isWfe = reason === EXIT.wfe;
+    if (!this.#bare && state.get32(STATE.el) === 0) {
+      const open = (state.get32(SLOT.sctlr) & (isWfe ? 1 << 18 : 1 << 16)) !== 0;
+      if (!open) {
+        this.set64(STATE.pc, this.get64(STATE.pc) - 4n);
+        this.exceptions.take(EC.trappedWait, ISS_ALWAYS | (isWfe ? 1 : 0));
+        return EXIT.next;
       }
     }
+    const pending = Atomics.load(state.words, (state.at + STATE.interrupts) >>> 2);
+    return (pending & (PSTATE.a | PSTATE.i | PSTATE.f)) !== 0 ? EXIT.next : reason;
+  }
+
+  /** One instruction under software step (Arm ARM D2.11). */
+  #stepDebugged(): number {
+    const { state, exceptions } = this;
+    const pstate = state.get32(STATE.pstate);
+    const ec = EC.softwareStep + state.get32(STATE.el);
+    if ((pstate & PSTATE.ss) === 0) {
+      // Active and pending on arrival: nothing was stepped, so the syndrome says nothing of it (ISV = 0).
+      exceptions.take(ec, FAULT.debug);
+      return EXIT.next;
+    }
+    const word = this.#currentWord();
+    const reason = this.#stepSettled();
+    if (reason !== EXIT.next || state.get32(STATE.el) + EC.softwareStep !== ec) return reason;
+    state.set32(STATE.pstate, state.get32(STATE.pstate) & ~PSTATE.ss);
+    if (!this.debug.stepping) return EXIT.next;
+    const exclusive = word !== undefined && isLoadExclusive(word);
+    exceptions.take(ec, (1 << 24) | (exclusive ? 1 << 6 : 0) | FAULT.debug);
+    return EXIT.next;
+  }
+
+  /** One instruction; reasons that do not concern stepping are handled. */
+  #stepSettled(): number {
+    for (;;) {
+      const reason = this.#step(this.#at);
+      if (reason !== EXIT.page && reason !== EXIT.context) return reason;
+      const before = this.exceptions.counters.synchronous;
+      const left = this.#handle(reason);
+      if (reason === EXIT.context || left !== EXIT.next) return left;
+      // An exception while the page was entered: the instruction was not executed.
+      if (this.exceptions.counters.synchronous !== before) return EXIT.resume;
+    }
+  }
+
+  /** The instruction word at STATE.pc, or undefined if it cannot be fetched. */
+  #currentWord(): number | undefined {
+    const host = this.#codeHost();
+    return host < 0 ? undefined : this.view.getUint32(host, true);
   }
 
   /** STATE.pc was reached often, or a region starts there that the jump cache does not know. */
   #offerToJit(reason: number): number {
     const { jit } = this;
     const host = this.#codeHost();
-    const page = host < 0 ? undefined : this.pages.find(host & ~0xfff);
+    const page = host < 0 ? undefined : this.pages.find(host - (host % 4096));
     if (jit === undefined || page === undefined) return reason === EXIT.region ? this.step() : EXIT.next;
     if (reason === EXIT.hot) {
       jit.request(page, host & 0xfff);
@@ -162,34 +429,57 @@ export class Core {
   #codeHost(): number {
     const lo = this.get32(STATE.pc);
     const hi = this.get32(STATE.pc + 4);
-    return this.#translator.translate(lo, hi, WANT.execute, false, this.#translation) ? this.#translation.host : -1;
+    const user = this.get32(STATE.el) === 0;
+    return this.#translator.translate(lo, hi, WANT.execute, user, this.#translation) ? this.#translation.host : -1;
   }
 
-  /** Executes one instruction. */
-  step(): number {
-    for (;;) {
-      const reason = this.#step(this.#state);
-      if (reason !== EXIT.page) return reason;
-      if (!this.#enterPage()) return EXIT.exception;
-    }
-  }
-
-  /** Drops every translation. */
-  flushTlb(): void {
-    const start = this.#state + TLB_BANKS_AT;
-    this.#bytes.fill(0xff, start, start + TLB_BANKS * TLB_BANK_BYTES);
-    this.pages.flushPageCache();
-  }
-
-  /** Makes the page of STATE.pc known to generated code. Returns false if an exception was recorded. */
-  #enterPage(): boolean {
+  /** Makes the page of STATE.pc known to generated code, or takes the fault of fetching from it. */
+  #enterPage(): number {
+    const { exceptions, translation } = { exceptions: this.exceptions, translation: this.#translation };
     const lo = this.get32(STATE.pc);
     const hi = this.get32(STATE.pc + 4);
-    const translation = this.#translation;
-    if (!this.#translator.translate(lo, hi, WANT.execute, false, translation)) return this.#fault(lo, hi);
-    const page = this.pages.pageAt(translation.host & ~0xfff);
+    const el = this.get32(STATE.el);
+    if ((lo & 3) !== 0) return this.#fetchFault(EC.pcAlignment, 0, lo, hi);
+    if (!this.#bare) {
+      const half = this.space.regime.halves[(hi >>> 23) & 1]!;
+      // A branch to a tagged address drops the tag (Arm ARM, AArch64.BranchAddr).
+      const plain = (hi << 8) >> 8;
+      if (half.topByteIgnored && plain !== hi) {
+        this.set32(STATE.pc + 4, plain);
+        return EXIT.next;
+      }
+    }
+    if (!this.#translator.translate(lo, hi, WANT.execute, el === 0, translation)) {
+      return this.#fetchFault(EC.instructionAbort + el, translation.syndrome, lo, hi);
+    }
+    if (translation.host < 0) return this.#fetchFault(EC.instructionAbort + el, FAULT.external, lo, hi);
+    if (this.debug.active && this.debug.breaksAt(lo, hi)) {
+      exceptions.take(EC.breakpoint + el, FAULT.debug);
+      return EXIT.next;
+    }
+    const frame = translation.host - (translation.host % 4096);
+    if (this.pages.find(frame) === undefined) this.space.tlb.retractWrites(frame);
+    const page = this.pages.pageAt(frame);
     this.pages.bind(lo, hi, this.get32(STATE.context), page);
-    return true;
+    this.space.noteExecuted(lo, hi, translation.blockLog2);
+    if (!this.debug.active || !this.debug.hasBreakpoint(lo, hi)) return EXIT.next;
+    // One instruction at a time where a breakpoint is near: the page is unbound again, so the next one comes here too.
+    const reason = this.#step(this.#at);
+    this.pages.forgetVirtualPage(lo, hi);
+    return reason === EXIT.next || reason === EXIT.page ? EXIT.next : this.#handle(reason);
+  }
+
+  #fetchFault(ec: number, iss: number, lo: number, hi: number): number {
+    this.exceptions.recordAt(ec, iss, lo, hi);
+    if (this.#bare) return EXIT.exception;
+    this.exceptions.takeRecorded();
+    return EXIT.next;
+  }
+
+  /** An access uses a misaligned stack pointer: a fault if SCTLR_EL1.SA (SA0 at EL0) is set. */
+  #checkSpAlignment(): number {
+    const checked = this.get32(STATE.el) === 0 ? 1 << 4 : 1 << 3;
+    return (this.get32(SLOT.sctlr) & checked) === 0 ? 0 : this.exceptions.record(EC.spAlignment, 0);
   }
 
   #decode(record: number): void {
@@ -198,73 +488,50 @@ export class Core {
     writeRecord(this.view, record, word, decoder.decode(word), this.#numbers);
   }
 
-  #fault(_lo: number, _hi: number): false {
-    this.set64(STATE.exitInfo, BigInt(this.#translation.syndrome));
-    return false;
+  /** Asserts or releases interrupt lines of this vCPU from its own thread: bits of PSTATE.a, i, f. */
+  setInterrupts(mask: number, asserted: boolean): void {
+    const { words, at } = this.state;
+    const line = (at + STATE.interrupts) >>> 2;
+    if (asserted) Atomics.or(words, line, mask);
+    else Atomics.and(words, line, ~mask);
   }
 
-  #fill(lo: number, hi: number, user: boolean, translation: Translation): void {
-    const bank = this.get32(user ? STATE.tlbUser : STATE.tlb);
-    const entry = bank + (((lo >>> 12) & ((1 << TLB.entriesLog2) - 1)) << TLB.entryBytesLog2);
-    const page = lo & ~0xfff;
-    this.view.setInt32(entry + TLB.readTag, page, true);
-    this.view.setInt32(entry + TLB.readTag + 4, hi, true);
-    const writable = translation.writable && this.pages.find(translation.host & ~0xfff) === undefined;
-    this.view.setInt32(entry + TLB.writeTag, writable ? page : -1, true);
-    this.view.setInt32(entry + TLB.writeTag + 4, writable ? hi : -1, true);
-    this.view.setInt32(entry + TLB.addend, (translation.host & ~0xfff) - page, true);
-  }
-
-  #probe(lo: number, hi: number, access: number): number {
-    if (this.#isMisaligned(lo, access)) return 1;
-    const want = (access & ACCESS.write) !== 0 ? WANT.write : WANT.read;
-    const translation = this.#translation;
-    if (!this.#translator.translate(lo, hi, want, (access & ACCESS.user) !== 0, translation)) return 1;
-    this.#fill(lo, hi, (access & ACCESS.user) !== 0, translation);
-    this.set32(STATE.scratch, translation.host);
-    return 0;
-  }
-
-  #isMisaligned(lo: number, access: number): boolean {
-    return (access & ACCESS.aligned) !== 0 && (lo & ((1 << (access & ACCESS.sizeLog2Mask)) - 1)) !== 0;
-  }
-
-  #loadSlow(lo: number, hi: number, access: number): number {
-    if (this.#isMisaligned(lo, access)) return 1;
-    const bytes = 1 << (access & ACCESS.sizeLog2Mask);
-    const translation = this.#translation;
-    for (let i = 0; i < bytes; i++) {
-      // Byte by byte: the access may cross a page.
-      const at = (lo >>> 0) + i;
-      const high = at >= 2 ** 32 ? hi + 1 : hi;
-      if (!this.#translator.translate(at | 0, high, WANT.read, (access & ACCESS.user) !== 0, translation)) return 1;
-      if (translation.host < 0) return this.#deviceLoad(translation.ipa, bytes);
-      this.view.setUint8(this.#state + STATE.scratch + i, this.#bytes[translation.host]);
-      if (i === 0) this.#fill(lo, hi, (access & ACCESS.user) !== 0, translation);
+  /** Carries out what another vCPU asked for with RemoteCpus.request. Only between runs. */
+  maintain(kind: RemoteRequest, lo: number, hi: number): void {
+    switch (kind) {
+      case 'code':
+        this.codeWritten(lo, 4096);
+        return;
+      case 'tlbi-all':
+        this.space.invalidate('all', lo, hi);
+        return;
+      case 'tlbi-asid':
+        this.space.invalidate('asid', lo, hi);
+        return;
+      case 'tlbi-va':
+        this.space.invalidate('va', lo, hi);
+        return;
+      default:
+        this.space.invalidate('va-last', lo, hi);
     }
-    return 0;
   }
 
-  #deviceLoad(ipa: number, bytes: number): number {
-    const value = this.#physical.read(ipa, bytes);
-    if (value === undefined) return 1;
-    this.set64(STATE.scratch, value);
-    return 0;
-  }
-
-  #storeSlow(lo: number, hi: number, access: number): number {
-    if (this.#isMisaligned(lo, access)) return 1;
-    const bytes = 1 << (access & ACCESS.sizeLog2Mask);
-    const translation = this.#translation;
-    for (let i = 0; i < bytes; i++) {
-      const at = (lo >>> 0) + i;
-      const high = at >= 2 ** 32 ? hi + 1 : hi;
-      if (!this.#translator.translate(at | 0, high, WANT.write, (access & ACCESS.user) !== 0, translation)) return 1;
-      if (translation.host < 0) return this.#physical.write(translation.ipa, bytes, this.get64(STATE.scratch)) ? 0 : 1;
-      this.pages.invalidate(translation.host & ~0xfff);
-      this.#bytes[translation.host] = this.view.getUint8(this.#state + STATE.scratch + i);
-      if (i === 0) this.#fill(lo, hi, (access & ACCESS.user) !== 0, translation);
+  /** Memory that may hold code was written from outside: `bytes` bytes at host address `host`, or everything if -1. */
+  codeWritten(host: number, bytes: number): void {
+    if (host < 0) {
+      this.#dropCode = true;
+      return;
     }
-    return 0;
+    for (let frame = host - (host % 4096); frame < host + bytes; frame += 4096) this.pages.invalidate(frame);
   }
+
+  /** The VM's stage-2 map lost or changed a mapping: no translation made before may be used any more. */
+  invalidateStage2(): void {
+    this.space.flush();
+  }
+}
+
+/** LDXR, LDAXR, LDXP, LDAXP: what the EX bit of a step syndrome reports. */
+function isLoadExclusive(word: number): boolean {
+  return (word & 0x3fc00000) >>> 0 === 0x08400000 || (word & 0x3fe00000) >>> 0 === 0x08600000;
 }

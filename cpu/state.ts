@@ -57,10 +57,21 @@ export const STATE = {
   instructions: 416,
   /** i32: address of the lock word for 16-byte atomic accesses, shared by all vCPUs that share memory. */
   pairLock: 424,
-  /** i32: the event register of WFE (0 or 1). */
+  /** i32, set to 1 by any thread: the event register of WFE. */
   event: 428,
   /** 3 x 16 bytes: vector operands of a SIMD&FP helper; the result replaces the first. */
   operands: 432,
+  /** i32: 1 while broadcast maintenance of this vCPU is not yet acknowledged by the others (see RemoteCpus). */
+  remotePending: 480,
+  /** i32: address of the current address space's first TLB bank; tlb and tlbUser point into the three that begin there. */
+  tlbSpace: 484,
+  /**
+   * i32, written by any thread with Atomics: interrupt lines that are asserted, at their place in DAIF (bit 6 FIQ, 7 IRQ,
+   * 8 SError). A line that rises also sets `attention`.
+   */
+  interrupts: 488,
+  /** i32: the lock word of a vCPU that shares memory with no other (see pairLock). */
+  ownLock: 492,
   /** 32 vector registers of 16 bytes. */
   v: 512,
   /** System registers, 8 bytes each; slots are assigned by sysreg/. */
@@ -110,6 +121,8 @@ export const EXIT = {
   wfe: 34,
   /** An event for all vCPUs (SEV); pc is the next instruction. */
   sev: 35,
+  /** (handlers, regions) The context changed and the state block already says so: go on without the core. */
+  resume: 36,
 } as const;
 /** Reasons from this one on leave `pc` at the next instruction; smaller ones at the instruction itself. */
 export const EXIT_AFTER = 32;

@@ -190,6 +190,7 @@ function stepBody(frame: ModuleFrame): Uint8Array {
   const reason = body.callIndirect(frame.handlerType, HANDLER_TABLE, handler, [state, record, pc], 'i32');
   k.if(k.eqz(reason), () => k.stateStore('u64', STATE.pc, k.add(pc, i64(4))));
   k.if(k.op('i32.le_u', reason, i32(EXIT.jumped)), () => body.return(i32(EXIT.next)));
+  k.if(k.eq(reason, i32(EXIT.resume)), () => body.return(i32(EXIT.next)));
   body.return(reason);
   body.unreachable();
   return body.finish();
@@ -224,6 +225,7 @@ function runBody(frame: ModuleFrame, interpret: number, step: number): Uint8Arra
     });
   });
   k.assign(reason, body.call(interpret, [state], 'i32'));
+  k.if(k.eq(reason, i32(EXIT.resume)), () => body.branch(again));
   k.if(k.ne(reason, i32(EXIT.region)), () => body.return(reason));
   // The loop stopped before a region: if the jump cache has it now, go on there, else the core must look it up.
   {
@@ -237,7 +239,8 @@ function runBody(frame: ModuleFrame, interpret: number, step: number): Uint8Arra
     body.branch(again);
   }
   body.end();
-  // A region left: for one instruction by its handler, or for good.
+  // A region left: because the context changed, for one instruction by its handler, or for good.
+  k.if(k.eq(reason, i32(EXIT.resume)), () => body.branch(again));
   k.if(k.ne(reason, i32(EXIT.step)), () => body.return(reason));
   k.assign(reason, body.call(step, [state], 'i32'));
   k.if(k.eqz(reason), () => body.branch(again));

@@ -271,6 +271,7 @@ export class HandlerOps extends Ops {
         this.body.store(store, alignLog2, address, second, bytes);
       },
       () => {
+        this.#slowCall('checkStorePair', va, accessBits(bytes, true, options)); // nothing is written if either half faults
         this.stateStore(kind, STATE.scratch, first);
         this.#slowCall('storeSlow', va, accessBits(bytes, true, options));
         this.stateStore(kind, STATE.scratch, second);

@@ -9,7 +9,7 @@ import type { HelperIndex } from './handler-ops.js';
 import { HandlerOps } from './handler-ops.js';
 import { RECORD, RECORD_BYTES } from './record.js';
 
-/** Backward and computed branches to one place before it is reported as hot. */
+/** Backward branches (to itself too) and computed branches to one place before it is reported as hot. */
 export const HOT_THRESHOLD = 512;
 
 /** The loop's locals and labels (block depths). */
@@ -63,7 +63,7 @@ export class LoopOps extends HandlerOps {
     const target = this.add(this.record, this.shl(this.wrap(offset), i32(2)));
     const inPage = this.ltU(this.sub(target, this.#frame.base), i32(1024 * RECORD_BYTES));
     this.if(inPage, () => {
-      if (!isConstant(offset)) this.if(this.ltS(offset, i64(0)), () => this.#countBackward(target, offset));
+      if (!isConstant(offset)) this.if(this.ltS(offset, i64(1)), () => this.#countBackward(target, offset));
       this.assign(this.record, target);
       this.body.branch(this.#frame.next);
     });

@@ -32,8 +32,14 @@ export const HINTS = [
     k.stateStore('u32', STATE.event, k.i32(1)),
   ),
   instruction('CLREX', '11010101 00000011 0011 crm:4 010 11111', {}, (_op, k) => openMonitor(k)),
-  instruction('DSB', '11010101 00000011 0011 crm:4 100 11111', { when: (f) => f.crm !== 0 && f.crm !== 4 }, (_op, k) =>
-    k.fence(),
+  instruction(
+    'DSB',
+    '11010101 00000011 0011 crm:4 100 11111',
+    { when: (f) => f.crm !== 0 && f.crm !== 4 },
+    (_op, k) => {
+      k.fence();
+      k.slowIf(k.stateLoad('u32', STATE.remotePending), () => k.helper('barrier', []));
+    },
   ),
   // SSBB and PSSBB: nothing is speculated here.
   instruction('SSBB/PSSBB', '11010101 00000011 0011 0 pssbb:1 00 100 11111', {}, (_op, k) => k.fence()),

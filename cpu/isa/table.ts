@@ -10,6 +10,7 @@ import type { Instruction } from './instruction.js';
 import { LOADS_STORES } from './loads-stores.js';
 import { LOADS_STORES_PAIR } from './loads-stores-pair.js';
 import { SIMD } from './simd/table.js';
+import { SYSTEM } from './system.js';
 
 /** All entries. Order does not matter: a word matches at most one. */
 export const INSTRUCTIONS: readonly Instruction[] = [
@@ -23,4 +24,5 @@ export const INSTRUCTIONS: readonly Instruction[] = [
   ...EXCLUSIVES,
   ...ATOMICS,
   ...SIMD,
+  ...SYSTEM,
 ];

@@ -8,6 +8,14 @@ export const WANT = { read: 0, write: 1, execute: 2 } as const;
 /** A value of {@link WANT}. */
 export type Want = (typeof WANT)[keyof typeof WANT];
 
+/**
+ * With whose rights an access is made. The numbers are also the order of TLB banks within an address space: EL1 with
+ * PSTATE.PAN set, EL0 (and LDTR, STTR), EL1 with PAN clear. Instruction fetches use `el1` or `el0`.
+ */
+export const AS = { el1: 0, el0: 1, el1NoPan: 2 } as const;
+/** A value of {@link AS}. */
+export type As = (typeof AS)[keyof typeof AS];
+
 /** The machine as one vCPU sees it: stage 2 and devices. Addresses are intermediate physical. */
 export interface PhysicalMemory {
   /**
@@ -25,24 +33,53 @@ export interface PhysicalMemory {
 export interface Translation {
   /** Intermediate physical address of the byte asked for. */
   ipa: number;
-  /** Host address of the byte, or -1 when the address belongs to a device. */
+  /** Host address of the byte (0 .. 2^32 - 1), or -1 when the address belongs to a device. */
   host: number;
   /** Whether a write to the same 4 KiB page would be allowed too (so the TLB may hold a write tag). */
   writable: boolean;
-  /** On failure: exception class and instruction-specific syndrome, as in ESR_ELx. */
+  /** Device memory: accesses must be aligned, whatever SCTLR_EL1.A says. */
+  device: boolean;
+  /** log2 of the size of the block or page that maps the address; the TLB must know what one TLBI removes. */
+  blockLog2: number;
+  /** Attributes as PAR_EL1 reports them: bits 63..56 (ATTR) shifted down to 15..8, and SH in bits 1..0. */
+  attributes: number;
+  /** On failure: fault status code as in ESR_ELx.DFSC or IFSC, see {@link FAULT}. */
   syndrome: number;
+}
+
+/** A fresh result object. */
+export function newTranslation(): Translation {
+  return { ipa: 0, host: 0, writable: false, device: false, blockLog2: 12, attributes: 0, syndrome: 0 };
 }
 
 /** Stage 1 and stage 2 joined, for one vCPU. */
 export interface Translator {
   /**
-   * Translates the virtual address hi:lo for `want`. `user`: check as EL0 would. Returns true and fills `result`, or
-   * returns false and fills `result.syndrome`.
+   * Translates the virtual address hi:lo for `want`. `user`: check as EL0 would, else as EL1 with the current PAN.
+   * Returns true and fills `result`, or returns false and fills `result.syndrome`.
    */
   translate(lo: number, hi: number, want: Want, user: boolean, result: Translation): boolean;
 }
 
-/** Translation with the MMU off: virtual is physical. */
+/** Fault status codes (Arm ARM D17.2.37, DFSC); the level is added where there is one. */
+export const FAULT = {
+  addressSize: 0x00,
+  translation: 0x04,
+  accessFlag: 0x08,
+  permission: 0x0c,
+  external: 0x10,
+  externalOnWalk: 0x14,
+  alignment: 0x21,
+  debug: 0x22,
+} as const;
+
+/** Fills in what lies behind `result.ipa` for `want`. */
+export function joinStage2(memory: PhysicalMemory, want: Want, result: Translation): void {
+  const frame = memory.frame(Math.floor(result.ipa / 4096), want);
+  result.host = frame < 0 ? -1 : frame + (result.ipa % 4096);
+}
+
+/** Virtual is physical and all of it normal memory: for programs without system software (tests, traces). */
 export class IdentityTranslator implements Translator {
   readonly #memory: PhysicalMemory;
 
@@ -51,11 +88,11 @@ export class IdentityTranslator implements Translator {
   }
 
   translate(lo: number, hi: number, want: Want, _user: boolean, result: Translation): boolean {
-    const ipa = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
-    const frame = this.#memory.frame(Math.floor(ipa / 4096), want);
-    result.ipa = ipa;
-    result.host = frame < 0 ? -1 : frame + (ipa % 4096);
-    result.writable = frame >= 0;
+    result.ipa = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
+    joinStage2(this.#memory, want, result);
+    result.writable = result.host >= 0;
+    result.device = false;
+    result.blockLog2 = 12;
     return true;
   }
 }

@@ -1,0 +1,253 @@
+/**
+ * The software TLB that generated code reads: 24 banks of 1,024 entries, three for each of 8 address-space slots (EL1,
+ * EL0, EL1 with PAN clear; see AS). A slot stands for one ASID, so a change of ASID selects other banks and flushes
+ * nothing; the least recently chosen slot is reused. Global translations are simply filled into each slot.
+ *
+ * Invariants: a write tag exists only for a frame that holds no pre-decoded code, and an entry exists only for a
+ * translation no TLBI has named since. Entries made from blocks remember nothing; `#blocks` knows which blocks there may
+ * be entries of, so that a TLBI for any address of a block removes them all.
+ */
+import type { CpuState } from '../cpu-state.js';
+import { STATE, TLB, TLB_BANK_BYTES, TLB_BANKS, TLB_BANKS_AT } from '../state.js';
+import type { MemoryFill } from '../wasm/memory-fill.js';
+import { AS, type As } from './translator.js';
+
+/** Number of address-space slots. */
+export const SLOTS = TLB_BANKS / 3;
+const ENTRIES = 1 << TLB.entriesLog2;
+const ENTRY_WORDS = 1 << (TLB.entryBytesLog2 - 2);
+const READ = TLB.readTag >>> 2;
+const WRITE = TLB.writeTag >>> 2;
+const ADDEND = TLB.addend >>> 2;
+const BLOCKS_MAX = 8192;
+const NO_ASID = -1;
+/** In `#writers`: more than one entry may hold a write tag for the frame. */
+const MANY = -1;
+
+/** See the head of this file. */
+export class SoftwareTlb {
+  readonly #words: Int32Array;
+  /** Index of the first bank's first word. */
+  readonly #first: number;
+  readonly #at: number;
+  readonly #state: CpuState;
+  readonly #fillMemory: MemoryFill;
+  readonly #used = new Uint8Array(TLB_BANKS);
+  readonly #asids = new Int32Array(SLOTS).fill(NO_ASID);
+  readonly #chosen = new Float64Array(SLOTS);
+  #clock = 0;
+  /** Current slot. */
+  slot = 0;
+  /** Blocks larger than 4 KiB with entries: key of {@link blockKey}. */
+  readonly #blocks = new Set<number>();
+  /** Bit n: a block of 2^n bytes is in `#blocks`. */
+  #blockSizes = 0;
+  /** By frame number: 0 no write tag, n + 1 only entry n (counted over all banks), MANY unknown. */
+  readonly #writers: Int32Array;
+  readonly #onForget: () => void;
+
+  /** @param onForget called when a slot gets another ASID, or blocks are forgotten: cached code addresses must go */
+  constructor(state: CpuState, fillMemory: MemoryFill, onForget: () => void) {
+    this.#state = state;
+    this.#words = state.words;
+    this.#at = state.at + TLB_BANKS_AT;
+    this.#first = this.#at >>> 2;
+    this.#fillMemory = fillMemory;
+    this.#writers = new Int32Array(state.bytes.length >>> 12);
+    this.#onForget = onForget;
+    this.#fillMemory(this.#at, 0xff, TLB_BANKS * TLB_BANK_BYTES);
+    this.selectBanks(0, 0);
+  }
+
+  /** Makes the slot of `asid` current, taking one over if it has none. Returns the slot. */
+  select(asid: number): number {
+    let slot = this.#asids.indexOf(asid);
+    if (slot < 0) {
+      slot = 0;
+      for (let s = 1; s < SLOTS; s++) if (this.#chosen[s]! < this.#chosen[slot]!) slot = s;
+      if (this.#asids[slot] !== NO_ASID) this.#releaseSlot(slot);
+      this.#asids[slot] = asid;
+    }
+    this.#chosen[slot] = ++this.#clock;
+    this.slot = slot;
+    return slot;
+  }
+
+  /** Points STATE.tlb and STATE.tlbUser at the current slot's banks for these PSTATE bits (pan, uao: 0 or 1). */
+  selectBanks(pan: number, uao: number): void {
+    const space = this.#at + this.slot * 3 * TLB_BANK_BYTES;
+    const own = space + (pan !== 0 ? AS.el1 : AS.el1NoPan) * TLB_BANK_BYTES;
+    this.#state.set32(STATE.tlbSpace, space);
+    this.#state.set32(STATE.tlb, own);
+    this.#state.set32(STATE.tlbUser, uao !== 0 ? own : space + AS.el0 * TLB_BANK_BYTES);
+  }
+
+  /** The same for EL0. */
+  selectUserBanks(): void {
+    const space = this.#at + this.slot * 3 * TLB_BANK_BYTES;
+    const own = space + AS.el0 * TLB_BANK_BYTES;
+    this.#state.set32(STATE.tlbSpace, space);
+    this.#state.set32(STATE.tlb, own);
+    this.#state.set32(STATE.tlbUser, own);
+  }
+
+  /**
+   * Enters the page of hi:lo, whose frame is at host address `frame`, into the current slot's bank for `as`.
+   * @param write whether writes may go directly
+   * @param blockLog2 log2 of the size of what maps it
+   */
+  fill(as: As, lo: number, hi: number, frame: number, write: boolean, blockLog2: number): void {
+    const bank = this.slot * 3 + as;
+    this.#used[bank] = 1;
+    const number = bank * ENTRIES + ((lo >>> 12) & (ENTRIES - 1));
+    const entry = this.#first + number * ENTRY_WORDS;
+    const words = this.#words;
+    const page = lo & ~0xfff;
+    words[entry + READ] = page;
+    words[entry + READ + 1] = hi;
+    words[entry + WRITE] = write ? page : -1;
+    words[entry + WRITE + 1] = write ? hi : -1;
+    words[entry + ADDEND] = (frame - page) | 0;
+    if (write) {
+      const index = frame >>> 12;
+      const known = this.#writers[index]!;
+      if (known === 0) this.#writers[index] = number + 1;
+      else if (known !== number + 1 && known !== MANY) {
+        this.#writers[index] = this.#holdsWrite(known - 1, frame) ? MANY : number + 1;
+      }
+    }
+    if (blockLog2 > 12) this.noteBlock(lo, hi, blockLog2);
+  }
+
+  /** Takes back every right to write the frame at host address `frame` directly. */
+  retractWrites(frame: number): void {
+    const index = frame >>> 12;
+    const known = this.#writers[index]!;
+    if (known === 0) return;
+    this.#writers[index] = 0;
+    if (known !== MANY) {
+      if (this.#holdsWrite(known - 1, frame)) this.#clearWrite(known - 1);
+      return;
+    }
+    for (let bank = 0; bank < TLB_BANKS; bank++) {
+      if (this.#used[bank] === 0) continue;
+      for (let n = bank * ENTRIES; n < (bank + 1) * ENTRIES; n++) if (this.#holdsWrite(n, frame)) this.#clearWrite(n);
+    }
+  }
+
+  #holdsWrite(number: number, frame: number): boolean {
+    const entry = this.#first + number * ENTRY_WORDS;
+    const page = this.#words[entry + WRITE]!;
+    return (page & 0xfff) === 0 && ((page + this.#words[entry + ADDEND]!) | 0) === (frame | 0);
+  }
+
+  #clearWrite(number: number): void {
+    const entry = this.#first + number * ENTRY_WORDS;
+    this.#words[entry + WRITE] = -1;
+    this.#words[entry + WRITE + 1] = -1;
+  }
+
+  /** Empties everything. Slots keep their ASIDs. */
+  flushAll(): void {
+    for (let bank = 0; bank < TLB_BANKS; bank++) this.#flushBank(bank);
+    this.#blocks.clear();
+    this.#blockSizes = 0;
+  }
+
+  /** Removes the entries of one ASID. Returns its slot, or -1 if it has none. */
+  flushAsid(asid: number): number {
+    const slot = this.#asids.indexOf(asid);
+    if (slot >= 0) for (let as = 0; as < 3; as++) this.#flushBank(slot * 3 + as);
+    return slot;
+  }
+
+  /**
+   * Removes every entry for the page of hi:lo in all slots, with the whole block it belongs to. The top byte is ignored
+   * (an address may be in the TLB with several tags). More than one ASID's entries may go: that is always allowed.
+   * Returns whether a block was hit, so that other pages than this one may be concerned.
+   */
+  flushPage(lo: number, hi: number): boolean {
+    if (this.#blockSizes !== 0 && this.#flushBlocks(lo, hi)) return true;
+    const page = lo & ~0xfff;
+    const index = (lo >>> 12) & (ENTRIES - 1);
+    for (let bank = 0; bank < TLB_BANKS; bank++) {
+      if (this.#used[bank] === 0) continue;
+      const entry = this.#first + (bank * ENTRIES + index) * ENTRY_WORDS;
+      if (this.#words[entry + READ] === page && ((this.#words[entry + READ + 1]! ^ hi) & 0xffffff) === 0) {
+        this.#clearEntry(entry);
+      }
+    }
+    return false;
+  }
+
+  #clearEntry(entry: number): void {
+    const words = this.#words;
+    words[entry + READ] = -1;
+    words[entry + READ + 1] = -1;
+    words[entry + WRITE] = -1;
+    words[entry + WRITE + 1] = -1;
+  }
+
+  /** Remembers that something was cached of the block of 2^log2 bytes around hi:lo. */
+  noteBlock(lo: number, hi: number, log2: number): void {
+    const key = blockKey(lo, hi, log2);
+    if (this.#blocks.has(key)) return;
+    if (this.#blocks.size >= BLOCKS_MAX) {
+      // Forgetting is only sound together with the entries; the entry just made is kept by noting its block again.
+      this.flushAll();
+      this.#onForget();
+    }
+    this.#blocks.add(key);
+    this.#blockSizes |= 1 << (log2 - 12);
+  }
+
+  #flushBlocks(lo: number, hi: number): boolean {
+    let hit = false;
+    for (let size = 1; size < 19; size++) {
+      if (((this.#blockSizes >>> size) & 1) === 0) continue;
+      const log2 = size + 12;
+      if (!this.#blocks.delete(blockKey(lo, hi, log2))) continue;
+      hit = true;
+      this.#flushRange(lo, hi, log2);
+    }
+    return hit;
+  }
+
+  /** Removes all entries whose page lies in the naturally aligned 2^log2 bytes around hi:lo. */
+  #flushRange(lo: number, hi: number, log2: number): void {
+    if (log2 >= 12 + TLB.entriesLog2) {
+      for (let bank = 0; bank < TLB_BANKS; bank++) this.#flushBank(bank);
+      return;
+    }
+    const mask = -1 << log2;
+    const start = ((lo & mask) >>> 12) & (ENTRIES - 1);
+    const count = 1 << (log2 - 12);
+    for (let bank = 0; bank < TLB_BANKS; bank++) {
+      if (this.#used[bank] === 0) continue;
+      for (let i = 0; i < count; i++) {
+        const entry = this.#first + (bank * ENTRIES + ((start + i) & (ENTRIES - 1))) * ENTRY_WORDS;
+        const tag = this.#words[entry + READ]!;
+        if (((tag ^ lo) & mask) === 0 && ((this.#words[entry + READ + 1]! ^ hi) & 0xffffff) === 0) {
+          this.#clearEntry(entry);
+        }
+      }
+    }
+  }
+
+  #flushBank(bank: number): void {
+    if (this.#used[bank] === 0) return;
+    this.#used[bank] = 0;
+    this.#fillMemory(this.#at + bank * TLB_BANK_BYTES, 0xff, TLB_BANK_BYTES);
+  }
+
+  #releaseSlot(slot: number): void {
+    for (let as = 0; as < 3; as++) this.#flushBank(slot * 3 + as);
+    this.#onForget();
+  }
+}
+
+/** Number of the block of 2^log2 bytes around hi:lo, joined with its size; the top byte is ignored. */
+function blockKey(lo: number, hi: number, log2: number): number {
+  const page = (hi & 0xffffff) * 2 ** 20 + (lo >>> 12);
+  return Math.floor(page / 2 ** (log2 - 12)) * 32 + (log2 - 12);
+}

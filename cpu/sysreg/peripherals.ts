@@ -1,0 +1,44 @@
+/**
+ * What a vCPU asks of the machine around it beyond memory: the registers of the interrupt controller's CPU interface and
+ * of the timers, and maintenance that must reach other vCPUs.
+ */
+
+/** System registers that belong to the machine: GICv3 CPU interface (ICC_*) and generic timers (CNT*). */
+export interface SystemPeripherals {
+  /**
+   * Reads the external register with encoding key `key` (see encoding.ts). undefined: not there, the access is an
+   * undefined instruction. Privilege and EL0 traps have been checked.
+   */
+  readRegister(key: number): bigint | undefined;
+  /** Writes an external register; false: not there. It may change this vCPU's interrupt lines before it returns. */
+  writeRegister(key: number, value: bigint): boolean;
+  /** Called at least every few thousand backward branches: the place to update lines that depend on time. */
+  poll(): void;
+  /** SEV: sets the event register of all other vCPUs. */
+  sendEvent(): void;
+}
+
+/** Translation or code maintenance that other vCPUs of the machine must also do (TLBI ...IS, IC IALLUIS, IC IVAU). */
+export interface RemoteCpus {
+  /** Asks all others to call Core.maintain with these arguments; sets STATE.remotePending of this vCPU. */
+  request(kind: RemoteRequest, lo: number, hi: number): void;
+  /** DSB: returns when every request of this vCPU has been carried out by every other one. */
+  wait(): void;
+}
+
+/**
+ * `tlbi-*`: lo, hi are the operand register of TLBI; `tlbi-va-last` is for the forms that leave table pointers alone.
+ * `code`: lo is the host address of a 4 KiB frame whose code changed, or -1 for all.
+ */
+export type RemoteRequest = 'tlbi-all' | 'tlbi-asid' | 'tlbi-va' | 'tlbi-va-last' | 'code';
+
+/** A vCPU that is alone: there is nobody to tell. */
+export const ALONE: RemoteCpus = { request: () => undefined, wait: () => undefined };
+
+/** A vCPU without interrupt controller and timers: their registers are undefined. */
+export const NO_PERIPHERALS: SystemPeripherals = {
+  readRegister: () => undefined,
+  writeRegister: () => false,
+  poll: () => undefined,
+  sendEvent: () => undefined,
+};

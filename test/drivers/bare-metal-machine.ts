@@ -1,0 +1,300 @@
+/**
+ * The smallest machine a bare-metal image needs, in one thread: RAM, PL011 output, GICv3, generic timers and PSCI, around
+ * one Core. It serves the CPU's tests and benchmarks; the product's machine (actors, several vCPUs) is another.
+ */
+import { Gic } from '../../actors/shared-state/gic/gic.js';
+import { GicCpuInterface, type IccRegister } from '../../actors/shared-state/gic/gic-cpu-interface.js';
+import { GIC_STATE_BYTES } from '../../actors/shared-state/gic/gic-layout.js';
+import { GICD_BYTES, GICR_BYTES, GicRegisters } from '../../actors/shared-state/gic/gic-mmio.js';
+import { Core, HELPERS, type Interpreter } from '../../cpu/core.js';
+import { PSTATE } from '../../cpu/cpu-state.js';
+import { buildInterpreter } from '../../cpu/interpreter/build.js';
+import { RECORD_PAGE_BYTES } from '../../cpu/interpreter/record.js';
+import { INSTRUCTIONS } from '../../cpu/isa/table.js';
+import type { PhysicalMemory } from '../../cpu/mmu/translator.js';
+import { EXIT, STATE, VCPU_AREA_BYTES } from '../../cpu/state.js';
+import type { SystemPeripherals } from '../../cpu/sysreg/peripherals.js';
+import { SYSTEM_REGISTERS } from '../../cpu/sysreg/registers.js';
+import { MEMORY_MAP, PPI } from '../../devices/machine/memory-map.js';
+
+const WASM_PAGE = 65536;
+const align = (value: number): number => Math.ceil(value / WASM_PAGE) * WASM_PAGE;
+const STATE_AT = WASM_PAGE;
+const GIC_AT = align(STATE_AT + VCPU_AREA_BYTES);
+const ARENA_AT = align(GIC_AT + GIC_STATE_BYTES);
+const ARENA_PAGES = 2048;
+const ARENA_BYTES = ARENA_PAGES * RECORD_PAGE_BYTES;
+const RAM_AT = align(ARENA_AT + ARENA_BYTES);
+/** Counter frequency in hertz: QEMU's. */
+export const COUNTER_HZ = 62_500_000;
+/** Backward branches between looks at the clock and the interrupt controller. */
+const SLICE = 2000;
+const NAME_OF = new Map(SYSTEM_REGISTERS.map((row) => [row.key, row.name]));
+const TIMER_ENABLE = 1n;
+const TIMER_MASK = 2n;
+const TIMER_STATUS = 4n;
+
+let shared: Interpreter | undefined;
+/** The interpreter, compiled once for all machines of the process. */
+function interpreter(): Interpreter {
+  if (shared === undefined) {
+    const { bytes, numbers } = buildInterpreter(INSTRUCTIONS, HELPERS);
+    shared = { module: new WebAssembly.Module(bytes), numbers };
+  }
+  return shared;
+}
+
+/** Why a machine stopped. */
+export type Stop = 'off' | 'reset' | 'deadline' | 'dead';
+
+/** PSCI calls (Arm DEN 0022) by function identifier, 32- and 64-bit forms alike. */
+const PSCI = {
+  version: 0,
+  cpuSuspend: 1,
+  cpuOff: 2,
+  cpuOn: 3,
+  affinityInfo: 4,
+  systemOff: 8,
+  systemReset: 9,
+  features: 10,
+};
+const NOT_SUPPORTED = -1n;
+const INVALID_PARAMETERS = -2n;
+const ALREADY_ON = -4n;
+
+/** See the head of this file. */
+export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
+  readonly memory: WebAssembly.Memory;
+  readonly bytes: Uint8Array;
+  readonly core: Core;
+  readonly #ramBytes: number;
+  readonly #gic: Gic;
+  readonly #gicRegisters: GicRegisters;
+  readonly #interface: GicCpuInterface;
+  readonly #timers = { physical: { control: 0n, compare: 0n }, virtual: { control: 0n, compare: 0n } };
+  readonly #onOutput: (text: string) => void;
+  readonly #start = performance.now();
+  #output = '';
+  #signalsChanged = true;
+
+  /** @param onOutput receives console output a line at a time */
+  constructor(ramMiB: number, options: { readonly jit?: boolean; readonly onOutput?: (text: string) => void } = {}) {
+    this.#ramBytes = ramMiB << 20;
+    const pages = (RAM_AT + this.#ramBytes) / WASM_PAGE;
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.bytes = new Uint8Array(this.memory.buffer);
+    this.#onOutput = options.onOutput ?? (() => undefined);
+    this.#gic = new Gic(this.memory.buffer, GIC_AT, () => {
+      this.#signalsChanged = true;
+    });
+    this.#gic.reset([0]);
+    this.#gicRegisters = new GicRegisters(this.#gic);
+    this.#interface = new GicCpuInterface(this.#gic, 0);
+    const layout = { state: STATE_AT, arena: ARENA_AT, arenaBytes: ARENA_BYTES };
+    this.core = new Core(this.memory, layout, interpreter(), this, undefined, {
+      jit: options.jit ?? true,
+      peripherals: this,
+    });
+  }
+
+  /** Everything the guest has written to its console. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Copies `bytes` to guest physical address `ipa`, inside RAM. */
+  load(ipa: number, bytes: Uint8Array): void {
+    this.bytes.set(bytes, this.#hostOf(ipa));
+    this.core.codeWritten(this.#hostOf(ipa), bytes.length);
+  }
+
+  #hostOf(ipa: number): number {
+    return RAM_AT + (ipa - MEMORY_MAP.ramBase);
+  }
+
+  // ---- memory and devices ----
+
+  frame(ipaPage: number): number {
+    const offset = ipaPage * 4096 - MEMORY_MAP.ramBase;
+    return offset >= 0 && offset < this.#ramBytes ? RAM_AT + offset : -1;
+  }
+
+  read(ipa: number, bytes: number): bigint | undefined {
+    const { uart, gicDistributor, gicRedistributors } = MEMORY_MAP;
+    if (ipa >= uart.base && ipa < uart.base + uart.sizeBytes) return ipa - uart.base === 0x18 ? 0x90n : 0n;
+    if (ipa >= gicDistributor.base && ipa < gicDistributor.base + GICD_BYTES) {
+      return this.#gicRegisters.readDistributor(ipa - gicDistributor.base, bytes);
+    }
+    const redistributor = ipa - gicRedistributors.base;
+    if (redistributor >= 0 && redistributor < GICR_BYTES) {
+      return this.#gicRegisters.readRedistributor(0, redistributor, bytes);
+    }
+    return undefined;
+  }
+
+  write(ipa: number, bytes: number, value: bigint): boolean {
+    const { uart, gicDistributor, gicRedistributors } = MEMORY_MAP;
+    if (ipa >= uart.base && ipa < uart.base + uart.sizeBytes) {
+      if (ipa === uart.base) this.#put(String.fromCharCode(Number(value & 0xffn)));
+      return true;
+    }
+    if (ipa >= gicDistributor.base && ipa < gicDistributor.base + GICD_BYTES) {
+      this.#gicRegisters.writeDistributor(ipa - gicDistributor.base, bytes, value);
+      this.#updateLines();
+      return true;
+    }
+    const redistributor = ipa - gicRedistributors.base;
+    if (redistributor >= 0 && redistributor < GICR_BYTES) {
+      this.#gicRegisters.writeRedistributor(0, redistributor, bytes, value);
+      this.#updateLines();
+      return true;
+    }
+    return false;
+  }
+
+  #line = '';
+  #put(character: string): void {
+    if (character === '\r') return;
+    this.#output += character;
+    this.#line += character;
+    if (character !== '\n') return;
+    this.#onOutput(this.#line);
+    this.#line = '';
+  }
+
+  // ---- system registers ----
+
+  #counter(): bigint {
+    return BigInt(Math.floor(((performance.now() - this.#start) * COUNTER_HZ) / 1000));
+  }
+
+  readRegister(key: number): bigint | undefined {
+    const name = NAME_OF.get(key) ?? '';
+    if (name.startsWith('ICC_')) {
+      const value = BigInt(this.#interface.read(name as IccRegister) >>> 0);
+      if (name.startsWith('ICC_IAR')) this.#updateLines();
+      return value;
+    }
+    switch (name) {
+      case 'CNTFRQ_EL0':
+        return BigInt(COUNTER_HZ);
+      case 'CNTPCT_EL0':
+      case 'CNTVCT_EL0':
+        return this.#counter();
+      default:
+    }
+    const timer = name.startsWith('CNTV') ? this.#timers.virtual : this.#timers.physical;
+    const now = this.#counter();
+    if (name.includes('_CTL')) {
+      return timer.control | (timer.control !== 0n && now >= timer.compare ? TIMER_STATUS : 0n);
+    }
+    return name.includes('_CVAL') ? timer.compare : BigInt.asUintN(32, timer.compare - now);
+  }
+
+  writeRegister(key: number, value: bigint): boolean {
+    const name = NAME_OF.get(key) ?? '';
+    if (name.startsWith('ICC_')) {
+      // WHY: the table's external registers named ICC_* are the ones the interface lists, plus AP registers it ignores.
+      this.#interface.write(name as IccRegister, value);
+      this.#updateLines();
+      return true;
+    }
+    const timer = name.startsWith('CNTV') ? this.#timers.virtual : this.#timers.physical;
+    if (name.includes('_CTL')) timer.control = value & (TIMER_ENABLE | TIMER_MASK);
+    else if (name.includes('_CVAL')) timer.compare = value;
+    else timer.compare = BigInt.asUintN(64, this.#counter() + BigInt.asIntN(32, value));
+    this.poll();
+    return true;
+  }
+
+  poll(): void {
+    this.#driveTimer(this.#timers.virtual, PPI.virtualTimer);
+    this.#driveTimer(this.#timers.physical, PPI.physicalTimer);
+    if (this.#signalsChanged) this.#updateLines();
+  }
+
+  #driveTimer(timer: { readonly control: bigint; readonly compare: bigint }, interrupt: number): void {
+    const fires = (timer.control & 3n) === TIMER_ENABLE && this.#counter() >= timer.compare;
+    this.#gic.setLine(interrupt, fires, 0);
+  }
+
+  sendEvent(): void {
+    // no other vCPU
+  }
+
+  #updateLines(): void {
+    this.#signalsChanged = false;
+    const { irq, fiq } = this.#interface.signals();
+    this.core.setInterrupts(PSTATE.i, irq);
+    this.core.setInterrupts(PSTATE.f, fiq);
+  }
+
+  // ---- running ----
+
+  /** Runs until the guest powers off, nothing can wake it, or `deadlineMs` has passed. */
+  run(deadlineMs: number): Stop {
+    const end = performance.now() + deadlineMs;
+    for (let slice = 0; ; slice++) {
+      const reason = this.core.run(SLICE);
+      switch (reason) {
+        case EXIT.hvc: {
+          const stop = this.#psci();
+          if (stop !== undefined) return stop;
+          break;
+        }
+        case EXIT.smc:
+          this.core.refuseCall();
+          break;
+        case EXIT.wfi:
+          if (!this.#sleep(end)) return performance.now() >= end ? 'deadline' : 'dead';
+          break;
+        default:
+      }
+      if ((slice & 63) === 0 && performance.now() > end) return 'deadline';
+    }
+  }
+
+  /** WFI: waits for a timer. Returns false when nothing will ever come, or the deadline has passed. */
+  #sleep(end: number): boolean {
+    for (;;) {
+      this.poll();
+      if ((this.core.get32(STATE.interrupts) & (PSTATE.i | PSTATE.f)) !== 0) return true;
+      const armed = [this.#timers.virtual, this.#timers.physical].some((t) => (t.control & 3n) === TIMER_ENABLE);
+      if (!armed || performance.now() >= end) return false;
+    }
+  }
+
+  #psci(): Stop | undefined {
+    const { core } = this;
+    const id = Number(core.get64(0) & 0xffffffffn);
+    const target = core.get64(8);
+    const known = (id & 0xbfffffe0) >>> 0 === 0x84000000;
+    let result = NOT_SUPPORTED;
+    switch (known ? id & 31 : -1) {
+      case PSCI.version:
+        result = 0x10001n;
+        break;
+      case PSCI.systemOff:
+        return 'off';
+      case PSCI.systemReset:
+        return 'reset';
+      case PSCI.cpuOff:
+        return 'dead';
+      case PSCI.cpuOn:
+        result = target === 0n ? ALREADY_ON : INVALID_PARAMETERS;
+        break;
+      case PSCI.affinityInfo:
+        result = target === 0n ? 0n : INVALID_PARAMETERS;
+        break;
+      case PSCI.features: {
+        const asked = Number(target & 0xffffffffn);
+        const psci = (asked & 0xbfffffe0) >>> 0 === 0x84000000;
+        result = psci && Object.values(PSCI).includes(asked & 31) ? 0n : NOT_SUPPORTED;
+        break;
+      }
+      default:
+    }
+    core.set64(0, BigInt.asUintN(64, result));
+    return undefined;
+  }
+}

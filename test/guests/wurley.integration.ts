@@ -1,0 +1,28 @@
+/** The guest programs on our own CPU, in process: the same images and expectations as on QEMU. */
+import * as assert from 'uvu/assert';
+import { runBareMetal } from '../drivers/bare-metal.js';
+import { spec } from '../harness/spec.js';
+import { guestImage, parseSuite } from './reports.js';
+
+const test = spec('guests on wurley');
+
+for (const jit of [false, true]) {
+  test(
+    `the guest suite passes ${jit ? 'with compiled code' : 'in the interpreter'}`,
+    async () => {
+      const run = {
+        image: guestImage('suite'),
+        memoryMiB: 256,
+        bootargs: 'deviations=sp-alignment',
+        deadlineMs: 100_000,
+      };
+      const { console, stop } = await runBareMetal({ ...run, jit });
+      assert.is(stop, 'off', console);
+      const report = parseSuite(console);
+      assert.ok(report !== undefined, 'the suite reached its end');
+      assert.equal(report.failures, []);
+    },
+    { deadlineMs: 120_000 },
+  );
+}
+test.run();
