@@ -211,7 +211,10 @@ function runBody(frame: ModuleFrame, interpret: number, step: number): Uint8Arra
   const reason = body.local('i32');
   const again = body.loop();
   const tryRegion = body.block();
-  k.if(k.op('i32.le_s', k.stateLoad('u32', STATE.budget), i32(0)), () => body.return(i32(EXIT.pause)));
+  // Loops that go through several regions have their backward branch here.
+  const budget = k.sub(k.stateLoad('u32', STATE.budget), i32(1));
+  k.stateStore('u32', STATE.budget, budget);
+  k.if(k.op('i32.le_s', budget, i32(0)), () => body.return(i32(EXIT.pause)));
   const pc = k.stateLoad('u64', STATE.pc);
   const index = k.and(k.wrap(k.shrU(pc, i64(2))), i32((1 << JUMP_CACHE.entriesLog2) - 1));
   const entry = k.add(state, k.shl(index, i32(JUMP_CACHE.entryBytesLog2)));
