@@ -1,32 +1,35 @@
 /**
- * Finds the instruction table entry of a word. Entries are bucketed by the word's top 11 bits; within a bucket the fixed
- * bits decide. No order matters: a test proves that no word matches two entries.
+ * Finds the instruction table entry of a word. Entries are bucketed by the word's top 11 bits, each bucket when it is first
+ * needed; within a bucket the fixed bits decide. No order matters: a test proves that no word matches two entries.
  */
 import type { Instruction } from '../isa/instruction.js';
 import { fieldsOf } from '../isa/instruction.js';
 
 const BUCKET_SHIFT = 21;
+const BUCKET_MASK = (-1 << BUCKET_SHIFT) >>> 0;
 
 /** Decodes words of one instruction table. */
 export class Decoder {
-  readonly #buckets: readonly (readonly Instruction[])[];
+  readonly #table: readonly Instruction[];
+  readonly #buckets: (readonly Instruction[] | undefined)[] = new Array(1 << (32 - BUCKET_SHIFT)).fill(undefined);
 
   constructor(table: readonly Instruction[]) {
-    const buckets: Instruction[][] = [];
-    for (let top = 0; top < 1 << (32 - BUCKET_SHIFT); top++) {
-      const prefix = (top << BUCKET_SHIFT) >>> 0;
-      const known = 0xffe00000;
-      buckets.push(table.filter((entry) => (prefix & known & entry.mask) >>> 0 === (entry.value & known) >>> 0));
-    }
-    this.#buckets = buckets;
+    this.#table = table;
+  }
+
+  #bucket(word: number): readonly Instruction[] {
+    const top = word >>> BUCKET_SHIFT;
+    const known = this.#buckets[top];
+    if (known !== undefined) return known;
+    const bucket = this.#table.filter(({ mask, value }) => ((word ^ value) & mask & BUCKET_MASK) === 0);
+    this.#buckets[top] = bucket;
+    return bucket;
   }
 
   /** The entry that gives `word` its meaning, or undefined if the word is unallocated. */
   decode(word: number): Instruction | undefined {
-    const bucket = this.#buckets[word >>> BUCKET_SHIFT];
-    if (bucket === undefined) return undefined;
-    for (const entry of bucket) {
-      if ((word & entry.mask) >>> 0 !== entry.value) continue;
+    for (const entry of this.#bucket(word)) {
+      if (((word ^ entry.value) & entry.mask) !== 0) continue;
       if (entry.when === undefined || entry.when(fieldsOf(entry, word))) return entry;
     }
     return undefined;
@@ -34,10 +37,9 @@ export class Decoder {
 
   /** All entries that match `word`: more than one is an error in the table. */
   matches(word: number): readonly Instruction[] {
-    const bucket = this.#buckets[word >>> BUCKET_SHIFT] ?? [];
-    return bucket.filter(
+    return this.#bucket(word).filter(
       (entry) =>
-        (word & entry.mask) >>> 0 === entry.value && (entry.when === undefined || entry.when(fieldsOf(entry, word))),
+        ((word ^ entry.value) & entry.mask) === 0 && (entry.when === undefined || entry.when(fieldsOf(entry, word))),
     );
   }
 }

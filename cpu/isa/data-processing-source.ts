@@ -41,7 +41,7 @@ export const DATA_PROCESSING_SOURCE = [
     const reversed = reverseBits(k, k.reg(op.rn));
     k.setReg(op.rd, op.sf === 1 ? reversed : k.shrU(reversed, k.i64(32)));
   }),
-  instruction('REV16', 'sf:1 1 0 11010110 00000 000001 rn:5 rd:5', { variant: ['sf'] }, (op, k) =>
+  instruction('REV16 (general)', 'sf:1 1 0 11010110 00000 000001 rn:5 rd:5', { variant: ['sf'] }, (op, k) =>
     k.setRegW(op.rd, k.immW(op.sf, reverseBytes(k, k.reg(op.rn), 2))),
   ),
   instruction(
@@ -53,10 +53,10 @@ export const DATA_PROCESSING_SOURCE = [
   instruction('REV', '1 1 0 11010110 00000 000011 rn:5 rd:5', { hot: true }, (op, k) =>
     k.setReg(op.rd, reverseBytes(k, k.reg(op.rn), 8)),
   ),
-  instruction('CLZ', 'sf:1 1 0 11010110 00000 000100 rn:5 rd:5', { variant: ['sf'], hot: true }, (op, k) =>
+  instruction('CLZ (general)', 'sf:1 1 0 11010110 00000 000100 rn:5 rd:5', { variant: ['sf'], hot: true }, (op, k) =>
     k.setRegW(op.rd, k.clz(k.regW(op.sf, op.rn))),
   ),
-  instruction('CLS', 'sf:1 1 0 11010110 00000 000101 rn:5 rd:5', { variant: ['sf'] }, (op, k) => {
+  instruction('CLS (general)', 'sf:1 1 0 11010110 00000 000101 rn:5 rd:5', { variant: ['sf'] }, (op, k) => {
     const value = k.regW(op.sf, op.rn);
     const changes = k.xor(value, k.shrS(value, k.like(value, 1)));
     k.setRegW(op.rd, k.sub(k.clz(changes), k.like(value, 1)));
