@@ -26,7 +26,8 @@ test(
     for (const overlap of overlaps(INSTRUCTIONS)) {
       for (let index = 0; index < 2 ** overlap.free.length; index++) {
         const word = sharedWord(overlap, index);
-        if (bothMatch(overlap, word)) assert.unreachable(`${overlap.a.name} and ${overlap.b.name}: ${word.toString(16)}`);
+        if (bothMatch(overlap, word))
+          assert.unreachable(`${overlap.a.name} and ${overlap.b.name}: ${word.toString(16)}`);
       }
     }
   },

@@ -30,7 +30,9 @@ function closeMonitor(k: Ops, address: Val, log2: number): void {
 function monitorHolds(k: Ops, address: Val, log2: number): Val {
   const sameAddress = k.eq(k.stateLoad('u64', STATE.monitorAddress), address);
   const sameSize = k.eq(k.stateLoad('u32', STATE.monitorSize), k.i32(1 << log2));
-  return k.and(sameAddress, sameSize);
+  const holds = k.and(sameAddress, sameSize);
+  // An open monitor's address is that of the last byte there is: no reservation is ever found for that one.
+  return log2 === 0 ? k.and(holds, k.ne(address, k.i64(-1n))) : holds;
 }
 
 /** LDXR and LDAXR: the acquire form needs nothing more, since the load is sequentially consistent. */
