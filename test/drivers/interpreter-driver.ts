@@ -1,5 +1,6 @@
 /** Runs test cases on our core: every instruction by its handler, through the interpreter's loop, or compiled. */
 import { Core, type CoreLayout, HELPERS, type Interpreter } from '../../cpu/core.js';
+import { refreshFpFast } from '../../cpu/fp/helpers.js';
 import { buildInterpreter } from '../../cpu/interpreter/build.js';
 import { RECORD_PAGE_BYTES } from '../../cpu/interpreter/record.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
@@ -127,7 +128,7 @@ export class InterpreterDriver implements Driver {
     const fpsr = input.getInt32(at + FRAME.fpsr, true);
     core.set32(STATE.fpcr, fpcr);
     core.set32(STATE.fpsr, fpsr);
-    core.set32(STATE.fpFast, fpcr === 0 && (fpsr & 0x10) !== 0 ? 1 : 0);
+    refreshFpFast(view, STATE_AT);
     core.set64(STATE.monitorAddress, 0xffff_ffff_ffff_ffffn);
     core.set64(STATE.pc, BigInt(first));
     this.#translator.refused = -1n;

@@ -2,8 +2,11 @@
 import { FP_CODE, FP_ROUNDING, fpExtra, fpShape } from '../../fp/helper-codes.js';
 import type { Ops } from '../../ops.js';
 import type { Val } from '../../wasm/body.js';
+import { hostFusesMultiplyAdd } from '../../wasm/fused-multiply-add.js';
 import { type Instruction, instruction } from '../instruction.js';
+import type { Reg } from '../operand.js';
 import {
+  checkFused,
   type Fast,
   fastFusedDouble,
   fastFusedSingle,
@@ -99,6 +102,35 @@ function bitwise(name: string, opcode: string, compute: (k: Ops, t: number, bits
 
 const signMask = (k: Ops, t: number): Val => (t === 1 ? k.i64(1n << 63n) : k.i32(1 << 31));
 
+/** n * m + a, with n or a negated first; `value` is a vector, zero above the scalar. */
+function fusedScalar(
+  k: Ops,
+  type: Scalar,
+  op: { readonly vn: Reg; readonly vm: Reg; readonly va: Reg },
+  negateFactor: boolean,
+  negateAddend: boolean,
+): Fast {
+  const b = k.vscalar(op.vm, type);
+  if (hostFusesMultiplyAdd()) {
+    // The vector operator on whole registers; only the lowest lane is looked at and kept.
+    const shape = type === 'f64' ? 'f64x2' : 'f32x4';
+    const n = k.vreg(op.vn);
+    const a = k.vreg(op.va);
+    const factor = negateFactor ? float(k, shape, 'neg', n) : n;
+    const addend = negateAddend ? float(k, shape, 'neg', a) : a;
+    const sum = k.lane(`${shape}.extract_lane`, 0, k.op(`${shape}.relaxed_madd`, factor, k.vreg(op.vm), addend));
+    const { value, ok } = checkFused(k, type, sum, k.vscalar(op.vn, type), b);
+    return { value: widened(k, value), ok };
+  }
+  const n = k.vscalar(op.vn, type);
+  const a = k.vscalar(op.va, type);
+  const factor = negateFactor ? float(k, type, 'neg', n) : n;
+  const addend = negateAddend ? float(k, type, 'neg', a) : a;
+  const { value, ok } =
+    type === 'f64' ? fastFusedDouble(k, type, factor, b, addend) : fastFusedSingle(k, factor, b, addend);
+  return { value: widened(k, value), ok };
+}
+
 /** FMADD and its relatives; the exact operation negates by its code. */
 function fused(name: string, o1: '0' | '1', o0: '0' | '1', code: Code): Instruction {
   return instruction(
@@ -107,17 +139,10 @@ function fused(name: string, o1: '0' | '1', o0: '0' | '1', code: Code): Instruct
     { variant: ['t'], hot: o1 === '0' },
     (op, k) => {
       const type = scalarType(op.t);
-      const negateFactor = o1 !== o0;
-      const n = k.vscalar(op.vn, type);
-      const a = k.vscalar(op.va, type);
-      const b = k.vscalar(op.vm, type);
-      const factor = negateFactor ? float(k, type, 'neg', n) : n;
-      const addend = o1 === '1' ? float(k, type, 'neg', a) : a;
-      const { value, ok } =
-        op.t === 1 ? fastFusedDouble(k, 'f64', factor, b, addend) : fastFusedSingle(k, factor, b, addend);
+      const { value, ok } = fusedScalar(k, type, op, o1 !== o0, o1 === '1');
       const exact = { code, shape: scalarShape(op.t) };
       const registers = (): readonly Val[] => [k.vreg(op.vn), k.vreg(op.vm), k.vreg(op.va)];
-      k.setVreg(op.vd, checked(k, widened(k, value), doubtful(k, 'rounding', ok), exact, registers));
+      k.setVreg(op.vd, checked(k, value, doubtful(k, 'rounding', ok), exact, registers));
     },
   );
 }

@@ -5,6 +5,7 @@
  */
 import type { Ops } from '../../ops.js';
 import { i32, i64, type Val } from '../../wasm/body.js';
+import { hostFusesMultiplyAdd } from '../../wasm/fused-multiply-add.js';
 import type { WasmOp } from '../../wasm/opcodes.js';
 
 /** Types that the fast path computes on. */
@@ -143,6 +144,27 @@ function isPowerOfTwoAnywhere(k: Ops, type: 'f64' | 'f64x2', a: Val): Val {
   return k.op('v128.any_true', k.op('v128.andnot', noFraction, isZero(k, type, a)));
 }
 
+/** Above these products, a sum that is zero has cancelled exactly: all its bits lie far above the smallest number. */
+const CANCELS_EXACTLY = { f32: 2 ** -60, f64: 2 ** -900, f32x4: 2 ** -60, f64x2: 2 ** -900 } as const;
+
+/**
+ * A sum a * b + c that the host has rounded once: plain results stand, and a zero does if a factor is zero or the product
+ * is large enough for exact cancellation.
+ */
+export function checkFused(k: Ops, type: FloatType, value: Val, a: Val, b: Val): Fast {
+  return plainOrZero(k, type, value, () => {
+    const magnitude = float(k, type, 'abs', float(k, type, 'mul', a, b));
+    const isLarge = float(k, type, 'ge', magnitude, constant(k, type, CANCELS_EXACTLY[type]));
+    return either(k, type, isLarge, either(k, type, isZero(k, type, a), isZero(k, type, b)));
+  });
+}
+
+/** a * b + c of vectors, by the host's fused operator where it has one. */
+export function fastFusedVector(k: Ops, type: 'f32x4' | 'f64x2', q: number, a: Val, b: Val, c: Val): Fast {
+  if (hostFusesMultiplyAdd()) return checkFused(k, type, k.op(`${type}.relaxed_madd`, a, b, c), a, b);
+  return type === 'f64x2' ? fastFusedDouble(k, type, a, b, c) : fastFusedSingles(k, q, a, b, c);
+}
+
 /**
  * a * b + c rounded once, in doubles. The product and the sum are taken apart into heads and errors, `sum + tail` with
  * `tail` the errors' sum. One more rounding gives the result, unless the errors' sum was itself rounded and the result
@@ -219,7 +241,7 @@ const LOW_HALVES = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23];
 const LOW_WORDS = [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27];
 
 /** a * b + c rounded once, of f32x4; with `q` 0 only the low half is computed. */
-export function fastFusedSingles(k: Ops, q: number, a: Val, b: Val, c: Val): Fast {
+function fastFusedSingles(k: Ops, q: number, a: Val, b: Val, c: Val): Fast {
   const wide = (high: boolean, x: Val): Val => k.op('f64x2.promote_low_f32x4', high ? k.shuffle(x, x, UPPER_HALF) : x);
   const half = (high: boolean): Fast => fusedSum(k, 'f64x2', wide(high, a), wide(high, b), wide(high, c));
   const low = half(false);

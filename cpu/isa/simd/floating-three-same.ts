@@ -2,7 +2,7 @@
 import { FP_CODE, fpShape } from '../../fp/helper-codes.js';
 import type { Ops } from '../../ops.js';
 import type { Val } from '../../wasm/body.js';
-import { type Fast, fastFusedDouble, fastFusedSingles, fastProduct, fastQuotient, fastSum, float } from '../fp/fast.js';
+import { type Fast, fastFusedVector, fastProduct, fastQuotient, fastSum, float } from '../fp/fast.js';
 import { doubtful, exactVector } from '../fp/slow.js';
 import { type Instruction, instruction } from '../instruction.js';
 import {
@@ -35,8 +35,7 @@ const fused =
   (negate: boolean): Compute =>
   (k, type, lanes, n, m, d) => {
     const factor = negate ? float(k, type, 'neg', n) : n;
-    if (type === 'f64x2') return fastFusedDouble(k, type, factor, m, d());
-    return fastFusedSingles(k, lanes.count > 2 ? 1 : 0, factor, m, d());
+    return fastFusedVector(k, type, lanes.count > 2 ? 1 : 0, factor, m, d());
   };
 
 /** A comparison; of magnitudes if `absolute`. NaNs are looked at exactly, because they may set IOC. */

@@ -68,9 +68,11 @@ export const vxor = (k: Ops, a: Val, b: Val): Val => k.op('v128.xor', a, b);
 export const vnot = (k: Ops, a: Val): Val => k.op('v128.not', a);
 
 /** Sets FPSR.QC if the i32 `condition` is not zero. */
-export function setSaturated(k: Ops, condition: Val): void {
-  const qc = k.shl(k.ne(condition, k.i32(0)), k.i32(27));
-  k.stateStore('u32', STATE.fpsr, k.or(k.stateLoad('u32', STATE.fpsr), qc));
+function setSaturated(k: Ops, condition: Val): void {
+  // Saturation is rare and a branch is predicted: this keeps FPSR out of the chain of every saturating instruction.
+  k.if(condition, () => {
+    k.stateStore('u32', STATE.fpsr, k.or(k.stateLoad('u32', STATE.fpsr), k.i32(1 << 27)));
+  });
 }
 
 /** Sets FPSR.QC if `a` and `b` differ anywhere. */

@@ -1,0 +1,73 @@
+/** The `fp` helper's calling convention: lanes, formats, results and flags. */
+import * as assert from 'uvu/assert';
+import { spec } from '../../test/harness/spec.js';
+import { STATE } from '../state.js';
+import { FPCR, FPSR } from './format.js';
+import { FP_CODE, FP_ROUNDING, fpExtra, fpShape } from './helper-codes.js';
+import { fpHelper, refreshFpFast } from './helpers.js';
+
+const test = spec('cpu/fp/helpers');
+const fresh = (): DataView => new DataView(new ArrayBuffer(1024));
+const OP = STATE.operands;
+
+test('every operation code has its own number', () => {
+  const codes = Object.values(FP_CODE);
+  assert.is(new Set(codes).size, codes.length);
+});
+
+test('the result replaces the first operand, unused lanes become zero, and FPSR gains flags', () => {
+  const view = fresh();
+  for (let i = 0; i < 4; i++) view.setFloat32(OP + i * 4, 1, true);
+  view.setFloat32(OP + 16, 3, true);
+  view.setUint32(STATE.fpsr, FPSR.idc, true);
+  assert.is(fpHelper(view, 0, FP_CODE.div, fpShape(2, 2), 0), 0);
+  assert.is(view.getFloat32(OP, true), Math.fround(1 / 3));
+  assert.is(view.getFloat32(OP + 4, true), Infinity);
+  assert.is(view.getBigUint64(OP + 8, true), 0n);
+  assert.is(view.getUint32(STATE.fpsr, true), FPSR.idc | FPSR.ixc | FPSR.dzc);
+  assert.is(view.getUint32(STATE.fpFast, true), 1);
+});
+
+test('conversions change the lane size', () => {
+  const view = fresh();
+  view.setFloat64(OP, 1.5, true);
+  view.setFloat64(OP + 8, -2.5, true);
+  const extra = fpExtra({ rounding: FP_ROUNDING.tieEven, bytesLog2: 2 });
+  fpHelper(view, 0, FP_CODE.convert, fpShape(3, 2), extra);
+  assert.equal([view.getFloat32(OP, true), view.getFloat32(OP + 4, true)], [1.5, -2.5]);
+  assert.is(view.getBigUint64(OP + 8, true), 0n);
+});
+
+test('fixed-point conversion takes its fraction bits from the extra argument', () => {
+  const view = fresh();
+  view.setFloat64(OP, -1.75, true);
+  const extra = fpExtra({ rounding: FP_ROUNDING.zero, bytesLog2: 2 }) | (1 << 8);
+  fpHelper(view, 0, FP_CODE.toInt, fpShape(3, 1), extra);
+  assert.is(view.getInt32(OP, true), -3);
+  assert.is(view.getUint32(STATE.fpsr, true), FPSR.ixc);
+});
+
+test('comparison returns NZCV and leaves the operands', () => {
+  const view = fresh();
+  view.setFloat64(OP, Number.NaN, true);
+  assert.is(fpHelper(view, 0, FP_CODE.compare, fpShape(3, 1), 0), 0b0011);
+  assert.is(view.getUint32(STATE.fpsr, true), 0);
+  fpHelper(view, 0, FP_CODE.compare, fpShape(3, 1), 1);
+  assert.is(view.getUint32(STATE.fpsr, true), FPSR.ioc);
+});
+
+test('the fast path is open only with rounding to nearest, no flushing, and IXC set', () => {
+  const fast = (fpcr: number, fpsr: number): number => {
+    const view = fresh();
+    view.setUint32(STATE.fpcr, fpcr >>> 0, true);
+    view.setUint32(STATE.fpsr, fpsr, true);
+    refreshFpFast(view, 0);
+    return view.getUint32(STATE.fpFast, true);
+  };
+  assert.is(fast(0, FPSR.ixc), 1);
+  assert.is(fast(0, 0), 0);
+  assert.is(fast(FPCR.dn | FPCR.ahp, FPSR.ixc), 1);
+  for (const bit of [FPCR.fz, 1 << FPCR.rmodeShift, 2 << FPCR.rmodeShift]) assert.is(fast(bit, FPSR.ixc), 0);
+});
+
+test.run();
