@@ -352,7 +352,7 @@ export const WASM_OPS = {
   'i32x4.trunc_sat_f64x2_u_zero': [0xfd00fd, 'v:v'],
   'f64x2.convert_low_i32x4_s': [0xfd00fe, 'v:v'],
   'f64x2.convert_low_i32x4_u': [0xfd00ff, 'v:v'],
-  // Relaxed SIMD: whether these round once or twice is the host's choice; see fused-multiply-add.ts.
+  // Relaxed SIMD: whether these round once or twice is the host's choice; see features.ts.
   'f32x4.relaxed_madd': [0xfd0105, 'vvv:v'],
   'f64x2.relaxed_madd': [0xfd0107, 'vvv:v'],
 } as const satisfies Readonly<Record<string, readonly [number, string]>>;

@@ -1,9 +1,12 @@
 /**
  * A campaign from the command line; prints what differs and how to run it again.
  *
- * Usage: node dist/test/differential/main.js [--seed N] [--cases N] [--only PART,PART,-PART] [--cpu QEMU-CPU] [--no-qemu]
+ * Usage: node dist/test/differential/main.js [--seed N] [--cases N] [--only PART,PART,-PART] [--cpu QEMU-CPU] [--no-qemu] [--fused]
+ * --fused generates code with the host's fused multiply-add, if it has one.
  */
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
+import { detectFeatures, featureKey } from '../../cpu/wasm/features.js';
 import { InterpreterDriver } from '../drivers/interpreter-driver.js';
 import { missingQemuTool, QemuDriver } from '../drivers/qemu-driver.js';
 import { runCampaign } from './campaign.js';
@@ -15,8 +18,14 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     cpu: { type: 'string', default: 'max,pauth=off,sve=off' },
     'no-qemu': { type: 'boolean', default: false },
+    fused: { type: 'boolean', default: false },
   },
 });
+if (values.fused) {
+  setFlagsFromString('--experimental-wasm-relaxed-simd'); // Node 22 has it without
+  detectFeatures();
+  process.stdout.write(`generated code: ${featureKey()}\n`);
+}
 const missing = values['no-qemu'] ? undefined : missingQemuTool();
 if (missing !== undefined) process.stdout.write(`${missing} is absent: only our own drivers are compared\n`);
 const qemu = values['no-qemu'] || missing !== undefined ? undefined : new QemuDriver(values.cpu);

@@ -2,7 +2,7 @@
 import { FP_CODE, FP_ROUNDING, fpExtra, fpShape } from '../../fp/helper-codes.js';
 import type { Ops } from '../../ops.js';
 import type { Val } from '../../wasm/body.js';
-import { hostFusesMultiplyAdd } from '../../wasm/fused-multiply-add.js';
+import { features } from '../../wasm/features.js';
 import { type Instruction, instruction } from '../instruction.js';
 import type { Reg } from '../operand.js';
 import {
@@ -111,7 +111,7 @@ function fusedScalar(
   negateAddend: boolean,
 ): Fast {
   const b = k.vscalar(op.vm, type);
-  if (hostFusesMultiplyAdd()) {
+  if (features.fusedMadd) {
     // The vector operator on whole registers; only the lowest lane is looked at and kept.
     const shape = type === 'f64' ? 'f64x2' : 'f32x4';
     const n = k.vreg(op.vn);

@@ -5,7 +5,7 @@
  */
 import type { Ops } from '../../ops.js';
 import { i32, i64, type Val } from '../../wasm/body.js';
-import { hostFusesMultiplyAdd } from '../../wasm/fused-multiply-add.js';
+import { features } from '../../wasm/features.js';
 import type { WasmOp } from '../../wasm/opcodes.js';
 
 /** Types that the fast path computes on. */
@@ -161,7 +161,7 @@ export function checkFused(k: Ops, type: FloatType, value: Val, a: Val, b: Val):
 
 /** a * b + c of vectors, by the host's fused operator where it has one. */
 export function fastFusedVector(k: Ops, type: 'f32x4' | 'f64x2', q: number, a: Val, b: Val, c: Val): Fast {
-  if (hostFusesMultiplyAdd()) return checkFused(k, type, k.op(`${type}.relaxed_madd`, a, b, c), a, b);
+  if (features.fusedMadd) return checkFused(k, type, k.op(`${type}.relaxed_madd`, a, b, c), a, b);
   return type === 'f64x2' ? fastFusedDouble(k, type, a, b, c) : fastFusedSingles(k, q, a, b, c);
 }
 

@@ -77,17 +77,20 @@ function signedOffset(name: string, code: '00' | '01' | '11'): Instruction {
   );
 }
 
-/** Pairs; the registers are written only when both accesses are done. */
+const PAIR_LOADS = ['z32', 'z64', 'v128'] as const;
+const PAIR_STORES = ['f32', 'f64', 'v128'] as const;
+
+/** Pairs of 4, 8 or 16 bytes each (`scale` 2 to 4); the registers are written only when both accesses are done. */
 function transferPair(k: Ops, scale: number, load: boolean, address: Val, first: Reg, second: Reg): void {
-  const next = k.add(address, k.i64(1 << scale));
-  if (!load) {
-    storeScalar(k, scale, address, first);
-    storeScalar(k, scale, next, second);
+  if (load) {
+    const [low, high] = k.loadPair(PAIR_LOADS[scale - 2] ?? 'v128', address);
+    k.setVreg(first, low);
+    k.setVreg(second, high);
     return;
   }
-  const [low, high] = [loadScalar(k, scale, address), loadScalar(k, scale, next)];
-  k.setVreg(first, low);
-  k.setVreg(second, high);
+  const kind = PAIR_STORES[scale - 2] ?? 'v128';
+  const read = (r: Reg): Val => (kind === 'v128' ? k.vreg(r) : k.vscalar(r, kind));
+  k.storePair(kind, address, read(first), read(second));
 }
 
 function pair(name: string, index: '00' | '01' | '10' | '11'): Instruction {

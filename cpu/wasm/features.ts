@@ -1,11 +1,15 @@
 /**
- * Whether the host's `relaxed_madd` multiplies and adds with one rounding, so that it is Arm's FMADD and FMLA. The
- * operators exist where the engine has relaxed SIMD (Node 22; Node 20 with --experimental-wasm-relaxed-simd), and fuse
- * where the processor can. The answer is found by running them, once, before the first code is generated.
+ * What the host's WebAssembly engine and processor offer beyond the standard, found out by running it. Generated code
+ * depends on the answers, so whoever stores generated code must key it by {@link featureKey}.
  */
 import { FunctionBody } from './body.js';
 import { ModuleBuilder } from './module.js';
-import type { WasmOp } from './opcodes.js';
+
+/**
+ * `fusedMadd`: `relaxed_madd` multiplies and adds with one rounding, so that it is Arm's FMADD and FMLA (docs/adr/0031).
+ * The operator exists where the engine has relaxed SIMD: Node 22, or Node 20 with --experimental-wasm-relaxed-simd.
+ */
+export const features = { fusedMadd: false };
 
 /** A product whose rounding error is all that is left of the sum: (1 + e)^2 - (1 + 2e) is e^2 if fused, else 0. */
 const PROBES = [
@@ -13,13 +17,15 @@ const PROBES = [
   { shape: 'f64x2', type: 'f64', epsilon: 2 ** -30 },
 ] as const;
 
+/** Calls after which the engine's optimising compiler may have replaced the probe's code. */
+const PROBE_CALLS = 20_000;
+
 /** A module that applies `relaxed_madd` to three scalars. */
 function probeModule(shape: 'f32x4' | 'f64x2', type: 'f32' | 'f64'): Uint8Array<ArrayBuffer> {
   const params = [type, type, type] as const;
   const body = new FunctionBody(params);
   const lanes = [0, 1, 2].map((i) => body.op(`${shape}.splat`, body.param(i, type)));
-  const sum = body.op(`${shape}.relaxed_madd` satisfies WasmOp, ...lanes);
-  body.return(body.lane(`${shape}.extract_lane`, 0, sum));
+  body.return(body.lane(`${shape}.extract_lane`, 0, body.op(`${shape}.relaxed_madd`, ...lanes)));
   body.unreachable();
   const module = new ModuleBuilder();
   const index = module.declare(module.type(params, [type]));
@@ -28,7 +34,8 @@ function probeModule(shape: 'f32x4' | 'f64x2', type: 'f32' | 'f64'): Uint8Array<
   return module.build();
 }
 
-function detect(): boolean {
+/** Whether both operators exist and fuse, before and after many calls. */
+function fusesMultiplyAdd(): boolean {
   return PROBES.every(({ shape, type, epsilon }) => {
     const bytes = probeModule(shape, type);
     if (!WebAssembly.validate(bytes)) return false;
@@ -37,14 +44,19 @@ function detect(): boolean {
     // WHY: probeModule exports exactly this.
     const probe = instance.exports['probe'] as (a: number, b: number, c: number) => number;
     const factor = 1 + epsilon;
-    return probe(factor, factor, -1 - 2 * epsilon) === epsilon * epsilon;
+    const fuses = (): boolean => probe(factor, factor, -1 - 2 * epsilon) === epsilon * epsilon;
+    if (!fuses()) return false;
+    for (let i = 0; i < PROBE_CALLS; i++) probe(factor, factor, i);
+    return fuses();
   });
 }
 
-let known: boolean | undefined;
+/** Sets {@link features}. To be called in every thread that generates code, after engine flags and before the first code. */
+export function detectFeatures(): void {
+  features.fusedMadd = fusesMultiplyAdd();
+}
 
-/** See the head of this file. Engine flags must be set before the first call. */
-export function hostFusesMultiplyAdd(): boolean {
-  known ??= detect();
-  return known;
+/** A short text that differs whenever generated code may. */
+export function featureKey(): string {
+  return features.fusedMadd ? 'fma' : 'plain';
 }
