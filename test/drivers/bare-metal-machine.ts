@@ -5,7 +5,7 @@
 import { Gic } from '../../actors/shared-state/gic/gic.js';
 import { GicCpuInterface, type IccRegister } from '../../actors/shared-state/gic/gic-cpu-interface.js';
 import { GIC_STATE_BYTES } from '../../actors/shared-state/gic/gic-layout.js';
-import { GICD_BYTES, GICR_BYTES, GicRegisters } from '../../actors/shared-state/gic/gic-mmio.js';
+import { GICR_BYTES, GicRegisters } from '../../actors/shared-state/gic/gic-mmio.js';
 import { Core, HELPERS, type Interpreter } from '../../cpu/core.js';
 import { PSTATE } from '../../cpu/cpu-state.js';
 import { buildInterpreter } from '../../cpu/interpreter/build.js';
@@ -15,7 +15,11 @@ import type { PhysicalMemory } from '../../cpu/mmu/translator.js';
 import { EXIT, STATE, VCPU_AREA_BYTES } from '../../cpu/state.js';
 import type { SystemPeripherals } from '../../cpu/sysreg/peripherals.js';
 import { SYSTEM_REGISTERS } from '../../cpu/sysreg/registers.js';
-import { MEMORY_MAP, PPI } from '../../devices/machine/memory-map.js';
+import { MEMORY_MAP, PPI, spiToIntid, type Window } from '../../devices/machine/memory-map.js';
+import { Pl061 } from '../../devices/power-button/pl061.js';
+import type { AccessBytes } from '../../devices/registers/register-file.js';
+import { Pl031 } from '../../devices/rtc/pl031.js';
+import { Pl011 } from '../../devices/uart/pl011.js';
 
 const WASM_PAGE = 65536;
 const align = (value: number): number => Math.ceil(value / WASM_PAGE) * WASM_PAGE;
@@ -42,6 +46,16 @@ function interpreter(): Interpreter {
     shared = { module: new WebAssembly.Module(bytes), numbers };
   }
   return shared;
+}
+
+/** A device's registers at an offset of its window. */
+interface RegisterModel {
+  read(offset: number, bytes: AccessBytes): number;
+  write(offset: number, bytes: AccessBytes, value: number): void;
+}
+interface DeviceWindow extends Window {
+  readonly read: (offset: number, bytes: AccessBytes) => bigint;
+  readonly write: (offset: number, bytes: AccessBytes, value: bigint) => void;
 }
 
 /** Why a machine stopped. */
@@ -72,6 +86,9 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
   readonly #gicRegisters: GicRegisters;
   readonly #interface: GicCpuInterface;
   readonly #timers = { physical: { control: 0n, compare: 0n }, virtual: { control: 0n, compare: 0n } };
+  /** The console; `receive` types. */
+  readonly uart: Pl011;
+  readonly #devices: readonly DeviceWindow[];
   readonly #onOutput: (text: string) => void;
   readonly #start = performance.now();
   #output = '';
@@ -90,6 +107,11 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
     this.#gic.reset([0]);
     this.#gicRegisters = new GicRegisters(this.#gic);
     this.#interface = new GicCpuInterface(this.#gic, 0);
+    this.uart = new Pl011({
+      transmit: (byte) => this.#put(String.fromCharCode(byte)),
+      setLevel: (high) => this.#gic.setLine(spiToIntid(MEMORY_MAP.uart.spi), high),
+    });
+    this.#devices = this.#buildDevices();
     const layout = { state: STATE_AT, arena: ARENA_AT, arenaBytes: ARENA_BYTES };
     this.core = new Core(this.memory, layout, interpreter(), this, undefined, {
       jit: options.jit ?? true,
@@ -119,37 +141,54 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
     return offset >= 0 && offset < this.#ramBytes ? RAM_AT + offset : -1;
   }
 
+  /** The device whose window `ipa` is in, with the offset. */
+  #device(ipa: number): { readonly device: DeviceWindow; readonly offset: number } | undefined {
+    const device = this.#devices.find(({ base, sizeBytes }) => ipa >= base && ipa < base + sizeBytes);
+    return device === undefined ? undefined : { device, offset: ipa - device.base };
+  }
+
   read(ipa: number, bytes: number): bigint | undefined {
-    const { uart, gicDistributor, gicRedistributors } = MEMORY_MAP;
-    if (ipa >= uart.base && ipa < uart.base + uart.sizeBytes) return ipa - uart.base === 0x18 ? 0x90n : 0n;
-    if (ipa >= gicDistributor.base && ipa < gicDistributor.base + GICD_BYTES) {
-      return this.#gicRegisters.readDistributor(ipa - gicDistributor.base, bytes);
-    }
-    const redistributor = ipa - gicRedistributors.base;
-    if (redistributor >= 0 && redistributor < GICR_BYTES) {
-      return this.#gicRegisters.readRedistributor(0, redistributor, bytes);
-    }
-    return undefined;
+    const hit = this.#device(ipa);
+    // WHY: the core asks for 1, 2, 4 or 8 bytes.
+    return hit?.device.read(hit.offset, bytes as AccessBytes);
   }
 
   write(ipa: number, bytes: number, value: bigint): boolean {
-    const { uart, gicDistributor, gicRedistributors } = MEMORY_MAP;
-    if (ipa >= uart.base && ipa < uart.base + uart.sizeBytes) {
-      if (ipa === uart.base) this.#put(String.fromCharCode(Number(value & 0xffn)));
-      return true;
-    }
-    if (ipa >= gicDistributor.base && ipa < gicDistributor.base + GICD_BYTES) {
-      this.#gicRegisters.writeDistributor(ipa - gicDistributor.base, bytes, value);
-      this.#updateLines();
-      return true;
-    }
-    const redistributor = ipa - gicRedistributors.base;
-    if (redistributor >= 0 && redistributor < GICR_BYTES) {
-      this.#gicRegisters.writeRedistributor(0, redistributor, bytes, value);
-      this.#updateLines();
-      return true;
-    }
-    return false;
+    const hit = this.#device(ipa);
+    hit?.device.write(hit.offset, bytes as AccessBytes, value);
+    if (this.#signalsChanged) this.#updateLines();
+    return hit !== undefined;
+  }
+
+  #buildDevices(): readonly DeviceWindow[] {
+    const { uart, rtc, gpio, gicDistributor, gicRedistributors } = MEMORY_MAP;
+    const gic = this.#gicRegisters;
+    const line =
+      (spi: number) =>
+      (high: boolean): void =>
+        this.#gic.setLine(spiToIntid(spi), high);
+    const simple = (window: Window, model: RegisterModel): DeviceWindow => ({
+      ...window,
+      read: (offset, bytes) => BigInt(model.read(offset, bytes)),
+      write: (offset, bytes, value) => model.write(offset, bytes, Number(BigInt.asUintN(32, value))),
+    });
+    const clock = { unixSeconds: () => Date.now() / 1000, setAlarm: () => undefined };
+    return [
+      simple(uart, this.uart),
+      simple(rtc, new Pl031({ ...clock, setLevel: line(rtc.spi) })),
+      simple(gpio, new Pl061({ setLevel: line(gpio.spi) })),
+      {
+        ...gicDistributor,
+        read: (offset, bytes) => gic.readDistributor(offset, bytes),
+        write: (offset, bytes, value) => gic.writeDistributor(offset, bytes, value),
+      },
+      {
+        base: gicRedistributors.base,
+        sizeBytes: GICR_BYTES,
+        read: (offset, bytes) => gic.readRedistributor(0, offset, bytes),
+        write: (offset, bytes, value) => gic.writeRedistributor(0, offset, bytes, value),
+      },
+    ];
   }
 
   #line = '';
