@@ -25,6 +25,8 @@ export default async function host(task: HostTask): Promise<never> {
   if (declaration === undefined) return forever();
   let assignment = task.assignment;
   if (assignment === undefined) {
+    const { rehearse } = await import('./rehearsal.js');
+    await rehearse();
     say(task, { host: 'warm' });
     // WHY: only the launcher of this build has the other end of the port (spawn.ts).
     [assignment] = (await once(task.port, 'message')) as [Assignment];

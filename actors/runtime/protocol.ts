@@ -13,15 +13,10 @@ export interface Tell<Body> {
 export interface Ask<Body, Reply, Errors = never> {
   readonly [phantom]?: { readonly ask: Body; readonly reply: Reply; readonly errors: Errors };
 }
-/** What every protocol looks like: message kind to its declaration. */
-export type ProtocolShape = object;
-
 /** The kinds of `P`, as strings. */
 export type KindOf<P> = keyof P & string;
 /** The kinds of `P` that are answered. */
 export type AskKind<P> = { [K in KindOf<P>]: P[K] extends AskShape ? K : never }[KindOf<P>];
-/** The kinds of `P` that are one-way. */
-export type TellKind<P> = Exclude<KindOf<P>, AskKind<P>>;
 
 interface AskShape {
   readonly [phantom]?: { readonly ask: unknown; readonly reply: unknown; readonly errors: unknown };

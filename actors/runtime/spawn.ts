@@ -63,7 +63,8 @@ export class PiscinaLauncher implements Launcher {
     if (taken === undefined) return handleOn(this.#start(pool, order, assignment));
     taken.order = order;
     taken.port.postMessage(assignment);
-    this.#refill(pool);
+    // Starting a thread keeps this one busy for milliseconds, which the actor just started would have to wait for.
+    setTimeout(() => this.#refill(pool), REFILL_DELAY_MS).unref();
     return handleOn(taken);
   }
 
@@ -169,6 +170,8 @@ export class PiscinaLauncher implements Launcher {
   }
 }
 
+/** A warm worker that was taken is replaced after this long. */
+const REFILL_DELAY_MS = 50;
 /** After an abort the worker is gone within milliseconds; should its port not say so, we stop waiting after this. */
 const ABANDON_MS = 2_000;
 
