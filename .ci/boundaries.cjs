@@ -47,6 +47,12 @@ module.exports = {
       from: { path: '^cpu/', pathNot: '\\.(test|integration)\\.ts$' },
       to: { dependencyTypes: ['core'] },
     },
+    only(
+      'scanner-is-independent',
+      '^cpu/jit/scanner/',
+      '^cpu/jit/scanner/|^cpu/state\\.ts$|^bus/(result|assert)\\.ts$',
+      'the scanner shares nothing with the emitter but the layout of the state block',
+    ),
     only('runtime-on-bus', '^actors/runtime/', '^actors/runtime/|^bus/', 'actors/runtime imports bus/ only'),
     only(
       'shared-state-on-bus',

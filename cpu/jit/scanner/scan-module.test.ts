@@ -1,0 +1,424 @@
+/** What the scanner accepts and refuses, on modules written by hand: control flow, locals, and the module's shape. */
+import * as assert from 'uvu/assert';
+import { spec } from '../../../test/harness/spec.js';
+import { STATE, TLB } from '../../state.js';
+import { FunctionBody, i32, i64, type Val } from '../../wasm/body.js';
+import { ModuleBuilder } from '../../wasm/module.js';
+import type { Rule } from './refusal.js';
+import { scanModule } from './scan-module.js';
+
+const test = spec('scan-module');
+
+/** Writes one function: a small emitter of its own, so that every shape can be had. */
+class Writer {
+  readonly body = new FunctionBody(['i32']);
+  readonly state = this.body.param(0, 'i32');
+  readonly va = this.body.local('i64');
+  readonly tlb = this.body.local('i32');
+
+  /** Begins with va = X1 and tlb = STATE.tlb. */
+  constructor() {
+    this.body.assign(this.va, this.body.load(0x29, 'i64', 3, this.state, 8));
+    this.body.assign(this.tlb, this.loadTlb());
+  }
+  loadTlb(): Val {
+    return this.body.load(0x28, 'i32', 2, this.state, STATE.tlb);
+  }
+  entry(va: Val = this.va, tlb: Val = this.tlb): Val {
+    const { body } = this;
+    const offset = body.op('i32.and', body.op('i32.wrap_i64', body.op('i64.shr_u', va, i64(7))), i32(0x7fe0));
+    return body.op('i32.add', tlb, offset);
+  }
+  page(va: Val): Val {
+    return this.body.op('i64.and', va, i64(~0xfffn));
+  }
+  plus(va: Val, by: number): Val {
+    return this.body.op('i64.add', va, i64(by));
+  }
+  hit(entry: Val, page: Val, write = false): Val {
+    const tag = this.body.load(0x29, 'i64', 3, entry, write ? TLB.writeTag : TLB.readTag);
+    return this.body.op('i64.eq', page, tag);
+  }
+  not(condition: Val): Val {
+    return this.body.op('i32.eqz', condition);
+  }
+  host(entry: Val, va: Val = this.va): Val {
+    const addend = this.body.load(0x28, 'i32', 2, entry, TLB.addend);
+    return this.body.op('i32.add', this.body.op('i32.wrap_i64', va), addend);
+  }
+  read8(host: Val, offset = 0): void {
+    this.body.load(0x29, 'i64', 0, host, offset);
+  }
+  leave(): void {
+    this.body.return(i32(6));
+  }
+  /** Checks 8 bytes at va, leaving if that fails. */
+  check(entry: Val, bytes = 8, write = false): void {
+    this.body.openIf(this.not(this.hit(entry, this.page(this.plus(this.va, bytes - 1)), write)));
+    this.leave();
+    this.body.end();
+  }
+  step(): void {
+    this.body.call(0, [this.state], 'i32');
+  }
+}
+
+function moduleOf(write: (w: Writer) => void): Uint8Array<ArrayBuffer> {
+  const writer = new Writer();
+  write(writer);
+  writer.leave();
+  const module = new ModuleBuilder();
+  module.importFunction('step', ['i32'], ['i32']);
+  const index = module.declare(module.type(['i32'], ['i32']));
+  module.setBody(index, writer.body.finish());
+  module.exportFunction('r0', index);
+  return module.build();
+}
+
+/** Expects the function `write` makes to be valid WebAssembly and refused by `rule`, or accepted. */
+function expect(title: string, rule: Rule | undefined, write: (w: Writer) => void): void {
+  test(`${title}: ${rule ?? 'accepted'}`, () => {
+    const bytes = moduleOf(write);
+    assert.ok(WebAssembly.validate(bytes), 'the module is valid WebAssembly');
+    const scanned = scanModule(bytes);
+    assert.is(scanned.ok ? undefined : scanned.error.rule, rule);
+  });
+}
+
+expect('a checked load', undefined, (w) => {
+  const entry = w.entry();
+  w.check(entry);
+  w.read8(w.host(entry));
+});
+expect('a check that leaves by br_if', undefined, (w) => {
+  const exit = w.body.block();
+  const entry = w.entry();
+  w.body.branchIf(w.not(w.hit(entry, w.page(w.plus(w.va, 7)))), exit);
+  w.read8(w.host(entry));
+  w.body.end();
+});
+expect('behind the block that such a br_if leaves', 'unchecked', (w) => {
+  const entry = w.entry();
+  const exit = w.body.block();
+  w.body.branchIf(w.not(w.hit(entry, w.page(w.plus(w.va, 7)))), exit);
+  w.body.end();
+  w.read8(w.host(entry));
+});
+expect('an access in the arm of an if on the hit', undefined, (w) => {
+  const entry = w.entry();
+  w.body.openIf(w.hit(entry, w.page(w.plus(w.va, 7))));
+  w.read8(w.host(entry));
+  w.body.end();
+});
+expect('an access in the other arm', 'unchecked', (w) => {
+  const entry = w.entry();
+  w.body.openIf(w.hit(entry, w.page(w.plus(w.va, 7))));
+  w.body.openElse();
+  w.read8(w.host(entry));
+  w.body.end();
+});
+expect('an access behind an if whose second arm leaves', undefined, (w) => {
+  const entry = w.entry();
+  w.body.openIf(w.hit(entry, w.page(w.plus(w.va, 7))));
+  w.body.openElse();
+  w.leave();
+  w.body.end();
+  w.read8(w.host(entry));
+});
+expect('one check for several displacements', undefined, (w) => {
+  const first = w.plus(w.va, -16);
+  const entry = w.entry(first);
+  w.body.openIf(w.not(w.hit(entry, w.page(w.plus(w.va, 31)))));
+  w.leave();
+  w.body.end();
+  w.read8(w.host(entry, first));
+  w.read8(w.host(entry, first), 40);
+  w.read8(w.host(entry, w.plus(w.va, 24)));
+  w.read8(w.host(entry, w.va), 8);
+});
+expect('a displacement beyond what was checked', 'range', (w) => {
+  const entry = w.entry();
+  w.check(entry, 16);
+  w.read8(w.host(entry), 9);
+});
+expect('a displacement before what was checked', 'range', (w) => {
+  const entry = w.entry();
+  w.check(entry, 16);
+  w.read8(w.host(entry, w.plus(w.va, -1)), 1);
+});
+expect('a memory argument that would wrap around', 'range', (w) => {
+  const entry = w.entry();
+  w.check(entry);
+  w.read8(w.host(entry, w.plus(w.va, 1)), 0xffffffff);
+});
+expect('a check wider than a page', 'unchecked', (w) => {
+  const entry = w.entry();
+  w.check(entry, 8192);
+  w.read8(w.host(entry));
+});
+expect('a register changed between check and access', 'range', (w) => {
+  const entry = w.entry();
+  w.check(entry);
+  w.body.assign(w.va, w.plus(w.va, 4096));
+  w.read8(w.host(entry));
+});
+expect('a register changed in an arm between check and access', 'unchecked', (w) => {
+  const entry = w.entry();
+  w.check(entry);
+  w.body.openIf(w.body.op('i32.wrap_i64', w.va));
+  w.body.assign(w.va, i64(0));
+  w.body.end();
+  w.read8(w.host(entry));
+});
+expect('a register changed later in the loop', 'unchecked', (w) => {
+  const entry = w.entry();
+  w.check(entry);
+  const top = w.body.loop();
+  w.read8(w.host(entry));
+  w.body.assign(w.va, w.plus(w.va, 4096));
+  w.body.branchIf(w.body.op('i32.wrap_i64', w.va), top);
+  w.body.end();
+});
+expect('a host address made before a loop with calls', 'stale', (w) => {
+  const entry = w.entry();
+  w.check(entry);
+  const host = w.body.local('i32');
+  w.body.assign(host, w.host(entry));
+  w.body.loop();
+  w.step();
+  w.body.end();
+  w.read8(host);
+});
+expect('a host address made before a compare-and-exchange loop', undefined, (w) => {
+  const entry = w.entry();
+  w.check(entry, 8, true);
+  const host = w.host(entry);
+  const top = w.body.loop();
+  for (const value of [host, i64(0), i64(1)]) w.body.push(value);
+  w.body.memory(0xfe000049, 3, 0);
+  w.body.branchIf(w.not(w.body.op('i32.wrap_i64', w.body.result('i64'))), top);
+  w.body.end();
+});
+expect('a host address moved on by such a loop', 'address', (w) => {
+  const entry = w.entry();
+  w.check(entry, 8, true);
+  const host = w.body.local('i32');
+  w.body.assign(host, w.host(entry));
+  const top = w.body.loop();
+  w.body.store(0x37, 0, host, i64(0), 0);
+  w.body.assign(host, w.body.op('i32.add', host, i32(8)));
+  w.body.branchIf(i32(1), top);
+  w.body.end();
+});
+expect('a host address made before a loop that calls', 'address', (w) => {
+  const entry = w.entry();
+  w.check(entry);
+  const host = w.host(entry);
+  const top = w.body.loop();
+  w.read8(host);
+  w.step();
+  w.body.branchIf(i32(1), top);
+  w.body.end();
+});
+for (const [title, rule, limit, bytes] of [
+  ['the page of an earlier access, all bytes within', undefined, 4089, 8],
+  ['the page of an earlier access, one byte may be beyond', 'range', 4090, 8],
+  ['the page of an earlier access, not limited', 'range', 4097, 1],
+] as const) {
+  expect(title, rule, (w) => {
+    const entry = w.entry();
+    w.check(entry, 1);
+    const page = w.page(w.va);
+    const other = w.plus(w.va, 100);
+    w.body.openIf(w.body.op('i64.lt_u', w.body.op('i64.sub', other, page), i64(limit)));
+    w.body.load(bytes === 8 ? 0x29 : 0x31, 'i64', 0, w.host(entry, other), 0);
+    w.body.end();
+  });
+}
+expect('the page of an earlier access equal to that of the last byte: the first may be before it', 'range', (w) => {
+  const entry = w.entry();
+  w.check(entry, 1);
+  const other = w.plus(w.va, 100);
+  w.body.openIf(w.body.op('i64.eq', w.page(w.plus(other, 7)), w.page(w.va)));
+  w.read8(w.host(entry, other));
+  w.body.end();
+});
+expect('the page of an earlier access equal to that of a single byte', undefined, (w) => {
+  const entry = w.entry();
+  w.check(entry, 1);
+  const other = w.plus(w.va, 100);
+  w.body.openIf(w.body.op('i64.eq', w.page(other), w.page(w.va)));
+  w.body.load(0x31, 'i64', 0, w.host(entry, other), 0);
+  w.body.end();
+});
+expect('the page of an unchecked address', 'unchecked', (w) => {
+  const entry = w.entry();
+  const other = w.plus(w.va, 100);
+  w.body.openIf(w.body.op('i64.lt_u', w.body.op('i64.sub', other, w.page(w.va)), i64(4089)));
+  w.read8(w.host(entry, other));
+  w.body.end();
+});
+expect('a check in a loop before its access', undefined, (w) => {
+  const top = w.body.loop();
+  const entry = w.entry();
+  w.check(entry);
+  w.read8(w.host(entry));
+  w.body.assign(w.va, w.plus(w.va, 4096));
+  w.body.branchIf(w.body.op('i32.wrap_i64', w.va), top);
+  w.body.end();
+});
+expect('the TLB local reloaded in a loop', undefined, (w) => {
+  const top = w.body.loop();
+  const entry = w.entry();
+  w.check(entry);
+  w.read8(w.host(entry));
+  w.step();
+  w.body.assign(w.tlb, w.loadTlb());
+  w.body.branchIf(i32(1), top);
+  w.body.end();
+});
+expect('the TLB local overwritten in a loop, behind its use', 'tlbLocal', (w) => {
+  const top = w.body.loop();
+  const entry = w.entry();
+  w.check(entry);
+  w.read8(w.host(entry));
+  w.body.assign(w.tlb, i32(4096));
+  w.body.branchIf(i32(1), top);
+  w.body.end();
+});
+expect('the TLB local overwritten in an arm', 'address', (w) => {
+  w.body.openIf(w.body.op('i32.wrap_i64', w.va));
+  w.body.assign(w.tlb, i32(4096));
+  w.body.end();
+  const entry = w.entry();
+  w.check(entry);
+  w.read8(w.host(entry));
+});
+expect('a TLB local that may still be zero', 'address', (w) => {
+  const tlb = w.body.local('i32');
+  w.body.openIf(w.body.op('i32.wrap_i64', w.va));
+  w.body.assign(tlb, w.loadTlb());
+  w.body.end();
+  const entry = w.entry(w.va, tlb);
+  w.check(entry);
+  w.read8(w.host(entry));
+});
+expect('a store to the state block by a computed address', 'address', (w) => {
+  w.body.store(0x36, 2, w.body.op('i32.add', w.state, i32(8)), i32(0), 0);
+});
+expect('a fact of the first arm used in the second', 'unchecked', (w) => {
+  const entry = w.entry();
+  w.body.openIf(w.body.op('i32.wrap_i64', w.va));
+  w.check(entry);
+  w.body.openElse();
+  w.read8(w.host(entry));
+  w.body.end();
+});
+expect('an atomic wait', 'operator', (w) => {
+  for (const value of [i32(0), i32(0), i64(0)]) w.body.push(value);
+  w.body.memory(0xfe000001, 2, 0);
+  w.body.result('i32');
+});
+
+// ---- the module's shape ----
+
+const GOOD = moduleOf(() => undefined);
+
+/** The sections of a module: [id, content]. */
+function sectionsOf(bytes: Uint8Array): [number, number[]][] {
+  const sections: [number, number[]][] = [];
+  for (let at = 8; at < bytes.length; ) {
+    const id = bytes[at++] ?? 0;
+    let length = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++] ?? 0;
+      length |= (byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    sections.push([id, [...bytes.subarray(at, at + length)]]);
+    at += length;
+  }
+  return sections;
+}
+function assemble(sections: readonly (readonly [number, readonly number[]])[]): Uint8Array<ArrayBuffer> {
+  const short = sections.map(([id, content]) => [id, content.length & 0x7f, ...content]);
+  assert.ok(sections.every(([, content]) => content.length < 128));
+  return new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, ...short.flat()]);
+}
+const text = (name: string): number[] => [name.length, ...[...name].map((c) => c.charCodeAt(0))];
+
+/** Expects the good module, with a section replaced or added, to be refused by `rule`. */
+function expectShape(title: string, rule: Rule, id: number, content: readonly number[]): void {
+  test(`${title}: ${rule}`, () => {
+    const sections = sectionsOf(GOOD);
+    const changed = [...sections.filter(([other]) => other !== id), [id, content] as const];
+    const bytes = assemble(changed.sort((a, b) => a[0] - b[0]));
+    assert.ok(WebAssembly.validate(bytes), 'the module is valid WebAssembly');
+    const scanned = scanModule(bytes);
+    assert.is(scanned.ok ? undefined : scanned.error.rule, rule);
+  });
+}
+const STEP = [...text('env'), ...text('step'), 0, 0];
+const MEMORY = [...text('env'), ...text('memory'), 2, 3, 1, 16];
+
+test('the good module is accepted, and so is what the test assembles of its sections', () => {
+  assert.ok(scanModule(GOOD).ok);
+  assert.ok(scanModule(assemble(sectionsOf(GOOD))).ok);
+});
+test('a module cut short anywhere is refused', () => {
+  for (let length = 0; length < GOOD.length; length++) assert.not.ok(scanModule(GOOD.slice(0, length)).ok);
+});
+expectShape('an import from elsewhere', 'import', 2, [2, ...text('sys'), ...text('step'), 0, 0, ...MEMORY]);
+expectShape('an import not on the list', 'import', 2, [2, ...text('env'), ...text('kill'), 0, 0, ...MEMORY]);
+expectShape('an import named like a built-in', 'import', 2, [2, ...text('env'), ...text('toString'), 0, 0, ...MEMORY]);
+expectShape('an imported table', 'import', 2, [3, ...STEP, ...MEMORY, ...text('env'), ...text('t'), 1, 0x70, 0, 0]);
+expectShape('an imported global', 'import', 2, [3, ...STEP, ...MEMORY, ...text('env'), ...text('g'), 3, 0x7f, 0]);
+expectShape('a memory of its own kind', 'import', 2, [2, ...STEP, ...text('env'), ...text('memory'), 2, 1, 1, 16]);
+expectShape('a table', 'section', 4, [1, 0x70, 0, 1]);
+expectShape('a global', 'section', 6, [1, 0x7f, 1, 0x41, 0, 0x0b]);
+expectShape('a data segment', 'section', 11, [1, 0, 0x41, 0, 0x0b, 1, 7]);
+expectShape('a custom section', 'section', 0, [...text('name'), 0]);
+expectShape('an exported memory', 'export', 7, [1, ...text('m'), 2, 0]);
+expectShape('an exported import', 'export', 7, [1, ...text('f'), 0, 0]);
+
+test('an element segment and its table are refused', () => {
+  const bytes = assemble(
+    [...sectionsOf(GOOD), [4, [1, 0x70, 0, 1]] as const, [9, [1, 0, 0x41, 0, 0x0b, 1, 1]] as const].sort(
+      (a, b) => a[0] - b[0],
+    ),
+  );
+  assert.ok(WebAssembly.validate(bytes));
+  const scanned = scanModule(bytes);
+  assert.is(scanned.ok ? undefined : scanned.error.rule, 'section');
+});
+/** A module of one generated-looking function and one of type `type`, with further sections. */
+function withOther(
+  type: readonly number[],
+  ...further: (readonly [number, readonly number[]])[]
+): Uint8Array<ArrayBuffer> {
+  const hasResult = type.at(-1) !== 0;
+  const code = hasResult ? [4, 0, 0x41, 0, 0x0b] : [2, 0, 0x0b];
+  const sections: (readonly [number, readonly number[]])[] = [
+    [1, [2, 0x60, 1, 0x7f, 1, 0x7f, ...type]],
+    [2, [2, ...STEP, ...MEMORY]],
+    [3, [2, 0, 1]],
+    [7, [0]],
+    [10, [2, 4, 0, 0x41, 0, 0x0b, ...code]],
+    ...further,
+  ];
+  return assemble(sections.sort((a, b) => a[0] - b[0]));
+}
+for (const [title, rule, bytes] of [
+  ['a function like the others', undefined, withOther([0x60, 1, 0x7f, 1, 0x7f])],
+  ['a state block of 64 bits', 'signature', withOther([0x60, 1, 0x7e, 1, 0x7f])],
+  ['a function without a state block', 'signature', withOther([0x60, 0, 1, 0x7f])],
+  ['a start function', 'signature', withOther([0x60, 0, 0], [8, [2]])],
+] as const) {
+  test(`${title}: ${rule ?? 'accepted'}`, () => {
+    assert.ok(WebAssembly.validate(bytes), 'the module is valid WebAssembly');
+    const scanned = scanModule(bytes);
+    assert.is(scanned.ok ? undefined : scanned.error.rule, rule);
+  });
+}
+
+test.run();

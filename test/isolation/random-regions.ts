@@ -1,0 +1,205 @@
+/**
+ * Random guest code for the isolation tests: words drawn from the instruction table, and from a table of further
+ * instructions that use every way semantics may reach memory (all kinds, pairs, lanes, atomics, unprivileged and aligned
+ * accesses, block zeroing, helpers), so that the scanner meets them whatever the instruction table holds.
+ */
+import { Decoder } from '../../cpu/decode/decoder.js';
+import { type Instruction, instruction } from '../../cpu/isa/instruction.js';
+import { INSTRUCTIONS } from '../../cpu/isa/table.js';
+import { type TranslatedBatch, translateBatch } from '../../cpu/jit/translate.js';
+import { MEMORY_KINDS, type MemoryKind } from '../../cpu/memory-kinds.js';
+import type { AccessOptions, AtomicOp, Ops } from '../../cpu/ops.js';
+import type { Val } from '../../cpu/wasm/body.js';
+
+/** A small seeded generator (Marsaglia's xorshift32): the same seed gives the same regions everywhere. */
+export function seeded(seed: number): (below: number) => number {
+  let state = (seed * 2654435761) | 1;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+const KINDS = Object.keys(MEMORY_KINDS) as MemoryKind[]; // WHY: the keys of a const object are its type's keys
+const ATOMICS: readonly AtomicOp[] = ['add', 'sub', 'and', 'or', 'xor', 'xchg'];
+
+const options = (op: { readonly aligned: number; readonly user: number }): AccessOptions => ({
+  aligned: op.aligned === 1,
+  user: op.user === 1,
+});
+/** What `kind` is stored as: kinds that load zero-extended into a vector have no store of their own size. */
+const storable = (kind: MemoryKind): MemoryKind => (kind.startsWith('z') ? 'v128' : kind);
+/** A value of the kind's type from general register `r`. */
+function ofKind(k: Ops, kind: MemoryKind, value: Val): Val {
+  switch (MEMORY_KINDS[kind].type) {
+    case 'i32':
+      return k.wrap(value);
+    case 'f32':
+      return k.op('f32.reinterpret_i32', k.wrap(value));
+    case 'f64':
+      return k.op('f64.reinterpret_i64', value);
+    case 'v128':
+      return k.op('i64x2.splat', value);
+    default:
+      return value;
+  }
+}
+/** The reverse of {@link ofKind}. */
+function toRegister(k: Ops, value: Val): Val {
+  switch (value.type) {
+    case 'f32':
+      return k.extendU(k.op('i32.reinterpret_f32', value));
+    case 'f64':
+      return k.op('i64.reinterpret_f64', value);
+    case 'v128':
+      return k.lane('i64x2.extract_lane', 1, value);
+    default:
+      return k.extendU(value);
+  }
+}
+
+/** Instructions in unallocated space (bits 28..25 zero), for the isolation tests only. */
+const PROBES: readonly Instruction[] = [
+  instruction(
+    'probe: access of any kind',
+    '00000001 kind:4 write:1 aligned:1 user:1 imm:7 rn_sp:5 rt:5',
+    { variant: ['kind', 'write', 'aligned', 'user'], imm: { offset: (f) => f.imm - 64 } },
+    (op, k) => {
+      const kind = KINDS[op.kind % KINDS.length] ?? 'u8';
+      const va = k.add(k.reg(op.rn_sp), op.offset);
+      if (op.write === 1) k.store(storable(kind), va, ofKind(k, storable(kind), k.reg(op.rt)), options(op));
+      else k.setReg(op.rt, toRegister(k, k.load(kind, va, options(op))));
+    },
+  ),
+  instruction(
+    'probe: pair',
+    '00000010 kind:4 write:1 aligned:1 user:1 imm:2 rt2:5 rn_sp:5 rt:5',
+    { variant: ['kind', 'write', 'aligned', 'user'], imm: { offset: (f) => f.imm * 8 } },
+    (op, k) => {
+      const kind = KINDS[op.kind % KINDS.length] ?? 'u8';
+      const va = k.add(k.reg(op.rn_sp), op.offset);
+      if (op.write === 1) {
+        const as = storable(kind);
+        k.storePair(as, va, ofKind(k, as, k.reg(op.rt)), ofKind(k, as, k.reg(op.rt2)), options(op));
+        return;
+      }
+      const [first, second] = k.loadPair(kind, va, options(op));
+      k.setReg(op.rt, toRegister(k, first));
+      k.setReg(op.rt2, toRegister(k, second));
+    },
+  ),
+  instruction(
+    'probe: atomic',
+    '00000011 what:4 log2:2 pad:3 rs:5 rn:5 rt:5',
+    { variant: ['what', 'log2'] },
+    (op, k) => {
+      const bytes = 1 << op.log2;
+      const isLoad = op.what === 8;
+      const address = k.hostAddress(k.reg(op.rn), bytes, !isLoad, { aligned: true });
+      const atomic = ATOMICS[op.what];
+      if (atomic !== undefined) k.setReg(op.rt, k.extendU(k.atomicRmw(atomic, op.log2, address, k.reg(op.rs))));
+      else if (op.what === 6) {
+        const old = k.atomicCompareExchange(op.log2, address, k.reg(op.rs), k.reg(op.rt));
+        k.setReg(op.rs, k.extendU(old));
+      } else if (op.what === 7) k.atomicStore(op.log2, address, k.reg(op.rt));
+      else if (isLoad) k.setReg(op.rt, k.extendU(k.atomicLoad(op.log2, address)));
+      else k.fence();
+    },
+  ),
+  instruction(
+    'probe: lane of a vector',
+    '00000100 log2:2 write:1 pad:11 rn:5 vt:5',
+    { variant: ['log2', 'write'] },
+    (op, k) => {
+      const old = k.vreg(op.vt);
+      const address = k.hostAddress(k.reg(op.rn), 1 << op.log2, op.write === 1);
+      k.body.push(address);
+      k.body.push(old);
+      k.body.memory(0xfd0000 + (op.write === 1 ? 88 : 84) + op.log2, op.log2, 0);
+      k.body.code.byte(1);
+      if (op.write === 0) k.setVreg(op.vt, k.body.result('v128'));
+    },
+  ),
+  instruction('probe: zero a block', '00000101 pad:19 rn:5', {}, (op, k) => {
+    const va = k.and(k.reg(op.rn), k.i64(~63n));
+    const address = k.hostAddress(va, 64, true);
+    for (let at = 0; at < 64; at += 8) k.body.store(0x37, 3, address, k.i64(0), at);
+  }),
+  instruction('probe: slow on some values', '00000110 pad:14 rn:5 rt:5', {}, (op, k) => {
+    k.slowIf(k.eqz(k.reg(op.rn)), () => undefined);
+    k.setReg(op.rt, k.load('u64', k.reg(op.rn)));
+  }),
+  instruction('probe: helper', '00000111 pad:14 rn:5 rt:5', {}, (op, k) => {
+    k.setReg(op.rt, k.extendU(k.helper('probe', [k.wrap(k.reg(op.rn)), k.i32(0), k.i32(0)])));
+  }),
+];
+
+/** Everything random words are drawn from. */
+const TABLE: readonly Instruction[] = [...INSTRUCTIONS, ...PROBES].filter((entry) => !entry.untested);
+const decoder = new Decoder(TABLE);
+/** What a program consists of: `memory` draws mostly loads and stores. `flow` false: no branches, so no loops. */
+export interface Mix {
+  readonly words: number;
+  readonly memory: boolean;
+  readonly flow: boolean;
+}
+
+const IS_MEMORY = /LDR|STR|LDP|STP|LDU|STU|probe/;
+const memoryTable = TABLE.filter((entry) => IS_MEMORY.test(entry.name));
+
+/** A word of `entry` with random operands; branch offsets are kept short, so that regions have loops and joins. */
+function randomWord(entry: Instruction, random: (below: number) => number): number {
+  const noise = (random(65536) * 65536 + random(65536)) >>> 0;
+  let word = ((noise & ~entry.mask) | entry.value) >>> 0;
+  for (const { name, shift, mask, width } of entry.fields) {
+    if (!/^imm(14|19|26)$/.test(name) || entry.flow === 'next') continue;
+    const near = (random(24) - 8) & (2 ** width - 1);
+    word = ((word & ~((mask << shift) >>> 0)) | (near << shift)) >>> 0;
+  }
+  return word;
+}
+
+/** A page of random code. */
+export function randomPage(random: (below: number) => number, mix: Mix): DataView {
+  const page = new DataView(new ArrayBuffer(4096));
+  const usable = (entry: Instruction): boolean => mix.flow || entry.flow === 'next';
+  const all = TABLE.filter(usable);
+  const memory = memoryTable.filter(usable);
+  for (let i = 0; i < mix.words; i++) {
+    for (;;) {
+      const from = mix.memory && random(4) !== 0 ? memory : all;
+      const entry = from[random(from.length)];
+      if (entry === undefined) continue;
+      const word = randomWord(entry, random);
+      if (decoder.decode(word) === undefined) continue;
+      page.setUint32(i * 4, word, true);
+      break;
+    }
+  }
+  return page;
+}
+
+/** Translates the regions that start at `offsets` of a page, as the JIT would. */
+export function translatePage(page: DataView, offsets: readonly number[]): TranslatedBatch | undefined {
+  return translateBatch(
+    page,
+    decoder,
+    offsets.map((offset) => ({ host: 0, offset })),
+  );
+}
+
+/** The probe word for an access of `kind` at the address in X1, from or to X2. */
+export function accessWord(kind: MemoryKind, write: boolean): number {
+  return (0x01000000 | (KINDS.indexOf(kind) << 20) | (write ? 1 << 19 : 0) | (64 << 10) | (1 << 5) | 2) >>> 0;
+}
+
+/** A page holding `words` from its start. */
+export function pageOf(words: readonly number[]): DataView {
+  const page = new DataView(new ArrayBuffer(4096));
+  words.forEach((word, i) => {
+    page.setUint32(i * 4, word, true);
+  });
+  return page;
+}

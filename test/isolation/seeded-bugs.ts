@@ -1,0 +1,323 @@
+/**
+ * Emitter bugs, seeded on purpose: each replaces RegionOps.hostAddress by a version with one mistake. `none` is the
+ * correct version, to show that it is the mistake that is refused.
+ */
+import { RegionOps } from '../../cpu/jit/region-ops.js';
+import type { Rule } from '../../cpu/jit/scanner/refusal.js';
+import type { AccessOptions } from '../../cpu/ops.js';
+import { EXIT, STATE, TLB } from '../../cpu/state.js';
+import { i32, i64, type Val } from '../../cpu/wasm/body.js';
+
+interface Access {
+  readonly k: RegionOps;
+  readonly va: Val;
+  readonly bytes: number;
+  readonly write: boolean;
+}
+type Step<T> = (access: Access) => T;
+
+/** The parts of the access sequence; a bug replaces one. */
+interface Sequence {
+  readonly tlb: Step<Val>;
+  readonly index: Step<Val>;
+  readonly entry: (access: Access, tlb: Val, index: Val) => Val;
+  readonly page: Step<Val>;
+  readonly tag: (access: Access, entry: Val) => Val;
+  readonly check: (access: Access, page: Val, tag: Val) => void;
+  readonly addend: (access: Access, entry: Val) => Val;
+  readonly host: (access: Access, addend: Val) => Val;
+}
+
+const INDEX_MASK = (1 << TLB.entriesLog2) - 1;
+const indexOf = (k: RegionOps, va: Val): Val => k.and(k.wrap(k.shrU(va, i64(12))), i32(INDEX_MASK));
+const leaveIf = (k: RegionOps, condition: Val): void => {
+  k.body.openIf(condition);
+  k.leaveTo(0, EXIT.step);
+  k.body.end();
+};
+const addendOf = (k: RegionOps, entry: Val): Val => k.body.load(0x28, 'i32', 2, entry, TLB.addend);
+const pageOfLast = ({ k, va }: Access, bytes: number): Val => k.and(k.add(va, i64(bytes - 1)), i64(~0xfffn));
+const step = (k: RegionOps, argument: Val): void => {
+  k.body.call(0, [argument], 'i32');
+};
+
+const CORRECT: Sequence = {
+  tlb: ({ k }) => k.stateLoad('u32', STATE.tlb),
+  index: ({ k, va }) => indexOf(k, va),
+  entry: ({ k }, tlb, index) => k.add(tlb, k.shl(index, i32(TLB.entryBytesLog2))),
+  page: (access) => pageOfLast(access, access.bytes),
+  tag: ({ k, write }, entry) => k.body.load(0x29, 'i64', 3, entry, write ? TLB.writeTag : TLB.readTag),
+  check: ({ k }, page, tag) => leaveIf(k, k.eqz(k.eq(page, tag))),
+  addend: ({ k }, entry) => addendOf(k, entry),
+  host: ({ k, va }, addend) => k.add(k.wrap(va), addend),
+};
+
+/** A bug: what it replaces, and the rule that must refuse it (loads and stores alike unless `only` says otherwise). */
+interface Bug {
+  readonly replace: Partial<Sequence>;
+  readonly rule: Rule | undefined;
+  readonly only?: 'store';
+}
+
+/** All bugs by name. */
+export const BUGS: Readonly<Record<string, Bug>> = {
+  none: { replace: {}, rule: undefined },
+  'index mask dropped': { replace: { index: ({ k, va }) => k.wrap(k.shrU(va, i64(12))) }, rule: 'address' },
+  'index mask one bit too wide': {
+    replace: { index: ({ k, va }) => k.and(k.wrap(k.shrU(va, i64(12))), i32(2 * INDEX_MASK + 1)) },
+    rule: 'address',
+  },
+  'index from the wrong bits': {
+    replace: { index: ({ k, va }) => k.and(k.wrap(k.shrU(va, i64(13))), i32(INDEX_MASK)) },
+    rule: 'address',
+  },
+  'index not scaled': { replace: { entry: ({ k }, tlb, index) => k.add(tlb, index) }, rule: 'address' },
+  'comparison dropped': { replace: { check: () => undefined }, rule: 'unchecked' },
+  'comparison inverted': { replace: { check: ({ k }, page, tag) => leaveIf(k, k.eq(page, tag)) }, rule: 'unchecked' },
+  'comparison of low halves only': {
+    replace: { check: ({ k }, page, tag) => leaveIf(k, k.ne(k.wrap(page), k.wrap(tag))) },
+    rule: 'unchecked',
+  },
+  'side exit forgotten': {
+    replace: {
+      check: ({ k }, page, tag) => {
+        k.body.openIf(k.ne(page, tag));
+        k.body.end();
+      },
+    },
+    rule: 'unchecked',
+  },
+  'side exit goes to the access': {
+    replace: {
+      check: ({ k }, page, tag) => {
+        const label = k.body.openIf(k.ne(page, tag));
+        k.body.branch(label);
+        k.body.end();
+      },
+    },
+    rule: 'unchecked',
+  },
+  'side exit only sometimes': {
+    replace: {
+      check: ({ k, va }, page, tag) => {
+        k.body.openIf(k.ne(page, tag));
+        leaveIf(k, k.wrap(va));
+        k.body.end();
+      },
+    },
+    rule: 'unchecked',
+  },
+  'check inside a branch not always taken': {
+    replace: {
+      check: ({ k, va }, page, tag) => {
+        k.body.openIf(k.wrap(va));
+        leaveIf(k, k.ne(page, tag));
+        k.body.end();
+      },
+    },
+    rule: 'unchecked',
+  },
+  'read tag for a store': {
+    replace: { tag: ({ k }, entry) => k.body.load(0x29, 'i64', 3, entry, TLB.readTag) },
+    rule: 'tag',
+    only: 'store',
+  },
+  'addend as tag': {
+    replace: { tag: ({ k }, entry) => k.body.load(0x29, 'i64', 3, entry, TLB.addend) },
+    rule: 'tlbField',
+  },
+  'tag narrowed': {
+    replace: { tag: ({ k }, entry) => k.body.load(0x35, 'i64', 2, entry, TLB.readTag) },
+    rule: 'tlbField',
+  },
+  'one byte too few checked': { replace: { page: (access) => pageOfLast(access, access.bytes - 1) }, rule: 'range' },
+  'only the first byte checked': { replace: { page: (access) => pageOfLast(access, 1) }, rule: 'range' },
+  'page mask too narrow': {
+    replace: { page: ({ k, va, bytes }) => k.and(k.add(va, i64(bytes - 1)), i64(~0x1fffn)) },
+    rule: 'unchecked',
+  },
+  'aligned mask with a hole': {
+    replace: { page: ({ k, va }) => k.and(va, i64(~0xfffn | 5n)) },
+    rule: 'unchecked',
+  },
+  'alignment smaller than the access': {
+    replace: { page: ({ k, va }) => k.and(va, i64(~0xfffn | 3n)) },
+    rule: 'range',
+  },
+  'page of another address': {
+    replace: { page: ({ k, va, bytes }) => k.and(k.add(va, i64(8192 + bytes)), i64(~0xfffn)) },
+    rule: 'unchecked',
+  },
+  'page of another register': { replace: { page: ({ k }) => k.and(k.page, i64(~0xfffn)) }, rule: 'unchecked' },
+  'entry of another address': {
+    replace: { index: ({ k, va }) => indexOf(k, k.add(va, i64(8192))) },
+    rule: 'unchecked',
+  },
+  'addend of another entry': {
+    replace: {
+      addend: ({ k, va }) => {
+        const index = indexOf(k, k.add(va, i64(4096)));
+        return addendOf(k, k.add(k.stateLoad('u32', STATE.tlb), k.shl(index, i32(TLB.entryBytesLog2))));
+      },
+    },
+    rule: 'unchecked',
+  },
+  'addend of another bank': {
+    replace: {
+      addend: ({ k, va }) =>
+        addendOf(k, k.add(k.stateLoad('u32', STATE.tlbUser), k.shl(indexOf(k, va), i32(TLB.entryBytesLog2)))),
+    },
+    rule: 'unchecked',
+  },
+  'addend dropped': { replace: { host: ({ k, va }) => k.wrap(va) }, rule: 'address' },
+  'addend added twice': {
+    replace: { host: ({ k, va }, addend) => k.add(k.add(k.wrap(va), addend), addend) },
+    rule: 'address',
+  },
+  'address beyond the page': {
+    replace: { host: ({ k, va }, addend) => k.add(k.wrap(k.add(va, i64(4096))), addend) },
+    rule: 'range',
+  },
+  'address before the page': {
+    replace: { host: ({ k, va }, addend) => k.add(k.add(k.wrap(va), addend), i32(-4096)) },
+    rule: 'range',
+  },
+  'address one byte on': {
+    replace: { host: ({ k, va }, addend) => k.add(k.add(k.wrap(va), addend), i32(1)) },
+    rule: 'range',
+  },
+  'call between check and access': {
+    replace: {
+      host: ({ k, va }, addend) => {
+        step(k, k.state);
+        return k.add(k.wrap(va), addend);
+      },
+    },
+    rule: 'stale',
+  },
+  'call between check and load of the addend': {
+    replace: {
+      addend: ({ k }, entry) => {
+        step(k, k.state);
+        return addendOf(k, entry);
+      },
+    },
+    rule: 'stale',
+  },
+  'call that happens sometimes': {
+    replace: {
+      host: ({ k, va }, addend) => {
+        k.body.openIf(k.wrap(va));
+        step(k, k.state);
+        k.body.end();
+        return k.add(k.wrap(va), addend);
+      },
+    },
+    rule: 'stale',
+  },
+  'helper called with another state block': {
+    replace: {
+      tlb: ({ k }) => {
+        step(k, k.add(k.state, i32(64)));
+        return k.stateLoad('u32', STATE.tlb);
+      },
+    },
+    rule: 'callArgument',
+  },
+  'TLB bank moved on': {
+    replace: { tlb: ({ k }) => k.add(k.stateLoad('u32', STATE.tlb), i32(32768)) },
+    rule: 'address',
+  },
+  'TLB bank from another field': { replace: { tlb: ({ k }) => k.stateLoad('u32', STATE.context) }, rule: 'address' },
+  'TLB bank loaded in part': { replace: { tlb: ({ k }) => k.stateLoad('u16', STATE.tlb) }, rule: 'address' },
+  'store to the TLB bank pointer': {
+    replace: {
+      tlb: ({ k }) => {
+        k.stateStore('u32', STATE.tlb, i32(0));
+        return k.stateLoad('u32', STATE.tlb);
+      },
+    },
+    rule: 'stateStore',
+  },
+  'store that reaches into a forbidden field': {
+    replace: {
+      tlb: ({ k }) => {
+        k.stateStore('u64', STATE.budget, i64(0));
+        return k.stateLoad('u32', STATE.tlb);
+      },
+    },
+    rule: 'stateStore',
+  },
+  'load beyond the state block': {
+    replace: {
+      tlb: ({ k }) => {
+        k.stateLoad('u64', 4092);
+        return k.stateLoad('u32', STATE.tlb);
+      },
+    },
+    rule: 'stateLoad',
+  },
+  'store to a TLB entry': {
+    replace: {
+      tag: ({ k }, entry) => {
+        k.body.store(0x37, 3, entry, i64(0), TLB.readTag);
+        return k.body.load(0x29, 'i64', 3, entry, TLB.readTag);
+      },
+    },
+    rule: 'tlbField',
+  },
+  'state block pointer assigned': {
+    replace: {
+      tlb: ({ k }) => {
+        k.assign(k.state, i32(4096));
+        return k.stateLoad('u32', STATE.tlb);
+      },
+    },
+    rule: 'stateAssigned',
+  },
+  'memory grown': {
+    replace: {
+      tlb: ({ k }) => {
+        k.body.push(i32(1));
+        k.body.rawOp(0x40);
+        k.body.code.byte(0);
+        k.body.result('i32');
+        return k.stateLoad('u32', STATE.tlb);
+      },
+    },
+    rule: 'operator',
+  },
+  'memory filled': {
+    replace: {
+      tlb: ({ k }) => {
+        for (let i = 0; i < 3; i++) k.body.push(i32(1));
+        k.body.rawOp(0xfc0b);
+        k.body.code.byte(0);
+        return k.stateLoad('u32', STATE.tlb);
+      },
+    },
+    rule: 'operator',
+  },
+  'indirect call': {
+    replace: { tlb: ({ k }) => k.body.callIndirect(0, 0, i32(0), [k.state], 'i32') },
+    rule: 'operator',
+  },
+};
+
+/** Runs `emit` with the bug `name` in the emitter. */
+export function withBug<T>(name: string, emit: () => T): T {
+  const sequence: Sequence = { ...CORRECT, ...BUGS[name]?.replace };
+  const original = RegionOps.prototype.hostAddress;
+  RegionOps.prototype.hostAddress = function (this: RegionOps, va, bytes, write, _options?: AccessOptions): Val {
+    const access: Access = { k: this, va, bytes, write };
+    const tlb = sequence.tlb(access);
+    const entry = sequence.entry(access, tlb, sequence.index(access));
+    sequence.check(access, sequence.page(access), sequence.tag(access, entry));
+    return sequence.host(access, sequence.addend(access, entry));
+  };
+  try {
+    return emit();
+  } finally {
+    RegionOps.prototype.hostAddress = original;
+  }
+}
