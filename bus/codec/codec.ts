@@ -15,6 +15,7 @@ import { CORRUPT } from '../message-queue/queue-end.js';
 import { ok, type Result } from '../result.js';
 import { type Fault, fail } from '../status.js';
 import { withinLimits } from './limits.js';
+import { LEFT, RecordWriter } from './record-writer.js';
 import type { Shapes, StructureTable } from './structure-table.js';
 
 /** How a codec is made. */
@@ -44,6 +45,8 @@ type Encoder = Packr & { useBuffer(buffer: Uint8Array): void; pack(value: unknow
 export class Codec {
   private readonly encoder: Encoder;
   private readonly decoder: Unpackr;
+  /** With shared shapes: writes what is common without msgpackr, and the same bytes. */
+  private readonly writer: RecordWriter | undefined;
   private readonly limits: CodecOptions['untrusted'];
   private readonly scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   private readonly scratchViews: (Uint8Array | undefined)[] = [];
@@ -71,6 +74,7 @@ export class Codec {
     // WHY: see Encoder.
     this.encoder = packr as unknown as Encoder;
     this.decoder = packr;
+    this.writer = structures === undefined ? undefined : new RecordWriter(structures);
     this.limits = options.untrusted;
   }
 
@@ -120,6 +124,16 @@ export class Codec {
 
   /** Encodes into the slot at `at`; the size in bytes, or `UNENCODABLE` or `TOO_LONG`. */
   private encodeAt(queue: SendEnd, at: number, value: unknown): number {
+    if (this.writer === undefined) return this.packAt(queue, at, value);
+    const end = this.writer.write(queue.bytes, at, at + queue.messageBytesMax, value);
+    if (end !== LEFT) return end - at;
+    const size = this.packAt(queue, at, value);
+    this.writer.learn();
+    return size;
+  }
+
+  /** The same by way of msgpackr. */
+  private packAt(queue: SendEnd, at: number, value: unknown): number {
     const direct = queue.messageBytesMax >= DIRECT_BYTES_MIN;
     const target = direct ? this.slotBuffer(queue, at) : this.scratch;
     this.encoder.useBuffer(target);

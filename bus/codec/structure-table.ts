@@ -43,6 +43,11 @@ export class StructureTable {
     this.lock = new OwnerLock(this.words, word('lock'), owner);
   }
 
+  /** Shapes so far. */
+  get count(): number {
+    return Atomics.load(this.words, word('count'));
+  }
+
   /** All shapes so far, by number. */
   load(): string[][] {
     const count = Atomics.load(this.words, word('count'));
