@@ -59,8 +59,8 @@ const REVIEWED: readonly Reviewed[] = [
     reason:
       'STXR and STXP at address -1 without a reservation: they fail (Arm ARM B2.12.5); QEMU 7.2 marks its open monitor by ' +
       'that very address, so it goes on to the access',
-    explains: (entry, word, ours, _theirs, at) => {
-      const base = ours.getBigUint64(at + FRAME.x + ((word >>> 5) & 31) * 8, true);
+    explains: (entry, word, ours, theirs, at) => {
+      const base = theirs.getBigUint64(at + FRAME.x + ((word >>> 5) & 31) * 8, true);
       return (
         /^STX[RP]/.test(entry.name) && base === 0xffff_ffff_ffff_ffffn && ours.getUint32(at + FRAME.outcome, true) === 0
       );
