@@ -17,6 +17,7 @@ import {
   float,
   type RoundTo,
   roundIntegral,
+  stands,
 } from './fast.js';
 import { checked, doubtful, type Exact, type Need, type Scalar, scalarType } from './slow.js';
 
@@ -32,6 +33,9 @@ const scalarShape = (t: number): number => fpShape(t + 2, 1);
 
 type Code = Exact['code'];
 
+/** A scalar's condition is an i32 already. */
+const asItIs = (ok: Val): Val => ok;
+
 /** Whether an operation's result is a number: enough for those that round nothing. */
 const isNumber = (k: Ops, type: Scalar, value: Val): Val => float(k, type, 'eq', value, value);
 
@@ -46,11 +50,12 @@ function binary(
 ): Instruction {
   return instruction(name, `000 11110 0 t:1 1 vm:5 ${opcode} 10 vn:5 vd:5`, { variant: ['t'], hot }, (op, k) => {
     const type = scalarType(op.t);
-    const { value, ok } = compute(k, type, k.vscalar(op.vn, type), k.vscalar(op.vm, type));
+    const fast = compute(k, type, k.vscalar(op.vn, type), k.vscalar(op.vm, type));
     const exact = { code, shape: scalarShape(op.t) };
+    const isDoubtful = doubtful(k, need, stands(k, fast, asItIs));
     k.setVreg(
       op.vd,
-      checked(k, widened(k, value), doubtful(k, need, ok), exact, () => [k.vreg(op.vn), k.vreg(op.vm)]),
+      checked(k, widened(k, fast.value), isDoubtful, exact, () => [k.vreg(op.vn), k.vreg(op.vm)]),
     );
   });
 }
@@ -102,7 +107,7 @@ function bitwise(name: string, opcode: string, compute: (k: Ops, t: number, bits
 
 const signMask = (k: Ops, t: number): Val => (t === 1 ? k.i64(1n << 63n) : k.i32(1 << 31));
 
-/** n * m + a, with n or a negated first; `value` is a vector, zero above the scalar. */
+/** n * m + a, with n or a negated first. */
 function fusedScalar(
   k: Ops,
   type: Scalar,
@@ -119,16 +124,13 @@ function fusedScalar(
     const factor = negateFactor ? float(k, shape, 'neg', n) : n;
     const addend = negateAddend ? float(k, shape, 'neg', a) : a;
     const sum = k.lane(`${shape}.extract_lane`, 0, k.op(`${shape}.relaxed_madd`, factor, k.vreg(op.vm), addend));
-    const { value, ok } = checkFused(k, type, sum, k.vscalar(op.vn, type), b);
-    return { value: widened(k, value), ok };
+    return checkFused(k, type, sum, k.vscalar(op.vn, type), b);
   }
   const n = k.vscalar(op.vn, type);
   const a = k.vscalar(op.va, type);
   const factor = negateFactor ? float(k, type, 'neg', n) : n;
   const addend = negateAddend ? float(k, type, 'neg', a) : a;
-  const { value, ok } =
-    type === 'f64' ? fastFusedDouble(k, type, factor, b, addend) : fastFusedSingle(k, factor, b, addend);
-  return { value: widened(k, value), ok };
+  return type === 'f64' ? fastFusedDouble(k, type, factor, b, addend) : fastFusedSingle(k, factor, b, addend);
 }
 
 /** FMADD and its relatives; the exact operation negates by its code. */
@@ -139,10 +141,11 @@ function fused(name: string, o1: '0' | '1', o0: '0' | '1', code: Code): Instruct
     { variant: ['t'], hot: o1 === '0' },
     (op, k) => {
       const type = scalarType(op.t);
-      const { value, ok } = fusedScalar(k, type, op, o1 !== o0, o1 === '1');
+      const fast = fusedScalar(k, type, op, o1 !== o0, o1 === '1');
+      const isDoubtful = doubtful(k, 'rounding', stands(k, fast, asItIs));
       const exact = { code, shape: scalarShape(op.t) };
       const registers = (): readonly Val[] => [k.vreg(op.vn), k.vreg(op.vm), k.vreg(op.va)];
-      k.setVreg(op.vd, checked(k, value, doubtful(k, 'rounding', ok), exact, registers));
+      k.setVreg(op.vd, checked(k, widened(k, fast.value), isDoubtful, exact, registers));
     },
   );
 }
@@ -158,8 +161,8 @@ export const FP_DATA_PROCESSING: readonly Instruction[] = [
   binary('FMAXNM (scalar)', '0110', FP_CODE.maxnm, 'no-flush', false, extremum('max')),
   binary('FMINNM (scalar)', '0111', FP_CODE.minnm, 'no-flush', false, extremum('min')),
   binary('FNMUL (scalar)', '1000', FP_CODE.nmul, 'rounding', false, (k, t, a, b) => {
-    const { value, ok } = fastProduct(k, t, a, b);
-    return { value: float(k, t, 'neg', value), ok };
+    const fast = fastProduct(k, t, a, b);
+    return { ...fast, value: float(k, t, 'neg', fast.value) };
   }),
   bitwise('FMOV (register)', '000000', (_k, _t, bits) => bits),
   bitwise('FABS (scalar)', '000001', (k, t, bits) => k.and(bits, k.not(signMask(k, t)))),

@@ -22,6 +22,7 @@ import {
   fastQuotient,
   fastRoot,
   fastSum,
+  stands,
 } from './fast.js';
 import type { Scalar } from './slow.js';
 
@@ -43,9 +44,13 @@ function compile(format: FloatFormat, compute: Compute): Compiled {
   const operands = [0, 1, 2].map((i) => k.stateLoad(type, STATE.operands + 16 * i));
   const [a, b, c] = operands;
   if (a === undefined || b === undefined || c === undefined) throw new Error('three operands');
-  const { value, ok } = compute(k, type, a, b, c);
-  k.stateStore(type, STATE.scratch, value);
-  body.return(ok);
+  const fast = compute(k, type, a, b, c);
+  k.stateStore(type, STATE.scratch, fast.value);
+  body.return(
+    stands(k, fast, (ok) =>
+      ok.type === 'v128' ? k.and(k.op('i32x4.bitmask', ok), k.i32(format === F64 ? 3 : 1)) : ok,
+    ),
+  );
   body.unreachable();
   const module = new ModuleBuilder();
   const index = module.declare(module.type(HANDLER, ['i32']));
@@ -148,7 +153,8 @@ const fusedVector: Compute = (k, t, a, b, c) => {
   const fast = fastFusedVector(k, t === 'f64' ? 'f64x2' : 'f32x4', 1, splat(a), splat(b), splat(c));
   return {
     value: k.lane(t === 'f64' ? 'f64x2.extract_lane' : 'f32x4.extract_lane', 0, fast.value),
-    ok: k.op('v128.any_true', fast.ok),
+    ok: fast.ok,
+    ...(fast.reconsider === undefined ? {} : { reconsider: fast.reconsider }),
   };
 };
 agrees('a * b + c of vectors without a fused operator', fusedVector, (f, a, b, c, x) => fpMulAdd(f, c, a, b, x), 0.97);

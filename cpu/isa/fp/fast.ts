@@ -15,6 +15,8 @@ export type FloatType = 'f32' | 'f64' | 'f32x4' | 'f64x2';
 export interface Fast {
   readonly value: Val;
   readonly ok: Val;
+  /** Looks closer, to be emitted where `ok` fails: the same condition, weaker where the result is exact after all. */
+  readonly reconsider?: () => Val;
 }
 
 /** Applies float operator `name` of `type`. */
@@ -86,11 +88,8 @@ export function fastSum(k: Ops, type: FloatType, operator: 'add' | 'sub', a: Val
 
 /** Plain results stand; a zero stands where `exactZero` says that it is exact. */
 function plainOrZero(k: Ops, type: FloatType, value: Val, exactZero: () => Val): Fast {
-  const ok = k.copy(isPlain(k, type, value));
-  k.if(failsAnywhere(k, type, ok), () => {
-    k.assign(ok, either(k, type, ok, both(k, type, isZero(k, type, value), exactZero())));
-  });
-  return { value, ok };
+  const ok = isPlain(k, type, value);
+  return { value, ok, reconsider: () => either(k, type, ok, both(k, type, isZero(k, type, value), exactZero())) };
 }
 
 /** a * b. */
@@ -232,7 +231,7 @@ export function fastFusedSingle(k: Ops, a: Val, b: Val, c: Val): Fast {
   const sum = fusedSum(k, 'f64', wide(a), wide(b), wide(c));
   const value = k.op('f32.demote_f64', sum.value);
   const plain = plainOrZero(k, 'f32', value, () => isZero(k, 'f64', sum.value));
-  return { value, ok: k.and(sum.ok, plain.ok) };
+  return { value, ok: k.and(sum.ok, plain.ok), reconsider: () => k.and(sum.ok, plain.reconsider?.() ?? plain.ok) };
 }
 
 const UPPER_HALF = [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -251,7 +250,12 @@ function fastFusedSingles(k: Ops, q: number, a: Val, b: Val, c: Val): Fast {
   const plain = plainOrZero(k, 'f32x4', value, () =>
     k.shuffle(isZero(k, 'f64x2', low.value), isZero(k, 'f64x2', high.value), LOW_WORDS),
   );
-  return { value, ok: k.op('v128.and', k.shuffle(low.ok, high.ok, LOW_WORDS), plain.ok) };
+  const sums = k.shuffle(low.ok, high.ok, LOW_WORDS);
+  return {
+    value,
+    ok: k.op('v128.and', sums, plain.ok),
+    reconsider: () => k.op('v128.and', sums, plain.reconsider?.() ?? plain.ok),
+  };
 }
 
 /** Rounding to an integral number. */
@@ -269,4 +273,12 @@ export function roundIntegral(k: Ops, type: FloatType, to: RoundTo, a: Val): Val
   const sign = k.op('v128.and', a, constant(k, type, -0));
   const one = k.op('v128.or', sign, constant(k, type, 1));
   return k.op('v128.bitselect', float(k, type, 'add', whole, one), whole, isUp);
+}
+
+/** i32: a fast result stands, after a closer look where needed. `holds` reads the condition as i32. */
+export function stands(k: Ops, { ok, reconsider }: Fast, holds: (ok: Val) => Val): Val {
+  if (reconsider === undefined) return holds(ok);
+  const result = k.variable('i32', holds(ok));
+  k.if(k.eqz(result), () => k.assign(result, holds(reconsider())));
+  return result;
 }

@@ -10,6 +10,7 @@ import {
   allLanes,
   areNumbers,
   type Compute,
+  computeLanes,
   type Encoding,
   type FloatOperation,
   type FloatVector,
@@ -97,25 +98,25 @@ function sized(name: string, { u, a, opcode }: Encoding, operation: (sz: number)
       (op, k) => {
         if (sz > op.q) return; // never decoded
         const { count } = vectorLanes(sz, op.q);
-        setResult(k, 8 << op.q, op.vd, compute(k, operation(sz), sz, count, k.vreg(op.vn)));
+        setResult(
+          k,
+          8 << op.q,
+          op.vd,
+          computeLanes(k, operation(sz), { sz, count }, k.vreg(op.vn), zero, () => zero),
+        );
       },
     ),
     instruction(
       `${name} (scalar, ${32 << sz} bits)`,
       `01 ${u} 11110 ${a}${bit} 10000 ${opcode} 10 vn:5 vd:5`,
       {},
-      (op, k) => k.setVreg(op.vd, compute(k, operation(sz), sz, 1, k.vreg(op.vn))),
+      (op, k) =>
+        k.setVreg(
+          op.vd,
+          computeLanes(k, operation(sz), { sz, count: 1 }, k.vreg(op.vn), zero, () => zero),
+        ),
     ),
   ]);
-}
-
-function compute(k: Ops, operation: FloatOperation, sz: number, count: number, n: Val): Val {
-  const lanes = { sz, count };
-  const exact: Exact = { code: operation.code, shape: fpShape(sz + 2, count), extra: operation.extra ?? 0 };
-  if (operation.compute === undefined) return exactVector(k, exact, [n]);
-  const { value, ok } = operation.compute(k, vectorType(sz), lanes, n, zero, () => zero);
-  const low = keepLow(k, count * (4 << sz), value);
-  return checked(k, low, doubtful(k, operation.need, allLanes(k, lanes, ok)), exact, () => [n]);
 }
 
 const fromInteger = (u: '0' | '1'): Instruction[] =>

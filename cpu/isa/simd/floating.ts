@@ -6,7 +6,7 @@
 import { fpShape } from '../../fp/helper-codes.js';
 import type { Ops } from '../../ops.js';
 import { i32, type Val } from '../../wasm/body.js';
-import { type Fast, float } from '../fp/fast.js';
+import { type Fast, float, stands } from '../fp/fast.js';
 import { checked, doubtful, type Exact, exactVector, type Need } from '../fp/slow.js';
 import { type Instruction, instruction } from '../instruction.js';
 import { broadcast, elementPattern, keepLow } from './lanes.js';
@@ -51,9 +51,14 @@ export function computeLanes(k: Ops, operation: FloatOperation, lanes: Lanes, n:
   const exact = { code, extra: extra ?? 0, shape: fpShape(lanes.sz + 2, lanes.count) };
   const operands = (): readonly Val[] => (operation.accumulates === true ? [n, m, d()] : [n, m]);
   if (compute === undefined) return exactVector(k, exact, operands());
-  const { value, ok } = compute(k, vectorType(lanes.sz), lanes, n, m, d);
+  const fast = compute(k, vectorType(lanes.sz), lanes, n, m, d);
   const bytes = lanes.count * (4 << lanes.sz);
-  return checked(k, keepLow(k, bytes, value), doubtful(k, need, allLanes(k, lanes, ok)), exact, operands);
+  const isDoubtful = doubtful(
+    k,
+    need,
+    stands(k, fast, (ok) => allLanes(k, lanes, ok)),
+  );
+  return checked(k, keepLow(k, bytes, fast.value), isDoubtful, exact, operands);
 }
 
 /** Where an instruction sits among its class's encodings: U, the size field's upper bit, and the opcode. */

@@ -51,7 +51,7 @@ function unsignedOffset(scale: 0 | 1 | 2 | 3 | 4): Instruction {
 /** Register offset, by how the offset register is extended. */
 function registerOffset(
   name: string,
-  option: '010' | '110' | '011' | '111',
+  option: '010' | '110' | 'same:1 11',
   extend: (k: Ops, m: Val) => Val,
 ): Instruction {
   return instruction(
@@ -121,8 +121,7 @@ export const SIMD_LOADS_STORES: readonly Instruction[] = [
   signedOffset('pre-index', '11'),
   registerOffset('UXTW', '010', (k, m) => k.and(m, k.i64(0xffffffff))),
   registerOffset('SXTW', '110', (k, m) => k.op('i64.extend32_s', m)),
-  registerOffset('LSL', '011', (_k, m) => m),
-  registerOffset('SXTX', '111', (_k, m) => m),
+  registerOffset('LSL or SXTX', 'same:1 11', (_k, m) => m),
   instruction(
     'LDR (SIMD&FP, literal)',
     'opc:2 011 1 00 imm19:19 vt:5',
