@@ -13,7 +13,7 @@ for (const jit of [false, true]) {
       const run = {
         image: guestImage('suite'),
         memoryMiB: 256,
-        bootargs: 'deviations=sp-alignment',
+        bootargs: '',
         deadlineMs: 100_000,
       };
       const { console, stop } = await runBareMetal({ ...run, jit });

@@ -51,7 +51,7 @@ static void alignment_check(void) {
 static void alignment_of_sp(void) {
   if (deviates("sp-alignment")) return;
   probe_sp_unaligned();
-  expect_trap("load by a misaligned SP", FROM_EL1, 0x9a000000, (u64)probe_sp_unaligned_at);
+  expect_trap("load by a misaligned SP", FROM_EL1_SP0, 0x9a000000, (u64)probe_sp_unaligned_at);
 }
 
 static void alignment_of_device_memory(void) {

@@ -60,14 +60,17 @@ probe_svc_sp0_at:
   svc #7
   msr spsel, #1
   ret
-probe_sp_unaligned:
-  mov x1, sp
-  sub x0, x1, #8
-  mov sp, x0
+probe_sp_unaligned:                         // on SP_EL0: the handler needs its own stack pointer aligned
+  mrs x1, sp_el0
+  mov x0, sp
+  sub x0, x0, #8
+  msr sp_el0, x0
+  msr spsel, #0
   .global probe_sp_unaligned_at
 probe_sp_unaligned_at:
   ldr x0, [sp]
-  mov sp, x1
+  msr spsel, #1
+  msr sp_el0, x1
   ret
 probe_svc_flags:                            // all four condition flags set
   mov x0, #0xf0000000
