@@ -6,26 +6,32 @@ import { FunctionBody } from './body.js';
 import { ModuleBuilder } from './module.js';
 
 /**
- * `fusedMadd`: `relaxed_madd` multiplies and adds with one rounding, so that it is Arm's FMADD and FMLA (docs/adr/0031).
- * The operator exists where the engine has relaxed SIMD: Node 22, or Node 20 with --experimental-wasm-relaxed-simd.
+ * `fusedMadd`: `relaxed_madd` and `relaxed_nmadd` multiply and add with one rounding, so that they are Arm's FMADD, FMLA and
+ * relatives (docs/adr/0031). They exist where the engine has relaxed SIMD: Node 22, or Node 20 with --experimental-wasm-relaxed-simd.
  */
 export const features = { fusedMadd: false };
 
 /** A product whose rounding error is all that is left of the sum: (1 + e)^2 - (1 + 2e) is e^2 if fused, else 0. */
 const PROBES = [
-  { shape: 'f32x4', type: 'f32', epsilon: 2 ** -15 },
-  { shape: 'f64x2', type: 'f64', epsilon: 2 ** -30 },
+  { shape: 'f32x4', type: 'f32', epsilon: 2 ** -15, operator: 'madd' },
+  { shape: 'f64x2', type: 'f64', epsilon: 2 ** -30, operator: 'madd' },
+  { shape: 'f32x4', type: 'f32', epsilon: 2 ** -15, operator: 'nmadd' },
+  { shape: 'f64x2', type: 'f64', epsilon: 2 ** -30, operator: 'nmadd' },
 ] as const;
 
 /** Calls after which the engine's optimising compiler may have replaced the probe's code. */
 const PROBE_CALLS = 20_000;
 
-/** A module that applies `relaxed_madd` to three scalars. */
-function probeModule(shape: 'f32x4' | 'f64x2', type: 'f32' | 'f64'): Uint8Array<ArrayBuffer> {
+/** A module that applies a fused operator to three scalars. */
+function probeModule(
+  shape: 'f32x4' | 'f64x2',
+  type: 'f32' | 'f64',
+  operator: 'madd' | 'nmadd',
+): Uint8Array<ArrayBuffer> {
   const params = [type, type, type] as const;
   const body = new FunctionBody(params);
   const lanes = [0, 1, 2].map((i) => body.op(`${shape}.splat`, body.param(i, type)));
-  body.return(body.lane(`${shape}.extract_lane`, 0, body.op(`${shape}.relaxed_madd`, ...lanes)));
+  body.return(body.lane(`${shape}.extract_lane`, 0, body.op(`${shape}.relaxed_${operator}`, ...lanes)));
   body.unreachable();
   const module = new ModuleBuilder();
   const index = module.declare(module.type(params, [type]));
@@ -34,17 +40,18 @@ function probeModule(shape: 'f32x4' | 'f64x2', type: 'f32' | 'f64'): Uint8Array<
   return module.build();
 }
 
-/** Whether both operators exist and fuse, before and after many calls. */
+/** Whether all four operators exist and fuse, before and after many calls. */
 function fusesMultiplyAdd(): boolean {
-  return PROBES.every(({ shape, type, epsilon }) => {
-    const bytes = probeModule(shape, type);
+  return PROBES.every(({ shape, type, epsilon, operator }) => {
+    const bytes = probeModule(shape, type, operator);
     if (!WebAssembly.validate(bytes)) return false;
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
     // WHY: probeModule exports exactly this.
     const probe = instance.exports['probe'] as (a: number, b: number, c: number) => number;
     const factor = 1 + epsilon;
-    const fuses = (): boolean => probe(factor, factor, -1 - 2 * epsilon) === epsilon * epsilon;
+    const sign = operator === 'madd' ? 1 : -1;
+    const fuses = (): boolean => probe(factor * sign, factor, -1 - 2 * epsilon) === epsilon * epsilon;
     if (!fuses()) return false;
     for (let i = 0; i < PROBE_CALLS; i++) probe(factor, factor, i);
     return fuses();

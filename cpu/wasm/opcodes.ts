@@ -354,7 +354,9 @@ export const WASM_OPS = {
   'f64x2.convert_low_i32x4_u': [0xfd00ff, 'v:v'],
   // Relaxed SIMD: whether these round once or twice is the host's choice; see features.ts.
   'f32x4.relaxed_madd': [0xfd0105, 'vvv:v'],
+  'f32x4.relaxed_nmadd': [0xfd0106, 'vvv:v'],
   'f64x2.relaxed_madd': [0xfd0107, 'vvv:v'],
+  'f64x2.relaxed_nmadd': [0xfd0108, 'vvv:v'],
 } as const satisfies Readonly<Record<string, readonly [number, string]>>;
 
 /** Name of an operator in {@link WASM_OPS}. */

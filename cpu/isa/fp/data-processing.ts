@@ -15,6 +15,7 @@ import {
   fastRoot,
   fastSum,
   float,
+  hostFused,
   type RoundTo,
   roundIntegral,
   stands,
@@ -119,11 +120,10 @@ function fusedScalar(
   if (features.fusedMadd) {
     // The vector operator on whole registers; only the lowest lane is looked at and kept.
     const shape = type === 'f64' ? 'f64x2' : 'f32x4';
-    const n = k.vreg(op.vn);
     const a = k.vreg(op.va);
-    const factor = negateFactor ? float(k, shape, 'neg', n) : n;
     const addend = negateAddend ? float(k, shape, 'neg', a) : a;
-    const sum = k.lane(`${shape}.extract_lane`, 0, k.op(`${shape}.relaxed_madd`, factor, k.vreg(op.vm), addend));
+    const vector = hostFused(k, shape, negateFactor, k.vreg(op.vn), k.vreg(op.vm), addend);
+    const sum = k.lane(`${shape}.extract_lane`, 0, vector);
     return checkFused(k, type, sum, k.vscalar(op.vn, type), b);
   }
   const n = k.vscalar(op.vn, type);

@@ -148,9 +148,9 @@ agrees(
   (f, a, b, c, x) => fpMulAdd(f, c, a, b, x),
   0.97,
 );
-const fusedVector: Compute = (k, t, a, b, c) => {
+const fusedVector = (k: Ops, t: Scalar, a: Val, b: Val, c: Val, negate = false): Fast => {
   const splat = (x: Val): Val => k.op(t === 'f64' ? 'f64x2.splat' : 'f32x4.splat', x);
-  const fast = fastFusedVector(k, t === 'f64' ? 'f64x2' : 'f32x4', 1, splat(a), splat(b), splat(c));
+  const fast = fastFusedVector(k, t === 'f64' ? 'f64x2' : 'f32x4', 1, negate, splat(a), splat(b), splat(c));
   return {
     value: k.lane(t === 'f64' ? 'f64x2.extract_lane' : 'f32x4.extract_lane', 0, fast.value),
     ok: fast.ok,
@@ -165,13 +165,16 @@ const hasFused = features.fusedMadd;
 features.fusedMadd = false; // tests are emitted when they run: each sets what it needs
 if (!hasFused) test.skip('a * b + c by the host', 'the engine or the processor does not fuse');
 else {
-  const byHost: Compute = (k, t, a, b, c) => {
-    features.fusedMadd = true;
-    const fast = fusedVector(k, t, a, b, c);
-    features.fusedMadd = false;
-    return fast;
-  };
-  agrees('a * b + c by the host', byHost, (f, a, b, c, x) => fpMulAdd(f, c, a, b, x), 0.97);
+  const byHost =
+    (negate: boolean): Compute =>
+    (k, t, a, b, c) => {
+      features.fusedMadd = true;
+      const fast = fusedVector(k, t, a, b, c, negate);
+      features.fusedMadd = false;
+      return fast;
+    };
+  agrees('c + a * b by the host', byHost(false), (f, a, b, c, x) => fpMulAdd(f, c, a, b, x), 0.97);
+  agrees('c - a * b by the host', byHost(true), (f, a, b, c, x) => fpMulAdd(f, c, fpNeg(f, a), b, x), 0.97);
 }
 
 test('a sum that is zero counts as exact only if the product is large or zero', () => {

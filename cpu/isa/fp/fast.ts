@@ -158,10 +158,24 @@ export function checkFused(k: Ops, type: FloatType, value: Val, a: Val, b: Val):
   });
 }
 
-/** a * b + c of vectors, by the host's fused operator where it has one. */
-export function fastFusedVector(k: Ops, type: 'f32x4' | 'f64x2', q: number, a: Val, b: Val, c: Val): Fast {
-  if (features.fusedMadd) return checkFused(k, type, k.op(`${type}.relaxed_madd`, a, b, c), a, b);
-  return type === 'f64x2' ? fastFusedDouble(k, type, a, b, c) : fastFusedSingles(k, q, a, b, c);
+/** c + a * b (or c - a * b) by the host's fused operator; only where features.fusedMadd. */
+export function hostFused(k: Ops, type: 'f32x4' | 'f64x2', negate: boolean, a: Val, b: Val, c: Val): Val {
+  return k.op(`${type}.relaxed_${negate ? 'nmadd' : 'madd'}`, a, b, c);
+}
+
+/** c + a * b (or c - a * b) of vectors, by the host's fused operator where it has one. */
+export function fastFusedVector(
+  k: Ops,
+  type: 'f32x4' | 'f64x2',
+  q: number,
+  negate: boolean,
+  a: Val,
+  b: Val,
+  c: Val,
+): Fast {
+  if (features.fusedMadd) return checkFused(k, type, hostFused(k, type, negate, a, b, c), a, b);
+  const factor = negate ? float(k, type, 'neg', a) : a;
+  return type === 'f64x2' ? fastFusedDouble(k, type, factor, b, c) : fastFusedSingles(k, q, factor, b, c);
 }
 
 /**

@@ -33,10 +33,8 @@ const product: Compute = (k, type, _lanes, n, m) => fastProduct(k, type, n, m);
 /** d + n * m or d - n * m, rounded once. */
 const fused =
   (negate: boolean): Compute =>
-  (k, type, lanes, n, m, d) => {
-    const factor = negate ? float(k, type, 'neg', n) : n;
-    return fastFusedVector(k, type, lanes.count > 2 ? 1 : 0, factor, m, d());
-  };
+  (k, type, lanes, n, m, d) =>
+    fastFusedVector(k, type, lanes.count > 2 ? 1 : 0, negate, n, m, d());
 
 /** A comparison; of magnitudes if `absolute`. NaNs are looked at exactly, because they may set IOC. */
 export const comparison =
