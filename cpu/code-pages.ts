@@ -118,7 +118,7 @@ export class CodePages {
    * check; changed code is forgotten; a page that keeps being written is released.
    */
   written(host: number, bytes: number): void {
-    const offset = host % 4096;
+    const offset = host & 0xfff;
     const page = this.#byHost.get(host - offset);
     if (page === undefined) return;
     if (++page.writes > WRITES_MAX) this.#release(page);
@@ -157,6 +157,14 @@ export class CodePages {
     this.#view.setUint32(at + PAGE_CACHE.tag, ((lo & 0xfffff000) | (context << 2)) >>> 0, true);
     this.#view.setUint32(at + PAGE_CACHE.tag + 4, hi >>> 0, true);
     this.#view.setUint32(at + PAGE_CACHE.record, page.records, true);
+  }
+
+  /** The page that {@link bind} has entered for address hi:lo in `context`, if generated code would find it. */
+  bound(lo: number, hi: number, context: number): CodePage | undefined {
+    const at = this.#state + PAGE_CACHE.at + (((lo >>> 12) & PAGE_CACHE_MASK) << PAGE_CACHE.entryBytesLog2);
+    if (this.#view.getInt32(at + PAGE_CACHE.tag, true) !== ((lo & 0xfffff000) | (context << 2))) return undefined;
+    if (this.#view.getInt32(at + PAGE_CACHE.tag + 4, true) !== hi) return undefined;
+    return this.pageOf(this.#view.getUint32(at + PAGE_CACHE.record, true));
   }
 
   /** Forgets where virtual page hi:lo leads, in every context. */
