@@ -3,6 +3,7 @@
  * module (one function per module costs ten times as much per transition, cpu-measurements 3), installs them in the
  * region table and drops them when their page's code changes.
  */
+import { jumpCacheEntry } from '../code-cache-index.js';
 import type { CodePage } from '../code-pages.js';
 import type { Decoder } from '../decode/decoder.js';
 import { RECORD, RECORD_BYTES, REGION_BIT } from '../interpreter/record.js';
@@ -145,11 +146,12 @@ export class Jit {
     if (region === undefined) return false;
     const { view, state } = this.#host;
     const lo = view.getUint32(state + STATE.pc, true);
-    const entry =
-      state + JUMP_CACHE.at + (((lo >>> 2) & ((1 << JUMP_CACHE.entriesLog2) - 1)) << JUMP_CACHE.entryBytesLog2);
+    const hi = view.getUint32(state + STATE.pc + 4, true);
+    const context = view.getUint32(state + STATE.context, true);
+    const entry = state + jumpCacheEntry(lo, hi, context);
     view.setUint32(entry + JUMP_CACHE.address, lo, true);
-    view.setUint32(entry + JUMP_CACHE.address + 4, view.getUint32(state + STATE.pc + 4, true), true);
-    view.setUint32(entry + JUMP_CACHE.context, view.getUint32(state + STATE.context, true), true);
+    view.setUint32(entry + JUMP_CACHE.address + 4, hi, true);
+    view.setUint32(entry + JUMP_CACHE.context, context, true);
     view.setUint32(entry + JUMP_CACHE.slot, region.slot, true);
     return true;
   }
