@@ -8,6 +8,8 @@ import type { CodePage } from '../code-pages.js';
 import type { Decoder } from '../decode/decoder.js';
 import { RECORD, RECORD_BYTES, REGION_BIT } from '../interpreter/record.js';
 import { JUMP_CACHE, STATE } from '../state.js';
+import { compileScanned } from './scanner/compile-scanned.js';
+import type { Refusal } from './scanner/refusal.js';
 import { type EntryPoint, type TranslatedBatch, translateBatch } from './translate.js';
 
 /** Regions compiled into one module, at most. */
@@ -39,6 +41,8 @@ export interface JitHost {
   readonly step: (state: number) => number;
   /** Where given, translates and compiles elsewhere; the result comes back through {@link Jit.deliver}. */
   readonly background?: (ticket: number, entries: readonly EntryPoint[]) => void;
+  /** Told when the scanner refuses a module: an emitter bug. The code stays with the interpreter. */
+  readonly onRefusal?: (refusal: Refusal) => void;
 }
 
 /** See the head of this file. */
@@ -91,11 +95,16 @@ export class Jit {
       return;
     }
     const batch = translateBatch(this.#host.view, this.#host.decoder, entries);
-    if (batch !== undefined) this.#instantiate(requests, batch, new WebAssembly.Module(batch.bytes));
+    const compiled = batch === undefined ? undefined : compileScanned(batch.bytes);
+    if (compiled?.ok === false) this.#host.onRefusal?.(compiled.error);
+    if (batch !== undefined && compiled?.ok === true) this.#instantiate(requests, batch, compiled.value);
     else this.counters.rejected += requests.length;
   }
 
-  /** A background batch is ready; `undefined` if nothing of it could be compiled. */
+  /**
+   * A background batch is ready; `undefined` if nothing of it could be compiled. `module` must come from
+   * {@link compileScanned}.
+   */
   deliver(ticket: number, batch: TranslatedBatch | undefined, module: WebAssembly.Module | undefined): void {
     const requests = this.#inFlight.get(ticket);
     this.#inFlight.delete(ticket);
