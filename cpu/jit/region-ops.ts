@@ -298,7 +298,7 @@ export class RegionOps extends Ops {
   }
 
   override stateLoad(kind: MemoryKind, offset: number): Val {
-    if (this.#registers.v !== 0) {
+    if (this.#registers.v !== 0 && kind === 'u32') {
       if (offset === STATE.fpFast) return this.#fpFast;
       if (offset === STATE.fpcr) return this.#fpcr;
     }
