@@ -160,7 +160,7 @@ export class CodePages {
 
   /** The page that {@link bind} has entered for address hi:lo in `context`, if generated code would find it. */
   bound(lo: number, hi: number, context: number): CodePage | undefined {
-    const at = this.#state + PAGE_CACHE.at + (((lo >>> 12) & PAGE_CACHE_MASK) << PAGE_CACHE.entryBytesLog2);
+    const at = this.#state + pageCacheEntry(lo, hi, context);
     if (this.#view.getInt32(at + PAGE_CACHE.tag, true) !== ((lo & 0xfffff000) | (context << 2))) return undefined;
     if (this.#view.getInt32(at + PAGE_CACHE.tag + 4, true) !== hi) return undefined;
     return this.pageOf(this.#view.getUint32(at + PAGE_CACHE.record, true));
