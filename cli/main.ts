@@ -1,9 +1,10 @@
 /** The `wurley` command: the list of verbs, each in its own file under commands/. */
 import { addDemo } from './commands/demo.js';
 import { addImage } from './commands/image.js';
+import { addRun } from './commands/run.js';
 import { runProgram, type Terminal, type Verb } from './program.js';
 
-const VERBS: readonly Verb[] = [addDemo, addImage];
+const VERBS: readonly Verb[] = [addDemo, addImage, addRun];
 
 const terminal: Terminal = {
   isTTY: process.stdout.isTTY === true,

@@ -4,16 +4,20 @@ import { CONTROL_TEXT_MAX } from './limits.js';
 import type { Clock, Log, LogFields } from './services.js';
 import type { LogLine } from './system-protocol.js';
 
-/** Milliseconds since 1970 of this thread, monotonic within it and comparable between threads. */
+/**
+ * Milliseconds of the host's monotonic clock, with fractions of a microsecond: the same for every thread of the process.
+ * `performance.timeOrigin` would not do: each thread takes it anew from the adjustable clock, and a guest's vCPUs must
+ * never see time go back when it migrates between them.
+ */
 export function hostNowMs(): number {
-  return performance.timeOrigin + performance.now();
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1e3 + nanoseconds / 1e6;
 }
 
 /** A clock that counts from `epochMs` (of {@link hostNowMs}). */
 export function hostClock(epochMs: number): Clock {
-  const offset = performance.timeOrigin - epochMs;
   return {
-    monotonicMs: () => offset + performance.now(),
+    monotonicMs: () => hostNowMs() - epochMs,
     unixSeconds: () => Math.floor(Date.now() / 1000),
   };
 }

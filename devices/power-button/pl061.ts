@@ -10,6 +10,8 @@ export interface Pl061Wiring {
 
 /** The registers, a byte each with one bit per line; plain data, so that they can be saved. */
 export interface Pl061State {
+  /** 1 while the interrupt line is high. */
+  level: number;
   /** Levels the host drives on the lines. */
   inputs: number;
   /** Levels the guest drives on lines that are outputs. */
@@ -33,6 +35,7 @@ const LINES = 8;
 export class Pl061 {
   readonly #wiring: Pl061Wiring;
   readonly state: Pl061State = {
+    level: 0,
     inputs: 0,
     outputs: 0,
     direction: 0,
@@ -43,7 +46,6 @@ export class Pl061 {
     edges: 0,
     alternateFunction: 0,
   };
-  #level = false;
 
   constructor(wiring: Pl061Wiring) {
     this.#wiring = wiring;
@@ -114,8 +116,8 @@ export class Pl061 {
 
   updateLevel(): void {
     const level = (this.rawInterrupts() & this.state.mask) !== 0;
-    if (level === this.#level) return;
-    this.#level = level;
+    if (level === (this.state.level !== 0)) return;
+    this.state.level = level ? 1 : 0;
     this.#wiring.setLevel(level);
   }
 }

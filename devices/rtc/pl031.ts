@@ -13,6 +13,8 @@ export interface Pl031Wiring {
 
 /** The registers; plain data, so that they can be saved. Seconds are unsigned 32-bit. */
 export interface Pl031State {
+  /** 1 while the interrupt line is high. */
+  level: number;
   /** What the guest's clock is ahead of the host's, in seconds, modulo 2^32. */
   offsetSeconds: number;
   match: number;
@@ -24,8 +26,7 @@ export interface Pl031State {
 /** The model. The clock always runs: RTCCR reads as started and cannot be stopped, as on hardware once started. */
 export class Pl031 {
   readonly #wiring: Pl031Wiring;
-  readonly state: Pl031State = { offsetSeconds: 0, match: 0, load: 0, mask: 0, raw: 0 };
-  #level = false;
+  readonly state: Pl031State = { level: 0, offsetSeconds: 0, match: 0, load: 0, mask: 0, raw: 0 };
 
   constructor(wiring: Pl031Wiring) {
     this.#wiring = wiring;
@@ -79,8 +80,8 @@ export class Pl031 {
 
   updateLevel(): void {
     const level = (this.state.raw & this.state.mask) !== 0;
-    if (level === this.#level) return;
-    this.#level = level;
+    if (level === (this.state.level !== 0)) return;
+    this.state.level = level ? 1 : 0;
     this.#wiring.setLevel(level);
   }
 }

@@ -17,6 +17,8 @@ export interface Pl011Wiring {
 
 /** The model's registers and FIFO; plain data, so that it can be saved. */
 export interface Pl011State {
+  /** 1 while the interrupt line is high. */
+  level: number;
   control: number;
   lineControl: number;
   integerBaud: number;
@@ -49,11 +51,11 @@ const RECEIVE_LEVELS = [2, 4, 8, 12, 14] as const;
 export class Pl011 {
   readonly #wiring: Pl011Wiring;
   readonly state: Pl011State;
-  #level = false;
 
   constructor(wiring: Pl011Wiring) {
     this.#wiring = wiring;
     this.state = {
+      level: 0,
       control: CONTROL.reset,
       lineControl: 0,
       integerBaud: 0,
@@ -157,8 +159,8 @@ export class Pl011 {
   /** Tells the interrupt controller when the masked interrupts changed between none and some. */
   updateLevel(): void {
     const level = (this.state.rawInterrupts & this.state.interruptMask) !== 0;
-    if (level === this.#level) return;
-    this.#level = level;
+    if (level === (this.state.level !== 0)) return;
+    this.state.level = level ? 1 : 0;
     this.#wiring.setLevel(level);
   }
 }

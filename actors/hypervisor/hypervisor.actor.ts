@@ -1,0 +1,176 @@
+/**
+ * The hypervisor core: the only writer of the frame ledger and of stage-2 maps. It owns the machine's memory, one shared
+ * WebAssembly.Memory, and is driven through the partition interface (partition.protocol.ts) alone.
+ *
+ * Memory: frame 0 is never used (address 0 means "nothing"), the ledger follows, then the pool.
+ */
+import { err, ok, type Result } from '../../bus/result.js';
+import { HYP_PAGE_BYTES } from '../../bus/units.js';
+import { type ActorContext, actor, actorKind } from '../runtime/actor.js';
+import { FrameLedger } from '../shared-state/frames/frame-ledger.js';
+import { GIC_INTERRUPTS } from '../shared-state/gic/gic-layout.js';
+import { FramePool } from './frame-pool.js';
+import { Partition } from './partition.js';
+import type { HypervisorProtocol, PartitionFault } from './partition.protocol.js';
+
+/** What the core is started with. */
+export interface HypervisorConfig {
+  /** The machine's memory; nobody else has written to it. */
+  readonly memory: { readonly buffer: SharedArrayBuffer };
+}
+
+interface HypervisorState {
+  readonly pool: FramePool;
+  readonly frames: number;
+  readonly memory: SharedArrayBuffer;
+  readonly partitions: Map<number, Partition>;
+  next: number;
+}
+
+type Context = ActorContext<HypervisorProtocol>;
+
+const LEDGER_AT = 64 * 1024;
+const PARTITIONS_MAX = 0xffff;
+/** How long processors may take to acknowledge before a withdrawal is reported as failed, in milliseconds. */
+const ACKNOWLEDGE_MS_MAX = 2_000;
+
+function find(state: HypervisorState, partition: number): Result<Partition, PartitionFault> {
+  const found = state.partitions.get(partition);
+  return found === undefined ? err('noPartition') : ok(found);
+}
+
+/** Waits until `done`, looking every millisecond. */
+async function until(context: Context, done: () => boolean): Promise<boolean> {
+  const end = context.clock.monotonicMs() + ACKNOWLEDGE_MS_MAX;
+  while (!done()) {
+    if (context.clock.monotonicMs() > end) return false;
+    await new Promise<void>((resolve) => context.after(1, resolve));
+  }
+  return true;
+}
+
+/** Asks every processor to drop what it holds of the stage-2 map, and waits for all of them. */
+async function flushStage2(partition: Partition, context: Context): Promise<boolean> {
+  const parts = partition.parts;
+  if (parts === undefined) return true;
+  const { block, wake } = parts;
+  const asked: number[] = [];
+  for (let cpu = 0; cpu < block.cpus; cpu++) {
+    block.request(cpu, 'stage2', 0, 0);
+    asked[cpu] = block.requested(cpu);
+    wake(cpu);
+  }
+  return until(context, () => asked.every((count, cpu) => block.isDone(cpu, count)));
+}
+
+const hypervisor = actor<HypervisorConfig, HypervisorProtocol, HypervisorState>({
+  name: 'hypervisor',
+  mailboxMax: 64,
+  supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
+  start({ memory }) {
+    const { buffer } = memory;
+    const frames = buffer.byteLength / HYP_PAGE_BYTES;
+    const ledger = new FrameLedger(buffer, LEDGER_AT, frames);
+    const from = Math.ceil((LEDGER_AT + FrameLedger.bytes(frames)) / LEDGER_AT) * LEDGER_AT;
+    ledger.move(0, from / HYP_PAGE_BYTES, { owner: 0, state: 'free' }, { owner: 0, state: 'core' });
+    const pool = new FramePool(buffer, ledger, from, buffer.byteLength);
+    return ok({ pool, frames, memory: buffer, partitions: new Map(), next: 1 });
+  },
+  on: {
+    createPartition(state, _, context) {
+      if (state.next > PARTITIONS_MAX) return err('noMemory');
+      const partition = state.next++;
+      const ring = (number: number): void => context.ring({ actor: number }, 1);
+      state.partitions.set(partition, new Partition(partition, state.memory, state.pool, ring));
+      return ok({ partition });
+    },
+    setProperty(state, { partition, property, value }) {
+      const found = find(state, partition);
+      return found.ok ? found.value.setProperty(property, value) : found;
+    },
+    getProperty(state, { partition, property }) {
+      const found = find(state, partition);
+      return found.ok ? ok({ value: found.value.property(property) }) : found;
+    },
+    initializePartition(state, { partition }) {
+      const found = find(state, partition);
+      if (!found.ok) return found;
+      const parts = found.value.initialize();
+      if (!parts.ok) return parts;
+      const { block, stage2At, gicAt } = parts.value;
+      return ok({ block: block.at, stage2: stage2At, gic: gicAt });
+    },
+    mapGuestMemory(state, { partition, ipa, bytes, rights }) {
+      const found = find(state, partition);
+      if (!found.ok) return found;
+      const mapped = found.value.map(ipa, bytes, rights);
+      return mapped.ok ? ok({ extents: mapped.value }) : mapped;
+    },
+    async unmapGuestMemory(state, { partition, ipa, bytes }, context) {
+      const found = find(state, partition);
+      if (!found.ok) return found;
+      const withdrawn = found.value.withdraw(ipa, bytes);
+      if (!withdrawn.ok) return withdrawn;
+      if (!(await flushStage2(found.value, context))) return err('notAcknowledged');
+      found.value.release(withdrawn.value);
+      return ok();
+    },
+    createVp(state, { partition, index }) {
+      const found = find(state, partition);
+      return found.ok ? found.value.createVp(index) : found;
+    },
+    setVpRegisters(state, { partition, index, pc, x0 }) {
+      const found = find(state, partition);
+      if (!found.ok) return found;
+      const parts = found.value.parts;
+      if (parts === undefined || !found.value.has(index)) return err('noProcessor');
+      const hex = /^0x[0-9a-f]{1,16}$/;
+      if (!hex.test(pc) || !hex.test(x0)) return err('badArgument');
+      if (!parts.block.powerOn(index, BigInt(pc), BigInt(x0))) return err('badState');
+      parts.wake(index);
+      return ok();
+    },
+    runVp(state, { partition, index, actor: number }) {
+      const found = find(state, partition);
+      if (!found.ok) return found;
+      const parts = found.value.parts;
+      if (parts === undefined || !found.value.has(index)) return err('noProcessor');
+      parts.block.bindActor(index, number);
+      parts.wake(index);
+      return ok();
+    },
+    async finalizePartition(state, { partition }, context) {
+      const found = find(state, partition);
+      if (!found.ok) return found;
+      found.value.stop();
+      const parts = found.value.parts;
+      if (parts === undefined) return ok();
+      const { block } = parts;
+      const asked = Array.from({ length: block.cpus }, (_, cpu) => (block.requested(cpu) + 1) | 0);
+      const quiet = await until(context, () => asked.every((count, cpu) => block.isDone(cpu, count)));
+      return quiet ? ok() : err('notAcknowledged');
+    },
+    deletePartition(state, { partition }) {
+      const found = find(state, partition);
+      if (!found.ok) return found;
+      state.partitions.delete(partition);
+      return ok({ framesReturned: found.value.free() });
+    },
+    assertInterrupt(state, { partition, intid, level }) {
+      const found = find(state, partition);
+      if (!found.ok) return found;
+      if (!Number.isInteger(intid) || intid < 32 || intid >= GIC_INTERRUPTS) return err('badArgument');
+      if (found.value.parts === undefined) return err('badState');
+      found.value.parts.gic.setLine(intid, level);
+      return ok();
+    },
+    census(state) {
+      const { pool, frames, partitions } = state;
+      return ok({ freeFrames: pool.freeFrames, frames, partitions: partitions.size });
+    },
+  },
+});
+export default hypervisor;
+
+/** How its worker is made. */
+export const hypervisorKind = actorKind(hypervisor, { module: new URL(import.meta.url), heapMegabytesMax: 64 });

@@ -1,0 +1,178 @@
+/** One partition as the core keeps it: its life, its memory, its virtual processors. */
+import { err, ok, type Result } from '../../bus/result.js';
+import { HYP_PAGE_BYTES } from '../../bus/units.js';
+import { Gic } from '../shared-state/gic/gic.js';
+import { GIC_STATE_BYTES } from '../shared-state/gic/gic-layout.js';
+import { STAGE2_PAGES_MAX, STAGE2_RIGHTS, STAGE2_ROOT_BYTES, Stage2Map } from '../shared-state/stage2/stage2-map.js';
+import { STOP, VM_BLOCK_BYTES, VM_CPUS_MAX, VmBlock, waker } from '../shared-state/vm/vm-block.js';
+import type { Extent, FramePool } from './frame-pool.js';
+import type { MappedExtent, PartitionFault, PartitionProperty, VpTicket } from './partition.protocol.js';
+
+const pages = (bytes: number): number => Math.ceil(bytes / HYP_PAGE_BYTES) * HYP_PAGE_BYTES;
+const AREA_BYTES_MAX = 16 << 20;
+const ARENA_BYTES_MAX = 256 << 20;
+/** Bounds of what may be set before initialisation; `memoryBytes` only tells. */
+const PROPERTY_MAX = {
+  processorCount: VM_CPUS_MAX,
+  processorAreaBytes: AREA_BYTES_MAX,
+  processorArenaBytes: ARENA_BYTES_MAX,
+  memoryBytes: 0,
+} as const;
+
+/** What a partition has once it is initialised. */
+interface Parts {
+  readonly block: VmBlock;
+  readonly stage2: Stage2Map;
+  readonly stage2At: number;
+  readonly gic: Gic;
+  readonly gicAt: number;
+  readonly wake: (cpu: number) => void;
+}
+
+/** See the head of this file. */
+export class Partition {
+  readonly number: number;
+  readonly #memory: ArrayBufferLike;
+  readonly #pool: FramePool;
+  readonly #ring: (actor: number) => void;
+  readonly #properties: Record<PartitionProperty, number> = {
+    processorCount: 1,
+    processorAreaBytes: 1 << 20,
+    processorArenaBytes: 32 << 20,
+    memoryBytes: 0,
+  };
+  /** Frames the core holds on the partition's behalf: tables, blocks, processor areas. */
+  readonly #own: Extent[] = [];
+  /** Guest memory. */
+  #mapped: MappedExtent[] = [];
+  readonly #processors = new Set<number>();
+  #parts: Parts | undefined;
+
+  constructor(number: number, memory: ArrayBufferLike, pool: FramePool, ring: (actor: number) => void) {
+    this.number = number;
+    this.#memory = memory;
+    this.#pool = pool;
+    this.#ring = ring;
+  }
+
+  /** The shared parts, once initialised. */
+  get parts(): Parts | undefined {
+    return this.#parts;
+  }
+
+  /** A property's value. */
+  property(name: PartitionProperty): number {
+    return name === 'memoryBytes' ? this.#mapped.reduce((sum, m) => sum + m.bytes, 0) : this.#properties[name];
+  }
+
+  /** Sets a property; only before initialisation. */
+  setProperty(name: PartitionProperty, value: number): Result<undefined, PartitionFault> {
+    if (this.#parts !== undefined) return err('badState');
+    if (!Number.isInteger(value) || value < 1 || value > PROPERTY_MAX[name]) return err('badArgument');
+    this.#properties[name] = value;
+    return ok();
+  }
+
+  #takeOwn(bytes: number): number | undefined {
+    const extent = this.#pool.take(pages(bytes), this.number, 'core');
+    if (extent !== undefined) this.#own.push(extent);
+    return extent?.host;
+  }
+
+  /** Makes block, interrupt controller and an empty stage-2 map. */
+  initialize(): Result<Parts, PartitionFault> {
+    if (this.#parts !== undefined) return err('badState');
+    const cpus = this.#properties.processorCount;
+    const blockAt = this.#takeOwn(VM_BLOCK_BYTES);
+    const gicAt = this.#takeOwn(GIC_STATE_BYTES);
+    const stage2At = this.#takeOwn(STAGE2_ROOT_BYTES);
+    if (blockAt === undefined || gicAt === undefined || stage2At === undefined) return err('noMemory');
+    const block = new VmBlock(this.#memory, blockAt);
+    block.format(cpus);
+    const wake = waker(block, this.#ring);
+    const gic = new Gic(this.#memory, gicAt, wake);
+    gic.reset(Array.from({ length: cpus }, (_, index) => index));
+    const stage2 = new Stage2Map(this.#memory, stage2At, () => this.#takeOwn(HYP_PAGE_BYTES));
+    this.#parts = { block, stage2, stage2At, gic, gicAt, wake };
+    return ok(this.#parts);
+  }
+
+  /** Maps fresh frames at `[ipa, ipa + bytes)`. */
+  map(ipa: number, bytes: number, rights: number): Result<readonly MappedExtent[], PartitionFault> {
+    if (this.#parts === undefined) return err('badState');
+    const whole = ipa >= 0 && ipa % HYP_PAGE_BYTES === 0 && bytes > 0 && bytes % HYP_PAGE_BYTES === 0;
+    const fits = (ipa + bytes) / HYP_PAGE_BYTES <= STAGE2_PAGES_MAX;
+    if (!whole || !fits || rights === 0 || (rights & ~STAGE2_RIGHTS.all) !== 0) return err('badArgument');
+    if (this.#mapped.some((m) => ipa < m.ipa + m.bytes && m.ipa < ipa + bytes)) return err('overlap');
+    const extent = this.#pool.take(bytes, this.number, 'owned', bytes >= 1 << 21 ? 1 << 21 : HYP_PAGE_BYTES);
+    if (extent === undefined) return err('noMemory');
+    const { stage2 } = this.#parts;
+    for (let at = 0; at < bytes; at += HYP_PAGE_BYTES) {
+      if (stage2.map((ipa + at) / HYP_PAGE_BYTES, extent.host + at, rights)) continue;
+      for (let undo = 0; undo < at; undo += HYP_PAGE_BYTES) stage2.unmap((ipa + undo) / HYP_PAGE_BYTES);
+      this.#pool.give(extent, this.number, 'owned');
+      return err('noMemory');
+    }
+    const mapped = { ipa, host: extent.host, bytes };
+    this.#mapped.push(mapped);
+    return ok([mapped]);
+  }
+
+  /** First half of unmapping: the map says no from now on. The frames come back through {@link release}. */
+  withdraw(ipa: number, bytes: number): Result<MappedExtent, PartitionFault> {
+    if (this.#parts === undefined) return err('badState');
+    const mapped = this.#mapped.find((m) => m.ipa === ipa && m.bytes === bytes);
+    if (mapped === undefined) return err('badArgument');
+    for (let at = 0; at < bytes; at += HYP_PAGE_BYTES) this.#parts.stage2.unmap((ipa + at) / HYP_PAGE_BYTES);
+    return ok(mapped);
+  }
+
+  /** Second half, once every processor has acknowledged. */
+  release(mapped: MappedExtent): void {
+    this.#mapped = this.#mapped.filter((m) => m !== mapped);
+    this.#pool.give({ host: mapped.host, bytes: mapped.bytes }, this.number, 'owned');
+  }
+
+  /** Makes a virtual processor. */
+  createVp(index: number): Result<VpTicket, PartitionFault> {
+    const parts = this.#parts;
+    if (parts === undefined) return err('badState');
+    if (!Number.isInteger(index) || index < 0 || index >= this.#properties.processorCount) return err('badArgument');
+    if (this.#processors.has(index)) return err('badState');
+    const { processorAreaBytes: areaBytes, processorArenaBytes: arenaBytes } = this.#properties;
+    const area = this.#takeOwn(areaBytes);
+    const arena = this.#takeOwn(arenaBytes);
+    if (area === undefined || arena === undefined) return err('noMemory');
+    this.#processors.add(index);
+    const at = { block: parts.block.at, stage2: parts.stage2At, gic: parts.gicAt };
+    return ok({ partition: this.number, index, ...at, area, areaBytes, arena, arenaBytes });
+  }
+
+  /** Whether processor `index` was created. */
+  has(index: number): boolean {
+    return this.#processors.has(index);
+  }
+
+  /** Ends the partition's life: no processor runs from here on. */
+  stop(): void {
+    const parts = this.#parts;
+    if (parts === undefined) return;
+    parts.block.end(STOP.requested);
+    for (const cpu of this.#processors) parts.wake(cpu);
+  }
+
+  /** Returns all frames; how many. */
+  free(): number {
+    let bytes = 0;
+    for (const extent of this.#own.splice(0)) {
+      bytes += extent.bytes;
+      this.#pool.give(extent, this.number, 'core');
+    }
+    for (const { host, bytes: size } of this.#mapped.splice(0)) {
+      bytes += size;
+      this.#pool.give({ host, bytes: size }, this.number, 'owned');
+    }
+    this.#parts = undefined;
+    return bytes / HYP_PAGE_BYTES;
+  }
+}

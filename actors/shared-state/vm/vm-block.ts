@@ -1,0 +1,256 @@
+/**
+ * What the threads of one VM share beside its memory: whether it runs, the power state of each virtual processor, how to
+ * wake it, and the maintenance the others ask of it. One 4 KiB-aligned block per VM in the machine's shared memory.
+ *
+ * Words are little-endian i32 and change by Atomics only. Who writes what: `stop` by whoever ends the VM first; of a
+ * processor's words `power`, `entry`, `context` by PSCI callers under the compare-exchange of `power`, `outside` and
+ * `sleeping` by its own thread, `look` by anybody (set) and its own thread (clear), the request ring by anybody under `lock`.
+ */
+import { assert } from '../../../bus/assert.js';
+import { Parking } from '../../../bus/doorbell/parking.js';
+
+/** Virtual processors of one VM, at most. */
+export const VM_CPUS_MAX = 8;
+/** Requests a processor's ring holds; when it is full, one request for everything takes their place. */
+const REQUESTS_MAX = 28;
+const HEAD_BYTES = 1024;
+const CPU_BYTES = 512;
+/** Size of a VM's block in bytes. */
+export const VM_BLOCK_BYTES = 8192;
+
+/** Why a VM stands still. */
+export const STOP = { none: 0, off: 1, reset: 2, crash: 3, requested: 4 } as const;
+/** A value of {@link STOP}. */
+export type Stop = (typeof STOP)[keyof typeof STOP];
+/** Power states of a virtual processor, as PSCI AFFINITY_INFO counts them. */
+export const POWER = { on: 0, off: 1, pending: 2 } as const;
+/** Beside {@link POWER}: somebody is just writing the start values. */
+const CLAIMED = 3;
+
+const HEAD = { stop: 0, cpus: 4, stopCpu: 8, sleepers: 64, wakeups: 68, pairLock: 128, stage2: 192 } as const;
+const CPU = {
+  power: 0,
+  outside: 4,
+  actor: 8,
+  sleeping: 12,
+  look: 16,
+  entry: 24,
+  context: 32,
+  lock: 40,
+  pushed: 44,
+  done: 48,
+  overflow: 52,
+  event: 56,
+  ring: 64,
+} as const;
+
+/** Kinds of maintenance, as numbers in the ring; the names are those of cpu/sysreg/peripherals.ts, and `stage2`. */
+export const REQUESTS = ['tlbi-all', 'tlbi-asid', 'tlbi-va', 'tlbi-va-last', 'code', 'stage2'] as const;
+/** A kind of maintenance. */
+export type Request = (typeof REQUESTS)[number];
+
+/** One thread's view of a VM's block. */
+export class VmBlock {
+  /** Where threads wait for the VM to stop. */
+  readonly stopped: Parking;
+  /** Byte address of the block. */
+  readonly at: number;
+  readonly #words: Int32Array;
+
+  /** The block at byte `at` of `memory`. */
+  constructor(memory: ArrayBufferLike, at: number) {
+    assert(at % 64 === 0, 'a VM block is 64-byte aligned');
+    this.at = at;
+    this.#words = new Int32Array(memory, at, VM_BLOCK_BYTES / 4);
+    this.stopped = new Parking(this.#words, HEAD.sleepers >> 2);
+  }
+
+  /** Makes the block that of a VM with `cpus` processors, all off. */
+  format(cpus: number): void {
+    assert(cpus > 0 && cpus <= VM_CPUS_MAX, 'a VM has 1 to 8 processors');
+    this.#words.fill(0);
+    this.#words[HEAD.cpus >> 2] = cpus;
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      this.#store(cpu, CPU.power, POWER.off);
+      this.#store(cpu, CPU.outside, 1);
+    }
+  }
+
+  /** Address of the lock word for 16-byte atomic accesses. */
+  get pairLock(): number {
+    return this.at + HEAD.pairLock;
+  }
+  /** Number of processors. */
+  get cpus(): number {
+    return this.#words[HEAD.cpus >> 2] ?? 0;
+  }
+
+  #index(cpu: number, field: number): number {
+    return (HEAD_BYTES + cpu * CPU_BYTES + field) >> 2;
+  }
+  #load(cpu: number, field: number): number {
+    return Atomics.load(this.#words, this.#index(cpu, field));
+  }
+  #store(cpu: number, field: number, value: number): void {
+    Atomics.store(this.#words, this.#index(cpu, field), value);
+  }
+
+  // ---- the VM as a whole ----
+
+  /** Why the VM stands still, or STOP.none. */
+  get stop(): Stop {
+    // WHY: only `end` and `format` write the word.
+    return Atomics.load(this.#words, HEAD.stop >> 2) as Stop;
+  }
+  /** Ends the VM for `reason`; the first reason stays. Wakes whoever waits for the end, not the processors. */
+  end(reason: Exclude<Stop, 0>): boolean {
+    const first = Atomics.compareExchange(this.#words, HEAD.stop >> 2, STOP.none, reason) === STOP.none;
+    this.stopped.unpark();
+    return first;
+  }
+
+  // ---- power ----
+
+  /** PSCI power state of a processor. */
+  power(cpu: number): number {
+    const power = this.#load(cpu, CPU.power);
+    return power === CLAIMED ? POWER.pending : power;
+  }
+  /** Asks for a processor to start at `entry` with x0 = `context`; false when it is not off. */
+  powerOn(cpu: number, entry: bigint, context: bigint): boolean {
+    const was = Atomics.compareExchange(this.#words, this.#index(cpu, CPU.power), POWER.off, CLAIMED);
+    if (was !== POWER.off) return false;
+    this.#setHalves(cpu, CPU.entry, entry);
+    this.#setHalves(cpu, CPU.context, context);
+    this.#store(cpu, CPU.power, POWER.pending);
+    return true;
+  }
+  #setHalves(cpu: number, field: number, value: bigint): void {
+    this.#store(cpu, field, Number(BigInt.asIntN(32, value)));
+    this.#store(cpu, field + 4, Number(BigInt.asIntN(32, value >> 32n)));
+  }
+  #halves(cpu: number, field: number): bigint {
+    return (BigInt(this.#load(cpu, field + 4) >>> 0) << 32n) | BigInt(this.#load(cpu, field) >>> 0);
+  }
+  /** The processor's own thread: it starts, with what powerOn asked for. */
+  takePowerOn(cpu: number): { readonly entry: bigint; readonly context: bigint } | undefined {
+    if (this.#load(cpu, CPU.power) !== POWER.pending) return undefined;
+    const start = { entry: this.#halves(cpu, CPU.entry), context: this.#halves(cpu, CPU.context) };
+    this.#store(cpu, CPU.power, POWER.on);
+    return start;
+  }
+  /** The processor's own thread: it is off. */
+  powerOff(cpu: number): void {
+    this.#store(cpu, CPU.power, POWER.off);
+  }
+
+  // ---- waking ----
+
+  /** The actor that runs processor `cpu`, as {@link Ring} knows it; 0 when none does yet. */
+  actorOf(cpu: number): number {
+    return this.#load(cpu, CPU.actor);
+  }
+  /** Sets {@link actorOf}. */
+  bindActor(cpu: number, actor: number): void {
+    this.#store(cpu, CPU.actor, actor);
+  }
+  /** Asks a processor's thread to look at its interrupts, requests and orders; true when it sleeps and must be rung. */
+  poke(cpu: number): boolean {
+    this.#store(cpu, CPU.look, 1);
+    return this.#load(cpu, CPU.sleeping) === 1;
+  }
+  /** The processor's own thread: whether it was poked since the last call. */
+  takeLook(cpu: number): boolean {
+    return Atomics.exchange(this.#words, this.#index(cpu, CPU.look), 0) !== 0;
+  }
+  /** As takeLook, without taking. */
+  mustLook(cpu: number): boolean {
+    return this.#load(cpu, CPU.look) !== 0;
+  }
+  /** The processor's own thread is about to sleep (then it looks once more), or is awake. */
+  setSleeping(cpu: number, sleeping: boolean): void {
+    this.#store(cpu, CPU.sleeping, sleeping ? 1 : 0);
+  }
+  /** Sets the event register of all processors but `from` (SEV). */
+  sendEvent(from: number): void {
+    for (let cpu = 0; cpu < this.cpus; cpu++) if (cpu !== from) this.#store(cpu, CPU.event, 1);
+  }
+  /** The processor's own thread: takes its event. */
+  takeEvent(cpu: number): boolean {
+    return Atomics.exchange(this.#words, this.#index(cpu, CPU.event), 0) !== 0;
+  }
+
+  // ---- maintenance asked by others ----
+
+  /**
+   * The processor's own thread executes no guest code from here on (true), or may (false). Before the first guest
+   * instruction after `false` it drains its requests, so nobody has to wait for one that is outside.
+   */
+  setOutside(cpu: number, outside: boolean): void {
+    this.#store(cpu, CPU.outside, outside ? 1 : 0);
+  }
+  /** Asks `cpu` to do something; lo and hi as in RemoteCpus.request. The caller pokes it. */
+  request(cpu: number, kind: Request, lo: number, hi: number): void {
+    this.#locked(cpu, () => {
+      const pushed = this.#load(cpu, CPU.pushed);
+      if (pushed - this.#load(cpu, CPU.done) >= REQUESTS_MAX || this.#load(cpu, CPU.overflow) !== 0) {
+        this.#store(cpu, CPU.overflow, 1);
+      } else {
+        const at = this.#index(cpu, CPU.ring + ((pushed >>> 0) % REQUESTS_MAX) * 16);
+        this.#words[at] = REQUESTS.indexOf(kind);
+        this.#words[at + 1] = lo;
+        this.#words[at + 2] = hi;
+      }
+      this.#store(cpu, CPU.pushed, (pushed + 1) | 0);
+    });
+  }
+  /** Number of requests ever made of `cpu`: what {@link isDone} is asked about. */
+  requested(cpu: number): number {
+    return this.#load(cpu, CPU.pushed);
+  }
+  /** Whether `cpu` has done its first `count` requests, or will before it runs guest code. */
+  isDone(cpu: number, count: number): boolean {
+    return this.#load(cpu, CPU.outside) === 1 || ((this.#load(cpu, CPU.done) - count) | 0) >= 0;
+  }
+  /** The processor's own thread: carries out what was asked; `everything` when requests were lost to a full ring. */
+  drain(cpu: number, act: (kind: Request, lo: number, hi: number) => void, everything: () => void): boolean {
+    if (this.#load(cpu, CPU.pushed) === this.#load(cpu, CPU.done)) return false;
+    this.#locked(cpu, () => {
+      const pushed = this.#load(cpu, CPU.pushed);
+      if (this.#load(cpu, CPU.overflow) !== 0) {
+        everything();
+        this.#store(cpu, CPU.overflow, 0);
+      } else {
+        for (let n = this.#load(cpu, CPU.done); n !== pushed; n = (n + 1) | 0) {
+          const at = this.#index(cpu, CPU.ring + ((n >>> 0) % REQUESTS_MAX) * 16);
+          const kind = REQUESTS[this.#words[at] ?? 0];
+          if (kind !== undefined) act(kind, this.#words[at + 1] ?? 0, this.#words[at + 2] ?? 0);
+        }
+      }
+      this.#store(cpu, CPU.done, pushed);
+    });
+    return true;
+  }
+
+  #locked(cpu: number, body: () => void): void {
+    const lock = this.#index(cpu, CPU.lock);
+    while (Atomics.compareExchange(this.#words, lock, 0, 1) !== 0) {
+      // Held for a microsecond at most; the holder runs on another thread.
+    }
+    try {
+      body();
+    } finally {
+      Atomics.store(this.#words, lock, 0);
+    }
+  }
+}
+
+/** Rings the actor with this number (ActorRef.actor); how a thread does so is its runtime's business. */
+export type Ring = (actor: number) => void;
+
+/** The function that wakes processors of a VM from the calling thread: what Gic and request makers are given. */
+export function waker(block: VmBlock, ring: Ring): (cpu: number) => void {
+  return (cpu) => {
+    if (block.poke(cpu)) ring(block.actorOf(cpu));
+  };
+}

@@ -1,0 +1,84 @@
+/** What lies behind guest-physical addresses: frames of the stage-2 map, the interrupt controller, device front ends. */
+import type { PhysicalMemory, Want } from '../../cpu/mmu/translator.js';
+import { GICD_BYTES, GICR_BYTES, type GicRegisters } from '../shared-state/gic/gic-mmio.js';
+import type { FrontEnd } from '../shared-state/mmio/front-end.js';
+import { STAGE2_RIGHTS, type Stage2Reader } from '../shared-state/stage2/stage2-map.js';
+
+/** Rights an access needs, by Want. */
+const RIGHT_OF = [STAGE2_RIGHTS.read, STAGE2_RIGHTS.write, STAGE2_RIGHTS.execute] as const;
+
+/** A window of device registers. */
+interface DeviceWindow {
+  readonly base: number;
+  readonly end: number;
+  read(offset: number, bytes: number): bigint;
+  write(offset: number, bytes: number, value: bigint): void;
+}
+
+/** See the head of this file. */
+export class GuestMemory implements PhysicalMemory {
+  readonly #stage2: Stage2Reader;
+  readonly #windows: DeviceWindow[] = [];
+  #last: DeviceWindow | undefined;
+
+  constructor(stage2: Stage2Reader) {
+    this.#stage2 = stage2;
+  }
+
+  /** Puts a device's registers at `base`. */
+  addDevice(base: number, sizeBytes: number, device: FrontEnd): void {
+    const { read, write } = { read: device.read.bind(device), write: device.write.bind(device) };
+    this.#windows.push({ base, end: base + sizeBytes, read, write });
+  }
+
+  /** Puts the interrupt controller of `cpus` processors at its windows; `changed` after each write. */
+  addGic(
+    gic: GicRegisters,
+    at: { distributor: number; redistributors: number },
+    cpus: number,
+    changed: () => void,
+  ): void {
+    this.#windows.push({
+      base: at.distributor,
+      end: at.distributor + GICD_BYTES,
+      read: (offset, bytes) => gic.readDistributor(offset, bytes),
+      write(offset, bytes, value) {
+        gic.writeDistributor(offset, bytes, value);
+        changed();
+      },
+    });
+    const split = (offset: number): readonly [number, number] => [Math.floor(offset / GICR_BYTES), offset % GICR_BYTES];
+    this.#windows.push({
+      base: at.redistributors,
+      end: at.redistributors + cpus * GICR_BYTES,
+      read: (offset, bytes) => gic.readRedistributor(...split(offset), bytes),
+      write(offset, bytes, value) {
+        gic.writeRedistributor(...split(offset), bytes, value);
+        changed();
+      },
+    });
+  }
+
+  frame(ipaPage: number, want: Want): number {
+    return this.#stage2.frame(ipaPage, RIGHT_OF[want] ?? STAGE2_RIGHTS.all);
+  }
+
+  #find(ipa: number): DeviceWindow | undefined {
+    const last = this.#last;
+    if (last !== undefined && ipa >= last.base && ipa < last.end) return last;
+    const found = this.#windows.find((window) => ipa >= window.base && ipa < window.end);
+    this.#last = found ?? last;
+    return found;
+  }
+
+  read(ipa: number, bytes: number): bigint | undefined {
+    const window = this.#find(ipa);
+    return window?.read(ipa - window.base, bytes);
+  }
+
+  write(ipa: number, bytes: number, value: bigint): boolean {
+    const window = this.#find(ipa);
+    window?.write(ipa - window.base, bytes, value);
+    return window !== undefined;
+  }
+}

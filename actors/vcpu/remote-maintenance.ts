@@ -1,0 +1,67 @@
+/**
+ * TLB and code maintenance that reaches the VM's other vCPUs (TLBI ...IS, IC IALLUIS). Requests go into each one's ring;
+ * DSB waits until all have been carried out. A vCPU that waits counts as outside the guest, so two that wait for each
+ * other both go on; what was asked of it meanwhile it does before its next guest instruction.
+ */
+import type { RemoteCpus, RemoteRequest } from '../../cpu/sysreg/peripherals.js';
+import type { VmBlock } from '../shared-state/vm/vm-block.js';
+
+const SPINS_BEFORE_SLEEP = 2_000;
+const SLEEP_MS = 0.05;
+
+/** What happens on this vCPU's own core. */
+export interface OwnCore {
+  /** Sets or clears STATE.remotePending. */
+  setPending(pending: boolean): void;
+  /** Carries out what others asked. */
+  drain(): void;
+}
+
+/** See the head of this file. */
+export class RemoteMaintenance implements RemoteCpus {
+  readonly #block: VmBlock;
+  readonly #self: number;
+  readonly #wake: (cpu: number) => void;
+  readonly #own: OwnCore;
+  readonly #awaited: number[] = [];
+  readonly #nap = new Int32Array(new SharedArrayBuffer(4));
+  #pending = false;
+
+  constructor(block: VmBlock, self: number, wake: (cpu: number) => void, own: OwnCore) {
+    this.#block = block;
+    this.#self = self;
+    this.#wake = wake;
+    this.#own = own;
+  }
+
+  request(kind: RemoteRequest, lo: number, hi: number): void {
+    const block = this.#block;
+    const cpus = block.cpus;
+    if (cpus === 1) return;
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      if (cpu === this.#self) continue;
+      block.request(cpu, kind, lo, hi);
+      this.#awaited[cpu] = block.requested(cpu);
+      this.#wake(cpu);
+    }
+    if (!this.#pending) this.#own.setPending(true);
+    this.#pending = true;
+  }
+
+  wait(): void {
+    if (!this.#pending) return;
+    const block = this.#block;
+    block.setOutside(this.#self, true);
+    for (let cpu = 0; cpu < block.cpus; cpu++) {
+      const count = this.#awaited[cpu];
+      if (cpu === this.#self || count === undefined) continue;
+      for (let spins = 0; !block.isDone(cpu, count) && block.stop === 0; spins++) {
+        if (spins > SPINS_BEFORE_SLEEP) Atomics.wait(this.#nap, 0, 0, SLEEP_MS);
+      }
+    }
+    block.setOutside(this.#self, false);
+    this.#pending = false;
+    this.#own.setPending(false);
+    this.#own.drain();
+  }
+}

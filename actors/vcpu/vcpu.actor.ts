@@ -1,0 +1,35 @@
+/** A vCPU as a blocking actor: its worker runs guest code for ever, and sleeps when the guest does. */
+
+import { err, ok } from '../../bus/result.js';
+import { HandlerNumbers } from '../../cpu/interpreter/record.js';
+import { INSTRUCTIONS } from '../../cpu/isa/table.js';
+import { actor, actorKind } from '../runtime/actor.js';
+import type { FrontEndFactory } from '../shared-state/mmio/front-end.js';
+import { Vcpu } from './vcpu.js';
+import type { VcpuConfig, VcpuProtocol } from './vcpu.protocol.js';
+
+const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
+  name: 'vcpu',
+  mailboxMax: 16,
+  messageBytesMax: 1024,
+  supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
+  async start(config, context) {
+    const interpreter = { module: config.interpreter, numbers: new HandlerNumbers(INSTRUCTIONS) };
+    const thread = { clock: context.clock, ring: (number: number) => context.ring({ actor: number }, 1) };
+    const shell = new Vcpu(config, interpreter, thread);
+    for (const { module, base, sizeBytes, config: device } of config.frontEnds) {
+      const loaded: { readonly default?: FrontEndFactory } = await import(module);
+      if (loaded.default === undefined) return err(`${module} is not a device front end`);
+      shell.addFrontEnd(base, sizeBytes, loaded.default(device, shell.frontEndServices));
+    }
+    return ok(shell);
+  },
+  on: {
+    statistics: (shell) => ok(shell.statistics()),
+  },
+  slice: (shell) => shell.slice(),
+});
+export default vcpu;
+
+/** How its workers are made. */
+export const vcpuKind = actorKind(vcpu, { module: new URL(import.meta.url), heapMegabytesMax: 256 });

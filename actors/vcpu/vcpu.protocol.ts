@@ -1,0 +1,39 @@
+/** Messages of a vCPU actor, and what it is started with. */
+import type { VpTicket } from '../hypervisor/partition.protocol.js';
+import type { Ask } from '../runtime/protocol.js';
+import type { FrontEndPlace } from '../shared-state/mmio/front-end.js';
+
+/** What a vCPU counts; all since its start. */
+export interface VcpuStatistics {
+  readonly index: number;
+  readonly state: 'off' | 'running' | 'sleeping' | 'stopped';
+  readonly pc: string;
+  readonly exits: Readonly<Record<string, number>>;
+  readonly exceptions: number;
+  readonly interrupts: number;
+  readonly tlbFills: number;
+  readonly regions: number;
+  readonly modules: number;
+  readonly deviceAccesses: number;
+  readonly sleeps: number;
+}
+
+/** A vCPU's messages. */
+export type VcpuProtocol = {
+  statistics: Ask<object, VcpuStatistics>;
+};
+
+/** See the file comment. */
+export interface VcpuConfig {
+  readonly memory: WebAssembly.Memory;
+  /** The compiled interpreter. */
+  readonly interpreter: WebAssembly.Module;
+  readonly ticket: VpTicket;
+  /** Guest-physical windows of the interrupt controller. */
+  readonly gic: { readonly distributor: number; readonly redistributors: number };
+  readonly frontEnds: readonly FrontEndPlace[];
+  /** The system clock's reading when the guest's counter was zero, in milliseconds. */
+  readonly epochMs: number;
+  /** False switches compiled code off. */
+  readonly jit: boolean;
+}

@@ -1,0 +1,306 @@
+/**
+ * The shell around one core: what it does between two runs of guest code. `slice` runs for about a millisecond, or until
+ * the guest waits, powers off or stops, and says how long the thread may sleep.
+ *
+ * Isolation: before the first guest instruction after having been outside (asleep, off, waiting) the vCPU drains the
+ * requests others made, so they need not wait for it (see vm-block.ts).
+ */
+
+import { assert } from '../../bus/assert.js';
+import { Core, type Interpreter } from '../../cpu/core.js';
+import { PSTATE } from '../../cpu/cpu-state.js';
+import { EXIT, STATE, VCPU_AREA_BYTES } from '../../cpu/state.js';
+import type { PsciServices } from '../abi/psci/psci.js';
+import type { SliceResult } from '../runtime/actor.js';
+import type { Clock } from '../runtime/services.js';
+import { Gic } from '../shared-state/gic/gic.js';
+import { GicCpuInterface } from '../shared-state/gic/gic-cpu-interface.js';
+import { GicRegisters } from '../shared-state/gic/gic-mmio.js';
+import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
+import { STAGE2_RIGHTS, Stage2Reader } from '../shared-state/stage2/stage2-map.js';
+import { POWER, type Ring, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
+import { GenericTimer } from './generic-timer.js';
+import { guestCall, implementsCall } from './guest-calls.js';
+import { GuestMemory } from './guest-memory.js';
+import { MachineRegisters } from './machine-registers.js';
+import { RemoteMaintenance } from './remote-maintenance.js';
+import type { VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
+
+/** Backward branches between two looks at timers and requests: some 50 microseconds of guest time. */
+const BUDGET = 1_000;
+/** Runs per slice. */
+const RUNS = 16;
+/** A vCPU that is off, or whose VM has stopped, looks this often whether its thread should end. */
+const OFF_MS = 1_000;
+/** A guest in WFI without a timer sleeps this long at most. */
+const WFI_MS_MAX = 1_000;
+/** WFE: the event that ends it may be a store we do not see (the global monitor), so it is short. */
+const WFE_MS = 0.05;
+
+type Mode = 'off' | 'running' | 'wfi' | 'wfe' | 'stopped';
+
+/** What the shell needs of its thread. */
+export interface VcpuThread {
+  readonly clock: Clock;
+  readonly ring: Ring;
+}
+
+/** See the head of this file. */
+export class Vcpu {
+  readonly index: number;
+  readonly core: Core;
+  readonly #block: VmBlock;
+  readonly #memory: GuestMemory;
+  readonly #interface: GicCpuInterface;
+  readonly #timer: GenericTimer;
+  readonly #wake: (cpu: number) => void;
+  readonly #psci: PsciServices;
+  readonly #frontEnds: FrontEnd[] = [];
+  readonly #exits: Record<string, number> = {};
+  readonly frontEndServices: FrontEndServices;
+  #mode: Mode = 'off';
+  #linesChanged = false;
+  #sleeps = 0;
+
+  constructor(config: VcpuConfig, interpreter: Interpreter, thread: VcpuThread) {
+    const { memory, ticket } = config;
+    const { buffer } = memory;
+    const self = ticket.index;
+    this.index = self;
+    assert(ticket.areaBytes >= VCPU_AREA_BYTES, 'the processor area holds a state block');
+    const block = new VmBlock(buffer, ticket.block);
+    this.#block = block;
+    this.#wake = waker(block, thread.ring);
+    const gic = new Gic(buffer, ticket.gic, this.#wake);
+    const stage2 = new Stage2Reader(buffer, ticket.stage2);
+    this.#memory = new GuestMemory(stage2);
+    this.#interface = new GicCpuInterface(gic, self);
+    const changed = (): void => this.#updateLines();
+    this.#memory.addGic(new GicRegisters(gic), config.gic, block.cpus, changed);
+    this.#timer = new GenericTimer(thread.clock, config.epochMs, (intid, level) => {
+      gic.setLine(intid, level, self);
+      this.#linesChanged = true;
+    });
+    const registers = new MachineRegisters(this.#interface, this.#timer, changed);
+    const remote = new RemoteMaintenance(block, self, this.#wake, {
+      setPending: (pending) => this.core.set32(STATE.remotePending, pending ? 1 : 0),
+      drain: () => this.#drain(),
+    });
+    const layout = { state: ticket.area, arena: ticket.arena, arenaBytes: ticket.arenaBytes };
+    this.core = new Core(memory, layout, interpreter, this.#memory, undefined, {
+      jit: config.jit,
+      peripherals: {
+        readRegister: (key) => registers.read(key),
+        writeRegister: (key, value) => {
+          const known = registers.write(key, value);
+          if (this.#linesChanged) this.#updateLines();
+          return known;
+        },
+        poll: () => this.#poll(),
+        sendEvent: () => this.#sendEvent(),
+      },
+      remote,
+      pairLock: block.pairLock,
+      affinity: self,
+    });
+    this.#psci = this.#psciServices(stage2);
+    this.frontEndServices = {
+      setLine: (intid, level) => gic.setLine(intid, level),
+      ring: thread.ring,
+      unixSeconds: () => thread.clock.unixSeconds(),
+    };
+  }
+
+  /** Puts a device's registers into the guest's address space; before the first slice. */
+  addFrontEnd(base: number, sizeBytes: number, frontEnd: FrontEnd): void {
+    this.#memory.addDevice(base, sizeBytes, frontEnd);
+    this.#frontEnds.push(frontEnd);
+  }
+
+  #psciServices(stage2: Stage2Reader): PsciServices {
+    const block = this.#block;
+    return {
+      self: this.index,
+      cpuOf: (mpidr) => (mpidr < BigInt(block.cpus) ? Number(mpidr) : -1),
+      power: (cpu) => block.power(cpu),
+      powerOn: (cpu, entry, context) => {
+        const done = block.powerOn(cpu, entry, context);
+        if (done) this.#wake(cpu);
+        return done;
+      },
+      isMemory: (ipa) => ipa < 1n << 48n && stage2.frame(Number(ipa >> 12n), STAGE2_RIGHTS.execute) >= 0,
+      end: (reason) => {
+        for (const frontEnd of this.#frontEnds) frontEnd.settle?.();
+        block.end(reason);
+        for (let cpu = 0; cpu < block.cpus; cpu++) this.#wake(cpu);
+      },
+      powerOff: () => {
+        this.#mode = 'off';
+      },
+      suspend: () => {
+        this.#mode = 'wfi';
+      },
+      implements: implementsCall,
+    };
+  }
+
+  /** Runs the guest for a while; what the thread does next. */
+  slice(): SliceResult {
+    const block = this.#block;
+    const self = this.index;
+    block.setSleeping(self, false);
+    for (let run = 0; run < RUNS; run++) {
+      if (block.stop !== STOP.none) {
+        this.#mode = 'stopped';
+        return this.#sleep(OFF_MS);
+      }
+      if (this.#mode === 'off' && !this.#powerOn()) return this.#sleep(OFF_MS);
+      if (this.#mode === 'stopped') return this.#sleep(OFF_MS);
+      block.setOutside(self, false);
+      this.#drain();
+      this.#poll();
+      if (this.#mode !== 'running' && !this.#wakesUp()) {
+        const ms = this.#mode === 'wfe' ? WFE_MS : WFI_MS_MAX;
+        return this.#sleep(Math.min(ms, this.#timer.dueInMs(), this.#devicesDueInMs()));
+      }
+      this.#mode = 'running';
+      this.#handle(this.core.run(BUDGET));
+    }
+    for (const frontEnd of this.#frontEnds) frontEnd.settle?.();
+    return 'again';
+  }
+
+  /** Whether a waiting vCPU goes on. */
+  #wakesUp(): boolean {
+    const pending = Atomics.load(this.core.state.words, (this.core.state.at + STATE.interrupts) >>> 2);
+    if ((pending & (PSTATE.a | PSTATE.i | PSTATE.f)) !== 0) return true;
+    if (this.#mode !== 'wfe') return false;
+    if (this.#waitedForEvent) {
+      this.#waitedForEvent = false;
+      return true;
+    }
+    this.#waitedForEvent = true;
+    return this.#block.takeEvent(this.index);
+  }
+  #waitedForEvent = false;
+
+  #devicesDueInMs(): number {
+    let due = Number.POSITIVE_INFINITY;
+    for (const frontEnd of this.#frontEnds) {
+      frontEnd.settle?.();
+      if (frontEnd.dueInMs !== undefined) due = Math.min(due, frontEnd.dueInMs());
+    }
+    return due;
+  }
+
+  #sleep(ms: number): SliceResult {
+    const block = this.#block;
+    block.setOutside(this.index, true);
+    block.setSleeping(this.index, true);
+    const missed =
+      this.#mode !== 'stopped' && (block.mustLook(this.index) || block.power(this.index) === POWER.pending);
+    if (missed || ms <= 0) return 'again';
+    this.#sleeps++;
+    return { sleepMs: ms };
+  }
+
+  /** Off: starts when somebody asked for it. */
+  #powerOn(): boolean {
+    const block = this.#block;
+    block.takeLook(this.index);
+    const start = block.takePowerOn(this.index);
+    if (start === undefined) return false;
+    this.#timer.reset();
+    this.core.reset(start.entry, start.context);
+    this.#linesChanged = true;
+    this.#mode = 'running';
+    return true;
+  }
+
+  #handle(reason: number): void {
+    const name = EXIT_NAMES[reason] ?? 'other';
+    this.#exits[name] = (this.#exits[name] ?? 0) + 1;
+    switch (reason) {
+      case EXIT.wfi:
+        this.#mode = 'wfi';
+        return;
+      case EXIT.wfe:
+        this.#mode = 'wfe';
+        this.#waitedForEvent = false;
+        return;
+      case EXIT.hvc:
+        this.#call();
+        return;
+      case EXIT.smc:
+        this.core.refuseCall();
+        return;
+      default:
+    }
+  }
+
+  #call(): void {
+    const { core } = this;
+    const id = core.get32(0) >>> 0;
+    const answer = guestCall(this.#psci, id, [core.get64(8), core.get64(16), core.get64(24)]);
+    if (answer !== undefined) core.set64(0, answer);
+    else if (this.#mode === 'off') this.#block.powerOff(this.index);
+  }
+
+  /** Timers, then whatever others changed. */
+  #poll(): void {
+    this.#timer.poll();
+    if (this.#block.takeLook(this.index) || this.#linesChanged) this.#updateLines();
+  }
+
+  #updateLines(): void {
+    this.#linesChanged = false;
+    const { irq, fiq } = this.#interface.signals();
+    this.core.setInterrupts(PSTATE.i, irq);
+    this.core.setInterrupts(PSTATE.f, fiq);
+  }
+
+  #sendEvent(): void {
+    const block = this.#block;
+    block.sendEvent(this.index);
+    for (let cpu = 0; cpu < block.cpus; cpu++) if (cpu !== this.index) this.#wake(cpu);
+  }
+
+  #drain(): void {
+    const { core } = this;
+    this.#block.drain(
+      this.index,
+      (kind, lo, hi) => {
+        if (kind === 'stage2') core.invalidateStage2();
+        else core.maintain(kind, lo, hi);
+      },
+      () => {
+        core.invalidateStage2();
+        core.maintain('code', -1, 0);
+      },
+    );
+  }
+
+  /** What it has done so far. */
+  statistics(): VcpuStatistics {
+    const { core } = this;
+    const state = this.#mode === 'wfi' || this.#mode === 'wfe' ? 'sleeping' : this.#mode;
+    const { synchronous, interrupts } = { interrupts: 0, ...core.exceptions.counters };
+    return {
+      index: this.index,
+      state,
+      pc: `0x${core.get64(STATE.pc).toString(16)}`,
+      exits: { ...this.#exits },
+      exceptions: synchronous,
+      interrupts,
+      tlbFills: core.space.counters.fills,
+      regions: core.jit?.counters.regions ?? 0,
+      modules: core.jit?.counters.modules ?? 0,
+      deviceAccesses: core.access.counters.device,
+      sleeps: this.#sleeps,
+    };
+  }
+}
+
+const EXIT_NAMES: Readonly<Record<number, string>> = Object.fromEntries(
+  Object.entries(EXIT).map(([name, value]) => [value, name]),
+);

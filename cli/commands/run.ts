@@ -1,0 +1,298 @@
+/**
+ * `wurley run`: boots one machine and puts its console on standard input and output. With a terminal the console is raw and
+ * Ctrl-] is the escape; with pipes it serves scripts: what the guest prints and nothing else, and the guest's exit code.
+ */
+import { randomBytes } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { ActorSystem } from '../../actors/runtime/system.js';
+import { STOP } from '../../actors/shared-state/vm/vm-block.js';
+import { err, ok, type Result } from '../../bus/result.js';
+import { faultSentence } from '../../devices/machine/boot-fault.js';
+import { type BootPlan, type BootRequest, type NamedBytes, planBoot } from '../../devices/machine/boot-plan.js';
+import type { MachineDescription } from '../../devices/machine/description.js';
+import { CATALOG, findCatalogEntry } from '../image/catalog.js';
+import { READY_MARKER } from '../image/initramfs.js';
+import { progressLine } from '../image/progress-line.js';
+import { pullImage } from '../image/pull.js';
+import { cacheFolder, findImage, type StoredImage } from '../image/store.js';
+import { hostUnpackers } from '../image/unpackers.js';
+import { loadInterpreter } from '../machine/interpreter-cache.js';
+import type { Machine, MachineEnd } from '../machine/machine.js';
+import { type ConsolePipe, runMachine } from '../machine/run-machine.js';
+import { checkNumbers, type RunNumbers, type RunText } from '../machine/run-options.js';
+import { EXIT_SOFTWARE, EXIT_USAGE, type Terminal, type Verb } from '../program.js';
+import { ESCAPE_HELP, type EscapeCommand, EscapeReader } from '../terminal/escape.js';
+import { onTermination, rawMode } from '../terminal/raw-terminal.js';
+
+/** The guest asked for a reset, which a panicking Debian kernel does too (`panic=-1`); we do not start it again. */
+const EXIT_RESET = 3;
+/** The machine could not go on: a worker of it died. */
+const EXIT_CRASH = EXIT_SOFTWARE;
+/** A file is missing or refused (sysexits.h EX_DATAERR). */
+const EXIT_DATA = 65;
+/** --timeout ended the machine (as timeout(1)). */
+const EXIT_TIMEOUT = 124;
+/** The user ended it with Ctrl-] q. */
+const EXIT_QUIT = 130;
+/** Command lines of images: console on the PL011, and a panic ends the machine instead of hanging. */
+const IMAGE_ARGUMENTS = 'console=ttyAMA0 panic=-1';
+/** For scripts: only what programs print (see cli/image/initramfs.ts). */
+const PLAIN_ARGUMENTS = ' quiet wurley_plain=1';
+const PLATFORMS = ['virt', 'gunyah', 'hyperv'] as const;
+
+type Refusal = { readonly exitCode: number; readonly text: string };
+const refuse = (exitCode: number, text: string): Result<never, Refusal> => err({ exitCode, text });
+
+/** Adds the `run` verb to the program. */
+export const addRun: Verb = (program, terminal, done) => {
+  program
+    .command('run')
+    .description('boot a machine and show its console')
+    .argument('[image]', `an image to run: ${CATALOG.map((entry) => entry.name).join(', ')}`)
+    .option('--kernel <file>', 'arm64 Image (plain, gzip, EFI zboot), ELF64 or flat binary')
+    .option('--initrd <file>', 'initial RAM disk')
+    .option('--append <text>', "kernel command line (added to an image's own)")
+    .option('--memory <size>', 'memory, 64M to 3G', '512M')
+    .option('--cpus <n>', 'virtual CPUs, 1 to 8', '1')
+    .option('--platform <name>', PLATFORMS.join(', '), 'virt')
+    .option('--dtb <file>', 'device tree to use instead of the generated one')
+    .option('--dump-dtb <file>', 'write the device tree there and end')
+    .option('--firmware <file>', 'firmware to start at address 0 instead of a kernel')
+    .option('--acpi', 'describe the machine by ACPI instead of a device tree')
+    .option('--timeout <seconds>', 'end the machine after this long (exit code 124)')
+    .option('--trace <file>', 'write what the actors and vCPUs did, a JSON line each')
+    .option('--no-jit', 'interpret only')
+    .addHelpText(
+      'after',
+      `\nExit codes: 0 power off, ${EXIT_RESET} reset or panic, ${EXIT_DATA} file refused, ${EXIT_CRASH} machine failed, ${EXIT_TIMEOUT} timeout.`,
+    )
+    .action(async (image: string | undefined, text: RunText) => {
+      const ended = await run(image, text, terminal);
+      if (!ended.ok) terminal.err(`wurley: ${ended.error.text.replace(/\.?$/, '.')}\n`);
+      done(ended.ok ? ended.value : ended.error.exitCode);
+    });
+};
+
+async function run(image: string | undefined, text: RunText, terminal: Terminal): Promise<Result<number, Refusal>> {
+  const numbers = checkNumbers(text);
+  if (!numbers.ok) return refuse(EXIT_USAGE, numbers.error);
+  if (!PLATFORMS.some((name) => name === text.platform)) {
+    return refuse(EXIT_USAGE, `--platform takes ${PLATFORMS.join(', ')}, not "${text.platform}"`);
+  }
+  if (text.platform !== 'virt') {
+    return refuse(EXIT_USAGE, `--platform ${text.platform} is not available yet; --platform virt is`);
+  }
+  const plan = await prepare(image, text, numbers.value, terminal);
+  if (!plan.ok) return plan;
+  if (text.dumpDtb !== undefined) {
+    const written = await writeFile(text.dumpDtb, plan.value.plan.deviceTree).then(
+      () => undefined,
+      (problem: Error) => problem.message,
+    );
+    return written === undefined ? ok(0) : refuse(EXIT_DATA, `${text.dumpDtb}: cannot be written (${written})`);
+  }
+  return boot(plan.value, text, numbers.value, terminal);
+}
+
+interface Prepared {
+  /** Text the guest prints when it reads its console; what is piped in before would be lost. Absent: at once. */
+  readonly readyMarker: string | undefined;
+  readonly plan: BootPlan;
+  readonly description: MachineDescription;
+}
+
+async function named(file: string | undefined, what: string): Promise<Result<NamedBytes | undefined, Refusal>> {
+  if (file === undefined) return ok(undefined);
+  try {
+    return ok({ file, bytes: new Uint8Array(await readFile(file)) });
+  } catch (problem) {
+    const code = problem instanceof Error && 'code' in problem ? String(problem.code) : '';
+    const why = code === 'ENOENT' ? 'there is no such file' : `cannot be read (${code})`;
+    return refuse(EXIT_DATA, `${file}: ${what}: ${why}; give another path`);
+  }
+}
+
+/** Files and options to a boot plan. */
+async function prepare(
+  image: string | undefined,
+  text: RunText,
+  { cpus, ramBytes }: RunNumbers,
+  terminal: Terminal,
+): Promise<Result<Prepared, Refusal>> {
+  let { kernel, initrd } = text;
+  let readyMarker: string | undefined;
+  let bootArguments = text.append ?? '';
+  if (image !== undefined) {
+    if (kernel !== undefined || text.firmware !== undefined) {
+      return refuse(EXIT_USAGE, `give an image name or --kernel or --firmware, not "${image}" and a file`);
+    }
+    const stored = await imageOf(image, terminal);
+    if (!stored.ok) return stored;
+    kernel = stored.value.kernelPath;
+    initrd ??= stored.value.initrdPath;
+    const isScript = process.stdin.isTTY !== true || !terminal.isTTY;
+    if (isScript && text.initrd === undefined) readyMarker = READY_MARKER;
+    bootArguments = `${IMAGE_ARGUMENTS}${isScript ? PLAIN_ARGUMENTS : ''} ${bootArguments}`.trimEnd();
+  }
+  if (kernel === undefined && text.firmware === undefined) {
+    return refuse(EXIT_USAGE, 'nothing to run: give an image name (such as debian:6.1-cloud), --kernel or --firmware');
+  }
+  const files: Record<string, NamedBytes | undefined> = {};
+  for (const [name, file] of Object.entries({ kernel, initrd, firmware: text.firmware, deviceTree: text.dtb })) {
+    const read = await named(file, name);
+    if (!read.ok) return read;
+    files[name] = read.value;
+  }
+  const description = { cpus, ramBytes, virtioSlots: [], fwCfg: false, pmu: false };
+  const seeds = { kaslrSeed: randomBytes(8).readBigUInt64LE(), rngSeed: new Uint8Array(randomBytes(64)) };
+  const given = Object.fromEntries(Object.entries(files).filter(([, value]) => value !== undefined));
+  const request: BootRequest = {
+    machine: description,
+    bootArguments,
+    ...seeds,
+    ...given,
+    acpi: text.acpi === true ? 'only' : 'off',
+  };
+  const plan = await planBoot(request, hostUnpackers);
+  return plan.ok ? ok({ plan: plan.value, description, readyMarker }) : refuse(EXIT_DATA, faultSentence(plan.error));
+}
+
+/** The image called `name`, pulled first when it is not there. */
+async function imageOf(name: string, terminal: Terminal): Promise<Result<StoredImage, Refusal>> {
+  if (findCatalogEntry(name) === undefined) {
+    const names = CATALOG.map((entry) => entry.name).join(', ');
+    return refuse(EXIT_USAGE, `there is no image "${name}"; there are ${names}`);
+  }
+  const cache = cacheFolder();
+  const found = await findImage(cache, name);
+  if (found !== undefined) return ok(found);
+  terminal.err(`wurley: ${name} is not here yet and is pulled now.\n`);
+  const stream = { isTTY: terminal.isTTY, columns: terminal.columns, write: (line: string) => terminal.err(line) };
+  const { report, done } = progressLine(stream, () => performance.now());
+  const pulled = await pullImage(name, { cache, env: process.env, report, now: () => Date.now(), via: 'auto' });
+  done();
+  return pulled.ok ? ok(pulled.value.image) : refuse(EXIT_DATA, faultSentence(pulled.error));
+}
+
+/** Runs the planned machine to its end; the exit code. */
+async function boot(
+  { plan, description, readyMarker }: Prepared,
+  text: RunText,
+  { timeoutMs }: RunNumbers,
+  terminal: Terminal,
+): Promise<Result<number, Refusal>> {
+  const interpreter = loadInterpreter(cacheFolder());
+  let machine: Machine | undefined;
+  const deaths: string[] = [];
+  const system = new ActorSystem({
+    onEvent(event) {
+      if (event.event !== 'down' || event.reason === 'stopped') return;
+      deaths.push(`${event.name} died (${event.reason}: ${event.detail})`);
+      if (event.verdict !== 'restart') machine?.stop(STOP.crash, deaths[0] ?? '');
+    },
+    onLog: (line) => terminal.err(`${line.name}: ${line.text}\n`),
+  });
+  let early: number | undefined;
+  const stopWith = (exitCode: number, why: string): void => {
+    early ??= exitCode;
+    machine?.stop(STOP.requested, why);
+  };
+  const release = onTermination((exitCode) => stopWith(exitCode, 'a signal'));
+  const restore = rawMode();
+  const timer =
+    timeoutMs === undefined ? undefined : setTimeout(() => stopWith(EXIT_TIMEOUT, 'the timeout'), timeoutMs);
+  const commands = (command: EscapeCommand): void => void obey(command, machine, terminal, stopWith);
+  try {
+    const options = { description, plan, interpreter: interpreter.module, jit: text.jit, name: 'vm' };
+    const end = await runMachine(system, options, consolePipe(commands, readyMarker), (running) => {
+      machine = running;
+      if (early !== undefined) running.stop(STOP.requested, 'a signal');
+    });
+    if (!end.ok) return refuse(EXIT_SOFTWARE, end.error);
+    if (text.trace !== undefined) await writeTrace(text.trace, end.value, machine);
+    await machine?.dispose();
+    if (early !== undefined) return ok(early);
+    return exitOf(end.value);
+  } finally {
+    clearTimeout(timer);
+    restore();
+    release();
+    process.stdin.pause();
+    await system.close();
+  }
+}
+
+function exitOf({ stop, detail }: MachineEnd): Result<number, Refusal> {
+  if (stop === STOP.off) return ok(0);
+  if (stop === STOP.reset) return ok(EXIT_RESET);
+  return refuse(EXIT_CRASH, `the machine failed: ${detail}`);
+}
+
+async function writeTrace(file: string, end: MachineEnd, machine: Machine | undefined): Promise<void> {
+  const lines = [{ event: 'end', ...end }, ...((await machine?.statistics()) ?? [])];
+  await writeFile(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+}
+
+/** Standard input and output as the machine's console; with `readyMarker`, input waits until the guest has printed it. */
+function consolePipe(command: (command: EscapeCommand) => void, readyMarker: string | undefined): ConsolePipe {
+  const { stdin, stdout } = process;
+  let tail = '';
+  let ready: (() => void) | undefined;
+  const watch = (bytes: Uint8Array): void => {
+    if (readyMarker === undefined || ready === undefined) return;
+    tail = (tail + Buffer.from(bytes).toString('latin1')).slice(-4096);
+    if (!tail.includes(readyMarker)) return;
+    ready();
+    ready = undefined;
+  };
+  return {
+    write(bytes) {
+      watch(bytes);
+      return new Promise((resolve) => {
+        if (stdout.write(bytes)) resolve();
+        else stdout.once('drain', resolve);
+      });
+    },
+    onInput(take) {
+      const reader = new EscapeReader(take, command);
+      const listener = (chunk: Buffer): void => {
+        if (stdin.isTTY) reader.take(chunk);
+        else take(chunk);
+      };
+      const listen = (): void => void stdin.on('data', listener);
+      if (readyMarker === undefined) listen();
+      else ready = listen;
+      return () => {
+        ready = undefined;
+        stdin.off('data', listener);
+        stdin.pause();
+      };
+    },
+  };
+}
+
+/** A command behind the escape. */
+async function obey(
+  command: EscapeCommand,
+  machine: Machine | undefined,
+  terminal: Terminal,
+  stop: (exitCode: number, why: string) => void,
+): Promise<void> {
+  const say = (line: string): void => terminal.err(`${line}\r\n`);
+  switch (command) {
+    case 'quit':
+      stop(EXIT_QUIT, 'the user');
+      return;
+    case 'powerButton':
+      machine?.pressPowerButton();
+      say('wurley: power button pressed');
+      return;
+    case 'info':
+      for (const cpu of (await machine?.statistics()) ?? []) {
+        say(`cpu ${cpu.index}: ${cpu.state}, pc ${cpu.pc}, ${cpu.regions} regions compiled`);
+      }
+      return;
+    default:
+      for (const line of ESCAPE_HELP) say(line);
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * The compiled interpreter, kept between runs: generating it takes half a second and optimising it as long again. The cache
+ * file holds the WebAssembly bytes and V8's serialised native module; it is used only by the exact node, V8, architecture and
+ * build of ours that wrote it, and only when its checksum is right.
+ *
+ * V8 serialises a module only when every function was compiled by TurboFan, and aborts the process otherwise; so both
+ * flags below are set around that compile, and nothing else is ever serialised.
+ */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { HELPERS } from '../../cpu/core.js';
+import { buildInterpreter } from '../../cpu/interpreter/build.js';
+import { INSTRUCTIONS } from '../../cpu/isa/table.js';
+
+const MAGIC = 'wurley-interp-1\n';
+const CHECKSUM_BYTES = 32;
+const HEADER_BYTES = MAGIC.length + CHECKSUM_BYTES + 8;
+/** A cache file larger than this is not ours. */
+const FILE_BYTES_MAX = 64 << 20;
+/** Files of other versions are removed after a month. */
+const KEEP_MS = 30 * 24 * 3600 * 1000;
+const CPU_FOLDER = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'cpu');
+
+/** Where an interpreter came from. */
+export interface LoadedInterpreter {
+  readonly module: WebAssembly.Module;
+  readonly from: 'cache' | 'built';
+}
+
+type Serialise = (module: WebAssembly.Module) => ArrayBuffer;
+type Deserialise = (native: ArrayBuffer, wire: Uint8Array) => unknown;
+
+/** V8's own functions for the purpose, or undefined where this V8 has none of that name. */
+function natives(): { readonly serialise: Serialise; readonly deserialise: Deserialise } | undefined {
+  setFlagsFromString('--allow-natives-syntax');
+  try {
+    // WHY: natives syntax exists only in source text; the text is constant.
+    return {
+      serialise: new Function('module', 'return %SerializeWasmModule(module)') as Serialise,
+      deserialise: new Function('native', 'wire', 'return %DeserializeWasmModule(native, wire)') as Deserialise,
+    };
+  } catch {
+    return undefined;
+  } finally {
+    setFlagsFromString('--no-allow-natives-syntax');
+  }
+}
+
+/** Changes with every change of the code that generates the interpreter. */
+function buildIdentity(): string {
+  const hash = createHash('sha256');
+  for (const entry of readdirSync(CPU_FOLDER, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile() || !entry.name.endsWith('.js')) continue;
+    const path = join(entry.parentPath, entry.name);
+    const { size, mtimeMs } = statSync(path);
+    hash.update(`${path}:${size}:${mtimeMs};`);
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
+function fileName(): string {
+  const { node, v8 } = process.versions;
+  return `interpreter-${node}-${v8}-${process.arch}-${buildIdentity()}.bin`;
+}
+
+function readCache(path: string): WebAssembly.Module | undefined {
+  try {
+    const size = statSync(path).size;
+    if (size <= HEADER_BYTES || size > FILE_BYTES_MAX) return undefined;
+    const file = readFileSync(path);
+    if (file.toString('latin1', 0, MAGIC.length) !== MAGIC) return undefined;
+    const payload = file.subarray(MAGIC.length + CHECKSUM_BYTES);
+    const checksum = createHash('sha256').update(payload).digest();
+    if (!checksum.equals(file.subarray(MAGIC.length, MAGIC.length + CHECKSUM_BYTES))) return undefined;
+    const wireBytes = payload.readUInt32LE(0);
+    const nativeBytes = payload.readUInt32LE(4);
+    if (payload.length !== 8 + wireBytes + nativeBytes) return undefined;
+    const wire = new Uint8Array(payload.subarray(8, 8 + wireBytes));
+    const native = new Uint8Array(payload.subarray(8 + wireBytes)).buffer;
+    const module = natives()?.deserialise(native, wire);
+    return module instanceof WebAssembly.Module ? module : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function writeCache(path: string, wire: Uint8Array, native: ArrayBuffer): void {
+  try {
+    const folder = dirname(path);
+    mkdirSync(folder, { recursive: true });
+    const lengths = Buffer.alloc(8);
+    lengths.writeUInt32LE(wire.length, 0);
+    lengths.writeUInt32LE(native.byteLength, 4);
+    const payload = Buffer.concat([lengths, wire, new Uint8Array(native)]);
+    const checksum = createHash('sha256').update(payload).digest();
+    const fresh = `${path}.new-${process.pid}`;
+    writeFileSync(fresh, Buffer.concat([Buffer.from(MAGIC, 'latin1'), checksum, payload]));
+    renameSync(fresh, path);
+    for (const name of readdirSync(folder)) {
+      if (!name.startsWith('interpreter-')) continue;
+      const other = join(folder, name);
+      if (Date.now() - statSync(other).mtimeMs > KEEP_MS) rmSync(other);
+    }
+  } catch {
+    // A cache that cannot be written (a full or read-only home) costs the next start a second, nothing else.
+  }
+}
+
+/** The interpreter, from the cache in `folder` or made anew (and then put there). */
+export function loadInterpreter(folder: string): LoadedInterpreter {
+  const path = join(folder, fileName());
+  const cached = readCache(path);
+  if (cached !== undefined) return { module: cached, from: 'cache' };
+  const { bytes } = buildInterpreter(INSTRUCTIONS, HELPERS);
+  setFlagsFromString('--no-liftoff');
+  setFlagsFromString('--no-wasm-lazy-compilation');
+  const module = new WebAssembly.Module(bytes);
+  const native = natives()?.serialise(module);
+  setFlagsFromString('--liftoff');
+  setFlagsFromString('--wasm-lazy-compilation');
+  if (native !== undefined) writeCache(path, bytes, native);
+  return { module, from: 'built' };
+}

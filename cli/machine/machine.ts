@@ -1,0 +1,254 @@
+/**
+ * The machine builder: drives the hypervisor core through its partition interface, places the boot images, and gives every
+ * virtual processor and device a worker. It is what a VMM is on mshv; the core knows neither devices nor files.
+ */
+
+import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
+import type { HypervisorProtocol, VpTicket } from '../../actors/hypervisor/partition.protocol.js';
+import type { ActorRef, AskKind, BodyOf, ReplyOf } from '../../actors/runtime/protocol.js';
+import type { ActorSystem } from '../../actors/runtime/system.js';
+import { ByteStream, createByteStream } from '../../actors/shared-state/byte-stream/byte-stream.js';
+import { Gic } from '../../actors/shared-state/gic/gic.js';
+import type { FrontEndPlace } from '../../actors/shared-state/mmio/front-end.js';
+import { STAGE2_RIGHTS } from '../../actors/shared-state/stage2/stage2-map.js';
+import { STOP, type Stop, VmBlock, waker } from '../../actors/shared-state/vm/vm-block.js';
+import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
+import type { VcpuProtocol, VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
+import { assert } from '../../bus/assert.js';
+import type { KeepAlive } from '../../bus/doorbell/parking.js';
+import { err, ok, type Result } from '../../bus/result.js';
+import { VCPU_AREA_BYTES } from '../../cpu/state.js';
+import type { BootPlan } from '../../devices/machine/boot-plan.js';
+import type { MachineDescription } from '../../devices/machine/description.js';
+import { MEMORY_MAP, POWER_BUTTON_LINE, spiToIntid } from '../../devices/machine/memory-map.js';
+import { Pl061 } from '../../devices/power-button/pl061.js';
+import { createSharedRegisters, SharedRegisters } from '../../devices/registers/shared-registers.js';
+import { type ConsoleProtocol, consoleKind } from '../../devices/uart/console.actor.js';
+import type { UartConfig } from '../../devices/uart/uart.config.js';
+
+/** Pages of the machine's memory: all 4 GiB are reserved, and cost nothing before they are touched. */
+const WASM_PAGES = 65_536;
+const STREAM_BYTES = 64 * 1024;
+const ARENA_BYTES = 96 << 20;
+const ASK = { timeoutMs: 10_000 } as const;
+const MODULE = {
+  uart: new URL('../../devices/uart/uart.front-end.js', import.meta.url).href,
+  rtc: new URL('../../devices/rtc/rtc.front-end.js', import.meta.url).href,
+  powerButton: new URL('../../devices/power-button/power-button.front-end.js', import.meta.url).href,
+};
+
+/** What to build. */
+export interface MachineOptions {
+  readonly description: MachineDescription;
+  readonly plan: BootPlan;
+  readonly interpreter: WebAssembly.Module;
+  /** False switches compiled code off. */
+  readonly jit: boolean;
+  /** A name that no other machine of the system has. */
+  readonly name: string;
+}
+
+/** How a machine ended. */
+export interface MachineEnd {
+  readonly stop: Stop;
+  /** Why a worker died, for STOP.crash. */
+  readonly detail: string;
+}
+
+/** A machine that runs. */
+export interface Machine {
+  /** Bytes the guest printed; the holder reads. */
+  readonly output: ByteStream;
+  /** Bytes for the guest's console: answers how many were taken. */
+  type(bytes: Uint8Array): number;
+  /** Tells the console that `output` has room again. */
+  resume(): void;
+  /** Presses and releases the power button. */
+  pressPowerButton(): void;
+  /** Resolves when the guest has stopped. */
+  readonly ended: Promise<MachineEnd>;
+  /** Ends the machine from outside. */
+  stop(reason: Exclude<Stop, 0>, detail: string): void;
+  statistics(): Promise<VcpuStatistics[]>;
+  /** Waits until everything the guest sent is in `output`. */
+  flush(): Promise<void>;
+  /** Ends all workers of the machine and returns its memory to the core. */
+  dispose(): Promise<void>;
+}
+
+/** Keeps the event loop alive while something waits in Atomics.waitAsync. */
+export function keepAlive(): KeepAlive {
+  let timer: NodeJS.Timeout | undefined;
+  return {
+    hold() {
+      timer ??= setInterval(() => undefined, 0x3fff_ffff);
+    },
+    release() {
+      clearInterval(timer);
+      timer = undefined;
+    },
+  };
+}
+
+/** The core, asked in order; the first refusal ends the building. */
+class Core {
+  readonly system: ActorSystem;
+  readonly ref: ActorRef<HypervisorProtocol>;
+
+  constructor(system: ActorSystem, ref: ActorRef<HypervisorProtocol>) {
+    this.system = system;
+    this.ref = ref;
+  }
+
+  async ask<K extends AskKind<HypervisorProtocol>>(
+    kind: K,
+    body: BodyOf<HypervisorProtocol, K>,
+  ): Promise<ReplyOf<HypervisorProtocol, K>> {
+    // WHY: the bodies of the partition interface are plain data, which is what Sendable asks for.
+    const answer = await this.system.sender.ask(this.ref, kind, body as never, ASK);
+    if (answer.ok) return answer.value;
+    const { error } = answer;
+    const reason = typeof error === 'string' ? error : ((error as { reason?: string }).reason ?? 'unknown');
+    throw new BuildFailure(`the hypervisor core refused ${kind}: ${reason}`);
+  }
+}
+
+class BuildFailure extends Error {}
+
+/** Copies the boot images to their places. */
+function placeImages(memory: Uint8Array, plan: BootPlan, ram: MappedRam, flash: MappedRam | undefined): void {
+  for (const { ipa, bytes } of plan.placements) {
+    const extent = flash !== undefined && ipa < flash.ipa + flash.bytes ? flash : ram;
+    memory.set(bytes, extent.host + (ipa - extent.ipa));
+  }
+}
+
+interface MappedRam {
+  readonly ipa: number;
+  readonly host: number;
+  readonly bytes: number;
+}
+
+/** Builds the machine and starts its first processor. The error is a sentence. */
+export async function startMachine(system: ActorSystem, options: MachineOptions): Promise<Result<Machine, string>> {
+  try {
+    return ok(await build(system, options));
+  } catch (thrown) {
+    if (thrown instanceof BuildFailure) return err(thrown.message);
+    throw thrown;
+  }
+}
+
+async function build(system: ActorSystem, options: MachineOptions): Promise<Machine> {
+  const { description, plan, name } = options;
+  const { cpus, ramBytes } = description;
+  const memory = new WebAssembly.Memory({ initial: WASM_PAGES, maximum: WASM_PAGES, shared: true });
+  const buffer: unknown = memory.buffer;
+  assert(buffer instanceof SharedArrayBuffer, 'a shared memory has a shared buffer');
+  const started = await system.spawn(hypervisorKind, { memory: { buffer } }, { name: `${name}-core` });
+  if (!started.ok) throw new BuildFailure(`the hypervisor core did not start (${started.error.reason})`);
+  const core = new Core(system, started.value);
+  const { partition } = await core.ask('createPartition', {});
+  await core.ask('setProperty', { partition, property: 'processorCount', value: cpus });
+  const areaBytes = Math.ceil(VCPU_AREA_BYTES / 4096) * 4096;
+  await core.ask('setProperty', { partition, property: 'processorAreaBytes', value: areaBytes });
+  await core.ask('setProperty', { partition, property: 'processorArenaBytes', value: ARENA_BYTES });
+  const parts = await core.ask('initializePartition', { partition });
+  const map = async (ipa: number, bytes: number): Promise<MappedRam> => {
+    const { extents } = await core.ask('mapGuestMemory', { partition, ipa, bytes, rights: STAGE2_RIGHTS.all });
+    const [first] = extents;
+    if (first === undefined) throw new BuildFailure('the hypervisor core mapped nothing');
+    return first;
+  };
+  const tickets: VpTicket[] = [];
+  for (let index = 0; index < cpus; index++) tickets.push(await core.ask('createVp', { partition, index }));
+  const ram = await map(MEMORY_MAP.ramBase, ramBytes);
+  const { flash: flashWindow } = MEMORY_MAP;
+  const flashUsed = plan.placements.some(({ ipa }) => ipa < flashWindow.base + flashWindow.sizeBytes);
+  const flash = flashUsed ? await map(flashWindow.base, flashWindow.sizeBytes) : undefined;
+
+  const block = new VmBlock(buffer, parts.block);
+  const ring = (number: number): void => system.sender.ring({ actor: number }, 1);
+  const gic = new Gic(buffer, parts.gic, waker(block, ring));
+  const uart: UartConfig = {
+    registers: createSharedRegisters(),
+    transmitted: createByteStream(STREAM_BYTES),
+    intid: spiToIntid(MEMORY_MAP.uart.spi),
+  };
+  const [output, input] = [createByteStream(STREAM_BYTES), createByteStream(STREAM_BYTES)];
+  const wiring = { memory, block: parts.block, gic: parts.gic };
+  const consoleStarted = await system.spawn(
+    consoleKind,
+    { uart, output, input, ...wiring },
+    { name: `${name}-console` },
+  );
+  if (!consoleStarted.ok) throw new BuildFailure(`the console did not start (${consoleStarted.error.reason})`);
+  const console: ActorRef<ConsoleProtocol> = consoleStarted.value;
+  const gpio = { registers: createSharedRegisters(), intid: spiToIntid(MEMORY_MAP.gpio.spi) };
+  const rtc = { registers: createSharedRegisters(), intid: spiToIntid(MEMORY_MAP.rtc.spi) };
+  const frontEnds: FrontEndPlace[] = [
+    { ...MEMORY_MAP.uart, module: MODULE.uart, config: { ...uart, console: console.actor } },
+    { ...MEMORY_MAP.rtc, module: MODULE.rtc, config: rtc },
+    { ...MEMORY_MAP.gpio, module: MODULE.powerButton, config: gpio },
+  ];
+  const windows = {
+    distributor: MEMORY_MAP.gicDistributor.base,
+    redistributors: MEMORY_MAP.gicRedistributors.base,
+  };
+  const shared = { memory, interpreter: options.interpreter, gic: windows, frontEnds, jit: options.jit };
+  const epochMs = system.clock.monotonicMs();
+  const spawning = tickets.map((ticket) =>
+    system.spawn(vcpuKind, { ...shared, ticket, epochMs }, { name: `${name}-vcpu${ticket.index}` }),
+  );
+  placeImages(new Uint8Array(buffer), plan, ram, flash);
+  const processors: ActorRef<VcpuProtocol>[] = [];
+  for (const spawned of await Promise.all(spawning)) {
+    if (!spawned.ok) throw new BuildFailure(`a virtual processor did not start (${JSON.stringify(spawned.error)})`);
+    processors.push(spawned.value);
+  }
+  let detail = '';
+  const ended = block.stopped
+    .parkAsync(() => block.stop !== STOP.none, keepAlive())
+    .then(() => ({ stop: block.stop, detail }));
+  const [x0] = plan.registers;
+  await core.ask('setVpRegisters', { partition, index: 0, pc: hex(BigInt(plan.entry)), x0: hex(x0) });
+  for (const [index, { actor }] of processors.entries()) await core.ask('runVp', { partition, index, actor });
+  const keyboard = new ByteStream(input);
+  const button = new Pl061({ setLevel: (high) => gic.setLine(gpio.intid, high) });
+  const buttonState = new SharedRegisters(gpio.registers, button.state);
+  return {
+    output: new ByteStream(output),
+    type(bytes) {
+      const taken = keyboard.write(bytes);
+      system.sender.ring(console, 1);
+      return taken;
+    },
+    resume: () => system.sender.ring(console, 1),
+    pressPowerButton() {
+      for (const high of [true, false]) buttonState.with(() => button.setLine(POWER_BUTTON_LINE, high));
+    },
+    ended,
+    stop(reason, why) {
+      detail = why;
+      block.end(reason);
+      for (let cpu = 0; cpu < block.cpus; cpu++) if (block.poke(cpu)) ring(block.actorOf(cpu));
+    },
+    async statistics() {
+      const answers = await Promise.all(processors.map((ref) => system.sender.ask(ref, 'statistics', {}, ASK)));
+      return answers.flatMap((answer) => (answer.ok ? [answer.value] : []));
+    },
+    async flush() {
+      await system.sender.ask(console, 'flush', {}, ASK);
+    },
+    async dispose() {
+      await core.ask('finalizePartition', { partition });
+      await Promise.all([...processors, console].map((ref) => system.stop(ref)));
+      await core.ask('deletePartition', { partition });
+      await system.stop(core.ref);
+    },
+  };
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
+}

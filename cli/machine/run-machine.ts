@@ -1,0 +1,84 @@
+/** Runs a machine on a pair of byte pipes until it ends: the part of `wurley run` that knows no terminal. */
+import type { ActorSystem } from '../../actors/runtime/system.js';
+import { err, ok, type Result } from '../../bus/result.js';
+import { keepAlive, type Machine, type MachineEnd, type MachineOptions, startMachine } from './machine.js';
+
+/** Where console bytes go and come from. */
+export interface ConsolePipe {
+  /** Takes bytes the guest printed; resolves when more may come. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Calls `take` with what is typed; answers a function that stops that. `take` answers false when it wants a pause. */
+  onInput(take: (bytes: Uint8Array) => void): () => void;
+}
+
+const INPUT_RETRY_MS = 5;
+/** Bytes waiting for a guest that does not read its console; beyond it the oldest input is kept and the rest refused. */
+const INPUT_BYTES_MAX = 1 << 20;
+
+/** Runs to the end. `onStart` gets the machine as soon as it runs. */
+export async function runMachine(
+  system: ActorSystem,
+  options: MachineOptions,
+  pipe: ConsolePipe,
+  onStart: (machine: Machine) => void,
+): Promise<Result<MachineEnd, string>> {
+  const started = await startMachine(system, options);
+  if (!started.ok) return err(started.error);
+  const machine = started.value;
+  onStart(machine);
+  const closeInput = feed(machine, pipe);
+  let over = false;
+  const alive = keepAlive();
+  const reading = (async () => {
+    for (;;) {
+      await machine.output.data.parkAsync(() => machine.output.length > 0 || over || machine.output.closed, alive);
+      const bytes = machine.output.read();
+      if (bytes.length === 0) {
+        if (over || machine.output.closed) return;
+        continue;
+      }
+      await pipe.write(bytes);
+      machine.resume();
+    }
+  })();
+  const end = await machine.ended;
+  closeInput();
+  await machine.flush();
+  over = true;
+  machine.output.announce();
+  machine.output.data.unpark();
+  await reading;
+  return ok(end);
+}
+
+/** Hands what is typed to the machine, keeping what its input stream has no room for. */
+function feed(machine: Machine, pipe: ConsolePipe): () => void {
+  let waiting: Uint8Array[] = [];
+  let waitingBytes = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const push = (): void => {
+    timer = undefined;
+    while (waiting.length > 0) {
+      const [first = new Uint8Array(0)] = waiting;
+      const taken = machine.type(first);
+      waitingBytes -= taken;
+      if (taken < first.length) {
+        waiting[0] = first.subarray(taken);
+        timer = setTimeout(push, INPUT_RETRY_MS);
+        return;
+      }
+      waiting.shift();
+    }
+  };
+  const stop = pipe.onInput((bytes) => {
+    if (waitingBytes + bytes.length > INPUT_BYTES_MAX) return;
+    waiting.push(bytes);
+    waitingBytes += bytes.length;
+    if (timer === undefined) push();
+  });
+  return () => {
+    stop();
+    clearTimeout(timer);
+    waiting = [];
+  };
+}
