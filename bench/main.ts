@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- [suite ...] [--json FILE] [--list]`. A suite is a folder of bench/; without one all of them run. Exits 1
- * when a target was missed or a benchmark failed.
+ * `npm run bench -- [suite ...] [--json FILE] [--list]`. A suite is a folder of bench/ or one benchmark in it; without one all
+ * of them run. Exits 0 when every target was met, 1 when one was missed or a benchmark failed, 64 for a command line that is
+ * not understood.
  */
 import { readdirSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -32,16 +33,40 @@ async function find(): Promise<Found[]> {
   );
 }
 
+/** Suites that belong together: who asks for the bus's figures wants those of the actors on it as well. */
+const ALONG: Readonly<Record<string, readonly string[]>> = { bus: ['actors'] };
+const EXIT_USAGE = 64;
+
+/** What the command line asks for, or the sentence that says why it is not understood. */
+function parse(args: readonly string[]): { names: string[]; json?: string; list: boolean } | string {
+  const names: string[] = [];
+  let json: string | undefined;
+  let list = false;
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i] ?? '';
+    if (arg === '--list') list = true;
+    else if (arg === '--json') {
+      json = args[++i];
+      if (json === undefined || json.startsWith('--')) return '--json wants a file name';
+    } else if (arg.startsWith('-')) return `there is no flag ${arg}; --list and --json FILE are all`;
+    else names.push(arg, ...(ALONG[arg] ?? []));
+  }
+  return json === undefined ? { names, list } : { names, list, json };
+}
+
 async function main(args: readonly string[]): Promise<number> {
-  const jsonAt = args.indexOf('--json');
-  const json = jsonAt >= 0 ? args[jsonAt + 1] : undefined;
-  if (jsonAt >= 0 && json === undefined) throw new Error('--json wants a file name');
-  const names = args.filter((arg, i) => !arg.startsWith('--') && (jsonAt < 0 || i !== jsonAt + 1));
+  const refuse = (why: string): number => {
+    process.stderr.write(`bench: ${why}.\n`);
+    return EXIT_USAGE;
+  };
+  const asked = parse(args);
+  if (typeof asked === 'string') return refuse(asked);
+  const { names, json, list } = asked;
   const all = await find();
   const unknown = names.find((name) => !all.some((found) => found.suite === name || found.name === name));
-  if (unknown !== undefined) throw new Error(`no benchmark suite is called ${unknown}; --list shows them`);
+  if (unknown !== undefined) return refuse(`no suite or benchmark is called ${unknown}; --list shows them`);
   const chosen = all.filter((found) => names.length === 0 || names.includes(found.suite) || names.includes(found.name));
-  if (args.includes('--list')) {
+  if (list) {
     for (const { name, bench } of chosen)
       process.stdout.write(`${name.padEnd(22)} ${bench.title}\n${' '.repeat(23)}${bench.ids.join(', ')}\n`);
     return 0;

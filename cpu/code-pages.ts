@@ -3,7 +3,9 @@
  * to them (the page cache that generated code reads). Pages are known by physical address, so a write to code is found
  * whatever virtual address it used.
  */
+
 import { assert } from '../bus/assert.js';
+import { CONTEXTS, JUMP_GROUP, jumpCacheGroup, pageCacheEntry } from './code-cache-index.js';
 import { HANDLER, RECORD, RECORD_BYTES, RECORD_PAGE_BYTES, REGION_BIT } from './interpreter/record.js';
 import { JUMP_CACHE, PAGE_CACHE } from './state.js';
 import type { MemoryFill } from './wasm/memory-fill.js';
@@ -23,9 +25,6 @@ const RECORDS = 1024;
 const WRITES_MAX = 64;
 /** Virtual pages remembered as executed; when there are more, all are forgotten together with the caches. */
 const EXECUTED_MAX = 1 << 16;
-const PAGE_CACHE_MASK = (1 << PAGE_CACHE.entriesLog2) - 1;
-/** Jump cache entries of one virtual page: the cache is indexed by pc / 4. */
-const JUMP_CACHE_PAGES = (1 << JUMP_CACHE.entriesLog2) / RECORDS;
 
 /** The records of one vCPU, in a fixed arena. When it is full, everything is dropped and starts anew. */
 export class CodePages {
@@ -118,7 +117,7 @@ export class CodePages {
    * check; changed code is forgotten; a page that keeps being written is released.
    */
   written(host: number, bytes: number): void {
-    const offset = host % 4096;
+    const offset = host & 0xfff;
     const page = this.#byHost.get(host - offset);
     if (page === undefined) return;
     if (++page.writes > WRITES_MAX) this.#release(page);
@@ -153,20 +152,29 @@ export class CodePages {
   bind(lo: number, hi: number, context: number, page: CodePage): void {
     if (this.#executed.size >= EXECUTED_MAX) this.flushPageCache();
     this.#executed.add(virtualPage(lo, hi));
-    const at = this.#state + PAGE_CACHE.at + (((lo >>> 12) & PAGE_CACHE_MASK) << PAGE_CACHE.entryBytesLog2);
+    const at = this.#state + pageCacheEntry(lo, hi, context);
     this.#view.setUint32(at + PAGE_CACHE.tag, ((lo & 0xfffff000) | (context << 2)) >>> 0, true);
     this.#view.setUint32(at + PAGE_CACHE.tag + 4, hi >>> 0, true);
     this.#view.setUint32(at + PAGE_CACHE.record, page.records, true);
   }
 
+  /** The page that {@link bind} has entered for address hi:lo in `context`, if generated code would find it. */
+  bound(lo: number, hi: number, context: number): CodePage | undefined {
+    const at = this.#state + pageCacheEntry(lo, hi, context);
+    if (this.#view.getInt32(at + PAGE_CACHE.tag, true) !== ((lo & 0xfffff000) | (context << 2))) return undefined;
+    if (this.#view.getInt32(at + PAGE_CACHE.tag + 4, true) !== hi) return undefined;
+    return this.pageOf(this.#view.getUint32(at + PAGE_CACHE.record, true));
+  }
+
   /** Forgets where virtual page hi:lo leads, in every context. */
   forgetVirtualPage(lo: number, hi: number): void {
     if (!this.#executed.delete(virtualPage(lo, hi))) return;
-    const number = lo >>> 12;
-    const entryBytes = 1 << PAGE_CACHE.entryBytesLog2;
-    this.#fill(this.#state + PAGE_CACHE.at + (number & PAGE_CACHE_MASK) * entryBytes, 0xff, entryBytes);
-    const group = RECORDS << JUMP_CACHE.entryBytesLog2;
-    this.#fill(this.#state + JUMP_CACHE.at + (number % JUMP_CACHE_PAGES) * group, 0xff, group);
+    for (let context = 0; context < CONTEXTS; context++) {
+      const at = this.#state + pageCacheEntry(lo, hi, context);
+      this.#view.setInt32(at + PAGE_CACHE.tag, -1, true);
+      this.#view.setInt32(at + PAGE_CACHE.tag + 4, -1, true);
+    }
+    this.#fill(this.#state + jumpCacheGroup(lo, hi), 0xff, JUMP_GROUP << JUMP_CACHE.entryBytesLog2);
   }
 
   /** Forgets which virtual pages lead where: needed when translations change. Records stay. */

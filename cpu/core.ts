@@ -415,14 +415,14 @@ export class Core {
   /** STATE.pc was reached often, or a region starts there that the jump cache does not know. */
   #offerToJit(reason: number): number {
     const { jit } = this;
-    const host = this.#codeHost();
-    const page = host < 0 ? undefined : this.pages.find(host - (host % 4096));
+    const lo = this.get32(STATE.pc);
+    const page = this.pages.bound(lo, this.get32(STATE.pc + 4), this.get32(STATE.context));
     if (jit === undefined || page === undefined) return reason === EXIT.region ? this.step() : EXIT.next;
     if (reason === EXIT.hot) {
-      jit.request(page, host & 0xfff);
+      jit.request(page, lo & 0xfff);
       return EXIT.next;
     }
-    return jit.enter(page, host & 0xfff) ? EXIT.next : this.step();
+    return jit.enter(page, lo & 0xfff) ? EXIT.next : this.step();
   }
 
   /** Host address of the instruction at STATE.pc, or -1. */
@@ -457,7 +457,7 @@ export class Core {
       exceptions.take(EC.breakpoint + el, FAULT.debug);
       return EXIT.next;
     }
-    const frame = translation.host - (translation.host % 4096);
+    const frame = (translation.host & ~0xfff) >>> 0;
     if (this.pages.find(frame) === undefined) this.space.tlb.retractWrites(frame);
     const page = this.pages.pageAt(frame);
     this.pages.bind(lo, hi, this.get32(STATE.context), page);

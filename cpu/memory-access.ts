@@ -58,7 +58,7 @@ export class MemoryAccess {
     // DC ZVA (the only single-byte probe for writing that is not exclusive or atomic) faults on device memory.
     if (device && bytes === 1 && write) return this.#abort(FAULT.alignment, write, lo, hi);
     if (host < 0 || (lo & (PAGE - 1)) + bytes > PAGE) return this.#abort(UNSUPPORTED_ATOMIC, write, lo, hi);
-    if (write) pages.written(host - (host % 64), 64);
+    if (write) pages.written((host & ~63) >>> 0, 64);
     state.set32(STATE.scratch, host);
     return 0;
   }
@@ -146,7 +146,7 @@ export class MemoryAccess {
     if (!translator.translate(lo, hi, write ? WANT.write : WANT.read, as === AS.el0, result)) return false;
     if (result.host < 0 || result.device || space.regime.alignmentCheck) return true;
     if (debug.active && debug.watches(lo, hi)) return true;
-    const frame = result.host - (result.host % PAGE);
+    const frame = (result.host & -PAGE) >>> 0;
     const direct = result.writable && pages.find(frame) === undefined;
     space.counters.fills++;
     space.tlb.fill(as, lo, hi, frame, direct, result.blockLog2);

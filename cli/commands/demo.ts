@@ -1,17 +1,21 @@
-/** `wurley demo`: shows the bus at work: two talkers stream lines into a listener's mailbox, each in a worker of its own. */
+/**
+ * `wurley demo`: shows the bus at work between two actors in two workers: raw messages through a queue, typed tells, questions and
+ * answers, and a restart after a crash, in turns, so that each is measured with nothing of ours beside it.
+ */
 import type { ActorRef } from '../../actors/runtime/protocol.js';
 import { ActorSystem } from '../../actors/runtime/system.js';
-import { DemoCounters } from '../demo/demo-counters.js';
-import type { TalkerProtocol } from '../demo/demo-protocol.js';
+import { createQueue } from '../../bus/message-queue/queue-layout.js';
+import { type ListenerProtocol, RAW_BYTES, type TalkerProtocol } from '../demo/demo-protocol.js';
 import { listenerKind } from '../demo/listener.actor.js';
 import { talkerKind } from '../demo/talker.actor.js';
 import { EXIT_SOFTWARE, EXIT_USAGE, type Terminal, type Verb } from '../program.js';
 
 const SECONDS_DEFAULT = 5;
 const SECONDS_MAX = 3_600;
-const TALKERS = 2;
-const FRAME_MS_TTY = 250;
-const FRAME_MS_PLAIN = 1_000;
+const RAW_DEPTH = 1024;
+/** Messages per turn: some tens of milliseconds of each. */
+const COUNT = { raw: 300_000, tells: 30_720, asks: 1_000 } as const;
+const JOB_MS_MAX = 30_000;
 
 /** See the file comment. */
 export const addDemo: Verb = (program, terminal, done) => {
@@ -30,111 +34,135 @@ export const addDemo: Verb = (program, terminal, done) => {
     });
 };
 
-interface Talker {
-  readonly name: string;
-  readonly ref: ActorRef<TalkerProtocol>;
-  readonly counters: DemoCounters;
-  handledBefore: number;
+/** What has been measured so far. */
+interface Board {
+  readonly raw: number[];
+  readonly tells: number[];
+  readonly p50: number[];
+  readonly p99: number[];
+  readonly restartsMs: number[];
+}
+
+interface Actors {
+  readonly system: ActorSystem;
+  readonly listener: ActorRef<ListenerProtocol>;
+  readonly talker: ActorRef<TalkerProtocol>;
 }
 
 async function runDemo(terminal: Terminal, seconds: number): Promise<number> {
-  const system = new ActorSystem({ onLog: (line) => terminal.err(`${line.name}: ${line.text}\n`) });
+  const stumbles: string[] = [];
+  const system = new ActorSystem({
+    onLog: (line) => stumbles.push(`${line.name}: ${line.text}`),
+  });
   try {
-    const counters = Array.from({ length: TALKERS }, () => new DemoCounters());
-    const memory = counters.map((set) => set.memory);
-    const listener = await system.spawn(listenerKind, { counters: memory }, { name: 'listener' });
-    if (!listener.ok) return refuse(terminal, 'listener', listener.error.reason);
-    const talkers: Talker[] = [];
-    for (const [id, set] of counters.entries()) {
-      const name = `talker-${id}`;
-      const config = { talker: id, listener: listener.value, counters: set.memory };
-      const spawned = await system.spawn(talkerKind, config, { name });
-      if (!spawned.ok) return refuse(terminal, name, spawned.error.reason);
-      talkers.push({ name, ref: spawned.value, counters: set, handledBefore: 0 });
-    }
-    terminal.out('Three actors in three workers; every line is a msgpack message in a shared-memory queue,\n');
-    terminal.out('a doorbell says when a batch was taken. Ctrl-C ends early.\n\n');
-    const startedMs = system.clock.monotonicMs();
-    for (const talker of talkers) system.sender.tell(talker.ref, 'go', {});
-    await show(terminal, system, talkers, seconds);
-    for (const talker of talkers) system.sender.tell(talker.ref, 'quiet', {});
-    const ranSeconds = (system.clock.monotonicMs() - startedMs) / 1000;
-    summarise(terminal, talkers, ranSeconds);
+    const queue = createQueue({ depth: RAW_DEPTH, messageBytesMax: RAW_BYTES, mode: 'single' });
+    const listener = await system.spawn(listenerKind, { queue }, { name: 'listener' });
+    if (!listener.ok) return refuse(terminal, `the actor listener did not start (${listener.error.reason})`);
+    const config = { listener: listener.value, queue };
+    const talker = await system.spawn(talkerKind, config, { name: 'talker' });
+    if (!talker.ok) return refuse(terminal, `the actor talker did not start (${talker.error.reason})`);
+    terminal.out('Two actors in two workers, a bus of queues in shared memory between them. Ctrl-C ends early.\n\n');
+    const board: Board = { raw: [], tells: [], p50: [], p99: [], restartsMs: [] };
+    const lost = await show(terminal, { system, listener: listener.value, talker: talker.value }, board, seconds);
+    if (lost !== undefined) return refuse(terminal, `${lost} (${stumbles.at(-1) ?? 'nothing was logged'})`);
     return 0;
   } finally {
     await system.close();
   }
 }
 
-function refuse(terminal: Terminal, name: string, reason: string): number {
-  terminal.err(`wurley: the actor ${name} did not start (${reason}).\n`);
+function refuse(terminal: Terminal, what: string): number {
+  terminal.err(`wurley: ${what}.\n`);
   return EXIT_SOFTWARE;
 }
 
-/** Draws until the time is over or the user interrupts: a table that stays in place, or a line a second without a terminal. */
-async function show(terminal: Terminal, system: ActorSystem, talkers: Talker[], seconds: number): Promise<void> {
-  const untilMs = system.clock.monotonicMs() + seconds * 1000;
-  const frameMs = terminal.isTTY ? FRAME_MS_TTY : FRAME_MS_PLAIN;
+/** Measures in turns until the time is over or the user interrupts; what went wrong, if anything did. */
+async function show(terminal: Terminal, actors: Actors, board: Board, seconds: number): Promise<string | undefined> {
+  const { clock } = actors.system;
+  const startedMs = clock.monotonicMs();
+  const untilMs = startedMs + seconds * 1000;
   let interrupted = false;
-  let wake = (): void => undefined;
   const release = terminal.onInterrupt(() => {
     interrupted = true;
-    wake();
   });
-  let drawn = 0;
-  let beforeMs = system.clock.monotonicMs();
-  while (!interrupted && system.clock.monotonicMs() < untilMs) {
-    const leftMs = untilMs - system.clock.monotonicMs();
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, Math.min(frameMs, leftMs));
-      wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    const nowMs = system.clock.monotonicMs();
-    const depth = system.inspect().find((line) => line.name === 'listener')?.mailboxDepth ?? 0;
-    const lines = talkers.map((talker) => row(talker, depth, (nowMs - beforeMs) / 1000));
-    beforeMs = nowMs;
-    if (terminal.isTTY) {
+  try {
+    let messages = 0;
+    let drawn = 0;
+    for (let turn = 0; turn === 0 || (!interrupted && clock.monotonicMs() < untilMs); turn++) {
+      const lost = await measure(actors, board);
+      if (lost !== undefined) return lost;
+      messages += COUNT.raw + COUNT.tells + 2 * COUNT.asks;
+      if (!terminal.isTTY) continue;
       if (drawn > 0) terminal.out(`\u001b[${drawn}A`);
-      const table = [HEADER, ...lines];
-      for (const line of table) terminal.out(`\u001b[2K${line}\n`);
-      drawn = table.length;
-    } else for (const line of lines) terminal.out(`${line.trim()}\n`);
+      const lines = table(board);
+      for (const line of lines) terminal.out(`\u001b[2K${line}\n`);
+      drawn = lines.length;
+    }
+    if (!terminal.isTTY) for (const line of table(board)) terminal.out(`${line}\n`);
+    const ranSeconds = ((clock.monotonicMs() - startedMs) / 1000).toFixed(1);
+    terminal.out(
+      `\n${messages.toLocaleString('en')} messages in ${ranSeconds} s, none lost or out of order, ${board.raw.length} turns. ` +
+        'Against its peers: npm run bench -- bus\n',
+    );
+    return undefined;
+  } finally {
+    release();
   }
-  release();
 }
 
-const HEADER = `${'queue'.padEnd(22)}${'depth'.padStart(7)}${'messages/s'.padStart(13)}${'doorbell'.padStart(11)}${'rtt p50'.padStart(12)}${'rtt p99'.padStart(12)}`;
+/** One turn of everything; what went wrong, if anything did. */
+async function measure({ system, talker, listener }: Actors, board: Board): Promise<string | undefined> {
+  const { sender, clock } = system;
+  const options = { timeoutMs: JOB_MS_MAX };
+  const raw = await sender.ask(talker, 'raw', { count: COUNT.raw }, options);
+  if (!raw.ok) return 'raw messages were lost';
+  board.raw.push(raw.value.perSecond);
+  const tells = await sender.ask(talker, 'tells', { count: COUNT.tells }, options);
+  if (!tells.ok) return 'typed messages were lost';
+  board.tells.push(tells.value.perSecond);
+  const asks = await sender.ask(talker, 'asks', { count: COUNT.asks }, options);
+  if (!asks.ok) return 'a question was not answered';
+  board.p50.push(asks.value.p50);
+  board.p99.push(asks.value.p99);
+  const crashedMs = clock.monotonicMs();
+  if (!sender.tell(listener, 'stumble', {}).ok) return 'the listener takes no message';
+  // Its mailbox outlives the crash: the question waits there for the next incarnation.
+  const back = await sender.ask(listener, 'ping', { value: 1 }, options);
+  if (!back.ok) {
+    const again = await sender.ask(listener, 'ping', { value: 1 }, options);
+    if (!again.ok) return 'the listener did not come back';
+  }
+  board.restartsMs.push(clock.monotonicMs() - crashedMs);
+  return undefined;
+}
 
-function row(talker: Talker, depth: number, seconds: number): string {
-  const { counters } = talker;
-  const handled = counters.total('handled');
-  const rate = Math.round((handled - talker.handledBefore) / Math.max(seconds, 0.001));
-  talker.handledBefore = handled;
-  const cells = [
-    String(depth).padStart(7),
-    rate.toLocaleString('en').padStart(13),
-    String(counters.total('rings')).padStart(11),
-    micro(counters.roundTripQuantile(0.5)).padStart(12),
-    micro(counters.roundTripQuantile(0.99)).padStart(12),
+function table(board: Board): string[] {
+  const line = (what: string, middle: string, best: string): string =>
+    `${what.padEnd(46)}${middle.padStart(12)}${best.padStart(12)}`;
+  const row = (
+    what: string,
+    samples: readonly number[],
+    good: 'high' | 'low',
+    text: (value: number) => string,
+  ): string => line(what, text(median(samples)), text(good === 'high' ? Math.max(...samples) : Math.min(...samples)));
+  return [
+    line('', 'median', 'best'),
+    row(`message queue, ${RAW_BYTES} bytes, batches of 32`, board.raw, 'high', millions),
+    row('actor tell, typed, msgpack', board.tells, 'high', millions),
+    row('actor ask and answer, p50', board.p50, 'low', micro),
+    row('actor ask and answer, p99', board.p99, 'low', micro),
+    row('crash to the answer of the next incarnation', board.restartsMs, 'low', (ms) => `${ms.toFixed(1)} ms`),
   ];
-  return `${`${talker.name} > listener`.padEnd(22)}${cells.join('')}`;
 }
 
-function micro(microseconds: number | undefined): string {
-  return microseconds === undefined ? '-' : `${microseconds.toFixed(1)} us`;
+function median(samples: readonly number[]): number {
+  return [...samples].sort((a, b) => a - b)[samples.length >> 1] ?? 0;
 }
 
-function summarise(terminal: Terminal, talkers: readonly Talker[], seconds: number): void {
-  const total = (what: 'sent' | 'handled' | 'rings' | 'refused' | 'samples'): number =>
-    talkers.reduce((sum, talker) => sum + talker.counters.total(what), 0);
-  const rate = Math.round(total('handled') / seconds).toLocaleString('en');
-  const p50 = talkers.map((talker) => micro(talker.counters.roundTripQuantile(0.5))).join(' and ');
-  terminal.out(
-    `\n${total('handled').toLocaleString('en')} messages in ${seconds.toFixed(1)} s (${rate}/s), ` +
-      `${total('rings').toLocaleString('en')} doorbell rings, ${total('samples').toLocaleString('en')} round trips (p50 ${p50}), ` +
-      `${total('refused')} sends refused by a full mailbox.\n`,
-  );
+function millions(perSecond: number): string {
+  return `${(perSecond / 1e6).toFixed(2)} M/s`;
+}
+
+function micro(microseconds: number): string {
+  return `${microseconds.toFixed(1)} us`;
 }

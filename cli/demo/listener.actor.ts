@@ -1,42 +1,61 @@
-/** The demo's listener: takes lines, answers pings, and rings the talker's doorbell when it has taken a batch. */
+/** The demo's listener: takes raw messages and typed lines, answers pings, stumbles when told to. */
 import { actor, actorKind } from '../../actors/runtime/actor.js';
-import type { ActorRef } from '../../actors/runtime/protocol.js';
-import { ok } from '../../bus/result.js';
-import { DemoCounters } from './demo-counters.js';
-import { BATCH_LINES, FLAG_TAKEN, type ListenerProtocol, type TalkerProtocol } from './demo-protocol.js';
+import { assert } from '../../bus/assert.js';
+import { NOTHING } from '../../bus/message-queue/queue-end.js';
+import type { QueueHandle } from '../../bus/message-queue/queue-layout.js';
+import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
+import { err, ok } from '../../bus/result.js';
+import { type ListenerProtocol, RAW_BYTES, RAW_OWNER, RAW_SPINS } from './demo-protocol.js';
 
 interface ListenerConfig {
-  readonly counters: readonly SharedArrayBuffer[];
+  readonly queue: QueueHandle;
 }
 interface ListenerState {
-  readonly counters: readonly DemoCounters[];
-  readonly talkers: Map<number, ActorRef<TalkerProtocol>>;
-  readonly lines: Map<number, number>;
+  readonly receiver: QueueReceiver;
+  readonly into: Uint8Array;
+  readonly head: Int32Array;
+  lines: number;
+  inOrder: boolean;
 }
+
+const SILENCE_MS_MAX = 2_000;
 
 const listener = actor<ListenerConfig, ListenerProtocol, ListenerState>({
   name: 'listener',
-  mailboxMax: 256,
-  messageBytesMax: 256,
-  supervision: { strategy: 'one-for-one', restartsMax: 3, withinMs: 10_000, otherwise: 'escalate' },
-  start: ({ counters }) =>
-    ok({ counters: counters.map((memory) => new DemoCounters(memory)), talkers: new Map(), lines: new Map() }),
+  mailboxMax: 1024,
+  messageBytesMax: 248,
+  handlerBudgetMs: 20_000,
+  supervision: { strategy: 'one-for-one', restartsMax: 1_000, withinMs: 10_000, otherwise: 'escalate' },
+  start({ queue }) {
+    const receiver = QueueReceiver.attach(queue, { owner: RAW_OWNER.listener });
+    if (!receiver.ok) return err('the raw queue does not attach');
+    const into = new Uint8Array(RAW_BYTES);
+    return ok({ receiver: receiver.value, into, head: new Int32Array(into.buffer, 0, 1), lines: 0, inOrder: true });
+  },
   on: {
-    hello(state, { talker, ref }) {
-      state.talkers.set(talker, ref);
+    takeRaw({ receiver, into, head }, { count }) {
+      for (let n = 0; n < count; n++) {
+        if (receiver.next(RAW_SPINS, SILENCE_MS_MAX) <= NOTHING) return err('lost');
+        receiver.copyOut(into);
+        receiver.take();
+        if (head[0] !== n) return err('outOfOrder');
+      }
+      receiver.free();
       return ok({});
     },
-    line(state, { talker }, context) {
-      const lines = (state.lines.get(talker) ?? 0) + 1;
-      state.lines.set(talker, lines);
-      state.counters[talker]?.count('handled');
-      const ref = state.talkers.get(talker);
-      if (lines % BATCH_LINES === 0 && ref !== undefined) context.ring(ref, FLAG_TAKEN);
+    line(state, { number }) {
+      if (number === 0) state.inOrder = true;
+      else if (number !== state.lines) state.inOrder = false;
+      state.lines = number + 1;
     },
-    ping: (state, { talker }) => ok({ lines: state.lines.get(talker) ?? 0 }),
+    taken: (state, { upTo }) => ok({ inOrder: state.inOrder && state.lines === upTo }),
+    ping: (_, { value }) => ok({ value }),
+    stumble() {
+      assert(false, 'stumbled, as the demo asked');
+    },
   },
 });
 export default listener;
 
-/** How its worker is made. */
-export const listenerKind = actorKind(listener, { module: new URL(import.meta.url), heapMegabytesMax: 64 });
+/** How its worker is made; one is kept warm, so that a restart costs no thread's start. */
+export const listenerKind = actorKind(listener, { module: new URL(import.meta.url), heapMegabytesMax: 64, warm: 1 });

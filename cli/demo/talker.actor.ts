@@ -1,82 +1,102 @@
-/** The demo's talker: sends lines in batches, waits for the doorbell that says they were taken, and times a question. */
-import { type ActorContext, actor, actorKind } from '../../actors/runtime/actor.js';
+/** The demo's talker: sends raw messages, tells lines, and times questions. */
+import { actor, actorKind } from '../../actors/runtime/actor.js';
 import type { ActorRef } from '../../actors/runtime/protocol.js';
-import { ok } from '../../bus/result.js';
-import { DemoCounters } from './demo-counters.js';
-import { BATCH_LINES, FLAG_TAKEN, type ListenerProtocol, type TalkerProtocol } from './demo-protocol.js';
+import type { QueueHandle } from '../../bus/message-queue/queue-layout.js';
+import { QueueSender } from '../../bus/message-queue/queue-sender.js';
+import { err, ok } from '../../bus/result.js';
+import { type ListenerProtocol, RAW_BYTES, RAW_OWNER, RAW_SPINS, type TalkerProtocol } from './demo-protocol.js';
 
 interface TalkerConfig {
-  readonly talker: number;
   readonly listener: ActorRef<ListenerProtocol>;
-  readonly counters: SharedArrayBuffer;
+  readonly queue: QueueHandle;
 }
-interface TalkerState {
-  readonly config: TalkerConfig;
-  readonly counters: DemoCounters;
-  talking: boolean;
-  number: number;
+interface TalkerState extends TalkerConfig {
+  readonly sender: QueueSender;
 }
 
-const PINGS_PER_BATCH = 8;
-const RETRY_MS = 1;
+/** Lines sent before the listener is asked how far it is; three windows fit into its mailbox. */
+const WINDOW = 256;
+/** Raw messages published together. */
+const BATCH = 32;
+/** A listener that takes nothing for so long is gone. */
+const SILENCE_MS_MAX = 2_000;
 
 const talker = actor<TalkerConfig, TalkerProtocol, TalkerState>({
   name: 'talker',
   mailboxMax: 16,
+  handlerBudgetMs: 20_000,
   supervision: { strategy: 'one-for-one', restartsMax: 3, withinMs: 10_000, otherwise: 'escalate' },
-  start: (config) => ok({ config, counters: new DemoCounters(config.counters), talking: false, number: 0 }),
-  on: {
-    async go(state, _, context) {
-      const { talker: id, listener } = state.config;
-      const met = await context.ask(listener, 'hello', { talker: id, ref: context.self });
-      if (!met.ok) {
-        context.log.warn('the listener does not answer');
-        return;
-      }
-      state.talking = true;
-      sendBatch(state, context, BATCH_LINES);
-    },
-    quiet(state) {
-      state.talking = false;
-    },
+  start(config) {
+    const sender = QueueSender.attach(config.queue, { owner: RAW_OWNER.talker });
+    return sender.ok ? ok({ ...config, sender: sender.value }) : err('the raw queue does not attach');
   },
-  rang(state, flags, context) {
-    if ((flags & FLAG_TAKEN) === 0) return;
-    state.counters.count('rings');
-    void nextBatch(state, context);
+  on: {
+    async raw({ listener, sender }, { count }, context) {
+      const startedMs = context.clock.monotonicMs();
+      const taken = context.ask(listener, 'takeRaw', { count });
+      if (!sendRaw(sender, count)) return err('lost');
+      const answer = await taken;
+      return answer.ok ? ok({ perSecond: rate(count, startedMs, context.clock.monotonicMs()) }) : err('lost');
+    },
+    async tells({ listener }, { count }, context) {
+      const startedMs = context.clock.monotonicMs();
+      // Two windows in flight: while the listener works on one, the next is written. Nobody spins on a full mailbox.
+      let before = true;
+      let window = Promise.resolve(true);
+      for (let number = 0; number < count && before; ) {
+        const size = Math.min(WINDOW, count - number);
+        for (const end = number + size; number < end; number++) {
+          const line = { number, from: 'talker', text: 'a line of text', atMs: startedMs + number };
+          if (!context.tell(listener, 'line', line).ok) return err('lost');
+        }
+        const ask = context.ask(listener, 'taken', { upTo: number });
+        const told = ask.then((answer) => answer.ok && answer.value.inOrder);
+        before = await window;
+        window = told;
+      }
+      if (!before || !(await window)) return err('lost');
+      return ok({ perSecond: rate(count, startedMs, context.clock.monotonicMs()) });
+    },
+    async asks({ listener }, { count }, context) {
+      const trips: number[] = [];
+      for (let value = 0; value < count; value++) {
+        const askedMs = context.clock.monotonicMs();
+        const answer = await context.ask(listener, 'ping', { value });
+        if (!answer.ok || answer.value.value !== value) return err('lost');
+        trips.push((context.clock.monotonicMs() - askedMs) * 1000);
+      }
+      trips.sort((a, b) => a - b);
+      const at = (q: number): number => trips[Math.min(count - 1, Math.floor(q * count))] ?? 0;
+      return ok({ p50: at(0.5), p99: at(0.99) });
+    },
   },
 });
 export default talker;
 
-/** How its workers are made. */
+/** How its worker is made. */
 export const talkerKind = actorKind(talker, { module: new URL(import.meta.url), heapMegabytesMax: 64 });
 
-/** Sends `left` lines; what the full mailbox gives back is sent again a little later. */
-function sendBatch(state: TalkerState, context: ActorContext<TalkerProtocol>, left: number): void {
-  for (let n = left; n > 0 && state.talking; n--) {
-    const text = `line ${state.number} of talker ${state.config.talker}`;
-    const sent = context.tell(state.config.listener, 'line', {
-      talker: state.config.talker,
-      number: state.number,
-      text,
-    });
-    if (sent.ok) {
-      state.number += 1;
-      state.counters.count('sent');
-      continue;
-    }
-    state.counters.count('refused');
-    context.after(RETRY_MS, () => sendBatch(state, context, n));
-    return;
-  }
+function rate(count: number, fromMs: number, toMs: number): number {
+  return count / (Math.max(toMs - fromMs, 0.001) / 1000);
 }
 
-/** Times a few questions, then talks on. */
-async function nextBatch(state: TalkerState, context: ActorContext<TalkerProtocol>): Promise<void> {
-  for (let n = 0; n < PINGS_PER_BATCH && state.talking; n++) {
-    const askedMs = context.clock.monotonicMs();
-    const answer = await context.ask(state.config.listener, 'ping', { talker: state.config.talker });
-    if (answer.ok) state.counters.roundTrip((context.clock.monotonicMs() - askedMs) * 1000);
+/** Sends `count` numbered messages in batches; false when nobody takes them. */
+function sendRaw(sender: QueueSender, count: number): boolean {
+  const message = new Uint8Array(RAW_BYTES).fill(7);
+  const head = new Int32Array(message.buffer, 0, 1);
+  for (let n = 0; n < count; ) {
+    let at = sender.reserve();
+    while (at < 0) {
+      if (!sender.waitForSpace(RAW_SPINS, SILENCE_MS_MAX)) return false;
+      at = sender.reserve();
+    }
+    for (let k = 1; at >= 0; k++) {
+      head[0] = n++;
+      sender.bytes.set(message, at);
+      sender.stage(RAW_BYTES);
+      at = k < BATCH && n < count ? sender.reserve() : -1;
+    }
+    sender.publish();
   }
-  sendBatch(state, context, BATCH_LINES);
+  return true;
 }

@@ -1,10 +1,12 @@
 /** The `fp` helper's calling convention: lanes, formats, results and flags. */
 import * as assert from 'uvu/assert';
+import { nastyOperand, TestRandom } from '../../test/drivers/fp-operands.js';
 import { spec } from '../../test/harness/spec.js';
 import { STATE } from '../state.js';
-import { FPCR, FPSR } from './format.js';
+import { F32, F64, FPCR, FPSR } from './format.js';
 import { FP_CODE, FP_ROUNDING, fpExtra, fpShape } from './helper-codes.js';
-import { fpHelper, refreshFpFast } from './helpers.js';
+import { fpHelper, refreshFpFast, runExact } from './helpers.js';
+import { quickLanes } from './quick.js';
 
 const test = spec('cpu/fp/helpers');
 const fresh = (): DataView => new DataView(new ArrayBuffer(1024));
@@ -68,6 +70,36 @@ test('the fast path is open only with rounding to nearest, no flushing, and IXC 
   assert.is(fast(0, 0), 0);
   assert.is(fast(FPCR.dn | FPCR.ahp, FPSR.ixc), 1);
   for (const bit of [FPCR.fz, 1 << FPCR.rmodeShift, 2 << FPCR.rmodeShift]) assert.is(fast(bit, FPSR.ixc), 0);
+});
+
+test('the short cut agrees with the exact operation in bits and flags', () => {
+  const random = new TestRandom(7);
+  const codes = [FP_CODE.add, FP_CODE.sub, FP_CODE.mul, FP_CODE.div];
+  const fused = [FP_CODE.madd, FP_CODE.msub, FP_CODE.nmadd, FP_CODE.nmsub];
+  const [quick, exact] = [fresh(), fresh()];
+  let answered = 0;
+  for (let i = 0; i < 60_000; i++) {
+    const code = [...codes, ...fused][i % 8] ?? FP_CODE.add;
+    const log2 = (i >> 3) % 2 === 0 ? 3 : 2;
+    for (const operand of [0, 16, 32]) {
+      const value = random.below(2) === 0 ? BigInt(random.below(7) + 1) << 51n : 0n;
+      const nasty = nastyOperand(log2 === 3 ? F64 : F32, random);
+      const bits = random.below(3) === 0 ? nasty : log2 === 3 ? (1023n << 52n) + value : (127n << 23n) + (value >> 29n);
+      for (const view of [quick, exact]) {
+        if (log2 === 3) view.setBigUint64(OP + operand, bits, true);
+        else view.setUint32(OP + operand, Number(bits), true);
+      }
+    }
+    const isInexact = quickLanes(quick, OP, code, log2, 1);
+    if (isInexact === undefined) continue;
+    answered++;
+    exact.setUint32(STATE.fpsr, 0, true);
+    exact.setUint32(STATE.fpcr, 0, true);
+    runExact(exact, 0, code, fpShape(log2, 1), 0);
+    assert.is(quick.getBigUint64(OP, true), exact.getBigUint64(OP, true), `case ${i}, code ${code}`);
+    assert.is(isInexact ? FPSR.ixc : 0, exact.getUint32(STATE.fpsr, true), `flags of case ${i}, code ${code}`);
+  }
+  assert.ok(answered > 30_000, `answered ${answered}`);
 });
 
 test.run();

@@ -21,6 +21,7 @@ import {
 } from './format.js';
 import { fpMulAdd, fpRecipStepFused, fpRSqrtStepFused } from './fused.js';
 import { FP_CODE, FP_FRACTION_BITS_SHIFT } from './helper-codes.js';
+import { quickLanes } from './quick.js';
 
 type Lane = (f: FloatFormat, n: bigint, m: bigint, d: bigint, context: FpContext) => bigint;
 
@@ -91,6 +92,9 @@ function convertLane(code: number, from: FloatFormat, extra: number, n: bigint, 
   }
 }
 
+/** FPCR bits under which the host's arithmetic is not Arm's. */
+const NOT_QUICK = FPCR.fz | (3 << FPCR.rmodeShift);
+
 /** Reads a lane as an unsigned number. */
 function readLane(view: DataView, address: number, log2: number): bigint {
   if (log2 === 3) return view.getBigUint64(address, true);
@@ -107,6 +111,20 @@ function writeLane(view: DataView, address: number, log2: number, value: bigint)
  * arguments. Unused lanes of the result are zero. Returns what the code says, else 0. FPSR only gains bits.
  */
 export function fpHelper(view: DataView, state: number, code: number, shape: number, extra: number): number {
+  if ((view.getUint32(state + STATE.fpcr, true) & NOT_QUICK) === 0) {
+    const isInexact = quickLanes(view, state + STATE.operands, code, shape & 15, shape >> 4);
+    if (isInexact === false) return 0;
+    if (isInexact === true) {
+      view.setUint32(state + STATE.fpsr, view.getUint32(state + STATE.fpsr, true) | FPSR.ixc, true);
+      view.setInt32(state + STATE.fpFast, 1, true);
+      return 0;
+    }
+  }
+  return runExact(view, state, code, shape, extra);
+}
+
+/** {@link fpHelper} without its short cut. */
+export function runExact(view: DataView, state: number, code: number, shape: number, extra: number): number {
   const context = {
     fpcr: view.getUint32(state + STATE.fpcr, true),
     fpsr: view.getUint32(state + STATE.fpsr, true),
@@ -156,7 +174,7 @@ function runLanes(
  * path, so default-NaN mode does not matter, and half precision is only converted, always exactly.
  */
 export function refreshFpFast(view: DataView, state: number): void {
-  const isRoundToNearest = (view.getUint32(state + STATE.fpcr, true) & (FPCR.fz | (3 << FPCR.rmodeShift))) === 0;
+  const isRoundToNearest = (view.getUint32(state + STATE.fpcr, true) & NOT_QUICK) === 0;
   const isInexactSeen = (view.getUint32(state + STATE.fpsr, true) & FPSR.ixc) !== 0;
   view.setInt32(state + STATE.fpFast, isRoundToNearest && isInexactSeen ? 1 : 0, true);
 }

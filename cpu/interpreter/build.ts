@@ -5,6 +5,8 @@
  *  - `step(state) -> reason`: executes exactly one instruction by its handler.
  * Imports the shared memory, the region table and the helpers; only this module imports the table (cpu-measurements 3).
  */
+
+import { HASH_MULTIPLIER, JUMP_CONTEXT_SHIFT, JUMP_GROUP, PAGE_CONTEXT_SHIFT } from '../code-cache-index.js';
 import type { Instruction } from '../isa/instruction.js';
 import { EXIT, EXIT_AFTER, JUMP_CACHE, PAGE_CACHE, STATE } from '../state.js';
 import { FunctionBody, i32, i64, type Val } from '../wasm/body.js';
@@ -87,10 +89,13 @@ function undefinedBody(indexOf: (name: string) => number): Uint8Array {
 
 /** Emits the page-cache look-up of `pc`; returns the record address, leaving with `miss()` when it is not there. */
 function emitFindRecord(k: HandlerOps, pc: Val, base: Val, miss: () => void): Val {
-  const index = k.and(k.wrap(k.shrU(pc, i64(12))), i32((1 << PAGE_CACHE.entriesLog2) - 1));
+  const context = k.stateLoad('u32', STATE.context);
+  const hash = k.shrU(emitPageHash(k, pc), i32(32 - PAGE_CACHE.entriesLog2));
+  const mixed = k.xor(hash, k.shl(context, i32(PAGE_CONTEXT_SHIFT)));
+  const index = k.and(mixed, i32((1 << PAGE_CACHE.entriesLog2) - 1));
   const entry = k.add(k.state, k.shl(index, i32(PAGE_CACHE.entryBytesLog2)));
   // A misaligned pc keeps its low bits in the comparison, so it misses and the core raises the fault.
-  const key = k.or(k.and(pc, i64(~0xffcn)), k.extendU(k.shl(k.stateLoad('u32', STATE.context), i32(2))));
+  const key = k.or(k.and(pc, i64(~0xffcn)), k.extendU(k.shl(context, i32(2))));
   const tag = k.body.load(0x29, 'i64', 3, entry, PAGE_CACHE.at + PAGE_CACHE.tag);
   k.if(k.ne(key, tag), miss);
   k.assign(base, k.body.load(0x28, 'i32', 2, entry, PAGE_CACHE.at + PAGE_CACHE.record));
@@ -196,6 +201,26 @@ function stepBody(frame: ModuleFrame): Uint8Array {
   return body.finish();
 }
 
+/** Hash of the virtual page of `pc`; see code-cache-index.ts. */
+function emitPageHash(k: HandlerOps, pc: Val): Val {
+  return k.mul(k.wrap(k.shrU(pc, i64(12))), i32(HASH_MULTIPLIER));
+}
+
+/** Emits `found`, given the region's table slot, for the case that the jump cache knows STATE.pc in this context. */
+function emitIfInJumpCache(k: HandlerOps, found: (slot: Val) => void): void {
+  const pc = k.stateLoad('u64', STATE.pc);
+  const context = k.stateLoad('u32', STATE.context);
+  const within = k.xor(k.wrap(k.shrU(pc, i64(2))), k.shl(context, i32(JUMP_CONTEXT_SHIFT)));
+  const hash = k.shrU(emitPageHash(k, pc), i32(32 - JUMP_CACHE.entriesLog2));
+  const index = k.xor(hash, k.and(within, i32(JUMP_GROUP - 1)));
+  const entry = k.add(k.state, k.shl(index, i32(JUMP_CACHE.entryBytesLog2)));
+  const word = (offset: number): Val => k.body.load(0x28, 'i32', 2, entry, JUMP_CACHE.at + offset);
+  const known = k.body.load(0x29, 'i64', 3, entry, JUMP_CACHE.at + JUMP_CACHE.address);
+  k.if(k.eq(known, pc), () => {
+    k.if(k.eq(word(JUMP_CACHE.context), context), () => found(word(JUMP_CACHE.slot)));
+  });
+}
+
 /** The dispatcher between compiled regions and the interpreter. */
 function runBody(frame: ModuleFrame, interpret: number, step: number): Uint8Array {
   const body = new FunctionBody(['i32']);
@@ -215,32 +240,17 @@ function runBody(frame: ModuleFrame, interpret: number, step: number): Uint8Arra
   const budget = k.sub(k.stateLoad('u32', STATE.budget), i32(1));
   k.stateStore('u32', STATE.budget, budget);
   k.if(k.op('i32.le_s', budget, i32(0)), () => body.return(i32(EXIT.pause)));
-  const pc = k.stateLoad('u64', STATE.pc);
-  const index = k.and(k.wrap(k.shrU(pc, i64(2))), i32((1 << JUMP_CACHE.entriesLog2) - 1));
-  const entry = k.add(state, k.shl(index, i32(JUMP_CACHE.entryBytesLog2)));
-  const at = (offset: number): Val => body.load(0x28, 'i32', 2, entry, JUMP_CACHE.at + offset);
-  const known = body.load(0x29, 'i64', 3, entry, JUMP_CACHE.at + JUMP_CACHE.address);
-  k.if(k.eq(known, pc), () => {
-    k.if(k.eq(at(JUMP_CACHE.context), k.stateLoad('u32', STATE.context)), () => {
-      k.assign(reason, body.callIndirect(frame.runType, 0, at(JUMP_CACHE.slot), [state], 'i32'));
-      k.if(k.eqz(reason), () => body.branch(again));
-      body.branch(tryRegion);
-    });
+  emitIfInJumpCache(k, (slot) => {
+    k.assign(reason, body.callIndirect(frame.runType, 0, slot, [state], 'i32'));
+    k.if(k.eqz(reason), () => body.branch(again));
+    body.branch(tryRegion);
   });
   k.assign(reason, body.call(interpret, [state], 'i32'));
   k.if(k.eq(reason, i32(EXIT.resume)), () => body.branch(again));
   k.if(k.ne(reason, i32(EXIT.region)), () => body.return(reason));
   // The loop stopped before a region: if the jump cache has it now, go on there, else the core must look it up.
-  {
-    const pc2 = k.stateLoad('u64', STATE.pc);
-    const index2 = k.and(k.wrap(k.shrU(pc2, i64(2))), i32((1 << JUMP_CACHE.entriesLog2) - 1));
-    const entry2 = k.add(state, k.shl(index2, i32(JUMP_CACHE.entryBytesLog2)));
-    const known2 = body.load(0x29, 'i64', 3, entry2, JUMP_CACHE.at + JUMP_CACHE.address);
-    const context2 = body.load(0x28, 'i32', 2, entry2, JUMP_CACHE.at + JUMP_CACHE.context);
-    k.if(k.ne(known2, pc2), () => body.return(reason));
-    k.if(k.ne(context2, k.stateLoad('u32', STATE.context)), () => body.return(reason));
-    body.branch(again);
-  }
+  emitIfInJumpCache(k, () => body.branch(again));
+  body.return(reason);
   body.end();
   // A region left: because the context changed, for one instruction by its handler, or for good.
   k.if(k.eq(reason, i32(EXIT.resume)), () => body.branch(again));

@@ -3,7 +3,7 @@ import type { Ops } from '../ops.js';
 import { EXIT, STATE, TLB_BANK_BYTES } from '../state.js';
 import { ISS, sysregKey } from '../sysreg/encoding.js';
 import { REGISTER_BY_KEY, SLOT, type SystemRegister } from '../sysreg/registers.js';
-import type { Val } from '../wasm/body.js';
+import { isConstant, type Val } from '../wasm/body.js';
 import { instruction } from './instruction.js';
 
 /** Fields of MSR, MRS (o0) and SYS. */
@@ -55,8 +55,17 @@ function privileged(k: Ops): void {
   k.if(k.eqz(k.stateLoad('u32', STATE.el)), () => k.exit(EXIT.undefined));
 }
 
-/** Address of the state block's 8 bytes at `at` (i64, an immediate). */
-const slotAddress = (k: Ops, at: Val): Val => k.add(k.state, k.wrap(at));
+/** Reads the state block's 8 bytes at `at` (i64, an immediate: a constant in compiled code). */
+function slotLoad(k: Ops, at: Val): Val {
+  if (isConstant(at)) return k.stateLoad('u64', Number(at.constant));
+  return k.body.load(0x29, 'i64', 3, k.add(k.state, k.wrap(at)), 0);
+}
+
+/** Writes the state block's 8 bytes at `at`. */
+function slotStore(k: Ops, at: Val, value: Val): void {
+  if (isConstant(at)) k.stateStore('u64', Number(at.constant), value);
+  else k.body.store(0x37, 3, k.add(k.state, k.wrap(at)), value, 0);
+}
 
 /** Leaves generated code if an interrupt that PSTATE lets through is pending, so that the core takes it. */
 function takePending(k: Ops): void {
@@ -142,7 +151,7 @@ export const SYSTEM = [
     'MRS (plain, EL0)',
     MRS,
     { when: (f) => isPlain(f, 'read', 0), imm: { at: plainAt }, untested: true },
-    (op, k) => k.setReg(op.rt, k.body.load(0x29, 'i64', 3, slotAddress(k, op.at), 0)),
+    (op, k) => k.setReg(op.rt, slotLoad(k, op.at)),
   ),
   instruction(
     'MRS (plain, EL1)',
@@ -150,14 +159,14 @@ export const SYSTEM = [
     { when: (f) => isPlain(f, 'read', 1), imm: { at: plainAt }, untested: true },
     (op, k) => {
       privileged(k);
-      k.setReg(op.rt, k.body.load(0x29, 'i64', 3, slotAddress(k, op.at), 0));
+      k.setReg(op.rt, slotLoad(k, op.at));
     },
   ),
   instruction(
     'MSR (plain, EL0)',
     MSR,
     { when: (f) => isPlain(f, 'write', 0), imm: { at: plainAt }, untested: true },
-    (op, k) => k.body.store(0x37, 3, slotAddress(k, op.at), k.reg(op.rt), 0),
+    (op, k) => slotStore(k, op.at, k.reg(op.rt)),
   ),
   instruction(
     'MSR (plain, EL1)',
@@ -165,7 +174,7 @@ export const SYSTEM = [
     { when: (f) => isPlain(f, 'write', 1), imm: { at: plainAt }, untested: true },
     (op, k) => {
       privileged(k);
-      k.body.store(0x37, 3, slotAddress(k, op.at), k.reg(op.rt), 0);
+      slotStore(k, op.at, k.reg(op.rt));
     },
   ),
   instruction('MRS SP_EL0', '110101010011 1 000 0100 0001 000 rt:5', { untested: true }, (op, k) => {
@@ -295,7 +304,9 @@ export const SYSTEM = [
       const dze = k.and(k.stateLoad('u32', SLOT.sctlr), k.i32(1 << 14));
       const closed = k.eqz(k.or(dze, k.stateLoad('u32', STATE.el)));
       k.slowIf(closed, () => k.helper('zeroTrap', [k.wrap(op.iss)], true));
-      const host = k.and(k.hostAddress(k.reg(op.rt), 1, true), k.i32(~63));
+      const va = k.reg(op.rt);
+      k.hostAddress(va, 1, true); // a fault names the address given, not the block's
+      const host = k.hostAddress(k.and(va, k.i64(~63n)), 64, true);
       const zero = k.v128(new Uint8Array(16));
       for (let at = 0; at < 64; at += 16) k.body.store(0xfd000b, 4, host, zero, at);
     },

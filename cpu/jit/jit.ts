@@ -3,10 +3,13 @@
  * module (one function per module costs ten times as much per transition, cpu-measurements 3), installs them in the
  * region table and drops them when their page's code changes.
  */
+import { jumpCacheEntry } from '../code-cache-index.js';
 import type { CodePage } from '../code-pages.js';
 import type { Decoder } from '../decode/decoder.js';
 import { RECORD, RECORD_BYTES, REGION_BIT } from '../interpreter/record.js';
 import { JUMP_CACHE, STATE } from '../state.js';
+import { compileScanned } from './scanner/compile-scanned.js';
+import type { Refusal } from './scanner/refusal.js';
 import { type EntryPoint, type TranslatedBatch, translateBatch } from './translate.js';
 
 /** Regions compiled into one module, at most. */
@@ -38,6 +41,8 @@ export interface JitHost {
   readonly step: (state: number) => number;
   /** Where given, translates and compiles elsewhere; the result comes back through {@link Jit.deliver}. */
   readonly background?: (ticket: number, entries: readonly EntryPoint[]) => void;
+  /** Told when the scanner refuses a module: an emitter bug. The code stays with the interpreter. */
+  readonly onRefusal?: (refusal: Refusal) => void;
 }
 
 /** See the head of this file. */
@@ -90,11 +95,16 @@ export class Jit {
       return;
     }
     const batch = translateBatch(this.#host.view, this.#host.decoder, entries);
-    if (batch !== undefined) this.#instantiate(requests, batch, new WebAssembly.Module(batch.bytes));
+    const compiled = batch === undefined ? undefined : compileScanned(batch.bytes);
+    if (compiled?.ok === false) this.#host.onRefusal?.(compiled.error);
+    if (batch !== undefined && compiled?.ok === true) this.#instantiate(requests, batch, compiled.value);
     else this.counters.rejected += requests.length;
   }
 
-  /** A background batch is ready; `undefined` if nothing of it could be compiled. */
+  /**
+   * A background batch is ready; `undefined` if nothing of it could be compiled. `module` must come from
+   * {@link compileScanned}.
+   */
   deliver(ticket: number, batch: TranslatedBatch | undefined, module: WebAssembly.Module | undefined): void {
     const requests = this.#inFlight.get(ticket);
     this.#inFlight.delete(ticket);
@@ -145,11 +155,12 @@ export class Jit {
     if (region === undefined) return false;
     const { view, state } = this.#host;
     const lo = view.getUint32(state + STATE.pc, true);
-    const entry =
-      state + JUMP_CACHE.at + (((lo >>> 2) & ((1 << JUMP_CACHE.entriesLog2) - 1)) << JUMP_CACHE.entryBytesLog2);
+    const hi = view.getUint32(state + STATE.pc + 4, true);
+    const context = view.getUint32(state + STATE.context, true);
+    const entry = state + jumpCacheEntry(lo, hi, context);
     view.setUint32(entry + JUMP_CACHE.address, lo, true);
-    view.setUint32(entry + JUMP_CACHE.address + 4, view.getUint32(state + STATE.pc + 4, true), true);
-    view.setUint32(entry + JUMP_CACHE.context, view.getUint32(state + STATE.context, true), true);
+    view.setUint32(entry + JUMP_CACHE.address + 4, hi, true);
+    view.setUint32(entry + JUMP_CACHE.context, context, true);
     view.setUint32(entry + JUMP_CACHE.slot, region.slot, true);
     return true;
   }

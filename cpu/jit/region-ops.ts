@@ -298,7 +298,7 @@ export class RegionOps extends Ops {
   }
 
   override stateLoad(kind: MemoryKind, offset: number): Val {
-    if (this.#registers.v !== 0) {
+    if (this.#registers.v !== 0 && kind === 'u32') {
       if (offset === STATE.fpFast) return this.#fpFast;
       if (offset === STATE.fpcr) return this.#fpcr;
     }
@@ -338,7 +338,7 @@ export class RegionOps extends Ops {
   /**
    * Emits `access` with the host address of a guest access of `bytes` bytes. The first access off a base register in a
    * block is looked up in the TLB and its page kept in locals; later ones off the same base compare with that first,
-   * which takes the TLB's loads out of their way. The comparison proves the access by itself; the base is only a guess.
+   * which takes the TLB's loads out of their way. The comparison proves the whole access; the base is only a guess.
    */
   #access(
     va: Val,
@@ -359,9 +359,9 @@ export class RegionOps extends Ops {
     }
     const known = this.#checked[base];
     if (known === 'write' || (known === 'read' && !write)) {
-      const last = bytes === 1 ? va : this.add(va, i64(bytes - 1));
+      // Both ends must lie in the page: comparing the last byte's page would let an access begin in the page before.
       this.if(
-        this.eq(this.and(last, i64(~0xfffn)), locals.page),
+        this.ltU(this.sub(va, locals.page), i64(4097 - bytes)),
         () => access(this.add(this.wrap(va), locals.addend)),
         () => access(this.hostAddress(va, bytes, write)),
       );

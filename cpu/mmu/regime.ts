@@ -50,6 +50,8 @@ export class Regime {
   writeExecuteNever = false;
   /** Effective output size (TCR_EL1.IPS, at most ours) in bits. */
   outputBits = PHYSICAL_BITS;
+  /** First address beyond it. */
+  outputLimit = 2 ** PHYSICAL_BITS;
   /** Current ASID. */
   asid = 0;
   /** Bit n: MAIR attribute n is Device memory. */
@@ -69,6 +71,7 @@ export class Regime {
     const lo = state.get32(SLOT.tcr);
     const hi = state.get32(SLOT.tcr + 4);
     this.outputBits = Math.min(OUTPUT_BITS[hi & 7]!, PHYSICAL_BITS);
+    this.outputLimit = 2 ** this.outputBits;
     const [lower, upper] = this.halves;
     lower.walks = (lo & (1 << 7)) === 0;
     lower.granule = TG0[(lo >>> 14) & 3]!;

@@ -76,7 +76,7 @@ export const FAULT = {
 /** Fills in what lies behind `result.ipa` for `want`. */
 export function joinStage2(memory: PhysicalMemory, want: Want, result: Translation): void {
   const frame = memory.frame(Math.floor(result.ipa / 4096), want);
-  result.host = frame < 0 ? -1 : frame + (result.ipa % 4096);
+  result.host = frame < 0 ? -1 : frame + (result.ipa & 0xfff);
 }
 
 /** Virtual is physical and all of it normal memory: for programs without system software (tests, traces). */

@@ -135,7 +135,7 @@ export class Walker implements Translator {
     // Stage 1 off: the address is physical; data accesses are Device-nGnRnE (Arm ARM D8.2.10).
     const high = half.topByteIgnored ? hi & 0x00ffffff : hi;
     const ipa = (high >>> 0) * 2 ** 32 + (lo >>> 0);
-    if (ipa >= 2 ** this.#regime.outputBits) {
+    if (ipa >= this.#regime.outputLimit) {
       result.syndrome = FAULT.addressSize;
       return false;
     }
@@ -171,7 +171,7 @@ export class Walker implements Translator {
       }
     }
     const outputBits = this.#regime.outputBits;
-    if (table >= 2 ** outputBits) {
+    if (table >= this.#regime.outputLimit) {
       result.syndrome = FAULT.addressSize; // the TTBR's address: level 0
       return false;
     }
@@ -184,7 +184,7 @@ export class Walker implements Translator {
         result.syndrome = FAULT.externalOnWalk | level;
         return false;
       }
-      const word = (frame + (at % 4096)) >>> 2;
+      const word = (frame + (at & 0xfff)) >>> 2;
       // A descriptor is one 64-bit value to the guest: read again if another vCPU replaced it in between.
       let low = Atomics.load(this.#words, word);
       let high = this.#words[word + 1]!;
@@ -262,9 +262,10 @@ export class Walker implements Translator {
     const attribute = (low >>> 2) & 7;
     result.device = ((this.#regime.deviceAttributes >>> attribute) & 1) === 1;
     result.attributes = (this.#attribute(attribute) << 8) | (result.device ? 2 : (low >>> 8) & 3);
-    const frame = this.#memory.frame(Math.floor(result.ipa / 4096), want);
+    const page = Math.floor(result.ipa / 4096);
+    const frame = this.#memory.frame(page, want);
     result.host = frame < 0 ? -1 : frame + (lo & 0xfff);
-    result.writable = writes && frame >= 0 && this.#memory.frame(Math.floor(result.ipa / 4096), WANT.write) === frame;
+    result.writable = writes && frame >= 0 && (want === WANT.write || this.#memory.frame(page, WANT.write) === frame);
     return true;
   }
 

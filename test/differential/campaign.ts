@@ -6,7 +6,7 @@ import { FRAME, FRAME_BYTES, SLOTS, writeSlot } from '../drivers/case-frame.js';
 import { TestRandom } from '../drivers/fp-operands.js';
 import { type Driver, InterpreterDriver } from '../drivers/interpreter-driver.js';
 import type { QemuDriver } from '../drivers/qemu-driver.js';
-import { CaseWriter, drawWord } from './generator.js';
+import { type Block, CaseWriter, drawBlock, drawWord } from './generator.js';
 import { reviewedDifference } from './reviewed.js';
 
 /** Operand sets run with each random word. */
@@ -20,6 +20,8 @@ export interface Campaign {
   readonly cases: number;
   /** Which entries to run, see {@link testable}; all if empty. */
   readonly only: string;
+  /** Longest block; 1 runs every instruction alone. */
+  readonly blockWords: number;
   /** Drivers besides the handlers (which are the reference for them). */
   readonly drivers: readonly Driver[];
   readonly qemu: QemuDriver | undefined;
@@ -38,12 +40,6 @@ export interface CampaignResult {
 
 /** Most differences described; beyond it only counting goes on. */
 const REPORTS_MAX = Number(process.env['WURLEY_REPORTS'] ?? 40);
-
-/** One word in a batch and its entry. */
-interface Placed {
-  readonly entry: Instruction;
-  readonly word: number;
-}
 
 /** The parts of a frame that differ, in words a reader understands. */
 export function describeDifference(input: DataView, ours: DataView, theirs: DataView, at: number): string {
@@ -75,7 +71,7 @@ export function describeDifference(input: DataView, ours: DataView, theirs: Data
 }
 
 /** The input registers that the entry's operands name, for a report. */
-function describeOperands(input: DataView, at: number, { entry, word }: Placed): string {
+function describeOperands(input: DataView, at: number, entry: Instruction, word: number): string {
   const fields: Record<string, number> = {};
   for (const field of entry.fields) fields[field.name] = (word >>> field.shift) & field.mask;
   const parts = entry.registers.map(({ name, kind, number }) => {
@@ -84,8 +80,7 @@ function describeOperands(input: DataView, at: number, { entry, word }: Placed):
     if (kind === 'v') return `${name}=v${n}=${wide(FRAME.v + n * 16 + 8)}_${wide(FRAME.v + n * 16)}`;
     return `${name}=${n === 31 ? (kind === 'x' ? 'zero' : `sp=${wide(FRAME.sp)}`) : `x${n}=${wide(n * 8)}`}`;
   });
-  const control = [FRAME.nzcv, FRAME.fpcr, FRAME.fpsr].map((offset) => input.getUint32(at + offset, true).toString(16));
-  return `${parts.join(' ')} nzcv,fpcr,fpsr=${control.join(',')}`;
+  return parts.join(' ');
 }
 
 /**
@@ -116,7 +111,7 @@ export function runCampaign(campaign: Campaign): CampaignResult {
   const differences: string[] = [];
   let reviewed = 0;
   let total = 0;
-  const check = (name: string, ours: DataView, theirs: DataView, placed: readonly Placed[], frames: number[]): void => {
+  const check = (name: string, ours: DataView, theirs: DataView, placed: readonly Block[], frames: number[]): void => {
     const mine = new Uint8Array(ours.buffer, ours.byteOffset);
     const other = new Uint8Array(theirs.buffer, theirs.byteOffset);
     frames.forEach((word, i) => {
@@ -124,37 +119,47 @@ export function runCampaign(campaign: Campaign): CampaignResult {
       if (Buffer.compare(mine.subarray(at, at + FRAME_BYTES), other.subarray(at, at + FRAME_BYTES)) === 0) return;
       const which = placed[word];
       if (which === undefined) return;
-      if (reviewedDifference(which.entry, which.word, ours, theirs, at) !== undefined) {
+      const isReviewed = which.entries.some(
+        (entry, n) => reviewedDifference(entry, which.words[n] ?? 0, ours, theirs, at) !== undefined,
+      );
+      if (isReviewed) {
         reviewed++;
         return;
       }
       if (differences.length >= REPORTS_MAX) return;
       const what = describeDifference(writer.view, ours, theirs, at);
-      const operands = describeOperands(writer.view, at, which);
-      differences.push(
-        `${name}: ${which.entry.name} ${which.word.toString(16).padStart(8, '0')}: ${what} [${operands}]`,
-      );
+      const block = which.entries.map((entry, n) => {
+        const code = which.words[n] ?? 0;
+        const operands = describeOperands(writer.view, at, entry, code);
+        return `${entry.name} ${code.toString(16).padStart(8, '0')} [${operands}]`;
+      });
+      const control = [FRAME.nzcv, FRAME.fpcr, FRAME.fpsr].map((o) => writer.view.getUint32(at + o, true).toString(16));
+      differences.push(`${name}: ${block.join('; ')}: ${what} (nzcv,fpcr,fpsr ${control.join()})`);
     });
+  };
+  const single = (n: number): Block => {
+    const entry = entries[n % entries.length];
+    const word = entry === undefined ? undefined : drawWord(entry, random);
+    if (entry === undefined || word === undefined) throw new Error(`${entry?.name}: no word decodes to it`);
+    return { entries: [entry], words: [word] };
   };
   let next = 0;
   while (total < campaign.cases && differences.length < REPORTS_MAX) {
-    const placed: Placed[] = [];
+    const placed: Block[] = [];
     image.fill(0);
     for (let tries = 0; placed.length < BATCH_WORDS && tries < 4 * BATCH_WORDS; tries++) {
-      const entry = entries[next++ % entries.length];
-      if (entry === undefined) continue;
-      const word = drawWord(entry, random);
-      if (word === undefined) throw new Error(`${entry.name}: no word of the pattern decodes to it`);
-      writeSlot(image, placed.length, [word]);
-      placed.push({ entry, word });
+      const block = campaign.blockWords > 1 ? drawBlock(entries, campaign.blockWords, random) : single(next++);
+      if (block.words.length === 0) continue;
+      writeSlot(image, placed.length, block.words);
+      placed.push(block);
     }
     handlers.load(image);
     const frames: number[] = [];
-    placed.forEach(({ entry, word }, slot) => {
+    placed.forEach((block, slot) => {
       for (let set = 0; set < SETS_PER_WORD; set++) {
-        if (!writer.writeCase(frames.length, slot, entry, word)) continue;
+        if (!writer.writeCase(frames.length, slot, block)) continue;
         frames.push(slot);
-        perEntry.set(entry.name, (perEntry.get(entry.name) ?? 0) + 1);
+        for (const { name } of block.entries) perEntry.set(name, (perEntry.get(name) ?? 0) + 1);
       }
     });
     total += frames.length;

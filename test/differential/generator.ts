@@ -2,6 +2,7 @@
 
 import { Decoder } from '../../cpu/decode/decoder.js';
 import { F16, F32, F64 } from '../../cpu/fp/format.js';
+import { ASSEMBLY } from '../../cpu/isa/assembly.js';
 import type { Instruction } from '../../cpu/isa/instruction.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
 import {
@@ -92,6 +93,66 @@ export function drawWord(entry: Instruction, random: TestRandom): number | undef
   return undefined;
 }
 
+/** A block of instructions that runs as one case. */
+export interface Block {
+  readonly entries: readonly Instruction[];
+  readonly words: readonly number[];
+}
+
+const isInteger = ({ name }: Instruction): boolean => ASSEMBLY[name] !== undefined;
+/** Whether `entry` may stand inside a block; FJCVTZS has a reviewed difference that others would spread. */
+const isStraight = ({ flow, name }: Instruction): boolean => flow === 'next' && name !== 'FJCVTZS';
+const BRANCHES_AT_END: ReadonlySet<string> = new Set(['branch', 'jump', 'call']);
+/** Registers of blocks: few, so that instructions depend on each other. */
+const BLOCK_REGISTERS = 6;
+
+/** `word` with its register fields drawn from few registers, if it still decodes to `entry`. */
+function concentrate(entry: Instruction, word: number, random: TestRandom): number {
+  let changed = word;
+  for (const { name, shift, width } of entry.fields) {
+    if (width !== 5 || !/^[rv]/.test(name)) continue;
+    const register = random.below(12) === 0 ? 31 : random.below(BLOCK_REGISTERS);
+    changed = ((changed & ~(31 << shift)) | (register << shift)) >>> 0;
+  }
+  return decoder.decode(changed) === entry ? changed : word;
+}
+
+/** A load-exclusive and the store-exclusive that belongs to it, or undefined. */
+function exclusivePair(random: TestRandom): Block | undefined {
+  const [load, store] = random.below(2) === 0 ? ['LDXR/LDAXR', 'STXR/STLXR'] : ['LDXP/LDAXP', 'STXP/STLXP'];
+  const entries = [load, store].map((name) => INSTRUCTIONS.find((entry) => entry.name === name));
+  const [first, second] = entries;
+  if (first === undefined || second === undefined) return undefined;
+  const loadWord = drawWord(first, random) ?? first.value;
+  // Size and base are the load's, status and data registers the store's own.
+  const sameBits = (0xc000_0000 | (31 << 5)) >>> 0;
+  const storeWord = (((drawWord(second, random) ?? second.value) & ~sameBits) | (loadWord & sameBits)) >>> 0;
+  return { entries: [first, second], words: [loadWord, storeWord] };
+}
+
+/** A random block of 2 to `wordsMax` instructions, more than half of them integer ones, perhaps ended by a branch. */
+export function drawBlock(entries: readonly Instruction[], wordsMax: number, random: TestRandom): Block {
+  if (random.below(10) === 0) {
+    const pair = exclusivePair(random);
+    if (pair !== undefined) return pair;
+  }
+  const straight = entries.filter(isStraight);
+  const integer = straight.filter(isInteger);
+  const branches = entries.filter(({ flow }) => BRANCHES_AT_END.has(flow));
+  const block: { entries: Instruction[]; words: number[] } = { entries: [], words: [] };
+  const length = 2 + random.below(wordsMax - 1);
+  for (let i = 0; i < length; i++) {
+    const last = i === length - 1 && random.below(2) === 0 && branches.length > 0;
+    const pool = last ? branches : integer.length > 0 && random.below(5) < 3 ? integer : straight;
+    const entry = pool[random.below(pool.length)];
+    const word = entry === undefined ? undefined : drawWord(entry, random);
+    if (entry === undefined || word === undefined) continue;
+    block.entries.push(entry);
+    block.words.push(concentrate(entry, word, random));
+  }
+  return block;
+}
+
 /** The register an access through memory starts from, or undefined. */
 function baseRegister(entry: Instruction, word: number): number | undefined {
   const field = entry.fields.find(({ name }) => name === 'rn_sp');
@@ -137,22 +198,23 @@ export class CaseWriter {
   }
 
   /**
-   * Fills frame `index` with a case of `entry`'s `word` that is worth running: accesses lie in the window nearly always,
-   * branches do not end in another case's slot. Returns false if no such operands were found.
+   * Fills frame `index` with a case of `block` that is worth running: accesses lie in the window nearly always, branches
+   * do not end in another case's slot. Returns false if no such operands were found.
    */
-  writeCase(index: number, slot: number, entry: Instruction, word: number): boolean {
+  writeCase(index: number, slot: number, block: Block): boolean {
     const at = index * FRAME_BYTES;
-    const base = baseRegister(entry, word);
+    const { entries, words } = block;
+    const fp = entries.some((entry) => entry.fp);
     for (let attempt = 0; attempt < 4; attempt++) {
-      this.#fill(index, slot, 1, entry.fp);
+      this.#fill(index, slot, words.length, fp);
       const keepFault = this.#random.below(24) === 0;
       let outcome = this.#try(at);
-      if (outcome === OUTCOME.memoryFault && base !== undefined && !keepFault) {
-        this.#moveBase(at, base);
+      for (let moves = 0; outcome === OUTCOME.memoryFault && !keepFault && moves < 2 * words.length; moves++) {
+        if (!this.#moveBase(at, slot, block)) break;
         outcome = this.#try(at);
       }
       if (outcome === OUTCOME.memoryFault && !keepFault) continue;
-      if (this.#staysAway(at, slot)) return true;
+      if (this.#staysAway(at, slot, words.length)) return true;
     }
     return false;
   }
@@ -162,26 +224,36 @@ export class CaseWriter {
     return this.#scratch.getUint32(at + FRAME.outcome, true);
   }
 
-  /** Moves the base register so that the refused address becomes one inside the window. */
-  #moveBase(at: number, base: number): void {
+  /**
+   * Moves the base register of the access that was refused so that it goes into the window. Returns false if there is no
+   * base, or the block had changed it before.
+   */
+  #moveBase(at: number, slot: number, { entries, words }: Block): boolean {
     const { refused } = this.#probe;
-    if (refused < 0n) return;
+    const stopped = Number(this.#scratch.getBigUint64(at + FRAME.pc, true));
+    const position = (stopped - (ARENA_AT + slot * SLOT_BYTES + 4)) / 4;
+    const entry = entries[position];
+    const base = entry === undefined ? undefined : baseRegister(entry, words[position] ?? 0);
+    if (refused < 0n || base === undefined) return false;
     const wide = this.#random.below(2) === 0;
     const offset = wide ? this.#random.below(WINDOW_BYTES - 64) : this.#random.below((WINDOW_BYTES - 64) / 16) * 16;
-    const slotOffset = at + FRAME.x + base * 8; // the stack pointer follows x30
-    let moved = this.view.getBigUint64(slotOffset, true) + BigInt(WINDOW_AT + offset) - refused;
+    const registerAt = at + FRAME.x + base * 8; // the stack pointer follows x30
+    const before = this.view.getBigUint64(registerAt, true);
+    if (this.#scratch.getBigUint64(registerAt, true) !== before) return false;
+    let moved = before + BigInt(WINDOW_AT + offset) - refused;
     if (base === 31) moved &= ~15n;
-    this.view.setBigUint64(slotOffset, BigInt.asUintN(64, moved), true);
+    this.view.setBigUint64(registerAt, BigInt.asUintN(64, moved), true);
+    return true;
   }
 
   /** Whether the case ends at its block's end, in an exception, or at an address where nothing of ours runs. */
-  #staysAway(at: number, slot: number): boolean {
+  #staysAway(at: number, slot: number, words: number): boolean {
     const pc = Number(this.#scratch.getBigUint64(at + FRAME.pc, true));
     const outcome = this.#scratch.getUint32(at + FRAME.outcome, true);
     if (outcome === OUTCOME.endless) return false;
     if (pc === 0 || outcome !== OUTCOME.done) return true;
-    const fillerAt = ARENA_AT + slot * SLOT_BYTES + 12;
-    if (pc >= fillerAt && pc < fillerAt + SLOT_BYTES - 12) return true;
+    const fillerAt = ARENA_AT + slot * SLOT_BYTES + 4 * (words + 2);
+    if (pc >= fillerAt && pc < ARENA_AT + (slot + 1) * SLOT_BYTES) return true;
     const mapped = (from: number, bytes: number): boolean => pc >= from && pc < from + bytes;
     return !mapped(ARENA_AT, ARENA_BYTES) && !mapped(TEXT_AT, 1 << 20);
   }

@@ -8,17 +8,18 @@ import { runCampaign, testable } from './campaign.js';
 const CASES = Number(process.env['WURLEY_CASES'] ?? 1_000_000);
 const SEED = Number(process.env['WURLEY_SEED'] ?? 0x5eed);
 const CASES_PER_ENTRY_MIN = 1000;
+const BLOCK_WORDS = 8;
 
 const test = spec('differential/instructions');
 const missing = missingQemuTool();
 if (missing !== undefined) test.skip('handlers = loop = qemu-aarch64', `${missing} is absent`);
 else {
   test(
-    `handlers = loop = qemu-aarch64 on ${CASES} cases`,
+    `handlers = loop = regions = qemu-aarch64 on ${CASES} cases`,
     () => {
       const qemu = new QemuDriver();
       const drivers = [new InterpreterDriver('loop'), new InterpreterDriver('jit')];
-      const result = runCampaign({ seed: SEED, cases: CASES, only: '', drivers, qemu });
+      const result = runCampaign({ seed: SEED, cases: CASES, only: '', blockWords: 1, drivers, qemu });
       qemu.close();
       assert.equal(result.differences, []);
       assert.ok(result.cases >= CASES);
@@ -26,6 +27,17 @@ else {
         const ran = result.perEntry.get(name) ?? 0;
         assert.ok(ran >= Math.min(CASES_PER_ENTRY_MIN, CASES / 1000), `${name} ran only ${ran} times`);
       }
+    },
+    { deadlineMs: 600_000 },
+  );
+  test(
+    `the same on ${CASES / 4} blocks of up to ${BLOCK_WORDS} instructions`,
+    () => {
+      const qemu = new QemuDriver();
+      const drivers = [new InterpreterDriver('loop'), new InterpreterDriver('jit')];
+      const result = runCampaign({ seed: SEED, cases: CASES / 4, only: '', blockWords: BLOCK_WORDS, drivers, qemu });
+      qemu.close();
+      assert.equal(result.differences, []);
     },
     { deadlineMs: 600_000 },
   );

@@ -1,7 +1,7 @@
 /**
  * A campaign from the command line; prints what differs and how to run it again.
  *
- * Usage: node dist/test/differential/main.js [--seed N] [--cases N] [--only PART,PART,-PART] [--cpu QEMU-CPU] [--no-qemu] [--fused]
+ * Usage: node dist/test/differential/main.js [--seed N] [--cases N] [--block WORDS-MAX] [--only PART,PART,-PART] [--cpu QEMU-CPU] [--no-qemu] [--fused]
  * --fused generates code with the host's fused multiply-add, if it has one.
  */
 import { parseArgs } from 'node:util';
@@ -15,6 +15,7 @@ const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     cases: { type: 'string', default: '1000000' },
+    block: { type: 'string', default: '1' },
     only: { type: 'string', default: '' },
     cpu: { type: 'string', default: 'max,pauth=off,sve=off' },
     'no-qemu': { type: 'boolean', default: false },
@@ -34,6 +35,7 @@ const result = runCampaign({
   seed: Number(values.seed),
   cases: Number(values.cases),
   only: values.only,
+  blockWords: Number(values.block),
   drivers: [new InterpreterDriver('loop'), new InterpreterDriver('jit')],
   qemu,
 });

@@ -37,6 +37,9 @@ export const VECTOR_OPERANDS = table({
   3: '82',
 });
 
+/** Relaxed SIMD's multiply-and-add operators (prefix 0xfd, three operands): the only ones of it that code may use. */
+export const isFusedOperator = (sub: number): boolean => sub >= 0x105 && sub <= 0x108;
+
 /** Vector operators with one lane byte: operands. */
 export const VECTOR_LANE_OPERANDS = table({ 1: '21-22 24-25 27 29 31 33', 2: '23 26 28 30 32 34' });
 

@@ -19,6 +19,7 @@ import {
   FIRST_ATOMIC,
   FIRST_LANE_STORE,
   FIRST_STORE,
+  isFusedOperator,
   OPERANDS,
   VECTOR_LANE_BYTES,
   VECTOR_LANE_OPERANDS,
@@ -574,6 +575,7 @@ export class FunctionScanner {
     if (prefix === 0xfc && sub <= 7)
       this.#compute(1); // saturating truncations
     else if (prefix === 0xfd && sub <= 0xff) this.#vector(sub);
+    else if (prefix === 0xfd && isFusedOperator(sub)) this.#compute(3);
     else if (prefix === 0xfe && sub <= 0x4e) this.#atomic(sub);
     else this.#refuse('operator');
   }

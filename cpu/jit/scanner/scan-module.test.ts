@@ -1,4 +1,5 @@
 /** What the scanner accepts and refuses, on modules written by hand: control flow, locals, and the module's shape. */
+import { setFlagsFromString } from 'node:v8';
 import * as assert from 'uvu/assert';
 import { spec } from '../../../test/harness/spec.js';
 import { STATE, TLB } from '../../state.js';
@@ -8,6 +9,7 @@ import type { Rule } from './refusal.js';
 import { scanModule } from './scan-module.js';
 
 const test = spec('scan-module');
+setFlagsFromString('--experimental-wasm-relaxed-simd'); // Node 22 has it without
 
 /** Writes one function: a small emitter of its own, so that every shape can be had. */
 class Writer {
@@ -420,5 +422,10 @@ for (const [title, rule, bytes] of [
     assert.is(scanned.ok ? undefined : scanned.error.rule, rule);
   });
 }
+
+expect('a fused multiply-add', undefined, (w) => {
+  const a = w.body.load(0xfd0000, 'v128', 4, w.state, STATE.v);
+  w.body.store(0xfd000b, 4, w.state, w.body.op('f64x2.relaxed_madd', a, a, a), STATE.v);
+});
 
 test.run();

@@ -5,6 +5,7 @@
 import {
   ACCESS_BYTES,
   ATOMIC_BYTES,
+  isFusedOperator,
   OPERANDS,
   VECTOR_LANE_BYTES,
   VECTOR_LANE_OPERANDS,
@@ -75,7 +76,7 @@ function passOver(reader: Reader, code: number): boolean {
 }
 
 function passVector(reader: Reader, sub: number): boolean {
-  if (sub > 0xff) return false;
+  if (sub > 0xff) return isFusedOperator(sub);
   if (VECTOR_OPERANDS[sub] !== 0) return true;
   if (VECTOR_LOAD_BYTES[sub] !== 0 || sub === 11) return passMemoryArgument(reader);
   if (VECTOR_LANE_OPERANDS[sub] !== 0) {

@@ -3,7 +3,8 @@ import { STATE, STATE_BYTES } from '../../state.js';
 
 /**
  * Byte ranges [from, to). Not among them, above all: the TLB bank pointers, context, exception level and PSTATE (they
- * decide what the guest may reach), system registers, and `attention` (other threads write it).
+ * decide what the guest may reach), and `attention` (other threads write it). System registers are the guest's own: they
+ * steer stage 1 only, and take effect there through the walker, which applies stage 2 to whatever they say.
  */
 const WRITABLE: readonly (readonly [from: number, to: number])[] = [
   [STATE.x, STATE.discard + 8],
@@ -24,7 +25,10 @@ const WRITABLE: readonly (readonly [from: number, to: number])[] = [
   [STATE.fpsr, STATE.fpsr + 4],
   [STATE.instructions, STATE.instructions + 8],
   [STATE.operands, STATE.operands + 3 * 16],
+  [STATE.daif, STATE.daif + 4],
+  [STATE.event, STATE.event + 4],
   [STATE.v, STATE.v + 32 * 16],
+  [STATE.sysregs, STATE_BYTES],
 ];
 
 /** 1 for each byte of the state block that generated code may write. */
