@@ -213,7 +213,7 @@ export class CaseWriter {
         if (!this.#moveBase(at, slot, block)) break;
         outcome = this.#try(at);
       }
-      if (outcome === OUTCOME.memoryFault && !keepFault) continue;
+      if ((outcome === OUTCOME.memoryFault && !keepFault) || this.#probe.wroteCode) continue;
       if (this.#staysAway(at, slot, words.length)) return true;
     }
     return false;

@@ -4,7 +4,7 @@ import { refreshFpFast } from '../../cpu/fp/helpers.js';
 import { buildInterpreter } from '../../cpu/interpreter/build.js';
 import { RECORD_PAGE_BYTES } from '../../cpu/interpreter/record.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
-import type { PhysicalMemory, Translation, Translator } from '../../cpu/mmu/translator.js';
+import { type PhysicalMemory, type Translation, type Translator, WANT } from '../../cpu/mmu/translator.js';
 import { EXIT, STATE, VCPU_AREA_BYTES } from '../../cpu/state.js';
 import {
   ARENA_AT,
@@ -36,11 +36,14 @@ const FAULT_SYNDROME = 0x9200_0004;
 class CaseTranslator implements Translator {
   /** First virtual address that was refused since the case began, or -1. */
   refused = -1n;
+  /** Whether the case tried to write to the blocks themselves: it would change the cases behind it. */
+  wroteCode = false;
 
-  translate(lo: number, hi: number, _want: number, _user: boolean, result: Translation): boolean {
+  translate(lo: number, hi: number, want: number, _user: boolean, result: Translation): boolean {
     const va = (hi & 0xffffff) * 2 ** 32 + (lo >>> 0); // the top byte is ignored, as under Linux
     const inArena = va >= ARENA_AT && va < ARENA_AT + ARENA_BYTES;
-    if (inArena || (va >= DATA_AT && va < DATA_AT + DATA_BYTES)) {
+    if (inArena && want === WANT.write) this.wroteCode = true;
+    else if (inArena || (va >= DATA_AT && va < DATA_AT + DATA_BYTES)) {
       result.ipa = va;
       result.host = inArena ? CODE_HOST + (va - ARENA_AT) : DATA_HOST + (va - DATA_AT);
       result.writable = !inArena;
@@ -95,6 +98,11 @@ export class InterpreterDriver implements Driver {
     return this.#translator.refused;
   }
 
+  /** Whether the last case tried to write to the arena (which is refused here, but not by the program under QEMU). */
+  get wroteCode(): boolean {
+    return this.#translator.wroteCode;
+  }
+
   load(image: Uint32Array): void {
     this.#bytes.set(new Uint8Array(image.buffer, image.byteOffset, image.byteLength), CODE_HOST);
     for (let page = 0; page < ARENA_BYTES; page += 4096) this.#core.pages.invalidate(CODE_HOST + page);
@@ -132,6 +140,7 @@ export class InterpreterDriver implements Driver {
     core.set64(STATE.monitorAddress, 0xffff_ffff_ffff_ffffn);
     core.set64(STATE.pc, BigInt(first));
     this.#translator.refused = -1n;
+    this.#translator.wroteCode = false;
     if (this.#jit) this.#compile(first);
     const reason = this.#loop ? core.run(1 << 20) : this.#steps(first, end);
     const result = new Uint8Array(output.buffer, output.byteOffset + at, FRAME_BYTES);
