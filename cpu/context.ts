@@ -15,8 +15,3 @@
 export function contextKey(el: number, slot: number): number {
   return el | (slot << 1);
 }
-
-/** The address-space slot of a context key. */
-export function contextSlot(context: number): number {
-  return (context >> 1) & 7;
-}

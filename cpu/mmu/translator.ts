@@ -78,21 +78,3 @@ export function joinStage2(memory: PhysicalMemory, want: Want, result: Translati
   const frame = memory.frame(Math.floor(result.ipa / 4096), want);
   result.host = frame < 0 ? -1 : frame + (result.ipa & 0xfff);
 }
-
-/** Virtual is physical and all of it normal memory: for programs without system software (tests, traces). */
-export class IdentityTranslator implements Translator {
-  readonly #memory: PhysicalMemory;
-
-  constructor(memory: PhysicalMemory) {
-    this.#memory = memory;
-  }
-
-  translate(lo: number, hi: number, want: Want, _user: boolean, result: Translation): boolean {
-    result.ipa = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
-    joinStage2(this.#memory, want, result);
-    result.writable = result.host >= 0;
-    result.device = false;
-    result.blockLog2 = 12;
-    return true;
-  }
-}
