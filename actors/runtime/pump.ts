@@ -1,6 +1,7 @@
 /**
  * Drives a cell on an event loop: take what is there, then poll for a short, bounded time (waking a sleeping thread costs
- * tens of microseconds, a poll a few nanoseconds), then sleep in `Atomics.waitAsync`. `busy` in the actor's record is 1
+ * tens of microseconds, a poll a few nanoseconds), then sleep in `Atomics.waitAsync`. Where polls keep finding nothing, because
+ * the peer shares this processor or takes its time, it sleeps at once and only now and then polls again. `busy` in the actor's record is 1
  * from waking to sleeping, and `handled` moves with every turn and poll round; the watchdog reads both.
  */
 import type { Cell } from './cell.js';
@@ -11,6 +12,12 @@ const MESSAGES_PER_TURN = 64;
 /** Event-loop work (I/O, other actors' timers) gets a turn at least this often, in milliseconds. */
 const YIELD_MS = 1;
 const POLLS_PER_ROUND = 32;
+/** After so many polls in vain an actor sleeps at once, */
+const VAIN_POLLS_MAX = 8;
+/** but of so many sleeps in a row */
+const SLEEPS_PER_TRIAL = 64;
+/** the first few are preceded by a poll again: both sides of a conversation must be found trying at the same time. */
+const POLLS_PER_TRIAL = 4;
 
 /** What the pump needs of its thread. */
 export interface PumpParts {
@@ -27,6 +34,7 @@ export async function pump(cell: Cell, parts: PumpParts): Promise<void> {
   const busy = board.wordIndex(slot, 'busy');
   const pollMs = parts.pollMicroseconds / 1000;
   let yieldedMs = clock.monotonicMs();
+  let vain = 0;
   for (;;) {
     words[busy] = 1;
     const outcome = cell.turn(MESSAGES_PER_TURN);
@@ -36,7 +44,13 @@ export async function pump(cell: Cell, parts: PumpParts): Promise<void> {
       await new Promise(setImmediate);
       yieldedMs = clock.monotonicMs();
     } else await undefined;
-    if (outcome === 'worked' || (await poll(cell, clock, now + pollMs))) continue;
+    if (outcome === 'worked') continue;
+    const patient = vain < VAIN_POLLS_MAX || vain % SLEEPS_PER_TRIAL < POLLS_PER_TRIAL;
+    if (await poll(cell, clock, patient ? now + pollMs : now)) {
+      if (patient) vain = 0;
+      continue;
+    }
+    vain += 1;
     await park(cell, clock, words, busy);
     yieldedMs = clock.monotonicMs();
   }

@@ -8,8 +8,8 @@ import type { tenFields } from '../bus/ten-fields.js';
 export type SinkProtocol = {
   take: Tell<ReturnType<typeof tenFields>>;
   echo: Ask<{ readonly value: number }, { readonly value: number }>;
-  /** How many it has taken, and whether they came in order. */
-  taken: Ask<object, { readonly count: number; readonly inOrder: boolean }>;
+  /** Whether every message of this stream below number `upTo` was taken, in order. */
+  taken: Ask<{ readonly upTo: number }, { readonly inOrder: boolean }>;
 };
 
 interface SinkState {
@@ -25,15 +25,12 @@ const sink = actor<object, SinkProtocol, SinkState>({
   start: () => ok({ count: 0, inOrder: true }),
   on: {
     take(state, { id }) {
-      if (id !== state.count) state.inOrder = false;
-      state.count += 1;
+      if (id === 0) state.inOrder = true;
+      else if (id !== state.count) state.inOrder = false;
+      state.count = id + 1;
     },
     echo: (_, { value }) => ok({ value }),
-    taken(state) {
-      const { count, inOrder } = state;
-      state.count = 0;
-      return ok({ count, inOrder });
-    },
+    taken: (state, { upTo }) => ok({ inOrder: state.inOrder && state.count === upTo }),
   },
 });
 export default sink;
