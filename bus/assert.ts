@@ -12,8 +12,3 @@ export class AssertionFailure extends Error {
 export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new AssertionFailure(message);
 }
-
-/** Marks the end of an exhaustive switch: the compiler proves it unreachable, and at run time it throws. */
-export function assertNever(value: never, what: string): never {
-  throw new AssertionFailure(`${what}: unexpected ${JSON.stringify(value)}`);
-}
