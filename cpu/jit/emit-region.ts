@@ -135,12 +135,15 @@ class RegionEmitter {
   /** A computed branch: to a return site of a call inside the region if it matches, else out of the region. */
   #indirect(block: Block, terminator: Terminator & { readonly kind: 'indirect' }): void {
     const k = this.#k;
+    // Not a temporary: emitting a return site's blocks in between reuses those.
+    const target = k.body.local('i64');
+    k.assign(target, terminator.target);
     for (const site of block.successors) {
-      k.body.openIf(k.eq(terminator.target, k.add(k.page, i64(site))));
+      k.body.openIf(k.eq(target, k.add(k.page, i64(site))));
       this.#goto(block, site);
       k.body.end();
     }
-    k.leaveIndirect(terminator.target);
+    k.leaveIndirect(target);
   }
 
   /** Continues at page offset `offset`, inside the region if the edge was kept. */

@@ -439,7 +439,8 @@ export class RegionOps extends Ops {
   exitAfter(reason: ExitReason): void {
     assert(reason >= EXIT_AFTER, 'exitAfter takes a reason that leaves pc at the next instruction');
     for (const { target, value } of this.#pending) this.assign(target, value);
-    this.#pending = [];
+    // Inside a conditional arm the writes are still to be done on the other path.
+    if (this.body.depth === this.#instructionDepth) this.#pending = [];
     this.leaveTo(this.#offset() + 4, reason);
     this.left = true;
   }
