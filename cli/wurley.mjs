@@ -9,6 +9,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 const stamp = join(root, 'dist', '.tsbuildinfo');
+const bundle = join(root, 'dist', 'actors', 'runtime', 'actor-host.cjs');
 const sources = ['actors', 'bus', 'cpu', 'devices', 'cli', 'test', 'bench'];
 
 /** Whether any source file below `folder` is newer than `than` (milliseconds since the epoch). */
@@ -29,9 +30,16 @@ function isStale() {
   return sources.some((folder) => existsSync(join(root, folder)) && hasNewer(join(root, folder), built));
 }
 
+/** Whether `file` is missing or older than `than`. */
+function isOlder(file, than) {
+  return !existsSync(file) || statSync(file).mtimeMs < statSync(than).mtimeMs;
+}
+
 if (existsSync(compiler) && isStale()) {
   if (process.stderr.isTTY) process.stderr.write('wurley: compiling (first run after a change)\n');
   const build = spawnSync(process.execPath, [compiler, '-b', root], { stdio: ['ignore', 2, 2] });
   if (build.status !== 0) process.exit(build.status ?? 1);
 }
+// Not built: workers then load the modules one by one, which is slower and nothing else.
+if (existsSync(compiler) && isOlder(bundle, stamp)) await import('./bundle-actors.mjs');
 if (process.argv[2] !== '--build-only') await import(pathToFileURL(join(root, 'dist', 'cli', 'main.js')).href);

@@ -13,8 +13,19 @@ import type { ActorRef } from './protocol.js';
 /** What can change owner. */
 export type Movable = ArrayBuffer | Uint8Array | ActorRef<never>;
 
+/**
+ * A thread may hold this module twice, in its host's bundle (bundle-file.ts) and as its actor imports it: what both must
+ * agree on hangs on a registered symbol.
+ */
+const MOVED = Symbol.for('wurley.moved');
+const shared = globalThis as { [MOVED]?: Int32Array };
+/** One word: wrappers made and not yet sent. */
+shared[MOVED] ??= new Int32Array(1);
+const created = shared[MOVED];
+
 /** A value on its way to a new owner; only a top-level field of a message body may hold one. */
 export class Moved<T> {
+  readonly [MOVED] = true;
   readonly value: T;
   constructor(value: T) {
     this.value = value;
@@ -24,14 +35,12 @@ export class Moved<T> {
 /** A body as a sender may write it: any top-level field may be wrapped in `moved()`. */
 export type Sendable<Body> = { readonly [F in keyof Body]: Body[F] | Moved<Body[F]> };
 
-let created = 0;
-
 /** Marks `value` as leaving with the message it stands in. Throws (assertion) when it cannot be moved or already was. */
 export function moved<T extends ArrayBuffer | Uint8Array | ActorRef<never>>(value: T): Moved<T> {
   if (value instanceof Uint8Array) assertSoleTenant(value);
   else if (value instanceof ArrayBuffer) assert(!isDetached(value), 'moved(): the buffer was moved before');
   else assert(value.actor >= 0, 'moved(): the reference was moved before');
-  created += 1;
+  created[0] = wrappers() + 1;
   return new Moved(value);
 }
 
@@ -39,18 +48,26 @@ export function moved<T extends ArrayBuffer | Uint8Array | ActorRef<never>>(valu
 export function takeMoves<B extends object>(
   body: B,
 ): { readonly plain: B; readonly moves: readonly Movable[] } | undefined {
-  if (created === 0) return undefined;
+  if (created[0] === 0) return undefined;
   let plain: Record<string, unknown> | undefined;
   const moves: Movable[] = [];
   for (const [field, value] of Object.entries(body)) {
-    if (!(value instanceof Moved)) continue;
+    if (!isMoved(value)) continue;
     plain ??= Object.fromEntries(Object.entries(body));
     plain[field] = value.value;
-    moves.push(value.value as Movable);
+    moves.push(value.value);
   }
   if (plain === undefined) return undefined;
-  created = Math.max(0, created - moves.length);
+  created[0] = Math.max(0, wrappers() - moves.length);
   return { plain: plain as B, moves };
+}
+
+function wrappers(): number {
+  return created[0] ?? 0;
+}
+
+function isMoved(value: unknown): value is Moved<Movable> {
+  return typeof value === 'object' && value !== null && MOVED in value;
 }
 
 /** Kills the sender's bindings after the message was accepted. */

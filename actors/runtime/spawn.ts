@@ -12,8 +12,8 @@ import { Piscina } from 'piscina';
 import type { ActorKind, Permissions } from './actor.js';
 import type { Assignment, HostMessage, HostTask, SystemMemory } from './hand-over.js';
 import type { Launch, Launcher, LaunchOrder, WorkerEnd } from './launcher.js';
+import { actorFile, hostFile } from './worker-files.js';
 
-const HOST_MODULE = new URL('./actor-host.worker.js', import.meta.url);
 const HEAP_MEGABYTES_DEFAULT = 128;
 const YOUNG_MEGABYTES_MAX = 16;
 const WORKERS_DEFAULT = 64;
@@ -29,6 +29,8 @@ interface Worker {
 
 interface Pool {
   readonly kind: ActorKind;
+  /** What its workers load for the actor. */
+  readonly module: string;
   readonly piscina: Piscina;
   /** Workers without an actor, loading or loaded. */
   readonly warm: Worker[];
@@ -38,6 +40,7 @@ interface Pool {
 /** See the file comment. */
 export class PiscinaLauncher implements Launcher {
   readonly #memory: SystemMemory;
+  readonly #host = hostFile();
   readonly #pools = new Map<string, Pool>();
   readonly #onFault: (fault: Error) => void;
   readonly #followed = new Set<Promise<void>>();
@@ -96,7 +99,7 @@ export class PiscinaLauncher implements Launcher {
   #start(pool: Pool, order: LaunchOrder | undefined, assignment: Assignment | undefined): Worker {
     const { port1, port2 } = new MessageChannel();
     const worker: Worker = { abort: new AbortController(), port: port1, loaded: false, order, refused: undefined };
-    const task: HostTask = { memory: this.#memory, module: pool.kind.module.href, assignment, port: port2 };
+    const task: HostTask = { memory: this.#memory, module: pool.module, assignment, port: port2 };
     port1.on('message', (message: HostMessage) => this.#hear(pool, worker, message));
     const closed = new Promise<void>((resolve) => port1.once('close', resolve));
     const run = pool.piscina.run(task, { signal: worker.abort.signal, transferList: [port2] });
@@ -149,7 +152,7 @@ export class PiscinaLauncher implements Launcher {
     const known = this.#pools.get(key);
     if (known !== undefined) return known;
     const piscina = new Piscina({
-      filename: HOST_MODULE.href,
+      filename: this.#host.href,
       minThreads: 0,
       maxThreads: workersMax + warm,
       maxQueue: 0,
@@ -164,7 +167,7 @@ export class PiscinaLauncher implements Launcher {
       ...(permissions === undefined ? {} : { execArgv: permissionFlags(permissions) }),
     });
     piscina.on('error', (fault: Error) => this.#onFault(fault));
-    const pool = { kind, piscina, warm: [], waiting: [] };
+    const pool = { kind, module: actorFile(kind.module).href, piscina, warm: [], waiting: [] };
     this.#pools.set(key, pool);
     return pool;
   }

@@ -20,6 +20,8 @@ import type { ActorReport } from './system-protocol.js';
 /** The slot of the system itself: parent of what the main program spawns. */
 export const SYSTEM_SLOT = 0;
 const START_BUDGET_MS = 30_000;
+/** The most that one tick counts for; ticks are due every 10 ms. */
+const TICK_MS_MAX = 20;
 const HANDLER_BUDGET_MS_DEFAULT = 2_000;
 const STOP_BUDGET_MS_DEFAULT = 2_000;
 
@@ -75,7 +77,8 @@ interface ActorRecord {
   stopWanted: boolean;
   deadlineMs: number;
   lastHandled: number;
-  progressMs: number;
+  /** How long this thread has seen it busy without progress, in milliseconds. */
+  stalledMs: number;
   startRefusal: { readonly error: unknown } | undefined;
   workerEnd: WorkerEnd | undefined;
   answerSpawner: ((result: Result<ActorRef<never>, SpawnFailure>) => void) | undefined;
@@ -100,6 +103,7 @@ export class Supervisor {
   readonly #names = new Map<string, ActorRecord>();
   readonly #roots: ActorRecord[] = [];
   #closing = false;
+  #tickMs = 0;
 
   constructor(parts: SupervisorParts) {
     this.#parts = parts;
@@ -145,7 +149,7 @@ export class Supervisor {
       stopWanted: false,
       deadlineMs: 0,
       lastHandled: 0,
-      progressMs: 0,
+      stalledMs: 0,
       startRefusal: undefined,
       workerEnd: undefined,
       answerSpawner: undefined,
@@ -257,15 +261,18 @@ export class Supervisor {
   /** The watchdog: call it every few tens of milliseconds. Kills what spins, and what misses its stop or start budget. */
   tick(): void {
     const now = this.#parts.nowMs();
+    // On a machine with more to run than processors, an actor that has no processor is not spinning: while this thread
+    // itself was kept from running, the others may have been too.
+    const passedMs = Math.min(now - this.#tickMs, TICK_MS_MAX);
+    this.#tickMs = now;
     for (const record of this.#records.values()) {
       if (record.launch === undefined || record.phase === 'dying') continue;
       const { handlerBudgetMs = HANDLER_BUDGET_MS_DEFAULT } = record.kind.declaration;
       const handled = this.#parts.board.get(record.slot, 'handled');
       const busy = this.#parts.board.get(record.slot, 'busy') !== 0;
-      if (!busy || handled !== record.lastHandled) {
-        record.lastHandled = handled;
-        record.progressMs = now;
-      } else if (now - record.progressMs > handlerBudgetMs) {
+      record.stalledMs = busy && handled === record.lastHandled ? record.stalledMs + passedMs : 0;
+      record.lastHandled = handled;
+      if (record.stalledMs > handlerBudgetMs) {
         this.#fail(record, 'spun', `made no progress for ${handlerBudgetMs} ms`);
         continue;
       }
@@ -284,7 +291,7 @@ export class Supervisor {
     record.startRefusal = undefined;
     record.workerEnd = undefined;
     record.deadlineMs = now + START_BUDGET_MS;
-    record.progressMs = now;
+    record.stalledMs = 0;
     record.lastHandled = board.get(record.slot, 'handled');
     board.set(record.slot, 'orders', 0);
     board.set(record.slot, 'busy', 0);

@@ -99,24 +99,20 @@ test('paths out of the package are not given', async () => {
   assert.equal(read, { ok: true, value: [] });
 });
 
-const damagedPackages = async (): Promise<void> => {
+test('5,000 damaged packages each end in files or one sentence, quickly and in bounded memory', async () => {
   const original = await deb({ 'boot/vmlinuz-1': new Uint8Array(3000).fill(7), 'lib/x.ko': moduleObject(['name=x']) });
   const random = seededRandom(5);
   let refused = 0;
   for (let i = 0; i < 5000; i++) {
-    const started = process.cpuUsage();
+    const started = performance.now();
     const read = await readDeb('bad.deb', mutate(original, random), () => true);
-    const { user, system } = process.cpuUsage(started);
-    assert.ok(user + system < 1_000_000, `${user + system} us of processor time`);
+    assert.ok(performance.now() - started < 1000);
     if (read.ok) continue;
     refused++;
     assert.match(faultSentence(read.error), /^bad\.deb: [^\n]{5,220}$/);
   }
   assert.ok(refused > 2500, `${refused} refused`);
   assert.ok(process.memoryUsage().rss < 512 * 1024 * 1024);
-};
-test('5,000 damaged packages each end in files or one sentence, quickly and in bounded memory', damagedPackages, {
-  deadlineMs: 240_000,
 });
 
 test('5,000 damaged modules and archives never throw', () => {

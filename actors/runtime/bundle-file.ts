@@ -1,0 +1,47 @@
+/**
+ * Loads a bundle: a module with all it imports in one file, and the code V8 made of it (cli/bundle-actors.mjs writes them).
+ * A thread that starts reads one file and compiles next to nothing. V8 itself refuses code of another version of it, or
+ * for other flags, and then compiles the source.
+ */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { constants, Script } from 'node:vm';
+
+/** Ends the name of a bundle. The file: length of the source (32 bit, little-endian), the source (ASCII), V8's code. */
+export const BUNDLE_SUFFIX = '.bundle';
+const LENGTH_BYTES = 4;
+
+/** What the module in the bundle at `path` exports. Throws what the module throws. */
+export function loadBundle(path: string): { readonly default?: unknown } {
+  return runBundle(path, compileBundle(path, readFileSync(path)));
+}
+
+/** The script in the bytes of a bundle. */
+export function compileBundle(path: string, file: Buffer): Script {
+  const sourceEnd = LENGTH_BYTES + file.readUInt32LE(0);
+  return new Script(file.toString('latin1', LENGTH_BYTES, sourceEnd), {
+    filename: path,
+    ...(sourceEnd < file.byteLength ? { cachedData: file.subarray(sourceEnd) } : {}),
+    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  });
+}
+
+/** Runs it: what the module exports. */
+export function runBundle(path: string, script: Script): { readonly default?: unknown } {
+  const module = { exports: {} };
+  script.runInThisContext()(module, module.exports, createRequire(path), path);
+  return module.exports;
+}
+
+/** The bytes of a bundle: CommonJS source, and V8's code of it, which may be empty. */
+export function bundleBytes(source: string, code: Uint8Array): Buffer {
+  const text = Buffer.from(wrapped(source), 'latin1');
+  const length = Buffer.alloc(LENGTH_BYTES);
+  length.writeUInt32LE(text.byteLength, 0);
+  return Buffer.concat([length, text, code]);
+}
+
+/** `__filename` is where the bundle lies. */
+function wrapped(source: string): string {
+  return `(function (module, exports, require, __filename) {${source}\n})`;
+}

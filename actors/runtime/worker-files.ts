@@ -1,0 +1,39 @@
+/**
+ * Which files workers load: bundles, made by cli/bundle-actors.mjs and loaded in a few milliseconds, or the compiled modules
+ * one by one (30 ms more for the host alone, docs/performance.md), which are always there.
+ */
+import { statSync } from 'node:fs';
+import { BUNDLE_SUFFIX } from './bundle-file.js';
+
+const HOST_MODULE = new URL('./actor-host.worker.js', import.meta.url);
+/** Loads the host's bundle. */
+const HOST_LOADER = new URL('./actor-host.cjs', import.meta.url);
+/** Written by the compiler with every build. */
+const COMPILED = new URL('../../.tsbuildinfo', import.meta.url);
+
+/** The program of actor workers. */
+export function hostFile(): URL {
+  return isFresh(HOST_LOADER) ? HOST_LOADER : HOST_MODULE;
+}
+
+/** What to load for the actor module `module`. */
+export function actorFile(module: URL): URL {
+  if (!module.pathname.endsWith('.actor.js')) return module;
+  const bundle = new URL(module.href.replace(/\.js$/, BUNDLE_SUFFIX));
+  return isFresh(bundle) ? bundle : module;
+}
+
+/**
+ * Whether `file` exists and is no older than the compiled sources. While coverage is measured no bundle is, because only
+ * modules can be mapped to the sources.
+ */
+function isFresh(file: URL): boolean {
+  if (process.env['NODE_V8_COVERAGE'] !== undefined) return false;
+  const builtMs = modifiedMs(file);
+  return builtMs !== undefined && builtMs >= (modifiedMs(COMPILED) ?? 0);
+}
+
+/** When a file was written last, in milliseconds since 1970; undefined when there is none. */
+function modifiedMs(file: URL): number | undefined {
+  return file.protocol === 'file:' ? statSync(file, { throwIfNoEntry: false })?.mtimeMs : undefined;
+}

@@ -1,0 +1,83 @@
+// Makes the files from which actor workers start fast (actors/runtime/bundle-file.ts): next to every compiled X.actor.js an
+// X.actor.bundle, and in dist/actors/runtime the bundle of the host and its loader. Run it after the compiler; workers load
+// the modules one by one where a bundle is missing or older than the compiled sources (actors/runtime/worker-files.ts).
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const dist = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist');
+const runtime = join(dist, 'actors', 'runtime');
+const { bundleBytes, compileBundle, runBundle } = await import(join(runtime, 'bundle-file.js'));
+
+/** `import.meta.url` in a bundle is still the place of the module that says it. */
+const keepPlaces = (from) => ({
+  name: 'keep-places',
+  setup({ onLoad }) {
+    onLoad({ filter: /\.js$/ }, ({ path }) => {
+      const text = readFileSync(path, 'utf8');
+      if (!text.includes('import.meta.url')) return undefined;
+      const place = JSON.stringify(relative(from, path));
+      const url = `new URL(${place}, require('node:url').pathToFileURL(__filename)).href`;
+      return { contents: text.replaceAll('import.meta.url', url), loader: 'js' };
+    });
+  },
+});
+
+/** One CommonJS text with everything that `contents`, standing in `folder`, imports. */
+async function bundle(folder, contents) {
+  const built = await build({
+    stdin: { contents, resolveDir: folder },
+    bundle: true,
+    write: false,
+    platform: 'node',
+    target: 'node20',
+    // CommonJS, because a thread starts 5 ms later when it needs the machinery of ES modules.
+    format: 'cjs',
+    // Names and lines stay: they stand in the error messages of actors.
+    minifySyntax: true,
+    legalComments: 'none',
+    logLevel: 'silent',
+    plugins: [keepPlaces(folder)],
+  });
+  return built.outputFiles[0].text;
+}
+
+/** Writes under another name first: somebody may be starting workers meanwhile. */
+function put(path, content) {
+  const draft = `${path}.${process.pid}`;
+  writeFileSync(draft, content);
+  renameSync(draft, path);
+}
+
+/** Writes the bundle of `source`; `exercise`, if given, uses what it exports, so that V8's code of that comes along. */
+async function putBundle(path, source, exercise) {
+  const script = compileBundle(path, bundleBytes(source, new Uint8Array()));
+  await exercise?.(runBundle(path, script));
+  put(path, bundleBytes(source, script.createCachedData()));
+}
+
+for (const entry of readdirSync(dist, { recursive: true })) {
+  if (!entry.endsWith('.actor.js')) continue;
+  const path = join(dist, entry);
+  try {
+    const source = await bundle(dirname(path), `export { default } from ${JSON.stringify(path)};`);
+    await putBundle(path.replace(/\.js$/, '.bundle'), source);
+  } catch (thrown) {
+    // What cannot be one file (a module that waits while it loads) stays what it is.
+    process.stderr.write(`wurley: ${relative(dist, path)} is not bundled: ${String(thrown.message).split('\n')[0]}\n`);
+  }
+}
+await putBundle(
+  join(runtime, 'actor-host.bundle'),
+  await bundle(runtime, `export { default } from './actor-host.worker.js'; export { rehearse } from './rehearsal.js';`),
+  ({ rehearse }) => rehearse(),
+);
+put(
+  join(runtime, 'actor-host.cjs'),
+  await bundle(
+    runtime,
+    `import { loadBundle } from './bundle-file.js';
+     module.exports = loadBundle(__dirname + '/actor-host.bundle').default;`,
+  ),
+);
