@@ -1,6 +1,7 @@
 // Draws what a command really prints as an SVG of a terminal:
-//   node docs/images/capture.mjs OUT.svg 'WHAT THE READER TYPES' COMMAND ARG...
-// The command runs once, without a terminal; standard output and errors are drawn line by line as they came.
+//   node docs/images/capture.mjs OUT.svg 'WHAT THE READER TYPES' COMMAND ARG... [< WHAT IS TYPED INTO IT]
+// The command runs once, without a terminal; standard output and errors are drawn line by line as they came. Of long
+// output the first and the last lines are drawn, and between them how many are missing.
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 
@@ -12,6 +13,7 @@ if (out === undefined || typed === undefined || command === undefined) {
 const { stdout, stderr, status } = spawnSync(command, args, {
   encoding: 'utf8',
   env: { ...process.env, COLUMNS: '100' },
+  stdio: ['inherit', 'pipe', 'pipe'],
 });
 if (status !== 0) {
   process.stderr.write(`${command} ended with ${status}\n${stderr}`);
@@ -26,12 +28,13 @@ const COLUMNS_MIN = 80;
 const plain = (text) =>
   text.replaceAll(new RegExp(`${String.fromCharCode(27)}\\[[0-9;?]*[A-Za-z]`, 'g'), '').replaceAll('\r', '');
 const escaped = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-const lines = [
-  `$ ${typed}`,
-  ...plain(stderr + stdout)
-    .trimEnd()
-    .split('\n'),
-];
+const LINES_EACH_END = 12;
+const all = plain(stderr + stdout)
+  .trimEnd()
+  .split('\n');
+const left = all.length - 2 * LINES_EACH_END;
+const shown = left <= 1 ? all : [...all.slice(0, LINES_EACH_END), `[${left} lines]`, ...all.slice(-LINES_EACH_END)];
+const lines = [`$ ${typed}`, ...shown];
 const columns = Math.max(COLUMNS_MIN, ...lines.map((line) => line.length));
 const width = Math.ceil(columns * CELL + 32);
 const height = TOP + lines.length * LINE + 14;
