@@ -99,20 +99,24 @@ test('paths out of the package are not given', async () => {
   assert.equal(read, { ok: true, value: [] });
 });
 
-test('5,000 damaged packages each end in files or one sentence, quickly and in bounded memory', async () => {
+const damagedPackages = async (): Promise<void> => {
   const original = await deb({ 'boot/vmlinuz-1': new Uint8Array(3000).fill(7), 'lib/x.ko': moduleObject(['name=x']) });
   const random = seededRandom(5);
   let refused = 0;
   for (let i = 0; i < 5000; i++) {
-    const started = performance.now();
+    const started = process.cpuUsage();
     const read = await readDeb('bad.deb', mutate(original, random), () => true);
-    assert.ok(performance.now() - started < 1000);
+    const { user, system } = process.cpuUsage(started);
+    assert.ok(user + system < 1_000_000, `${user + system} us of processor time`);
     if (read.ok) continue;
     refused++;
     assert.match(faultSentence(read.error), /^bad\.deb: [^\n]{5,220}$/);
   }
   assert.ok(refused > 2500, `${refused} refused`);
   assert.ok(process.memoryUsage().rss < 512 * 1024 * 1024);
+};
+test('5,000 damaged packages each end in files or one sentence, quickly and in bounded memory', damagedPackages, {
+  deadlineMs: 240_000,
 });
 
 test('5,000 damaged modules and archives never throw', () => {

@@ -75,7 +75,7 @@ export function packedNet(shapes: SharedArrayBuffer, count: number, messageBytes
   const queue = createQueue({ depth: 100, messageBytesMax, mode: 'single' });
   const common = { base: SHIPPED, queue, shapes, producers: 1, count, pauseEvery: 20_000, batch: 1, spins: 2000 };
   const threads = (['send-packed', 'receive-packed'] as const).map((role, i) => ({ ...common, role, id: i + 1 }));
-  return together(threads, 150_000);
+  return together(threads, 450_000);
 }
 
 /** Moves an unused queue's indices, as if so many messages had passed. */

@@ -16,9 +16,11 @@ export function addDamagedKernelTest(test: Spec, name: string, sample: Uint8Arra
       let refused = 0;
       for (let i = 0; i < 5000; i++) {
         const bytes = mutate(sample, random, 1100);
-        const started = performance.now();
+        // Processor time, not the wall's: the machine may be busy with other work.
+        const started = process.cpuUsage();
         const plan = await planBoot({ ...SAMPLE_REQUEST, acpi: 'off', kernel: { file: 'bad', bytes } }, unpackers);
-        const ms = performance.now() - started;
+        const { user, system } = process.cpuUsage(started);
+        const ms = (user + system) / 1000;
         assert.ok(ms < 1000, `took ${ms} ms`);
         if (plan.ok) checkPlan(plan.value);
         else {
@@ -31,6 +33,6 @@ export function addDamagedKernelTest(test: Spec, name: string, sample: Uint8Arra
       process.stdout.write(`  ${name}: ${refused} of 5000 refused, resident ${Math.round(rss / 1048576)} MiB\n`);
       assert.ok(refused > 0);
     },
-    { deadlineMs: 60_000 },
+    { deadlineMs: 240_000 },
   );
 }

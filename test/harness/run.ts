@@ -11,7 +11,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const FILE_DEADLINE_MS = 300_000;
+const FILE_DEADLINE_MS = 600_000;
 const INTEGRATION_DEADLINE_MS = 900_000;
 const OUTPUT_BYTES_MAX = 1 << 20;
 
