@@ -284,14 +284,14 @@ export class Vcpu {
   statistics(): VcpuStatistics {
     const { core } = this;
     const state = this.#mode === 'wfi' || this.#mode === 'wfe' ? 'sleeping' : this.#mode;
-    const { synchronous, interrupts } = { interrupts: 0, ...core.exceptions.counters };
+    const { synchronous, irq, fiq } = core.exceptions.counters;
     return {
       index: this.index,
       state,
       pc: `0x${core.get64(STATE.pc).toString(16)}`,
       exits: { ...this.#exits },
       exceptions: synchronous,
-      interrupts,
+      interrupts: irq + fiq,
       tlbFills: core.space.counters.fills,
       regions: core.jit?.counters.regions ?? 0,
       modules: core.jit?.counters.modules ?? 0,
