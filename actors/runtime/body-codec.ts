@@ -49,7 +49,7 @@ export function bodyCodec(
   encodes: 'records' | 'plain' = 'records',
 ): BodyCodec {
   const decoder = new Codec({ structures: new StructureTable(shapes, owner) });
-  const codec = encodes === 'records' ? decoder : new Codec();
+  const codec = encodes === 'records' ? decoder : new Codec({ readWithStructures: true });
   const place = new BodyPlace();
   return {
     encode(value, queue, at) {

@@ -89,6 +89,30 @@ test('more shapes than the table holds travel all the same', () => {
   }
 });
 
+test('maps for a reader with shapes: every number, text and name comes through, whatever shapes there are', () => {
+  const { sender, receiver } = pair(4000);
+  const shapes = createStructureTable();
+  const reader = new Codec({ structures: new StructureTable(shapes, 2) });
+  const writer = new Codec({ readWithStructures: true });
+  const numbers = Array.from({ length: 600 }, (_, i) => i - 300);
+  for (const count of [0, 1, 40, 100]) {
+    const other = new Codec({ structures: new StructureTable(shapes, 1) });
+    for (let n = 0; n < count; n++) {
+      truthy(other.send(sender, { [`f${n}`]: n, tail: 1 }).ok);
+      truthy(reader.decode(receiver, receiver.peek()).ok);
+      receiver.release();
+    }
+    const list = { numbers, text: 'x'.repeat(70), deep: [{ value: 64 }, 127, { 64: 65 }] };
+    for (const value of [list, ...numbers.map((n) => ({ value: n })), ...numbers]) {
+      truthy(writer.send(sender, value).ok);
+      const decoded = reader.decode(receiver, receiver.peek());
+      receiver.release();
+      truthy(decoded.ok, `${JSON.stringify(value)} with ${count} shapes`);
+      equal(decoded.value, value);
+    }
+  }
+});
+
 test('a dead owner leaves the table usable', () => {
   const table = createStructureTable();
   new Int32Array(table)[0] = 5;

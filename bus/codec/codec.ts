@@ -25,6 +25,11 @@ export interface CodecOptions {
    * messages are plain msgpack.
    */
   readonly structures?: StructureTable;
+  /**
+   * Without `structures`, for readers that have them: objects are written as maps all the same, but numbers 64..127 not in
+   * the one byte that names a shape there.
+   */
+  readonly readWithStructures?: boolean;
   /** Bounds for bytes from outside our own workers; `decode` then checks them before it decodes. */
   readonly untrusted?: { readonly depthMax: number; readonly itemsMax: number };
 }
@@ -55,7 +60,8 @@ export class Codec {
   constructor(options: CodecOptions = {}) {
     const { structures } = options;
     const packr = new Packr({
-      useRecords: structures !== undefined,
+      // A function is asked for every object; answering "no" is not the same as `false`, which changes the numbers.
+      useRecords: structures !== undefined || (options.readWithStructures === true && (() => false)),
       copyBuffers: true,
       int64AsType: 'bigint',
       moreTypes: false,
