@@ -3,6 +3,7 @@
 import { err, ok } from '../../bus/result.js';
 import { HandlerNumbers } from '../../cpu/interpreter/record.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
+import { detectFeatures } from '../../cpu/wasm/features.js';
 import { actor, actorKind } from '../runtime/actor.js';
 import type { FrontEndFactory } from '../shared-state/mmio/front-end.js';
 import { Vcpu } from './vcpu.js';
@@ -14,6 +15,7 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
   messageBytesMax: 1024,
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
   async start(config, context) {
+    detectFeatures(); // the flags it depends on are the process's, set before the first worker started
     const interpreter = { module: config.interpreter, numbers: new HandlerNumbers(INSTRUCTIONS) };
     const thread = { clock: context.clock, ring: (number: number) => context.ring({ actor: number }, 1) };
     const shell = new Vcpu(config, interpreter, thread);

@@ -14,6 +14,7 @@ import { setFlagsFromString } from 'node:v8';
 import { HELPERS } from '../../cpu/core.js';
 import { buildInterpreter } from '../../cpu/interpreter/build.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
+import { detectFeatures, featureKey } from '../../cpu/wasm/features.js';
 
 const MAGIC = 'wurley-interp-1\n';
 const CHECKSUM_BYTES = 32;
@@ -63,7 +64,7 @@ function buildIdentity(): string {
 
 function fileName(): string {
   const { node, v8 } = process.versions;
-  return `interpreter-${node}-${v8}-${process.arch}-${buildIdentity()}.bin`;
+  return `interpreter-${node}-${v8}-${process.arch}-${featureKey()}-${buildIdentity()}.bin`;
 }
 
 function readCache(path: string): WebAssembly.Module | undefined {
@@ -109,8 +110,19 @@ function writeCache(path: string, wire: Uint8Array, native: ArrayBuffer): void {
   }
 }
 
+/** From this major version of Node.js on relaxed SIMD is on by default and its flag is gone. */
+const RELAXED_SIMD_SINCE = 22;
+
+/** Switches on what this Node.js has for generated code, for all threads of the process, and finds out what it gives. */
+function useHostFeatures(): void {
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major < RELAXED_SIMD_SINCE) setFlagsFromString('--experimental-wasm-relaxed-simd');
+  detectFeatures();
+}
+
 /** The interpreter, from the cache in `folder` or made anew (and then put there). */
 export function loadInterpreter(folder: string): LoadedInterpreter {
+  useHostFeatures();
   const path = join(folder, fileName());
   const cached = readCache(path);
   if (cached !== undefined) return { module: cached, from: 'cache' };
