@@ -1,4 +1,5 @@
 /** The `wurley` command: the list of verbs, each in its own file under commands/. */
+import { readFileSync } from 'node:fs';
 import { addDemo } from './commands/demo.js';
 import { addImage } from './commands/image.js';
 import { addRun } from './commands/run.js';
@@ -17,4 +18,8 @@ const terminal: Terminal = {
   },
 };
 
-process.exitCode = await runProgram(VERBS, process.argv.slice(2), terminal);
+// From dist/cli/main.js, in a checkout as in an installed package.
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  readonly version: string;
+};
+process.exitCode = await runProgram(VERBS, process.argv.slice(2), terminal, version);

@@ -38,6 +38,12 @@ test('--help lists the verbs and ends with 0', async () => {
   assert.is(err, '');
 });
 
+test('--version prints the version and ends with 0', async () => {
+  const { code, out } = await run('--version');
+  assert.is(code, 0);
+  assert.match(out, /^[^\n]+\n$/);
+});
+
 test('the demo moves messages and says so', async () => {
   const { code, out, err } = await run('demo', '--seconds', '1');
   assert.is(code, 0, err);

@@ -24,11 +24,17 @@ export const EXIT_USAGE = STATUS.badArgument.exit;
 /** Exit code for a failure of ours (EX_SOFTWARE). */
 export const EXIT_SOFTWARE = STATUS.corrupt.exit;
 
-/** Runs `args` (without node and script) and answers the exit code. */
-export async function runProgram(verbs: readonly Verb[], args: readonly string[], terminal: Terminal): Promise<number> {
+/** Runs `args` (without node and script) and answers the exit code. `version` is what `--version` prints. */
+export async function runProgram(
+  verbs: readonly Verb[],
+  args: readonly string[],
+  terminal: Terminal,
+  version = 'unknown',
+): Promise<number> {
   let exitCode = 0;
   const program = new Command('wurley')
     .description('a host for virtual machines under the Gunyah and Hyper-V interfaces')
+    .version(version)
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
