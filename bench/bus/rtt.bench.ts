@@ -18,6 +18,8 @@ const PATIENCE_MS = 40_000;
 const SLICE_MS = 40;
 /** A round is dropped when a median is this many times the best one. */
 const DISTURBED = 8;
+/** Two threads that spin side by side pass a word in less than a microsecond; if they take turns it takes milliseconds. */
+const SPIN_NS_MAX = 20_000;
 /** About 0.2 ms of polling before a thread parks: no awake round trip ever sleeps. */
 const SPINS_AWAKE = 100_000;
 
@@ -31,12 +33,15 @@ interface Taken {
 
 /**
  * Leaves out the rounds in which our two threads did not run side by side because others had the processors: those where any
- * way took many times its best. All ways of a round are left out together.
+ * way took many times its best, or the first, the limit, longer than `limitNsMax`. All ways of a round are left out together.
  */
-function quiet(rounds: readonly number[][][]): number[][][] {
+function quiet(rounds: readonly number[][][], limitNsMax: number): number[][][] {
   const medians = rounds.map((round) => round.map(median));
   const best = rounds[0]?.map((_, way) => Math.min(...medians.map((round) => round[way] ?? 0))) ?? [];
-  return rounds.filter((_, r) => best.every((ns, way) => (medians[r]?.[way] ?? 0) <= DISTURBED * ns));
+  return rounds.filter(
+    (_, r) =>
+      (medians[r]?.[0] ?? 0) <= limitNsMax && best.every((ns, way) => (medians[r]?.[way] ?? 0) <= DISTURBED * ns),
+  );
 }
 
 async function run(bench: Bench): Promise<void> {
@@ -94,7 +99,11 @@ async function run(bench: Bench): Promise<void> {
     });
     return samples;
   };
-  const take = async (ways: readonly Ask[], sizeBytes: number): Promise<Taken[] | undefined> => {
+  const take = async (
+    ways: readonly Ask[],
+    sizeBytes: number,
+    limitNsMax = Number.POSITIVE_INFINITY,
+  ): Promise<Taken[] | undefined> => {
     const rounds: number[][][] = [];
     const end = nowNs() + PATIENCE_MS * 1e6;
     let kept: number[][][] = [];
@@ -103,7 +112,7 @@ async function run(bench: Bench): Promise<void> {
       for (const ask of ways) round.push(await ask(SLICE_MS, sizeBytes));
       if (repeat < 0) continue; // two rounds to compile
       rounds.push(round);
-      kept = quiet(rounds);
+      kept = quiet(rounds, limitNsMax);
     }
     const left = rounds.length - kept.length;
     if (left > 0) bench.note(`${left} of ${rounds.length} rounds left out: others had the processors`);
@@ -115,7 +124,7 @@ async function run(bench: Bench): Promise<void> {
   };
 
   for (const sizeBytes of [64, 240]) {
-    const [limit, subject, peer] = (await take([spin, queue(SPINS_AWAKE), port], sizeBytes)) ?? [];
+    const [limit, subject, peer] = (await take([spin, queue(SPINS_AWAKE), port], sizeBytes, SPIN_NS_MAX)) ?? [];
     if (limit === undefined || subject === undefined || peer === undefined) {
       bench.note(`bus.rtt.awake.${sizeBytes} was not measured: the two threads hardly ever ran side by side`);
       continue;
