@@ -34,19 +34,24 @@ export interface LoadedInterpreter {
 type Serialise = (module: WebAssembly.Module) => ArrayBuffer;
 type Deserialise = (native: ArrayBuffer, wire: Uint8Array) => unknown;
 
-/** V8's own functions for the purpose, or undefined where this V8 has none of that name. */
-function natives(): { readonly serialise: Serialise; readonly deserialise: Deserialise } | undefined {
+/**
+ * Runs `body` with the flags under which a module is compiled whole, and V8's own functions callable. The flags are part
+ * of what V8 compares when it reads a serialised module, so reading and writing both happen in here.
+ */
+function whole<T>(body: (serialise: Serialise, deserialise: Deserialise) => T): T {
+  const flags = ['liftoff', 'wasm-lazy-compilation'];
+  for (const flag of flags) setFlagsFromString(`--no-${flag}`);
   setFlagsFromString('--allow-natives-syntax');
   try {
-    // WHY: natives syntax exists only in source text; the text is constant.
-    return {
-      serialise: new Function('module', 'return %SerializeWasmModule(module)') as Serialise,
-      deserialise: new Function('native', 'wire', 'return %DeserializeWasmModule(native, wire)') as Deserialise,
-    };
-  } catch {
-    return undefined;
+    // WHY: natives syntax exists only in source text; the texts are constant. A V8 without these functions refuses the
+    // text when it is called, which both callers catch.
+    return body(
+      (module) => new Function('module', 'return %SerializeWasmModule(module)')(module) as ArrayBuffer,
+      (native, wire) => new Function('native', 'wire', 'return %DeserializeWasmModule(native, wire)')(native, wire),
+    );
   } finally {
     setFlagsFromString('--no-allow-natives-syntax');
+    for (const flag of flags) setFlagsFromString(`--${flag}`);
   }
 }
 
@@ -81,7 +86,7 @@ function readCache(path: string): WebAssembly.Module | undefined {
     if (payload.length !== 8 + wireBytes + nativeBytes) return undefined;
     const wire = new Uint8Array(payload.subarray(8, 8 + wireBytes));
     const native = new Uint8Array(payload.subarray(8 + wireBytes)).buffer;
-    const module = natives()?.deserialise(native, wire);
+    const module = whole((_, deserialise) => deserialise(native, wire));
     return module instanceof WebAssembly.Module ? module : undefined;
   } catch {
     return undefined;
@@ -127,12 +132,19 @@ export function loadInterpreter(folder: string): LoadedInterpreter {
   const cached = readCache(path);
   if (cached !== undefined) return { module: cached, from: 'cache' };
   const { bytes } = buildInterpreter(INSTRUCTIONS, HELPERS);
-  setFlagsFromString('--no-liftoff');
-  setFlagsFromString('--no-wasm-lazy-compilation');
-  const module = new WebAssembly.Module(bytes);
-  const native = natives()?.serialise(module);
-  setFlagsFromString('--liftoff');
-  setFlagsFromString('--wasm-lazy-compilation');
+  const { module, native } = whole((serialise) => {
+    const compiled = new WebAssembly.Module(bytes);
+    return { module: compiled, native: serialisedOf(compiled, serialise) };
+  });
   if (native !== undefined) writeCache(path, bytes, native);
   return { module, from: 'built' };
+}
+
+/** The native module, or undefined on a V8 that has no such function. */
+function serialisedOf(module: WebAssembly.Module, serialise: Serialise): ArrayBuffer | undefined {
+  try {
+    return serialise(module);
+  } catch {
+    return undefined;
+  }
 }
