@@ -220,16 +220,17 @@ export class GicCpuInterface {
   /** SGI generation registers: target list at affinity, or all but self (IHI 0069, 12.2.x ICC_SGI1R_EL1). */
   #sendSgi(value: bigint): void {
     const gic = this.#gic;
-    const interrupt = Number((value >> 24n) & 0xfn);
-    if (((value >> 40n) & 1n) === 1n) {
+    const lo = Number(BigInt.asUintN(32, value));
+    const hi = Number(BigInt.asUintN(32, value >> 32n));
+    const interrupt = (lo >>> 24) & 0xf;
+    if (((hi >>> 8) & 1) === 1) {
       for (let cpu = 0; cpu < gic.cpus; cpu++) if (cpu !== this.#cpu) gic.sendSgi(interrupt, cpu);
       return;
     }
-    const cluster = (Number((value >> 32n) & 0xffn) << 16) | (Number((value >> 16n) & 0xffn) << 8);
-    const range = Number((value >> 44n) & 0xfn) * 16;
-    for (let bit = 0; bit < 16; bit++) {
-      if (((value >> BigInt(bit)) & 1n) === 0n) continue;
-      const target = gic.cpuOf(cluster | (range + bit));
+    const cluster = ((hi & 0xff) << 16) | (((lo >>> 16) & 0xff) << 8);
+    const range = ((hi >>> 12) & 0xf) * 16;
+    for (let list = lo & 0xffff; list !== 0; list &= list - 1) {
+      const target = gic.cpuOf(cluster | (range + 31 - Math.clz32(list & -list)));
       if (target >= 0) gic.sendSgi(interrupt, target);
     }
   }

@@ -65,6 +65,16 @@ export class Gic {
 
   /** Runs `body` holding the lock. */
   locked<T>(body: () => T): T {
+    this.lock();
+    try {
+      return body();
+    } finally {
+      this.unlock();
+    }
+  }
+
+  /** Takes the lock; every path must reach {@link unlock}. */
+  lock(): void {
     const words = this.#words;
     const lock = GICD_STATE.lock >> 2;
     for (let spins = 0; Atomics.compareExchange(words, lock, 0, 1) !== 0; spins++) {
@@ -73,11 +83,12 @@ export class Gic {
       if (Atomics.exchange(words, lock, 2) === 0) break;
       Atomics.wait(words, lock, 2, 1);
     }
-    try {
-      return body();
-    } finally {
-      if (Atomics.exchange(words, lock, 0) === 2) Atomics.notify(words, lock, 1);
-    }
+  }
+
+  /** Gives the lock back. */
+  unlock(): void {
+    const lock = GICD_STATE.lock >> 2;
+    if (Atomics.exchange(this.#words, lock, 0) === 2) Atomics.notify(this.#words, lock, 1);
   }
 
   // ---- state of single interrupts; the caller holds the lock ----
@@ -196,35 +207,45 @@ export class Gic {
 
   /**
    * The pending, enabled, inactive interrupt of `group` with the highest priority that vCPU `cpu` may take, or
-   * {@link SPURIOUS}. Priority masking and preemption are the caller's.
+   * {@link SPURIOUS}. Priority masking and preemption are the caller's. On the path of every interrupt, so it reads the
+   * state words directly.
    */
   highestPending(cpu: number, group: 0 | 1): number {
+    const words = this.#words;
     const enable = group === 0 ? GICD_CTLR.enableGroup0 : GICD_CTLR.enableGroup1;
-    if ((this.control & enable) === 0) return SPURIOUS;
-    const affinity = this.cpuWord(cpu, 'affinity');
+    if (((words[GICD_STATE.control >> 2] ?? 0) & enable) === 0) return SPURIOUS;
+    const own = gicCpuAt(cpu) >> 2;
+    const invert = group === 1 ? 0 : -1;
     let best = SPURIOUS;
     let bestPriority = IDLE_PRIORITY;
-    for (let first = 0; first < GIC_INTERRUPTS; first += 32) {
-      const groupBits = this.bits('group', cpu, first);
-      let candidates =
-        this.pendingBits(cpu, first) &
-        this.bits('enabled', cpu, first) &
-        ~this.bits('active', cpu, first) &
-        (group === 1 ? groupBits : ~groupBits);
+    for (let word = 0; word < GIC_INTERRUPTS / 32; word++) {
+      const enabled =
+        (word === 0 ? words[own + (GICR_STATE.enabled >> 2)] : words[(GICD_STATE.enabled >> 2) + word]) ?? 0;
+      if (enabled === 0) continue;
+      const field = (own_: number, shared: number): number =>
+        (word === 0 ? words[own + (own_ >> 2)] : words[(shared >> 2) + word]) ?? 0;
+      const level = field(GICR_STATE.line, GICD_STATE.line) & ~field(GICR_STATE.edge, GICD_STATE.edge);
+      let candidates = (field(GICR_STATE.pending, GICD_STATE.pending) | level) & enabled;
+      if (candidates === 0) continue;
+      candidates &= ~field(GICR_STATE.active, GICD_STATE.active);
+      candidates &= field(GICR_STATE.group, GICD_STATE.group) ^ invert;
       while (candidates !== 0) {
         const bit = 31 - Math.clz32(candidates & -candidates);
         candidates &= candidates - 1;
-        const interrupt = first + bit;
+        const interrupt = word * 32 + bit;
         const priority = this.priority(cpu, interrupt);
-        if (priority >= bestPriority) continue;
-        if (interrupt >= 32) {
-          const route = this.route(interrupt);
-          if (route >= 0 && (route & 0xffffff) !== affinity) continue;
+        if (priority < bestPriority && (word === 0 || this.#routesTo(interrupt, cpu))) {
+          best = interrupt;
+          bestPriority = priority;
         }
-        best = interrupt;
-        bestPriority = priority;
       }
     }
     return best;
+  }
+
+  /** Whether SPI `interrupt` may be taken by vCPU `cpu`. */
+  #routesTo(interrupt: number, cpu: number): boolean {
+    const route = this.route(interrupt);
+    return route < 0 || (route & 0xffffff) === this.cpuWord(cpu, 'affinity');
   }
 }
