@@ -73,6 +73,10 @@ export class HandlerOps extends Ops {
   writesLink = false;
   /** Whether this instruction calls a helper on every path. */
   alwaysHelps = false;
+  /** Record offset of the register operand used as the base of an address, or -1. */
+  baseRegister = -1;
+  /** Whether this instruction writes guest memory by `store` or `storePair`. */
+  storesMemory = false;
 
   constructor(body: FunctionBody, helperIndex: HelperIndex) {
     super(body);
@@ -90,6 +94,8 @@ export class HandlerOps extends Ops {
     this.vectorPlus = 0;
     this.writesLink = false;
     this.alwaysHelps = false;
+    this.baseRegister = -1;
+    this.storesMemory = false;
     if (entry.fp) {
       this.if(this.stateLoad('u32', STATE.fpTrap), () => this.exit(EXIT.fpTrap));
     }
@@ -129,6 +135,7 @@ export class HandlerOps extends Ops {
     return this.body.load(0x29, 'i64', 3, this.#slot(r, 3), 0);
   }
   base(r: Reg): Val {
+    this.baseRegister = r.at;
     const value = this.reg(r);
     if (r.kind !== 'xsp') return value;
     const isSp = this.eq(this.body.load(0x2d, 'i32', 0, this.record, r.at), i32(SLOT_SP));
@@ -222,6 +229,7 @@ export class HandlerOps extends Ops {
   }
 
   store(kind: MemoryKind, va: Val, value: Val, options?: AccessOptions): void {
+    this.storesMemory = true;
     const { store, bytes, alignLog2 } = MEMORY_KINDS[kind];
     const { hit, entry } = emitTlbLookup(this, va, bytes, true, options, this.#tlbBank(options));
     this.if(
@@ -261,6 +269,7 @@ export class HandlerOps extends Ops {
   }
 
   storePair(kind: MemoryKind, va: Val, first: Val, second: Val, options?: AccessOptions): void {
+    this.storesMemory = true;
     const { store, bytes, alignLog2 } = MEMORY_KINDS[kind];
     const { hit, entry } = emitTlbLookup(this, va, bytes * 2, true, options, this.#tlbBank(options));
     this.if(

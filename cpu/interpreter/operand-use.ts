@@ -20,6 +20,10 @@ export interface OperandUse {
   readonly writesLink: boolean;
   /** A helper is called on every path: compiled code gains nothing over the handler. */
   readonly alwaysHelps: boolean;
+  /** Register operand that is the base of the address accessed, or -1. */
+  readonly base: number;
+  /** Guest memory is written. */
+  readonly stores: boolean;
 }
 
 const known = new WeakMap<Instruction, (OperandUse | undefined)[]>();
@@ -43,6 +47,8 @@ export function operandUse(entry: Instruction, variant: number): OperandUse {
     vectorPlus: ops.vectorPlus,
     writesLink: ops.writesLink,
     alwaysHelps: ops.alwaysHelps,
+    base: entry.registers.findIndex((_, i) => registerOffset(i) === ops.baseRegister),
+    stores: ops.storesMemory,
   };
   uses[variant] = use;
   return use;

@@ -8,6 +8,7 @@ import { variantIndex } from '../interpreter/record.js';
 import { EXIT } from '../state.js';
 import { FunctionBody, i64 } from '../wasm/body.js';
 import type { Block, Region } from './region.js';
+import { type RememberedBases, rememberedPages } from './remembered-pages.js';
 import { RegionOps, type RegionRegisters, type Terminator } from './region-ops.js';
 
 /** Which registers the region's instructions touch. */
@@ -53,6 +54,7 @@ export function emitRegion(region: Region): Uint8Array {
 
 class RegionEmitter {
   readonly #region: Region;
+  readonly #remembered: ReadonlyMap<Block, RememberedBases>;
   readonly #k: RegionOps;
   /** Label (block depth) that continues at a block: of its loop for backward edges, of the block before it otherwise. */
   readonly #loopLabel = new Map<Block, number>();
@@ -60,11 +62,13 @@ class RegionEmitter {
 
   constructor(region: Region, k: RegionOps) {
     this.#region = region;
+    this.#remembered = rememberedPages(region);
     this.#k = k;
   }
 
   emit(usesFp: boolean): void {
-    this.#k.emitEntry(usesFp);
+    const bases = new Set([...this.#remembered.values()].flatMap((remembered) => [...remembered.keys()]));
+    this.#k.emitEntry(usesFp, bases);
     const entry = this.#region.blocks.get(this.#region.entry);
     if (entry !== undefined) this.#tree(entry);
     this.#k.emitExit();
@@ -100,7 +104,7 @@ class RegionEmitter {
 
   #code(block: Block): void {
     const k = this.#k;
-    k.startBlock();
+    k.startBlock(this.#remembered.get(block));
     let terminator: Terminator = { kind: 'next' };
     for (const instruction of block.instructions) {
       k.body.resetTemporaries();

@@ -11,6 +11,7 @@ import { type AccessOptions, type FlagName, type HelperName, Ops } from '../ops.
 import { EXIT, EXIT_AFTER, type ExitReason, STATE, TLB } from '../state.js';
 import { type FunctionBody, i32, i64, isConstant, type Val } from '../wasm/body.js';
 import type { RegionInstruction } from './region.js';
+import type { RememberedBases } from './remembered-pages.js';
 
 /** How a block ends, as its last instruction's semantics said. Targets are page offsets. */
 export type Terminator =
@@ -19,6 +20,9 @@ export type Terminator =
   | { readonly kind: 'branch'; readonly condition: Val; readonly target: number }
   | { readonly kind: 'indirect'; readonly target: Val }
   | { readonly kind: 'left' };
+
+/** In the hole between the two halves of the address space: no access there succeeds, so none is checked against it. */
+const NO_PAGE = 0x0080_0000_0000_0001n;
 
 /** Which registers a region uses and writes: bit n of x for general registers (31: stack pointer), of v for vectors. */
 export interface RegionRegisters {
@@ -56,6 +60,9 @@ export class RegionOps extends Ops {
   readonly #checkedLocals: ({ readonly page: Val; readonly addend: Val } | undefined)[] = [];
   /** By base register: whether its locals are set in this block, and for writing too. */
   readonly #checked: ('no' | 'read' | 'write')[] = new Array<'no' | 'read' | 'write'>(32).fill('no');
+  /** The bases whose locals live across iterations of the loop that is being emitted. */
+  #remembered: RememberedBases | undefined;
+  #rememberedBases: readonly number[] = [];
   /** Temporary that holds an address, and the base register it was computed from. */
   #addressBase: { readonly local: number; readonly register: number } | undefined;
   #exitLabel = 0;
@@ -98,7 +105,7 @@ export class RegionOps extends Ops {
   // ---- frame of the function ----
 
   /** Emits the entry: loads what the region uses, and opens the block whose end is the common exit. */
-  emitEntry(usesFp: boolean): void {
+  emitEntry(usesFp: boolean, remembered: Iterable<number>): void {
     const { body } = this;
     this.assign(this.page, this.and(this.stateLoad('u64', STATE.pc), i64(~0xfffn)));
     this.assign(this.budget, this.stateLoad('u32', STATE.budget));
@@ -108,6 +115,8 @@ export class RegionOps extends Ops {
       body.end();
     }
     this.#reload();
+    this.#rememberedBases = [...remembered];
+    this.#emitForget();
     this.#exitLabel = body.block();
   }
 
@@ -178,9 +187,15 @@ export class RegionOps extends Ops {
   }
 
   /** Forgets what is known about the flags' source: control may arrive from elsewhere. */
-  startBlock(): void {
+  startBlock(remembered: RememberedBases | undefined): void {
     this.#compare = undefined;
+    this.#remembered = remembered;
     this.#forgetChecks();
+  }
+
+  /** Makes remembered pages match no address: at the start, and after anything that may have changed the TLB. */
+  #emitForget(): void {
+    for (const base of this.#rememberedBases) this.assign(this.#localsOf(base).page, i64(NO_PAGE));
   }
 
   #forgetChecks(): void {
@@ -352,10 +367,18 @@ export class RegionOps extends Ops {
       access(this.hostAddress(va, bytes, write, options));
       return;
     }
-    let locals = this.#checkedLocals[base];
-    if (locals === undefined) {
-      locals = { page: this.body.local('i64'), addend: this.body.local('i32') };
-      this.#checkedLocals[base] = locals;
+    const locals = this.#localsOf(base);
+    const remembered = this.#remembered?.get(base);
+    if (remembered !== undefined) {
+      this.if(
+        this.ltU(this.sub(va, locals.page), i64(4097 - bytes)),
+        () => access(this.add(this.wrap(va), locals.addend)),
+        () => {
+          if (remembered === 'write' && !write) access(this.hostAddress(va, bytes, false));
+          else access(this.#checkAndRemember(va, bytes, write, locals));
+        },
+      );
+      return;
     }
     const known = this.#checked[base];
     if (known === 'write' || (known === 'read' && !write)) {
@@ -367,14 +390,25 @@ export class RegionOps extends Ops {
       );
       return;
     }
-    const { hit, entry } = emitTlbLookup(this, va, bytes, write, options, this.#tlb);
+    this.#checked[base] = write ? 'write' : 'read';
+    access(this.#checkAndRemember(va, bytes, write, locals));
+  }
+
+  #localsOf(base: number): { readonly page: Val; readonly addend: Val } {
+    const locals = this.#checkedLocals[base] ?? { page: this.body.local('i64'), addend: this.body.local('i32') };
+    this.#checkedLocals[base] = locals;
+    return locals;
+  }
+
+  /** Looks an access up in the TLB, keeps its page and addend in `locals`, and returns its host address. */
+  #checkAndRemember(va: Val, bytes: number, write: boolean, locals: { readonly page: Val; readonly addend: Val }): Val {
+    const { hit, entry } = emitTlbLookup(this, va, bytes, write, undefined, this.#tlb);
     this.body.openIf(this.eqz(hit));
     this.leaveTo(this.#offset(), EXIT.step);
     this.body.end();
     this.assign(locals.page, this.and(va, i64(~0xfffn)));
     this.assign(locals.addend, this.body.load(0x28, 'i32', 2, entry, TLB.addend));
-    this.#checked[base] = write ? 'write' : 'read';
-    access(this.add(this.wrap(va), locals.addend));
+    return this.add(this.wrap(va), locals.addend);
   }
 
   load(kind: MemoryKind, va: Val, options?: AccessOptions): Val {
@@ -471,5 +505,6 @@ export class RegionOps extends Ops {
     this.#reload();
     this.#compare = undefined;
     this.#forgetChecks();
+    this.#emitForget();
   }
 }
