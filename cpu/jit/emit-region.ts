@@ -8,8 +8,8 @@ import { variantIndex } from '../interpreter/record.js';
 import { EXIT } from '../state.js';
 import { FunctionBody, i64 } from '../wasm/body.js';
 import type { Block, Region } from './region.js';
-import { type RememberedBases, rememberedPages } from './remembered-pages.js';
 import { RegionOps, type RegionRegisters, type Terminator } from './region-ops.js';
+import { type RememberedBases, rememberedPages } from './remembered-pages.js';
 
 /** Which registers the region's instructions touch. */
 function registersOf(region: Region): { readonly registers: RegionRegisters; readonly usesFp: boolean } {
@@ -67,8 +67,7 @@ class RegionEmitter {
   }
 
   emit(usesFp: boolean): void {
-    const bases = new Set([...this.#remembered.values()].flatMap((remembered) => [...remembered.keys()]));
-    this.#k.emitEntry(usesFp, bases);
+    this.#k.emitEntry(usesFp, this.#remembered.values());
     const entry = this.#region.blocks.get(this.#region.entry);
     if (entry !== undefined) this.#tree(entry);
     this.#k.emitExit();

@@ -21,8 +21,20 @@ export type Terminator =
   | { readonly kind: 'indirect'; readonly target: Val }
   | { readonly kind: 'left' };
 
-/** In the hole between the two halves of the address space: no access there succeeds, so none is checked against it. */
-const NO_PAGE = 0x0080_0000_0000_0001n;
+/** Accesses of more bytes than this (a pair of vectors) are not made through a remembered page. */
+const REMEMBERED_BYTES_MAX = 32;
+/** Offsets in a page at which an access of any size up to that may begin: value of `room` while a page is remembered. */
+const ROOM = 4097 - REMEMBERED_BYTES_MAX;
+
+/**
+ * Locals of a page that is remembered across iterations. `room` is 0 while none is: `va - page < room` then holds for
+ * no address whatever, which no choice of `page` alone could achieve, as any 64-bit address may be a guest's.
+ */
+export interface RememberedLocals {
+  readonly page: Val;
+  readonly addend: Val;
+  readonly room: Val;
+}
 
 /** Which registers a region uses and writes: bit n of x for general registers (31: stack pointer), of v for vectors. */
 export interface RegionRegisters {
@@ -62,7 +74,11 @@ export class RegionOps extends Ops {
   readonly #checked: ('no' | 'read' | 'write')[] = new Array<'no' | 'read' | 'write'>(32).fill('no');
   /** The bases whose locals live across iterations of the loop that is being emitted. */
   #remembered: RememberedBases | undefined;
-  #rememberedBases: readonly number[] = [];
+  /** By strength and base register: a page checked for reading must never serve a store of another loop. */
+  readonly #rememberedLocals = {
+    read: new Map<number, RememberedLocals>(),
+    write: new Map<number, RememberedLocals>(),
+  };
   /** Temporary that holds an address, and the base register it was computed from. */
   #addressBase: { readonly local: number; readonly register: number } | undefined;
   #exitLabel = 0;
@@ -105,7 +121,7 @@ export class RegionOps extends Ops {
   // ---- frame of the function ----
 
   /** Emits the entry: loads what the region uses, and opens the block whose end is the common exit. */
-  emitEntry(usesFp: boolean, remembered: Iterable<number>): void {
+  emitEntry(usesFp: boolean, loops: Iterable<RememberedBases>): void {
     const { body } = this;
     this.assign(this.page, this.and(this.stateLoad('u64', STATE.pc), i64(~0xfffn)));
     this.assign(this.budget, this.stateLoad('u32', STATE.budget));
@@ -115,8 +131,7 @@ export class RegionOps extends Ops {
       body.end();
     }
     this.#reload();
-    this.#rememberedBases = [...remembered];
-    this.#emitForget();
+    for (const bases of loops) for (const [base, strength] of bases) this.#declareRemembered(base, strength);
     this.#exitLabel = body.block();
   }
 
@@ -193,9 +208,19 @@ export class RegionOps extends Ops {
     this.#forgetChecks();
   }
 
-  /** Makes remembered pages match no address: at the start, and after anything that may have changed the TLB. */
-  #emitForget(): void {
-    for (const base of this.#rememberedBases) this.assign(this.#localsOf(base).page, i64(NO_PAGE));
+  /** All of them are declared at the entry, so that every call of a handler can forget them; they begin as zero. */
+  #declareRemembered(base: number, strength: 'read' | 'write'): void {
+    if (this.#rememberedLocals[strength].has(base)) return;
+    const { body } = this;
+    const locals = { page: body.local('i64'), addend: body.local('i32'), room: body.local('i64') };
+    this.#rememberedLocals[strength].set(base, locals);
+  }
+
+  /** Forgets remembered pages: the TLB may have changed. Nothing may come between the call that did it and this. */
+  forgetPages(): void {
+    for (const strength of ['read', 'write'] as const) {
+      for (const { room } of this.#rememberedLocals[strength].values()) this.assign(room, i64(0));
+    }
   }
 
   #forgetChecks(): void {
@@ -367,19 +392,20 @@ export class RegionOps extends Ops {
       access(this.hostAddress(va, bytes, write, options));
       return;
     }
-    const locals = this.#localsOf(base);
-    const remembered = this.#remembered?.get(base);
-    if (remembered !== undefined) {
+    const strength = this.#remembered?.get(base);
+    const remembered = strength === undefined ? undefined : this.#rememberedLocals[strength].get(base);
+    if (remembered !== undefined && bytes <= REMEMBERED_BYTES_MAX && !(write && strength === 'read')) {
       this.if(
-        this.ltU(this.sub(va, locals.page), i64(4097 - bytes)),
-        () => access(this.add(this.wrap(va), locals.addend)),
+        this.isRemembered(va, remembered),
+        () => access(this.add(this.wrap(va), remembered.addend)),
         () => {
-          if (remembered === 'write' && !write) access(this.hostAddress(va, bytes, false));
-          else access(this.#checkAndRemember(va, bytes, write, locals));
+          if (strength === 'write' && !write) access(this.hostAddress(va, bytes, false));
+          else access(this.#checkAndRemember(va, bytes, write, remembered));
         },
       );
       return;
     }
+    const locals = this.#localsOf(base);
     const known = this.#checked[base];
     if (known === 'write' || (known === 'read' && !write)) {
       // Both ends must lie in the page: comparing the last byte's page would let an access begin in the page before.
@@ -401,14 +427,37 @@ export class RegionOps extends Ops {
   }
 
   /** Looks an access up in the TLB, keeps its page and addend in `locals`, and returns its host address. */
-  #checkAndRemember(va: Val, bytes: number, write: boolean, locals: { readonly page: Val; readonly addend: Val }): Val {
+  #checkAndRemember(
+    va: Val,
+    bytes: number,
+    write: boolean,
+    locals: { readonly page: Val; readonly addend: Val; readonly room?: Val },
+  ): Val {
+    this.remember(va, this.checkedEntry(va, bytes, write), locals);
+    return this.add(this.wrap(va), locals.addend);
+  }
+
+  // The steps of remembering are methods that test/isolation can replace by wrong ones.
+
+  /** Whether an access of up to REMEMBERED_BYTES_MAX at `va` lies in the page in `locals`: false while there is none. */
+  isRemembered(va: Val, locals: RememberedLocals): Val {
+    return this.ltU(this.sub(va, locals.page), locals.room);
+  }
+
+  /** Address of the TLB entry that allows the access; a miss leaves the region before the instruction. */
+  checkedEntry(va: Val, bytes: number, write: boolean): Val {
     const { hit, entry } = emitTlbLookup(this, va, bytes, write, undefined, this.#tlb);
     this.body.openIf(this.eqz(hit));
     this.leaveTo(this.#offset(), EXIT.step);
     this.body.end();
+    return entry;
+  }
+
+  /** Keeps page and addend of a checked access. */
+  remember(va: Val, entry: Val, locals: { readonly page: Val; readonly addend: Val; readonly room?: Val }): void {
     this.assign(locals.page, this.and(va, i64(~0xfffn)));
     this.assign(locals.addend, this.body.load(0x28, 'i32', 2, entry, TLB.addend));
-    return this.add(this.wrap(va), locals.addend);
+    if (locals.room !== undefined) this.assign(locals.room, i64(ROOM));
   }
 
   load(kind: MemoryKind, va: Val, options?: AccessOptions): Val {
@@ -499,12 +548,12 @@ export class RegionOps extends Ops {
     this.stateStore('u64', STATE.pc, this.add(this.page, i64(offset)));
     this.#writeBack();
     const reason = this.body.call(STEP_IMPORT, [this.state], 'i32');
+    this.forgetPages();
     this.body.openIf(reason);
     this.body.return(reason);
     this.body.end();
     this.#reload();
     this.#compare = undefined;
     this.#forgetChecks();
-    this.#emitForget();
   }
 }

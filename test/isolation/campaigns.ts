@@ -2,26 +2,32 @@
 import { describeRefusal } from '../../cpu/jit/scanner/refusal.js';
 import { scanModule } from '../../cpu/jit/scanner/scan-module.js';
 import { CanaryMachine } from './canary.js';
-import { randomPage, seeded, translatePage } from './random-regions.js';
+import { loopPage, randomPage, seeded, timesRemembered, translatePage } from './random-regions.js';
 
 /** Translates random pages, a few entry points each; every module must be accepted. */
 export function acceptAll(options: { readonly firstSeed: number; readonly seeds: number }): {
   readonly modules: number;
   readonly instructions: number;
+  /** Places where code remembers a page. */
+  readonly remembered: number;
 } {
   let modules = 0;
   let instructions = 0;
+  let remembered = 0;
   for (let seed = options.firstSeed; seed < options.firstSeed + options.seeds; seed++) {
     const random = seeded(seed);
+    const isLoops = random(3) === 0;
     const mix = { words: 40 + random(300), memory: random(2) === 0, flow: random(4) !== 0 };
-    const batch = translatePage(randomPage(random, mix), [0, 4 * random(20), 4 * random(20) + 80]);
+    const page = isLoops ? loopPage(random) : randomPage(random, mix);
+    const batch = translatePage(page, [0, 4 * random(20), 4 * random(20) + (isLoops ? 0 : 80)]);
     if (batch === undefined) continue;
     modules++;
     instructions += batch.instructions;
+    remembered += timesRemembered(batch.bytes);
     const scanned = scanModule(batch.bytes);
     if (!scanned.ok) throw new Error(`seed ${seed}: ${describeRefusal(scanned.error)}`);
   }
-  return { modules, instructions };
+  return { modules, instructions, remembered };
 }
 
 /** A changed copy of `bytes`, behind the header: one byte changed, removed, doubled, or exchanged with another. */
@@ -75,10 +81,8 @@ export function mutateAll(options: {
   const machine = new CanaryMachine(seeded(options.firstSeed));
   for (let seed = options.firstSeed; seed < options.firstSeed + options.modules; seed++) {
     const random = seeded(seed);
-    const batch = translatePage(
-      randomPage(random, { words: 6 + random(20), memory: true, flow: random(3) === 0 }),
-      [0],
-    );
+    const mix = { words: 6 + random(20), memory: true, flow: random(3) === 0 };
+    const batch = translatePage(random(3) === 0 ? loopPage(random) : randomPage(random, mix), [0]);
     if (batch === undefined) continue;
     const from = codeStart(batch.bytes);
     for (let mutant = 0; mutant < options.mutantsEach; ) {

@@ -203,3 +203,58 @@ export function pageOf(words: readonly number[]): DataView {
   });
   return page;
 }
+
+/** Loads and stores that remember pages in loops: word without operands, and log2 of what scales its 12-bit or 7-bit offset. */
+const LOOP_ACCESSES = {
+  unsigned: [0xf9400000, 0xf9000000, 0x39400000, 0x39000000, 0xb9400000, 0x79000000, 0x3dc00000, 0x3d800000],
+  pair: [0xa9400000, 0xa9000000, 0xad400000, 0xad000000],
+  postIndex: [0xf8400400, 0xf8000400, 0x38401400, 0x38001400],
+} as const;
+
+/** A random word of a loop body: an access off X1..X4, or an addition to one of these. Nothing else writes them. */
+function loopWord(random: (below: number) => number): number {
+  const base = 1 + random(4);
+  const pick = (words: readonly number[]): number => words[random(words.length)] ?? 0;
+  const registers = (base << 5) | (5 + random(8));
+  switch (random(6)) {
+    case 0:
+      return (0x91000000 | (random(512) << 10) | (base << 5) | base) >>> 0;
+    case 1:
+      return (pick(LOOP_ACCESSES.postIndex) | (random(512) << 12) | registers) >>> 0;
+    case 2:
+      return (pick(LOOP_ACCESSES.pair) | (random(128) << 15) | ((13 + random(3)) << 10) | registers) >>> 0;
+    default:
+      return (pick(LOOP_ACCESSES.unsigned) | (random(8) << 10) | registers) >>> 0;
+  }
+}
+
+/** CBNZ X16 to `words` words before it. */
+const branchBack = (words: number): number => (0xb5000000 | ((-words & 0x7ffff) << 5) | 16) >>> 0;
+/** A call of the instruction's handler. */
+const HELPER = 0x07000000 | (20 << 5) | 21;
+
+/** A page of innermost loops that remember pages, some around one another, with calls between them. */
+export function loopPage(random: (below: number) => number): DataView {
+  const words: number[] = [];
+  for (let outer = 1 + random(2); outer > 0; outer--) {
+    const outerStart = words.length;
+    for (let inner = 1 + random(2); inner > 0; inner--) {
+      if (random(2) === 0) words.push(HELPER);
+      if (random(3) === 0) words.push(loopWord(random));
+      const start = words.length;
+      for (let i = 1 + random(5); i > 0; i--) {
+        words.push(loopWord(random));
+        if (random(6) === 0) words.push((0xb4000000 | (2 << 5) | 17) >>> 0, loopWord(random)); // CBZ X17 over a word
+      }
+      words.push(branchBack(words.length - start));
+    }
+    if (random(2) === 0) words.push(branchBack(words.length - outerStart));
+  }
+  words.push(HELPER);
+  return pageOf(words);
+}
+
+/** How often a module remembers a page: occurrences of `room := 4065`. */
+export function timesRemembered(bytes: Uint8Array): number {
+  return Buffer.from(bytes).toString('latin1').split('\x42\xe1\x1f\x21').length - 1;
+}

@@ -2,7 +2,7 @@
  * Emitter bugs, seeded on purpose: each replaces RegionOps.hostAddress by a version with one mistake. `none` is the
  * correct version, to show that it is the mistake that is refused.
  */
-import { RegionOps } from '../../cpu/jit/region-ops.js';
+import { RegionOps, type RememberedLocals } from '../../cpu/jit/region-ops.js';
 import type { Rule } from '../../cpu/jit/scanner/refusal.js';
 import type { AccessOptions } from '../../cpu/ops.js';
 import { EXIT, STATE, TLB } from '../../cpu/state.js';
@@ -320,4 +320,129 @@ export function withBug<T>(name: string, emit: () => T): T {
   } finally {
     RegionOps.prototype.hostAddress = original;
   }
+}
+
+type LoopSteps = Pick<RegionOps, 'isRemembered' | 'checkedEntry' | 'remember' | 'forgetPages'>;
+
+/** Bugs of what remembers pages across iterations, by name: the steps replaced, and the rule that must refuse it. */
+export const LOOP_BUGS: Readonly<
+  Record<string, { readonly replace: Partial<LoopSteps>; readonly rule: Rule | undefined }>
+> = {
+  none: { replace: {}, rule: undefined },
+  'not forgotten after a call': { replace: { forgetPages: () => undefined }, rule: 'remembered' },
+  'forgotten only sometimes': {
+    replace: {
+      forgetPages(this: RegionOps) {
+        this.body.openIf(this.wrap(this.page));
+        forgetPages.call(this);
+        this.body.end();
+      },
+    },
+    rule: 'remembered',
+  },
+  'no page by an address instead of no room': {
+    replace: {
+      isRemembered(this: RegionOps, va, locals) {
+        return this.ltU(this.sub(va, locals.page), i64(4065));
+      },
+    },
+    rule: 'address',
+  },
+  'size not subtracted from the room': { replace: { remember: rememberAs({ room: 4096 }) }, rule: 'remembered' },
+  'room left open': { replace: { remember: rememberAs({ room: -1 }) }, rule: 'remembered' },
+  'page of another address': { replace: { remember: rememberAs({ pageOff: 4096 }) }, rule: 'remembered' },
+  'page with low bits': { replace: { remember: rememberAs({ mask: ~0xffen }) }, rule: 'remembered' },
+  'addend of the next entry': { replace: { remember: rememberAs({ nextEntry: true }) }, rule: 'unchecked' },
+  'room set before the addend': {
+    replace: {
+      remember(this: RegionOps, va, entry, locals) {
+        if (locals.room !== undefined) this.assign(locals.room, i64(4065));
+        this.assign(locals.page, this.and(va, i64(~0xfffn)));
+        this.assign(locals.addend, addendOf(this, entry));
+      },
+    },
+    rule: 'remembered',
+  },
+  'page alone remembered': {
+    replace: {
+      remember(this: RegionOps, va, entry, locals) {
+        this.assign(locals.page, this.and(va, i64(~0xfffn)));
+        if (locals.room === undefined) this.assign(locals.addend, addendOf(this, entry));
+        else this.assign(locals.room, i64(4065));
+      },
+    },
+    rule: 'address',
+  },
+  'remembered without a check': {
+    replace: {
+      checkedEntry(this: RegionOps, va) {
+        return entryOf(this, va);
+      },
+    },
+    rule: 'unchecked',
+  },
+  'checked for reading, remembered for writing': {
+    replace: {
+      checkedEntry(this: RegionOps, va, bytes) {
+        return checkedEntry.call(this, va, bytes, false);
+      },
+    },
+    rule: 'tag',
+  },
+  'comparison the other way round': {
+    replace: {
+      isRemembered(this: RegionOps, va, locals) {
+        return this.ltU(locals.room, this.sub(va, locals.page));
+      },
+    },
+    rule: 'address',
+  },
+  'signed comparison': {
+    replace: {
+      isRemembered(this: RegionOps, va, locals) {
+        return this.ltS(this.sub(va, locals.page), locals.room);
+      },
+    },
+    rule: 'address',
+  },
+};
+
+const { forgetPages, checkedEntry } = RegionOps.prototype;
+const entryOf = (k: RegionOps, va: Val): Val =>
+  k.add(k.stateLoad('u32', STATE.tlb), k.shl(indexOf(k, va), i32(TLB.entryBytesLog2)));
+
+/** A version of `remember` that differs as described. Pages kept within a block only (no room) are right. */
+function rememberAs(wrong: {
+  room?: number;
+  pageOff?: number;
+  mask?: bigint;
+  nextEntry?: boolean;
+}): LoopSteps['remember'] {
+  return function (
+    this: RegionOps,
+    va,
+    entry,
+    locals: Partial<RememberedLocals> & Pick<RememberedLocals, 'page' | 'addend'>,
+  ) {
+    const { room = 4065, pageOff = 0, mask = ~0xfffn, nextEntry = false } = locals.room === undefined ? {} : wrong;
+    this.assign(locals.page, this.and(pageOff === 0 ? va : this.add(va, i64(pageOff)), i64(mask)));
+    const other = nextEntry ? entryOf(this, this.add(va, i64(4096))) : entry;
+    this.assign(locals.addend, addendOf(this, other));
+    if (locals.room !== undefined) this.assign(locals.room, i64(room));
+  };
+}
+
+/** Runs `emit` with the bug `name` of {@link LOOP_BUGS} in the emitter. */
+export function withLoopBug<T>(name: string, emit: () => T): T {
+  const original: LoopSteps = { ...pickSteps(RegionOps.prototype) };
+  Object.assign(RegionOps.prototype, LOOP_BUGS[name]?.replace);
+  try {
+    return emit();
+  } finally {
+    Object.assign(RegionOps.prototype, original);
+  }
+}
+
+function pickSteps({ isRemembered, checkedEntry, remember, forgetPages }: LoopSteps): LoopSteps {
+  return { isRemembered, checkedEntry, remember, forgetPages };
 }

@@ -3,7 +3,7 @@
  * TLB entry describes (and may be read, or read and written). The scan decides when a fact begins and ends.
  */
 import type { Rule } from './refusal.js';
-import { KIND, PAGE_BYTES, type Values } from './values.js';
+import { KIND, PAGE_BYTES, REMEMBERED_BYTES, type Values, ZERO } from './values.js';
 
 /** How far the address compared may lie from the address whose entry it is compared with: see #establishHit. */
 const COMPARE_DISTANCE_MAX = 4096;
@@ -18,7 +18,9 @@ export class Facts {
   readonly #values: Values;
   /** How many there are; setting it to an earlier value drops those made since. */
   count = 0;
+  /** The entry; or for a remembered page, the local values `page` and (in #room) `room`; else #room is ZERO. */
   readonly #entry: number[] = [];
+  readonly #room: number[] = [];
   /** Bytes base + [from, to). */
   readonly #base: number[] = [];
   readonly #from: number[] = [];
@@ -42,6 +44,13 @@ export class Facts {
       case KIND.within: // va - page < y: from va on, as many bytes as are left of the page
         this.#establishSamePage(b[x]!, a[x]!, PAGE_BYTES + 1 - y, epoch);
         return;
+      case KIND.near: {
+        // va - page < room: what that vouches for (remembered.ts), if the access finds that the locals fit together.
+        const va = a[x]!;
+        const from = this.#values.displacement(va);
+        this.#addFact(b[x]!, (epoch << 1) | 1, this.#values.base(va), from, from + REMEMBERED_BYTES, y);
+        return;
+      }
       default:
         this.#establishSamePage(y, a[x]!, b[x]!, epoch);
         this.#establishSamePage(x, a[y]!, b[y]!, epoch);
@@ -80,6 +89,7 @@ export class Facts {
     const base = values.base(x);
     const from = values.displacement(x);
     for (let i = this.count - 1; i >= 0; i--) {
+      if (this.#room[i] !== ZERO) continue;
       if (this.#base[i] !== yBase || yAt < this.#from[i]! || yAt >= this.#to[i]!) continue;
       if (this.#tag[i]! >> 1 === epoch) {
         this.#addFact(this.#entry[i]!, this.#tag[i]!, base, from, from + bytes);
@@ -87,8 +97,43 @@ export class Facts {
     }
   }
 
-  #addFact(entry: number, tag: number, base: number, from: number, to: number): void {
+  /** What the bytes from y on in `page` (y & ~0xfff) may be accessed for by `addend`; undefined if that is not known. */
+  pageAllows(page: number, addend: number, epoch: number): Access | undefined {
+    const { kind, a, b } = this.#values;
+    if (kind[page] !== KIND.page || b[page] !== 1 || kind[addend] !== KIND.addend || b[addend] !== epoch)
+      return undefined;
+    const yBase = this.#values.base(a[page]!);
+    const yAt = this.#values.displacement(a[page]!);
+    let allowed: Access | undefined;
+    for (let i = this.count - 1; i >= 0; i--) {
+      if (this.#room[i] !== ZERO || this.#entry[i] !== a[addend] || this.#base[i] !== yBase) continue;
+      if (yAt < this.#from[i]! || yAt >= this.#to[i]! || this.#tag[i]! >> 1 !== epoch) continue;
+      allowed = (this.#tag[i]! & 1) === 1 || allowed === ACCESS.write ? ACCESS.write : ACCESS.read;
+    }
+    return allowed;
+  }
+
+  /**
+   * For an access of `bytes` at low(va) + `local` + `offset`, `local` being a local value: a fact of a remembered page
+   * that covers it, as [page, room] for the caller to see whether the three fit together; or the rule it breaks.
+   */
+  rememberedFor(host: number, offset: number, bytes: number, epoch: number): Rule | readonly [number, number] {
+    const va = this.#values.a[host]!;
+    const base = this.#values.base(va);
+    const from = this.#values.displacement(va);
+    let rule: Rule = 'address';
+    for (let i = this.count - 1; i >= 0; i--) {
+      if (this.#room[i] === ZERO || this.#base[i] !== base) continue;
+      if (this.#tag[i]! >> 1 !== epoch) rule = 'stale';
+      else if (from < this.#from[i]! || from + offset + bytes > this.#to[i]!) rule = 'range';
+      else return [this.#entry[i]!, this.#room[i]!];
+    }
+    return rule;
+  }
+
+  #addFact(entry: number, tag: number, base: number, from: number, to: number, room = ZERO): void {
     const i = this.count++;
+    this.#room[i] = room;
     this.#entry[i] = entry;
     this.#tag[i] = tag;
     this.#base[i] = base;
@@ -107,7 +152,7 @@ export class Facts {
     const to = from + offset + bytes;
     let rule: Rule = 'unchecked';
     for (let i = this.count - 1; i >= 0; i--) {
-      if (this.#entry[i] !== entry || this.#base[i] !== base) continue;
+      if (this.#room[i] !== ZERO || this.#entry[i] !== entry || this.#base[i] !== base) continue;
       const tag = this.#tag[i]!;
       if (tag >> 1 !== epoch || b[addend] !== epoch) rule = 'stale';
       else if ((tag & 1) < access)

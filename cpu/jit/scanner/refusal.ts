@@ -23,6 +23,8 @@ export const RULES = {
   unchecked: 'no comparison with the TLB entry whose addend is used dominates the access',
   stale: 'a call or a loop lies between the check of the TLB entry (or the load of its addend) and the access',
   tag: 'a store needs a check of the write tag, not of the read tag',
+  remembered:
+    'locals of a remembered page are assigned together behind a check, or forgotten, which every call demands',
   range: 'the dominating check does not cover every byte of the access',
 } as const;
 /** Name of a rule. */

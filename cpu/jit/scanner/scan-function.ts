@@ -7,6 +7,7 @@
  *  - A fact ("these bytes may be read, or written") is made where a failed comparison has left, and ends with its scope.
  *  - A call may change the TLB, and so may the earlier rounds of a long loop: both start a new epoch, in which earlier facts,
  *    tags and addends no longer count.
+ *  - Pages remembered across rounds of a loop outlive all that: remembered.ts has their invariant.
  * Types are not checked: the engine validates the module, and every mistake that validation would find only makes this
  * pass see another program than the engine refuses.
  */
@@ -28,6 +29,7 @@ import {
 } from './operators.js';
 import { Reader } from './reader.js';
 import type { Rule } from './refusal.js';
+import { Remembered } from './remembered.js';
 import { assignedInShortLoop } from './short-loop.js';
 import { mayStoreToState } from './state-fields.js';
 import { KIND, provesIfFalse, provesIfTrue, STATE_BASE, Values, ZERO } from './values.js';
@@ -110,6 +112,8 @@ export class FunctionScanner {
 
   /** Advances whenever the TLB may have changed. */
   #epoch = 0;
+  #epochTime = 0;
+  readonly #remembered = new Remembered(LOCALS_MAX);
 
   readonly #facts = new Facts(this.#values);
 
@@ -123,6 +127,7 @@ export class FunctionScanner {
     this.#refused = undefined;
     this.#height = this.#depth = this.#nextScope = this.#loopFloor = this.#time = this.#facts.count = 0;
     this.#epoch++;
+    this.#epochTime = 0;
     if (!this.#declareLocals()) return this.#refused ?? 'malformed';
     this.#openScope(false, ZERO);
     return this.#run(end, capacity - 8);
@@ -182,7 +187,7 @@ export class FunctionScanner {
       }
       if (this.#refused !== undefined) return this.#refused;
     }
-    return position === end ? undefined : 'malformed';
+    return position === end ? this.#remembered.broken() : 'malformed';
   }
 
   /** Offset of the operator last looked at. */
@@ -214,6 +219,7 @@ export class FunctionScanner {
     }
     this.#localScope.fill(0, 0, this.#locals); // no scope has id 0
     this.#localUse.fill(0, 0, this.#locals);
+    this.#remembered.reset(this.#locals);
     return !reader.failed;
   }
 
@@ -227,7 +233,10 @@ export class FunctionScanner {
   #forgotten(index: number): number {
     const isTlb = this.#localUse[index] === 1 || this.#localUse[index] === 2;
     if (isTlb) this.#localUse[index] = 2;
-    const value = isTlb ? this.#values.tlb() : this.#values.opaque();
+    let value: number;
+    if (isTlb) value = this.#values.tlb();
+    else if (this.#remembered.inCallWindow) value = this.#values.opaque();
+    else value = this.#values.local(index, this.#time + 1);
     this.#remember(index, value);
     return value;
   }
@@ -249,7 +258,30 @@ export class FunctionScanner {
       this.#localUse[index] = holdsTlb ? Math.max(use, 1) : 3;
     }
     this.#remember(index, value);
+    this.#noteAssignment(index, value);
   }
+
+  #noteAssignment(index: number, value: number): void {
+    const remembered = this.#remembered;
+    remembered.assign(index, this.#time);
+    switch (this.#values.kind[value]) {
+      case KIND.page:
+        remembered.assignPage(index, value);
+        return;
+      case KIND.addend:
+        remembered.assignAddend(index, value);
+        return;
+      case KIND.sum: {
+        const constant = this.#values.constantOf(value);
+        if (constant === 0) remembered.assignZero(index, this.#time);
+        else if (constant > 0) remembered.assignRoom(index, constant, this.#pageAllows);
+        return;
+      }
+      default:
+    }
+  }
+  readonly #pageAllows = (page: number, addend: number): Access | undefined =>
+    this.#facts.pageAllows(page, addend, this.#epoch);
 
   #remember(index: number, value: number): void {
     this.#localValue[index] = value;
@@ -307,8 +339,15 @@ export class FunctionScanner {
     const assigned = assignedInShortLoop(this.#reader);
     if (assigned === undefined) {
       this.#epoch++;
-      this.#loopFloor = ++this.#time;
-    } else for (const index of assigned) if (index < this.#locals) this.#localScope[index] = 0;
+      this.#loopFloor = this.#epochTime = ++this.#time;
+      return;
+    }
+    this.#time++;
+    for (const index of assigned) {
+      if (index >= this.#locals) continue;
+      this.#localScope[index] = 0;
+      this.#remembered.assignedInLoop(index, this.#time);
+    }
   }
 
   #enter(scope: Scope): void {
@@ -394,11 +433,29 @@ export class FunctionScanner {
       case KIND.entry:
         return this.#loadEntry(address, offset, access, code);
       case KIND.host:
-        this.#refused ??= this.#facts.refusal(address, offset, bytes, access, this.#epoch);
+        this.#accessGuest(address, offset, bytes, access);
         return this.#values.opaque();
       default:
         return this.#refuse('address');
     }
+  }
+
+  #accessGuest(host: number, offset: number, bytes: number, access: Access): void {
+    const { kind, a, b } = this.#values;
+    const addend = b[host]!;
+    if (kind[addend] !== KIND.local) {
+      this.#refused ??= this.#facts.refusal(host, offset, bytes, access, this.#epoch);
+      return;
+    }
+    const found = this.#facts.rememberedFor(host, offset, bytes, this.#epoch);
+    if (typeof found === 'string') {
+      this.#refuse(found);
+      return;
+    }
+    const [page, room] = found;
+    const since = Math.min(b[page]!, b[addend]!, b[room]!);
+    if (since <= this.#epochTime) this.#refuse('stale');
+    else if (!this.#remembered.use(a[page]!, a[addend]!, a[room]!, since, access)) this.#refuse('remembered');
   }
 
   #accessState(offset: number, bytes: number, access: Access, code: number): number {
@@ -497,6 +554,7 @@ export class FunctionScanner {
 
   #control(code: number): void {
     const reader = this.#reader;
+    if (code <= 0x0f) this.#remembered.endStraightLine(); // blocks, branches and their like
     switch (code) {
       case 0x00: // unreachable
         this.#reachable = false;
@@ -569,6 +627,8 @@ export class FunctionScanner {
     if (this.#pop() !== STATE_BASE) this.#refuse('callArgument');
     for (let i = 0; i < callee.results; i++) this.#push(this.#values.opaque());
     this.#epoch++;
+    this.#epochTime = ++this.#time;
+    this.#remembered.call(this.#time);
   }
 
   #prefixed(prefix: number, sub: number): void {

@@ -260,6 +260,202 @@ expect('the page of an unchecked address', 'unchecked', (w) => {
   w.read8(w.host(entry, other));
   w.body.end();
 });
+
+/** Locals of a remembered page, as the emitter uses them, with each part replaceable. */
+class Pages {
+  readonly page: Val;
+  readonly addend: Val;
+  readonly room: Val;
+  readonly #w: Writer;
+  constructor(w: Writer) {
+    this.#w = w;
+    this.page = w.body.local('i64');
+    this.addend = w.body.local('i32');
+    this.room = w.body.local('i64');
+  }
+  /** Remembers the page of va for reading or writing, in place: page, addend and room of `into`. */
+  remember(write = false, into: Pages = this): void {
+    const entry = this.#w.entry();
+    this.#w.check(entry, 8, write);
+    this.#w.body.assign(this.page, this.#w.page(this.#w.va));
+    this.#w.body.assign(this.addend, this.#w.body.load(0x28, 'i32', 2, entry, TLB.addend));
+    this.#w.body.assign(into.room, i64(4065));
+  }
+  /** In a loop round: the access by what is remembered, with `otherwise` if nothing fits. */
+  use(
+    options: { write?: boolean; otherwise?: () => void; room?: Val; before?: () => void; offset?: number } = {},
+  ): void {
+    const { body, va } = this.#w;
+    const within = body.op('i64.lt_u', body.op('i64.sub', va, this.page), options.room ?? this.room);
+    body.openIf(within);
+    options.before?.();
+    const host = body.op('i32.add', body.op('i32.wrap_i64', va), this.addend);
+    if (options.write === true) body.store(0x37, 0, host, i64(0), options.offset ?? 0);
+    else this.#w.read8(host, options.offset ?? 0);
+    body.openElse();
+    (options.otherwise ?? (() => this.remember(options.write)))();
+    body.end();
+  }
+  forget(): void {
+    this.#w.body.assign(this.room, i64(0));
+  }
+}
+/** A long loop (so that it is not looked through) of `round`. */
+function longLoop(w: Writer, round: () => void): void {
+  const top = w.body.loop();
+  round();
+  for (let i = 0; i < 100; i++) w.body.assign(w.va, w.plus(w.va, 1));
+  w.body.branchIf(w.body.op('i32.wrap_i64', w.va), top);
+  w.body.end();
+}
+function expectPages(title: string, rule: Rule | undefined, write: (w: Writer, p: Pages) => void): void {
+  expect(`remembered page: ${title}`, rule, (w) => write(w, new Pages(w)));
+}
+
+expectPages('across rounds of a short loop', undefined, (w, p) => {
+  const top = w.body.loop();
+  p.use();
+  w.body.branchIf(w.body.op('i32.wrap_i64', w.va), top);
+  w.body.end();
+});
+expectPages('across rounds of a long loop, for writing', undefined, (w, p) =>
+  longLoop(w, () => p.use({ write: true })),
+);
+expectPages('32 bytes', undefined, (w, p) => longLoop(w, () => p.use({ offset: 24 })));
+expectPages('a byte more', 'range', (w, p) => longLoop(w, () => p.use({ offset: 25 })));
+expectPages('never set, so never used', undefined, (w, p) => longLoop(w, () => p.use({ otherwise: () => w.leave() })));
+expectPages('a constant instead of the room: a page of zero would fit addresses near zero', 'address', (w, p) =>
+  longLoop(w, () => p.use({ room: i64(4065) })),
+);
+expectPages('its room another one', 'remembered', (w, p) => {
+  const other = new Pages(w);
+  longLoop(w, () => p.use({ room: other.room, otherwise: () => p.remember() }));
+});
+expectPages('set for reading in one loop, used for writing in another', 'tag', (w, p) => {
+  longLoop(w, () => p.use());
+  longLoop(w, () => p.use({ write: true }));
+});
+expectPages('set for writing, used for reading too', undefined, (w, p) => {
+  longLoop(w, () => p.use({ write: true }));
+  longLoop(w, () => p.use({ otherwise: () => w.leave() }));
+});
+expectPages('page and addend shared by two rooms', 'remembered', (w, p) => {
+  const other = new Pages(w);
+  longLoop(w, () => p.use());
+  p.remember(false, other);
+});
+expectPages('a call in the loop, forgotten behind it', undefined, (w, p) =>
+  longLoop(w, () => {
+    p.use();
+    w.step();
+    p.forget();
+  }),
+);
+expectPages('a call in the loop', 'remembered', (w, p) =>
+  longLoop(w, () => {
+    p.use();
+    w.step();
+  }),
+);
+expectPages('two calls, forgotten behind one', 'remembered', (w, p) =>
+  longLoop(w, () => {
+    p.use();
+    w.step();
+    w.step();
+    p.forget();
+  }),
+);
+expectPages('forgotten behind a call, and a branch', 'remembered', (w, p) =>
+  longLoop(w, () => {
+    p.use();
+    w.step();
+    const end = w.body.block();
+    w.body.branchIf(w.body.op('i32.wrap_i64', w.va), end);
+    p.forget();
+    w.body.end();
+  }),
+);
+expectPages('a call before anything is remembered, not forgotten', 'remembered', (w, p) =>
+  longLoop(w, () => {
+    w.step();
+    w.body.block();
+    w.body.end();
+    p.use();
+  }),
+);
+expectPages('used between call and forgetting', 'address', (w, p) =>
+  longLoop(w, () => {
+    w.step();
+    p.use();
+    p.forget();
+  }),
+);
+expectPages('a call between comparison and access', 'stale', (w, p) =>
+  longLoop(w, () =>
+    p.use({
+      before: () => {
+        w.step();
+        p.forget();
+        w.body.block();
+        w.body.end();
+      },
+    }),
+  ),
+);
+expectPages('another remembered between comparison and access', 'range', (w, p) =>
+  longLoop(w, () => {
+    const other = w.body.local('i64');
+    w.body.assign(other, w.va);
+    p.use({
+      before: () => {
+        w.body.assign(w.va, w.plus(w.va, 64));
+        p.remember();
+        w.body.assign(w.va, other);
+      },
+    });
+  }),
+);
+expectPages('the addend assigned elsewhere', 'remembered', (w, p) => {
+  longLoop(w, () => p.use());
+  w.body.assign(p.addend, i32(0));
+});
+expectPages('the page assigned elsewhere', 'remembered', (w, p) => {
+  w.body.assign(p.page, i64(0));
+  longLoop(w, () => p.use());
+});
+expectPages('the room not forgotten but enlarged', 'remembered', (w, p) => {
+  longLoop(w, () => p.use());
+  w.body.assign(p.room, i64(4066));
+});
+expectPages('a branch within the assignments', 'remembered', (w, p) =>
+  longLoop(w, () =>
+    p.use({
+      otherwise: () => {
+        const entry = w.entry();
+        w.check(entry);
+        w.body.assign(p.page, w.page(w.va));
+        const end = w.body.block();
+        w.body.branchIf(w.body.op('i32.wrap_i64', w.va), end);
+        w.body.assign(p.addend, w.body.load(0x28, 'i32', 2, entry, TLB.addend));
+        w.body.assign(p.room, i64(4065));
+        w.body.end();
+      },
+    }),
+  ),
+);
+expectPages('remembered before the check', 'remembered', (w, p) =>
+  longLoop(w, () =>
+    p.use({
+      otherwise: () => {
+        const entry = w.entry();
+        w.body.assign(p.page, w.page(w.va));
+        w.body.assign(p.addend, w.body.load(0x28, 'i32', 2, entry, TLB.addend));
+        w.body.assign(p.room, i64(4065));
+        w.check(entry);
+      },
+    }),
+  ),
+);
 expect('a check in a loop before its access', undefined, (w) => {
   const top = w.body.loop();
   const entry = w.entry();

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { spec } from '../../../test/harness/spec.js';
 import { CanaryMachine } from '../../../test/isolation/canary.js';
 import { accessWord, pageOf, seeded, translatePage } from '../../../test/isolation/random-regions.js';
-import { BUGS, withBug } from '../../../test/isolation/seeded-bugs.js';
+import { BUGS, LOOP_BUGS, withBug, withLoopBug } from '../../../test/isolation/seeded-bugs.js';
 import { describeRefusal } from './refusal.js';
 import { scanModule } from './scan-module.js';
 
@@ -33,6 +33,50 @@ for (const [name, { rule, only }] of Object.entries(BUGS)) {
     });
   }
 }
+
+/** A loop of one access that moves X1 on by `step`, inside one that calls a handler. */
+function emittedLoop(bug: string, write: boolean, step: number): Uint8Array<ArrayBuffer> {
+  const access = ((write ? 0xf9000000 : 0xf9400000) | (1 << 5) | 2) >>> 0; // LDR or STR X2, [X1]
+  const words = [
+    0xd2800070, // MOVZ X16, #3
+    access,
+    (0x91000000 | (step << 10) | (1 << 5) | 1) >>> 0, // ADD X1, X1, #step
+    0xd1000610, // SUB X16, X16, #1
+    (0xb5000000 | ((-3 & 0x7ffff) << 5) | 16) >>> 0, // CBNZ X16, to the access
+    0x07000000 | (20 << 5) | 21, // a helper
+    (0xb5000000 | ((-6 & 0x7ffff) << 5) | 17) >>> 0, // CBNZ X17, to the start
+  ];
+  const batch = withLoopBug(bug, () => translatePage(pageOf(words), [0]));
+  if (batch === undefined) throw new Error('nothing was translated');
+  return batch.bytes;
+}
+
+for (const [name, { rule }] of Object.entries(LOOP_BUGS)) {
+  for (const access of ['load', 'store'] as const) {
+    if (rule === 'tag' && access === 'load') continue;
+    test(`remembering: ${name} (${access}): ${rule === undefined ? 'accepted' : `refused by rule ${rule}`}`, () => {
+      const bytes = emittedLoop(name, access === 'store', 8);
+      assert.ok(WebAssembly.validate(bytes));
+      const scanned = scanModule(bytes);
+      assert.is(scanned.ok ? undefined : scanned.error.rule, rule);
+    });
+  }
+}
+
+test('the canary machine notices a page that is not forgotten', () => {
+  const random = seeded(11);
+  const machine = new CanaryMachine(random);
+  const notices = (bug: string): boolean => {
+    const module = new WebAssembly.Module(emittedLoop(bug, true, 8));
+    for (let i = 0; i < 40; i++) {
+      machine.aimRegisters(random);
+      if (machine.run(module) !== undefined) return true;
+    }
+    return false;
+  };
+  assert.ok(notices('not forgotten after a call'));
+  assert.not.ok(notices('none'));
+});
 
 test('the canary machine notices bugs when their code runs', () => {
   const noticed = new Set<string>();

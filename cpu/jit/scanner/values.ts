@@ -36,10 +36,14 @@ export const KIND = {
   addend: 12,
   /** i64: va a with bits 11..log2(b) cleared (b bytes from a on lie in one page if the bits below are clear too). */
   page: 13,
-  /** i32: low(va a) + addend b. */
+  /** i32: low(va a) + b, an addend or a local value. */
   host: 14,
   /** i64: va a minus page value b. */
   pageOffset: 15,
+  /** What local a held at time b (scan-function.ts), and where it was read: nothing else is known. Each is another value. */
+  local: 24,
+  /** i64: va a minus local value b. */
+  localOffset: 25,
   // Conditions (i32), each followed by its negation.
   /** Non-zero exactly if page value a equals tag b. */
   hit: 16,
@@ -50,13 +54,19 @@ export const KIND = {
   /** Non-zero exactly if page values a and b are equal. */
   samePage: 20,
   otherPage: 21,
+  /** Non-zero exactly if local offset a is below local value b, unsigned. */
+  near: 22,
+  far: 23,
 } as const;
 const FIRST_CONDITION = KIND.hit;
+const LAST_CONDITION = KIND.far;
 
 /** Whether a value of `kind` is a condition that proves something where it holds. */
-export const provesIfTrue = (kind: number): boolean => kind >= FIRST_CONDITION && (kind & 1) === 0;
+export const provesIfTrue = (kind: number): boolean =>
+  kind >= FIRST_CONDITION && kind <= LAST_CONDITION && (kind & 1) === 0;
 /** Whether a value of `kind` is a condition that proves something where it fails. */
-export const provesIfFalse = (kind: number): boolean => kind >= FIRST_CONDITION && (kind & 1) === 1;
+export const provesIfFalse = (kind: number): boolean =>
+  kind >= FIRST_CONDITION && kind <= LAST_CONDITION && (kind & 1) === 1;
 
 /** The base of constants. */
 export const ZERO = 0;
@@ -66,6 +76,8 @@ export const STATE_BASE = 1;
 const PAGE_LOG2 = 12;
 /** Bytes of a TLB entry's page. */
 export const PAGE_BYTES = 1 << PAGE_LOG2;
+/** Bytes that `x - page < room` vouches for (remembered.ts). */
+export const REMEMBERED_BYTES = 32;
 const INDEX_MASK = (1 << TLB.entriesLog2) - 1;
 /** Shift and mask that give the entry's offset without the shift left. */
 const DIRECT_SHIFT = PAGE_LOG2 - TLB.entryBytesLog2;
@@ -110,6 +122,15 @@ export class Values {
     return id;
   }
 
+  /** What local `index` holds at `time`. */
+  local(index: number, time: number): number {
+    const id = this.opaque();
+    this.kind[id] = KIND.local;
+    this.a[id] = index;
+    this.b[id] = time;
+    return id;
+  }
+
   /** The address of a TLB bank; which one is not known, so each call answers another value. */
   tlb(): number {
     const id = this.count++;
@@ -151,6 +172,11 @@ export class Values {
     return this.kind[id] === KIND.sum ? this.b[id]! : 0;
   }
 
+  /** Value of the i64 constant `id` if it is known and not negative, else -1. */
+  constantOf(id: number): number {
+    return this.#isConstant64(id) ? Math.max(this.b[id]!, -1) : -1;
+  }
+
   #isConstant64(id: number): boolean {
     return this.kind[id] === KIND.sum && this.a[id] === ZERO;
   }
@@ -172,6 +198,7 @@ export class Values {
 
   sub64(x: number, y: number): number {
     if (this.#isConstant64(y)) return this.plus(x, -this.b[y]!);
+    if (this.kind[y] === KIND.local) return this.make(KIND.localOffset, x, y);
     return this.kind[y] === KIND.page ? this.make(KIND.pageOffset, x, y) : this.opaque();
   }
 
@@ -235,6 +262,8 @@ export class Values {
         if (this.kind[y] === KIND.constant)
           return this.make(KIND.host, this.constant64(this.a[y]!, this.a[y]! >> 31), x);
         return undefined;
+      case KIND.local: // may be the addend of a remembered page
+        return this.kind[y] === KIND.low ? this.make(KIND.host, this.a[y]!, x) : undefined;
       case KIND.low: // low(va) + c = low(va + c)
         return this.kind[y] === KIND.constant ? this.make(KIND.low, this.plus(this.a[x]!, this.a[y]!), 0) : undefined;
       case KIND.host: // low(va) + addend + c = low(va + c) + addend
@@ -261,6 +290,8 @@ export class Values {
 
   /** i64 unsigned x < y, or x >= y if `negated` is 1. */
   below64(negated: 0 | 1, x: number, y: number): number {
+    const areLocals = this.kind[x] === KIND.localOffset && this.kind[y] === KIND.local;
+    if (areLocals) return this.make(KIND.near + negated, x, y);
     if (this.kind[x] !== KIND.pageOffset || !this.#isConstant64(y)) return this.opaque();
     const limit = this.b[y]!;
     return limit > 0 && limit <= PAGE_BYTES ? this.make(KIND.within + negated, x, limit) : this.opaque();
@@ -268,6 +299,8 @@ export class Values {
 
   eqz32(x: number): number {
     const kind = this.kind[x]!;
-    return kind >= FIRST_CONDITION ? this.make(kind ^ 1, this.a[x]!, this.b[x]!) : this.opaque();
+    return kind >= FIRST_CONDITION && kind <= LAST_CONDITION
+      ? this.make(kind ^ 1, this.a[x]!, this.b[x]!)
+      : this.opaque();
   }
 }
