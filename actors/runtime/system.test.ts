@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert';
-import { type EchoProtocol, echoKind } from '../../test/fixtures/actors/echo.actor.js';
-import { looperKind } from '../../test/fixtures/actors/looper.actor.js';
+import { type EchoProtocol, echoKind as hastyKind } from '../../test/fixtures/actors/echo.actor.js';
+import { looperKind as hastyLooperKind } from '../../test/fixtures/actors/looper.actor.js';
 import { spec } from '../../test/harness/spec.js';
 import { actorKind } from './actor.js';
 import { moved } from './moved.js';
@@ -10,6 +10,13 @@ import type { SystemEvent } from './supervisor.js';
 import { ActorSystem } from './system.js';
 
 const test = spec('actor system in worker threads');
+
+/** `kind` with time for a machine where a thread may wait long for a processor: nothing here is about spinning. */
+function patient<K extends { readonly declaration: object }>(kind: K): K {
+  return { ...kind, declaration: { ...kind.declaration, handlerBudgetMs: 5_000 } };
+}
+const echoKind = patient(hastyKind);
+const looperKind = patient(hastyLooperKind);
 
 /** Runs `body` in a system of its own and checks that closing it leaves nothing behind. */
 function inSystem(
