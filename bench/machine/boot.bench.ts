@@ -12,6 +12,7 @@ import { qemuSystemVersion } from '../../test/drivers/qemu-system.js';
 import type { Bench, BenchSuite, Target } from '../report.js';
 
 const MAIN = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'cli', 'main.js');
+const QEMU = 'qemu-system-aarch64';
 const IMAGE = 'debian:6.1-cloud';
 const MEMORY_MIB = 512;
 const ARGUMENTS = 'console=ttyAMA0 panic=-1 quiet wurley_plain=1';
@@ -46,7 +47,7 @@ function start(side: Side, image: StoredImage, cpus: number): ChildProcess {
     '-no-reboot',
   );
   args.push('-kernel', image.kernelPath, '-initrd', image.initrdPath, '-append', ARGUMENTS);
-  return spawn('qemu-system-aarch64', args, { stdio: [...stdio] });
+  return spawn(QEMU, args, { stdio: [...stdio] });
 }
 
 /** Milliseconds from the start of the command to the marker; the process goes on. */
