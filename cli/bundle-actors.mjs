@@ -10,22 +10,24 @@ const dist = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist');
 const runtime = join(dist, 'actors', 'runtime');
 const { bundleBytes, compileBundle, runBundle } = await import(join(runtime, 'bundle-file.js'));
 
-/** `import.meta.url` in a bundle is still the place of the module that says it. */
-const keepPlaces = (from) => ({
-  name: 'keep-places',
+/**
+ * What a script has not: `import.meta.url` is still the place of the module that says it, and an `import()` of something
+ * that only the running program knows is lent to it (actors/runtime/bundle-file.ts).
+ */
+const forScripts = (from) => ({
+  name: 'for-scripts',
   setup({ onLoad }) {
     onLoad({ filter: /\.js$/ }, ({ path }) => {
-      const text = readFileSync(path, 'utf8');
-      if (!text.includes('import.meta.url')) return undefined;
       const place = JSON.stringify(relative(from, path));
       const url = `new URL(${place}, require('node:url').pathToFileURL(__filename)).href`;
-      return { contents: text.replaceAll('import.meta.url', url), loader: 'js' };
+      const text = readFileSync(path, 'utf8').replaceAll('import.meta.url', url);
+      return { contents: text.replace(/\bimport\((?!\s*['"`])/g, 'module.importModule('), loader: 'js' };
     });
   },
 });
 
 /** One CommonJS text with everything that `contents`, standing in `folder`, imports. */
-async function bundle(folder, contents) {
+async function bundle(folder, contents, plugins = [forScripts(folder)]) {
   const built = await build({
     stdin: { contents, resolveDir: folder },
     bundle: true,
@@ -38,7 +40,8 @@ async function bundle(folder, contents) {
     minifySyntax: true,
     legalComments: 'none',
     logLevel: 'silent',
-    plugins: [keepPlaces(folder)],
+    plugins,
+    ...(plugins.length > 0 ? { supported: { 'dynamic-import': false } } : {}),
   });
   return built.outputFiles[0].text;
 }
@@ -79,5 +82,6 @@ put(
     runtime,
     `import { loadBundle } from './bundle-file.js';
      module.exports = loadBundle(__dirname + '/actor-host.bundle').default;`,
+    [],
   ),
 );

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { constants, Script } from 'node:vm';
+import { Script } from 'node:vm';
 
 /** Ends the name of a bundle. The file: length of the source (32 bit, little-endian), the source (ASCII), V8's code. */
 export const BUNDLE_SUFFIX = '.bundle';
@@ -22,15 +22,15 @@ export function compileBundle(path: string, file: Buffer): Script {
   return new Script(file.toString('latin1', LENGTH_BYTES, sourceEnd), {
     filename: path,
     ...(sourceEnd < file.byteLength ? { cachedData: file.subarray(sourceEnd) } : {}),
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
 }
 
 /** Runs it: what the module exports. */
 export function runBundle(path: string, script: Script): { readonly default?: unknown } {
-  const module = { exports: {} };
-  script.runInThisContext()(module, module.exports, createRequire(path), path);
-  return module.exports;
+  // A script has no `import()` of its own without a warning to users, so it is lent ours.
+  const lent = { exports: {}, importModule: (url: string): Promise<object> => import(url) };
+  script.runInThisContext()(lent, lent.exports, createRequire(path), path);
+  return lent.exports;
 }
 
 /** The bytes of a bundle: CommonJS source, and V8's code of it, which may be empty. */

@@ -272,8 +272,11 @@ export class Supervisor {
       const busy = this.#parts.board.get(record.slot, 'busy') !== 0;
       record.stalledMs = busy && handled === record.lastHandled ? record.stalledMs + passedMs : 0;
       record.lastHandled = handled;
-      if (record.stalledMs > handlerBudgetMs) {
-        this.#fail(record, 'spun', `made no progress for ${handlerBudgetMs} ms`);
+      // A budget for handlers says nothing of `start`, which compiles what it calls.
+      const starting = record.phase === 'starting' || record.phase === 'restarting';
+      const budgetMs = starting ? Math.max(handlerBudgetMs, HANDLER_BUDGET_MS_DEFAULT) : handlerBudgetMs;
+      if (record.stalledMs > budgetMs) {
+        this.#fail(record, 'spun', `made no progress for ${budgetMs} ms`);
         continue;
       }
       if (record.phase !== 'running' && now > record.deadlineMs) {
