@@ -13,6 +13,7 @@
  */
 
 import { STATE, STATE_BYTES, TLB } from '../../state.js';
+import { ACT, ACTION, arithmetic } from './arithmetic.js';
 import { ACCESS, type Access, Facts } from './facts.js';
 import {
   ACCESS_BYTES,
@@ -21,7 +22,6 @@ import {
   FIRST_LANE_STORE,
   FIRST_STORE,
   isFusedOperator,
-  OPERANDS,
   VECTOR_LANE_BYTES,
   VECTOR_LANE_OPERANDS,
   VECTOR_LOAD_BYTES,
@@ -40,20 +40,6 @@ const LOCALS_MAX = 8192;
 const STACK_MAX = 4096;
 /** Nested blocks, at most. */
 const DEPTH_MAX = 4096;
-
-/** How the main loop treats an operator (by its first byte). */
-const ACT = { other: 0, get: 1, set: 2, tee: 3, arithmetic: 4, compute: 5 } as const;
-/** Operators of address arithmetic: i32 add, and, shl, shr_u; i64 eq, ne, lt_u, ge_u, add, sub, and, shr_u. */
-const ADDRESS_ARITHMETIC = [0x6a, 0x71, 0x74, 0x76, 0x51, 0x52, 0x54, 0x5a, 0x7c, 0x7d, 0x83, 0x88];
-const ACTION = ((): Uint8Array => {
-  const action = OPERANDS.map((operands) => (operands === 0 ? ACT.other : ACT.compute + operands));
-  for (const code of ADDRESS_ARITHMETIC) action[code] = ACT.arithmetic;
-  action[0x20] = ACT.get;
-  action[0x21] = ACT.set;
-  action[0x22] = ACT.tee;
-  action[0x45] = action[0xa7] = ACT.other; // i32.eqz and i32.wrap_i64 mean something
-  return action;
-})();
 
 /** An imported function that generated code may call. */
 export interface Callee {
@@ -177,7 +163,7 @@ export class FunctionScanner {
       } else if (action === ACT.arithmetic) {
         if (height - 2 < floor) return 'stack';
         height--;
-        stack[height - 1] = this.#arithmetic(code, stack[height - 1]!, stack[height]!);
+        stack[height - 1] = arithmetic(this.#values, code, stack[height - 1]!, stack[height]!);
       } else {
         // ACT.compute + number of operands
         const operands = action - ACT.compute;
@@ -503,37 +489,6 @@ export class FunctionScanner {
       default:
         if (ACCESS_BYTES[code] !== 0) this.#plainAccess(code);
         else this.#control(code);
-    }
-  }
-
-  /** Operators of address arithmetic. */
-  #arithmetic(code: number, x: number, y: number): number {
-    const values = this.#values;
-    switch (code) {
-      case 0x6a:
-        return values.add32(x, y);
-      case 0x71:
-        return values.and32(x, y);
-      case 0x74:
-        return values.shl32(x, y);
-      case 0x76:
-        return values.shrU32(x, y);
-      case 0x51:
-        return values.equal64(0, x, y);
-      case 0x52:
-        return values.equal64(1, x, y);
-      case 0x54:
-        return values.below64(0, x, y);
-      case 0x5a:
-        return values.below64(1, x, y);
-      case 0x7c:
-        return values.add64(x, y);
-      case 0x7d:
-        return values.sub64(x, y);
-      case 0x83:
-        return values.and64(x, y);
-      default:
-        return values.shrU64(x, y);
     }
   }
 
