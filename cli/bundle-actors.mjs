@@ -21,7 +21,7 @@ const forScripts = (from) => ({
       const place = JSON.stringify(relative(from, path));
       const url = `new URL(${place}, require('node:url').pathToFileURL(__filename)).href`;
       const text = readFileSync(path, 'utf8').replaceAll('import.meta.url', url);
-      return { contents: text.replace(/\bimport\((?!\s*['"`])/g, 'module.importModule('), loader: 'js' };
+      return { contents: text.replace(/\bimport\((?!\s*['"`])/g, '__importModule('), loader: 'js' };
     });
   },
 });

@@ -28,9 +28,10 @@ export function compileBundle(path: string, file: Buffer): Script {
 /** Runs it: what the module exports. */
 export function runBundle(path: string, script: Script): { readonly default?: unknown } {
   // A script has no `import()` of its own without a warning to users, so it is lent ours.
-  const lent = { exports: {}, importModule: (url: string): Promise<object> => import(url) };
-  script.runInThisContext()(lent, lent.exports, createRequire(path), path);
-  return lent.exports;
+  const module = { exports: {} };
+  const importModule = (url: string): Promise<object> => import(url);
+  script.runInThisContext()(module, module.exports, createRequire(path), path, importModule);
+  return module.exports;
 }
 
 /** The bytes of a bundle: CommonJS source, and V8's code of it, which may be empty. */
@@ -41,7 +42,7 @@ export function bundleBytes(source: string, code: Uint8Array): Buffer {
   return Buffer.concat([length, text, code]);
 }
 
-/** `__filename` is where the bundle lies. */
+/** `__filename` is where the bundle lies; `__importModule` stands for `import()`, under a name that no module uses. */
 function wrapped(source: string): string {
-  return `(function (module, exports, require, __filename) {${source}\n})`;
+  return `(function (module, exports, require, __filename, __importModule) {${source}\n})`;
 }
