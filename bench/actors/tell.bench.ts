@@ -1,9 +1,11 @@
 /** `actor.tell`: typed tells and asks between two actors in workers, against a MessagePort between two workers. */
+import { once } from 'node:events';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { ActorSystem } from '../../actors/runtime/system.js';
 import { median, pairedRatio, quantile } from '../measure.js';
 import type { Bench, BenchSuite } from '../report.js';
 import { callerKind } from './caller.actor.js';
+import { apart, threadOf } from './placement.js';
 import type { PortJob, PortPeerData } from './port-peer.worker.js';
 import { sinkKind } from './sink.actor.js';
 
@@ -15,21 +17,32 @@ const PORT_ASKS = 600;
 
 async function run(bench: Bench): Promise<void> {
   const system = new ActorSystem({ onLog: () => undefined });
-  const sink = await system.spawn(sinkKind, {}, { name: 'sink' });
+  const { made: sink, thread: sinkThread } = await threadOf(() => system.spawn(sinkKind, {}, { name: 'sink' }));
   const samples = new Float64Array(new SharedArrayBuffer(8 * ASKS));
-  const caller = await system.spawn(callerKind, { samples: samples.buffer }, { name: 'caller' });
+  const { made: caller, thread: callerThread } = await threadOf(() =>
+    system.spawn(callerKind, { samples: samples.buffer }, { name: 'caller' }),
+  );
   if (!sink.ok || !caller.ok) throw new Error('the actors do not start');
   const { port1, port2 } = new MessageChannel();
-  const peer = (data: PortPeerData): Worker =>
-    new Worker(new URL('./port-peer.worker.js', import.meta.url), { workerData: data, transferList: [data.port] });
-  const portCaller = peer({ role: 'caller', port: port1 });
-  const portSink = peer({ role: 'sink', port: port2 });
+  const peer = (data: PortPeerData): Promise<{ readonly made: Worker; readonly thread?: number }> =>
+    threadOf(async () => {
+      const worker = new Worker(new URL('./port-peer.worker.js', import.meta.url), {
+        workerData: data,
+        transferList: [data.port],
+      });
+      await once(worker, 'online');
+      return worker;
+    });
+  const { made: portCaller, thread: portCallerThread } = await peer({ role: 'caller', port: port1 });
+  const { made: portSink, thread: portSinkThread } = await peer({ role: 'sink', port: port2 });
+  const pinned = apart(callerThread, sinkThread) && apart(portCallerThread, portSinkThread);
   const overPort = (job: PortJob): Promise<unknown> =>
     new Promise((resolve) => {
       portCaller.once('message', resolve);
       portCaller.postMessage(job);
     });
-  bench.note('placement: sender and receiver each in a worker, the main thread idle; not pinned to processors');
+  const where = pinned ? 'kept on processors 0 and 1 by taskset, the MessagePort peers likewise' : 'not pinned';
+  bench.note(`placement: sender and receiver each in a worker, ${where}; the main thread idle`);
 
   const tells: number[] = [];
   const portTells: number[] = [];
