@@ -6,14 +6,15 @@ import { statSync } from 'node:fs';
 import { BUNDLE_SUFFIX } from './bundle-file.js';
 
 const HOST_MODULE = new URL('./actor-host.worker.js', import.meta.url);
-/** Loads the host's bundle. */
+const HOST_BUNDLE = new URL('./actor-host.bundle', import.meta.url);
+/** Loads that bundle. */
 const HOST_LOADER = new URL('./actor-host.cjs', import.meta.url);
 /** Written by the compiler with every build. */
 const COMPILED = new URL('../../.tsbuildinfo', import.meta.url);
 
 /** The program of actor workers. */
 export function hostFile(): URL {
-  return isFresh(HOST_LOADER) ? HOST_LOADER : HOST_MODULE;
+  return isFresh(HOST_BUNDLE) && isFresh(HOST_LOADER) ? HOST_LOADER : HOST_MODULE;
 }
 
 /** What to load for the actor module `module`. */
