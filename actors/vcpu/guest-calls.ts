@@ -13,23 +13,27 @@ export function implementsCall(id: number): boolean {
 }
 
 /**
- * Carries out function `id` (w0) with x1 to x3; answers the value of x0, or undefined when the call does not return with
- * one. Unknown functions answer NOT_SUPPORTED (SMCCC 1.1, section 5.2).
+ * Carries out function `id` (w0); `argument(n)` reads x1 to x3 and is asked only for functions that take arguments. Answers
+ * the signed value of x0, or undefined when the call does not return with one. Unknown functions answer NOT_SUPPORTED
+ * (SMCCC 1.1, section 5.2).
  */
 export function guestCall(
   services: PsciServices,
   id: number,
-  args: readonly [bigint, bigint, bigint],
-): bigint | undefined {
-  const wide = (id & SMC64) !== 0;
-  const [a, b, c] = args;
-  const narrow = (value: bigint): bigint => (wide ? value : BigInt.asUintN(32, value));
+  argument: (index: 1 | 2 | 3) => bigint,
+): number | undefined {
+  const call = psci.get(id);
+  if (call !== undefined) {
+    const wide = (id & SMC64) !== 0;
+    const read = (index: 1 | 2 | 3): bigint => (wide ? argument(index) : BigInt.asUintN(32, argument(index)));
+    // A handler that declares no arguments gets none: reading them costs more than most such calls.
+    const args = call.handle.length > 1 ? ([read(1), read(2), read(3)] as const) : NO_ARGUMENTS;
+    const answer = call.handle(services, args);
+    return answer === NO_RETURN ? undefined : answer;
+  }
   const arch = smccc.get(id);
-  if (arch !== undefined) return signed(arch.handle(Number(BigInt.asUintN(32, a)), implementsCall));
-  const answer = psci.get(id)?.handle(services, [narrow(a), narrow(b), narrow(c)]) ?? NOT_SUPPORTED;
-  return answer === NO_RETURN ? undefined : signed(answer);
+  if (arch === undefined) return NOT_SUPPORTED;
+  return arch.handle(Number(BigInt.asUintN(32, argument(1))), implementsCall);
 }
 
-function signed(value: number): bigint {
-  return BigInt.asUintN(64, BigInt(value));
-}
+const NO_ARGUMENTS = [0n, 0n, 0n] as const;

@@ -164,10 +164,29 @@ export class Vcpu {
         return this.#sleep(Math.min(ms, this.#timer.dueInMs(), this.#devicesDueInMs()));
       }
       this.#mode = 'running';
-      this.#handle(this.core.run(BUDGET));
+      this.#handle(this.#runGuest());
     }
     for (const frontEnd of this.#frontEnds) frontEnd.settle?.();
     return 'again';
+  }
+
+  /** Runs the guest until its budget is used up or something but a call stops it: calls are answered in between. */
+  #runGuest(): number {
+    const { core } = this;
+    let reason = core.run(BUDGET);
+    while (reason === EXIT.hvc) {
+      this.#count(reason);
+      this.#call();
+      const rest = core.get32(STATE.budget);
+      if (this.#mode !== 'running' || rest <= 0 || this.#block.stop !== STOP.none) return EXIT.pause;
+      reason = core.run(rest);
+    }
+    return reason;
+  }
+
+  #count(reason: number): void {
+    const name = EXIT_NAMES[reason] ?? 'other';
+    this.#exits[name] = (this.#exits[name] ?? 0) + 1;
   }
 
   /** Whether a waiting vCPU goes on. */
@@ -218,8 +237,7 @@ export class Vcpu {
   }
 
   #handle(reason: number): void {
-    const name = EXIT_NAMES[reason] ?? 'other';
-    this.#exits[name] = (this.#exits[name] ?? 0) + 1;
+    this.#count(reason);
     switch (reason) {
       case EXIT.wfi:
         this.#mode = 'wfi';
@@ -228,9 +246,6 @@ export class Vcpu {
         this.#mode = 'wfe';
         this.#waitedForEvent = false;
         return;
-      case EXIT.hvc:
-        this.#call();
-        return;
       case EXIT.smc:
         this.core.refuseCall();
         return;
@@ -238,11 +253,13 @@ export class Vcpu {
     }
   }
 
+  readonly #argument = (index: 1 | 2 | 3): bigint => this.core.get64(index * 8);
+
   #call(): void {
     const { core } = this;
     const id = core.get32(0) >>> 0;
-    const answer = guestCall(this.#psci, id, [core.get64(8), core.get64(16), core.get64(24)]);
-    if (answer !== undefined) core.set64(0, answer);
+    const answer = guestCall(this.#psci, id, this.#argument);
+    if (answer !== undefined) core.state.setHalves(0, answer | 0, Math.floor(answer / 2 ** 32));
     else if (this.#mode === 'off') this.#block.powerOff(this.index);
   }
 
