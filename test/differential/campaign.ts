@@ -12,12 +12,19 @@ import { reviewedDifference } from './reviewed.js';
 /** Operand sets run with each random word. */
 const SETS_PER_WORD = 16;
 const BATCH_WORDS = 1024;
+/** Batches without a usable case after which a campaign ends. */
+const FRUITLESS_MAX = 16;
 
 /** What to run. */
 export interface Campaign {
   readonly seed: number;
   /** Cases wanted altogether; entries get equal shares. */
   readonly cases: number;
+  /**
+   * With single instructions: after that, entries run on until each has had this many cases (0: none). Many random operands
+   * of the rare ones, such as CASP, give no usable case.
+   */
+  readonly casesPerEntryMin: number;
   /** Which entries to run, see {@link testable}; all if empty. */
   readonly only: string;
   /** Longest block; 1 runs every instruction alone. */
@@ -137,18 +144,23 @@ export function runCampaign(campaign: Campaign): CampaignResult {
       differences.push(`${name}: ${block.join('; ')}: ${what} (nzcv,fpcr,fpsr ${control.join()})`);
     });
   };
-  const single = (n: number): Block => {
-    const entry = entries[n % entries.length];
+  const wanting = (): readonly Instruction[] =>
+    total < campaign.cases ? entries : entries.filter(({ name }) => (perEntry.get(name) ?? 0) < campaign.casesPerEntryMin);
+  const single = (from: readonly Instruction[], n: number): Block => {
+    const entry = from[n % from.length];
     const word = entry === undefined ? undefined : drawWord(entry, random);
     if (entry === undefined || word === undefined) throw new Error(`${entry?.name}: no word decodes to it`);
     return { entries: [entry], words: [word] };
   };
   let next = 0;
-  while (total < campaign.cases && differences.length < REPORTS_MAX) {
+  let fruitless = 0;
+  while (differences.length < REPORTS_MAX && fruitless < FRUITLESS_MAX) {
+    const chosen = wanting();
+    if (chosen.length === 0) break;
     const placed: Block[] = [];
     image.fill(0);
     for (let tries = 0; placed.length < BATCH_WORDS && tries < 4 * BATCH_WORDS; tries++) {
-      const block = campaign.blockWords > 1 ? drawBlock(entries, campaign.blockWords, random) : single(next++);
+      const block = campaign.blockWords > 1 ? drawBlock(entries, campaign.blockWords, random) : single(chosen, next++);
       if (block.words.length === 0) continue;
       writeSlot(image, placed.length, block.words);
       placed.push(block);
@@ -163,6 +175,7 @@ export function runCampaign(campaign: Campaign): CampaignResult {
       }
     });
     total += frames.length;
+    fruitless = frames.length === 0 ? fruitless + 1 : 0;
     const drivers = [handlers, ...campaign.drivers];
     drivers.forEach((driver, d) => {
       const output = outputs[d];

@@ -14,7 +14,7 @@ test(
   'every instruction alone: handlers = loop = regions',
   () => {
     const drivers = [new InterpreterDriver('loop'), new InterpreterDriver('jit')];
-    const result = runCampaign({ seed: 1, cases: CASES, only: '', blockWords: 1, drivers, qemu });
+    const result = runCampaign({ seed: 1, cases: CASES, only: '', blockWords: 1, casesPerEntryMin: 0, drivers, qemu });
     assert.equal(result.differences, []);
     // A word whose cases would all leave the arena is not run: an entry may be missing now and then.
     assert.ok(result.perEntry.size >= testable('').length * 0.99);
@@ -26,7 +26,7 @@ test(
   'blocks of up to eight instructions: handlers = loop = regions',
   () => {
     const drivers = [new InterpreterDriver('loop'), new InterpreterDriver('jit')];
-    const result = runCampaign({ seed: 2, cases: CASES, only: '', blockWords: 8, drivers, qemu });
+    const result = runCampaign({ seed: 2, cases: CASES, only: '', blockWords: 8, casesPerEntryMin: 0, drivers, qemu });
     assert.equal(result.differences, []);
   },
   LOADED,
@@ -44,7 +44,7 @@ test('a driver that sets a flag wrongly once in a while is found, with the instr
         output.setUint32(at + FRAME.nzcv, output.getUint32(at + FRAME.nzcv, true) ^ (1 << 29), true);
     },
   };
-  const result = runCampaign({ seed: 3, cases: 4096, only: 'adds', blockWords: 1, drivers: [faulty], qemu });
+  const result = runCampaign({ seed: 3, cases: 4096, only: 'adds', blockWords: 1, casesPerEntryMin: 0, drivers: [faulty], qemu });
   assert.ok(result.differences.length >= 4);
   assert.match(result.differences[0] ?? '', /faulty against handlers: ADDS .*rn.*nzcv: /);
 });

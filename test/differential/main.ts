@@ -34,6 +34,7 @@ const started = performance.now();
 const result = runCampaign({
   seed: Number(values.seed),
   cases: Number(values.cases),
+  casesPerEntryMin: 0,
   only: values.only,
   blockWords: Number(values.block),
   drivers: [new InterpreterDriver('loop'), new InterpreterDriver('jit')],
