@@ -26,8 +26,11 @@ import { MachineRegisters } from './machine-registers.js';
 import { RemoteMaintenance } from './remote-maintenance.js';
 import type { VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
 
-/** Backward branches between two looks at timers and requests: some 50 microseconds of guest time. */
-const BUDGET = 1_000;
+/**
+ * Backward branches between two looks at timers and requests. It follows the guest: a look costs about a microsecond, so
+ * a loop of a few nanoseconds gets more of them, one of long rounds fewer, for some 30 microseconds between two looks.
+ */
+const BUDGET = { min: 500, max: 16_000, shortMs: 0.02, longMs: 0.045 } as const;
 /** Runs per slice. */
 const RUNS = 16;
 /** A vCPU that is off, or whose VM has stopped, looks this often whether its thread should end. */
@@ -60,10 +63,13 @@ export class Vcpu {
   readonly frontEndServices: FrontEndServices;
   #mode: Mode = 'off';
   #linesChanged = false;
+  readonly #clock: Clock;
+  #budget: number = BUDGET.min;
   #sleeps = 0;
 
   constructor(config: VcpuConfig, interpreter: Interpreter, thread: VcpuThread) {
     const { memory, ticket } = config;
+    this.#clock = thread.clock;
     const { buffer } = memory;
     const self = ticket.index;
     this.index = self;
@@ -173,7 +179,8 @@ export class Vcpu {
   /** Runs the guest until its budget is used up or something but a call stops it: calls are answered in between. */
   #runGuest(): number {
     const { core } = this;
-    let reason = core.run(BUDGET);
+    const started = this.#clock.monotonicMs();
+    let reason = core.run(this.#budget);
     while (reason === EXIT.hvc) {
       this.#count(reason);
       this.#call();
@@ -181,7 +188,13 @@ export class Vcpu {
       if (this.#mode !== 'running' || rest <= 0 || this.#block.stop !== STOP.none) return EXIT.pause;
       reason = core.run(rest);
     }
+    if (reason === EXIT.pause) this.#adjustBudget(this.#clock.monotonicMs() - started);
     return reason;
+  }
+
+  #adjustBudget(tookMs: number): void {
+    if (tookMs < BUDGET.shortMs) this.#budget = Math.min(BUDGET.max, this.#budget * 2);
+    else if (tookMs > BUDGET.longMs) this.#budget = Math.max(BUDGET.min, this.#budget >> 1);
   }
 
   #count(reason: number): void {
