@@ -145,7 +145,9 @@ export function runCampaign(campaign: Campaign): CampaignResult {
     });
   };
   const wanting = (): readonly Instruction[] =>
-    total < campaign.cases ? entries : entries.filter(({ name }) => (perEntry.get(name) ?? 0) < campaign.casesPerEntryMin);
+    total < campaign.cases
+      ? entries
+      : entries.filter(({ name }) => (perEntry.get(name) ?? 0) < campaign.casesPerEntryMin);
   const single = (from: readonly Instruction[], n: number): Block => {
     const entry = from[n % from.length];
     const word = entry === undefined ? undefined : drawWord(entry, random);

@@ -44,7 +44,15 @@ test('a driver that sets a flag wrongly once in a while is found, with the instr
         output.setUint32(at + FRAME.nzcv, output.getUint32(at + FRAME.nzcv, true) ^ (1 << 29), true);
     },
   };
-  const result = runCampaign({ seed: 3, cases: 4096, only: 'adds', blockWords: 1, casesPerEntryMin: 0, drivers: [faulty], qemu });
+  const result = runCampaign({
+    seed: 3,
+    cases: 4096,
+    only: 'adds',
+    blockWords: 1,
+    casesPerEntryMin: 0,
+    drivers: [faulty],
+    qemu,
+  });
   assert.ok(result.differences.length >= 4);
   assert.match(result.differences[0] ?? '', /faulty against handlers: ADDS .*rn.*nzcv: /);
 });
