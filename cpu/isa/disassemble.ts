@@ -1,35 +1,27 @@
 /**
- * Text of instruction words, for traces and reports, from the same table that executes them. Integer instructions read as
- * GNU objdump prints them (assembly.ts); other entries show their name and operands, unless they declare `asm`.
+ * Text of instruction words, for traces and reports, from the same table that executes them, as GNU objdump prints it.
+ * Integer instructions have a text each (assembly.ts); the others go by encoding class, with the table entry's name as the
+ * mnemonic.
  */
 import type { Decoder } from '../decode/decoder.js';
 import { ASSEMBLY } from './assembly.js';
-import { fieldsOf, type Instruction } from './instruction.js';
+import { FP_CLASSES } from './assembly-fp.js';
+import { SYSTEM_CLASSES } from './assembly-system.js';
+import { VECTOR_CLASSES } from './assembly-vector.js';
+import { VECTOR_MEMORY_CLASSES } from './assembly-vector-memory.js';
+import { fieldsOf } from './instruction.js';
 
-const REGISTER_NAMES = { x: 'x', xsp: 'x', v: 'v' } as const;
+const CLASSES = [...VECTOR_CLASSES, ...VECTOR_MEMORY_CLASSES, ...FP_CLASSES, ...SYSTEM_CLASSES];
 
-/** Name in small letters and operands, for entries without a text of their own. */
-function plainText(entry: Instruction, word: number): string {
-  const fields = fieldsOf(entry, word);
-  const registers = [...entry.registers].reverse().map(({ kind, number }) => {
-    const n = number(fields);
-    if (n === 31 && kind !== 'v') return kind === 'xsp' ? 'sp' : 'xzr';
-    return `${REGISTER_NAMES[kind]}${n}`;
-  });
-  const immediates = entry.immediates.map(
-    ({ compute }) => `#0x${BigInt.asUintN(64, BigInt(compute(fields))).toString(16)}`,
-  );
-  const operands = [...registers, ...immediates].join(', ');
-  return operands === '' ? entry.name.toLowerCase() : `${entry.name.toLowerCase()} ${operands}`;
-}
+/** The mnemonic that an entry's name starts with: `FMLA (by element)` is `fmla`. */
+const mnemonicOf = (name: string): string => (/^[A-Z0-9]+/.exec(name)?.[0] ?? name).toLowerCase();
 
 /** The assembly text of `word` at virtual address `pc`; unallocated words are `.inst 0x....`. */
 export function disassemble(decoder: Decoder, word: number, pc: bigint): string {
   const entry = decoder.decode(word);
   if (entry === undefined) return `.inst 0x${(word >>> 0).toString(16).padStart(8, '0')}`;
-  const { asm } = entry;
-  if (typeof asm === 'string') return asm;
-  if (asm !== undefined) return asm(fieldsOf(entry, word));
   const text = ASSEMBLY[entry.name];
-  return text === undefined ? plainText(entry, word) : text(fieldsOf(entry, word), pc);
+  if (text !== undefined) return text(fieldsOf(entry, word), pc);
+  const found = CLASSES.find(({ mask, value }) => (word & mask) >>> 0 === value);
+  return found === undefined ? mnemonicOf(entry.name) : found.text(mnemonicOf(entry.name), word, pc);
 }

@@ -1,6 +1,6 @@
 /**
  * How an instruction is declared: one entry gives its bit pattern, what the decoder must check beyond the pattern, how
- * its immediates are computed, its assembly text and its semantics. The decoder, the interpreter, the JIT, the
+ * its immediates are computed, and its semantics. The decoder, the interpreter, the JIT, the
  * disassembler and the test generator all read this entry and nothing else.
  *
  * A pattern is 32 bits from bit 31 down: runs of 0 and 1, and fields `name:width`. A field's name says what it is:
@@ -8,7 +8,7 @@
  *  - `r*_sp`: general register, 31 is the stack pointer;
  *  - `v*` (vd, vn, vm, va, vt): SIMD&FP register;
  *  - listed in `variant`: a small number the semantics may branch on (the interpreter has a handler for each value);
- *  - any other field is raw material for `imm`, `when` and `asm`.
+ *  - any other field is raw material for `imm` and `when`.
  */
 import { assert } from '../../bus/assert.js';
 import type { Ops } from '../ops.js';
@@ -61,8 +61,6 @@ interface Declaration<P extends string, V extends string, I extends string, D ex
   readonly fp?: boolean;
   /** Part of the interpreter's inner loop rather than a called handler: give it to what compiled code runs most. */
   readonly hot?: boolean;
-  /** Assembly text, as GNU objdump prints it; see disassemble.ts for the template language. */
-  readonly asm?: string | ((fields: { readonly [K in FieldsOf<P>]: number }) => string);
   /** Words the random tests must not draw although they decode (they would leave the test, for example WFI). */
   readonly untested?: boolean;
 }
@@ -99,7 +97,6 @@ export interface Instruction {
   readonly fp: boolean;
   readonly hot: boolean;
   readonly untested: boolean;
-  readonly asm: string | ((fields: RawFields) => string) | undefined;
   readonly run: (operands: never, k: Ops) => void;
 }
 
@@ -184,7 +181,6 @@ export function instruction<
     fp: declaration.fp === true || registers.some((register) => register.kind === 'v'),
     hot: declaration.hot === true,
     untested: declaration.untested === true,
-    asm: declaration.asm as string | ((fields: RawFields) => string) | undefined,
     run: run as (operands: never, k: Ops) => void,
   };
 }

@@ -83,6 +83,13 @@ const OPERATIONS: ReadonlyMap<number, Operation> = new Map<number, Operation>([
   }),
 ]);
 
+/** Name of the operation with this key: `TLBI VAE1IS`, `DC ZVA`; undefined where there is none. */
+export function operationName(key: number): string | undefined {
+  return key === DC_ZVA ? 'DC ZVA' : OPERATIONS.get(key)?.name;
+}
+/** Has an instruction of its own in isa/system.ts. */
+const DC_ZVA = sysregKey(1, 3, 7, 4, 1);
+
 /** See the head of this file. */
 export class Operations {
   readonly #parts: OperationParts;
