@@ -52,12 +52,20 @@ export class PostOffice {
   readonly #board: Switchboard;
   readonly #codec: BodyCodec;
   readonly #shapes: SharedArrayBuffer;
+  readonly #onBacklog: () => void;
   readonly #regions: RegionAllocator;
   readonly #freeSlots: number[] = [];
   readonly #lanes = new Map<number, Lane>();
   readonly #closing: { readonly slot: number; readonly places: MailPlaces }[] = [];
 
-  constructor(board: Switchboard, codec: BodyCodec, shapes: SharedArrayBuffer) {
+  /** `onBacklog`: a message waits for room in an actor's control lane, until {@link settle}. */
+  constructor(
+    board: Switchboard,
+    codec: BodyCodec,
+    shapes: SharedArrayBuffer,
+    onBacklog: () => void = () => undefined,
+  ) {
+    this.#onBacklog = onBacklog;
     this.#board = board;
     this.#codec = codec;
     this.#shapes = shapes;
@@ -113,11 +121,11 @@ export class PostOffice {
   close(slot: number, places: MailPlaces): void {
     this.#lanes.delete(slot);
     this.#closing.push({ slot, places });
-    this.settle();
+    if (!this.settle()) this.#onBacklog();
   }
 
-  /** Reuses what can be reused now, and delivers control messages that had to wait. */
-  settle(): void {
+  /** Reuses what can be reused now, and delivers control messages that had to wait; false when some of either remains. */
+  settle(): boolean {
     for (let i = this.#closing.length - 1; i >= 0; i--) {
       const { slot, places } = this.#closing[i] ?? assertNothing();
       if (this.#board.isTargeted(slot)) continue;
@@ -126,7 +134,12 @@ export class PostOffice {
       this.#board.setState(slot, 'free');
       this.#freeSlots.unshift(slot);
     }
-    for (const lane of this.#lanes.values()) if (lane.waiting.length > 0) this.#deliver(lane);
+    let backlog = 0;
+    for (const lane of this.#lanes.values()) {
+      if (lane.waiting.length > 0) this.#deliver(lane);
+      backlog += lane.waiting.length;
+    }
+    return backlog === 0 && this.#closing.length === 0;
   }
 
   /** Posts to an actor's control lane; what does not fit waits its turn here. */
@@ -135,6 +148,7 @@ export class PostOffice {
     if (lane === undefined) return;
     lane.waiting.push(shortened(message));
     this.#deliver(lane);
+    if (lane.waiting.length > 0) this.#onBacklog();
   }
 
   /** Makes an actor look at its orders. */

@@ -20,8 +20,14 @@ import type { ActorReport } from './system-protocol.js';
 /** The slot of the system itself: parent of what the main program spawns. */
 export const SYSTEM_SLOT = 0;
 const START_BUDGET_MS = 30_000;
-/** The most that one tick counts for; ticks are due every 10 ms. */
-const TICK_MS_MAX = 20;
+/** Ticks are due this often while something starts, stops or waits for room in a queue, in milliseconds; */
+export const TICK_MS_MIN = 10;
+/** otherwise each actor's budget is watched to this part of it, */
+const BUDGET_PARTS = 32;
+/** and at least this often. What sleeps costs these wakings and nothing else. */
+const TICK_MS_MAX = 100;
+/** A tick that comes later than it was due counts for at most this much more. */
+const TICK_LATE_MS_MAX = 10;
 const HANDLER_BUDGET_MS_DEFAULT = 2_000;
 const STOP_BUDGET_MS_DEFAULT = 2_000;
 
@@ -94,6 +100,8 @@ export interface SupervisorParts {
   readonly seed: number;
   nowMs(): number;
   observe(event: SystemEvent): void;
+  /** Something began that the next tick must not be late for: it is due within TICK_MS_MIN. */
+  watchSoon?(): void;
 }
 
 /** See the file comment. */
@@ -104,6 +112,7 @@ export class Supervisor {
   readonly #roots: ActorRecord[] = [];
   #closing = false;
   #tickMs = 0;
+  #dueMs = TICK_MS_MIN;
 
   constructor(parts: SupervisorParts) {
     this.#parts = parts;
@@ -258,13 +267,17 @@ export class Supervisor {
     return lines;
   }
 
-  /** The watchdog: call it every few tens of milliseconds. Kills what spins, and what misses its stop or start budget. */
-  tick(): void {
+  /**
+   * The watchdog. Kills what spins, and what misses its stop or start budget. Answers in how many milliseconds it wants
+   * to be called again (or sooner, when `watchSoon` says so).
+   */
+  tick(): number {
     const now = this.#parts.nowMs();
     // On a machine with more to run than processors, an actor that has no processor is not spinning: while this thread
     // itself was kept from running, the others may have been too.
-    const passedMs = Math.min(now - this.#tickMs, TICK_MS_MAX);
+    const passedMs = Math.min(now - this.#tickMs, this.#dueMs + TICK_LATE_MS_MAX);
     this.#tickMs = now;
+    let dueMs = TICK_MS_MAX;
     for (const record of this.#records.values()) {
       if (record.launch === undefined || record.phase === 'dying') continue;
       const { handlerBudgetMs = HANDLER_BUDGET_MS_DEFAULT } = record.kind.declaration;
@@ -275,6 +288,7 @@ export class Supervisor {
       // A budget for handlers says nothing of `start`, which compiles what it calls.
       const starting = record.phase === 'starting' || record.phase === 'restarting';
       const budgetMs = starting ? Math.max(handlerBudgetMs, HANDLER_BUDGET_MS_DEFAULT) : handlerBudgetMs;
+      dueMs = Math.min(dueMs, record.phase === 'running' ? budgetMs / BUDGET_PARTS : TICK_MS_MIN);
       if (record.stalledMs > budgetMs) {
         this.#fail(record, 'spun', `made no progress for ${budgetMs} ms`);
         continue;
@@ -284,11 +298,14 @@ export class Supervisor {
         this.#fail(record, what === 'stop' ? 'killed' : 'startFailed', `did not ${what} within its budget`);
       }
     }
-    this.#parts.mail.settle();
+    if (!this.#parts.mail.settle()) dueMs = TICK_MS_MIN;
+    this.#dueMs = Math.max(TICK_MS_MIN, dueMs);
+    return this.#dueMs;
   }
 
   #launch(record: ActorRecord): void {
     const { board, launcher, nowMs, seed } = this.#parts;
+    this.#parts.watchSoon?.();
     const now = nowMs();
     record.failure = undefined;
     record.startRefusal = undefined;
@@ -406,6 +423,7 @@ export class Supervisor {
 
   #orderStop(record: ActorRecord): void {
     if (record.phase !== 'running') return;
+    this.#parts.watchSoon?.();
     record.phase = 'stopping';
     record.deadlineMs = this.#parts.nowMs() + (record.kind.declaration.stopBudgetMs ?? STOP_BUDGET_MS_DEFAULT);
     this.#parts.board.setState(record.slot, 'stopping');

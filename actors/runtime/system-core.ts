@@ -36,6 +36,8 @@ export interface EngineParts {
   loadKind(placement: Placement): Promise<ActorKind | undefined>;
   observe(event: SystemEvent): void;
   log(line: LogLine): void;
+  /** The supervisor wants its next tick within TICK_MS_MIN. Engines that always tick so often leave it out. */
+  readonly watchSoon?: () => void;
 }
 
 /** The parts every engine drives. */
@@ -54,14 +56,15 @@ const SYSTEM_GENERATION = 1;
 
 /** Builds a system. */
 export function systemCore(parts: EngineParts, limits: SystemLimits): SystemCore {
-  const { clock, seed, files } = parts;
+  const { clock, seed, files, watchSoon = () => undefined } = parts;
   const queueBytes = (limits.queueMegabytes ?? QUEUE_MEGABYTES_DEFAULT) * 2 ** 20;
   const board = Switchboard.create(limits.actorsMax ?? ACTORS_DEFAULT, queueBytes);
   const shapes = createStructureTable();
   const codec = bodyCodec(shapes, SYSTEM_SLOT + 1, 'plain');
-  const mail = new PostOffice(board, codec, shapes);
+  const mail = new PostOffice(board, codec, shapes, watchSoon);
   const launcher = parts.makeLauncher(board, shapes);
-  const supervisor = new Supervisor({ board, mail, launcher, seed, nowMs: clock.monotonicMs, observe: parts.observe });
+  const { observe } = parts;
+  const supervisor = new Supervisor({ board, mail, launcher, seed, nowMs: clock.monotonicMs, observe, watchSoon });
   const declaration = systemActor(supervisor, parts);
   const opened = mail.open(declaration);
   assert(opened?.slot === SYSTEM_SLOT && opened.generation === SYSTEM_GENERATION, 'the system takes the first slot');

@@ -11,11 +11,10 @@ import type { ActorRef } from './protocol.js';
 import { pump } from './pump.js';
 import type { Clock, Sender } from './services.js';
 import { PiscinaLauncher } from './spawn.js';
-import { type ActorInfo, SYSTEM_SLOT, type SystemEvent } from './supervisor.js';
+import { type ActorInfo, SYSTEM_SLOT, type SystemEvent, TICK_MS_MIN } from './supervisor.js';
 import { type SystemCore, type SystemLimits, systemCore } from './system-core.js';
 import type { LogLine, Placement } from './system-protocol.js';
 
-const TICK_MS = 10;
 const POLL_MICROSECONDS = 20;
 
 /** How a system is started. */
@@ -36,7 +35,9 @@ export class ActorSystem {
   readonly sender: Sender;
   readonly #core: SystemCore;
   readonly #launcher: PiscinaLauncher;
-  readonly #tick: NodeJS.Timeout;
+  #tick: NodeJS.Timeout | undefined;
+  #tickDueMs = Number.POSITIVE_INFINITY;
+  #closed = false;
   readonly #pumping: Promise<void>;
 
   constructor(options: SystemOptions = {}) {
@@ -53,6 +54,7 @@ export class ActorSystem {
         observe: options.onEvent ?? (() => undefined),
         log,
         loadKind,
+        watchSoon: () => this.#tickWithin(TICK_MS_MIN),
         makeLauncher: (board, shapes) => {
           const memory = { board: board.memory, slots: board.slots, shapes, epochMs };
           const launcher = new PiscinaLauncher(memory, (fault) => {
@@ -66,9 +68,21 @@ export class ActorSystem {
     );
     this.#launcher = launchers[0];
     this.sender = this.#core.cell.endpoint;
-    this.#tick = setInterval(() => this.#core.supervisor.tick(), TICK_MS);
+    this.#tickWithin(TICK_MS_MIN);
     const { board, cell } = this.#core;
     this.#pumping = pump(cell, { board, slot: SYSTEM_SLOT, clock: this.clock, pollMicroseconds: POLL_MICROSECONDS });
+  }
+
+  /** Sees to it that the supervisor ticks within `ms`, and from then on as often as it asks for. */
+  #tickWithin(ms: number): void {
+    const dueMs = this.clock.monotonicMs() + ms;
+    if (this.#closed || this.#tickDueMs <= dueMs) return;
+    clearTimeout(this.#tick);
+    this.#tickDueMs = dueMs;
+    this.#tick = setTimeout(() => {
+      this.#tickDueMs = Number.POSITIVE_INFINITY;
+      this.#tickWithin(this.#core.supervisor.tick());
+    }, ms);
   }
 
   /** Starts an actor under the system and waits for its `start`; a failure of `start` is the answer. */
@@ -126,7 +140,8 @@ export class ActorSystem {
   /** Stops every actor, last started first, and ends all workers. */
   async close(): Promise<void> {
     await this.#core.supervisor.close();
-    clearInterval(this.#tick);
+    this.#closed = true;
+    clearTimeout(this.#tick);
     this.#core.cell.end();
     await this.#pumping;
   }
