@@ -18,7 +18,7 @@ import {
   type SpawnOptions,
 } from './actor.js';
 import type { BodyCodec } from './body-codec.js';
-import { Endpoint, type SystemLanes, wordsOver } from './endpoint.js';
+import { Endpoint, type SystemLanes } from './endpoint.js';
 import { ENVELOPE_BYTES } from './envelope.js';
 import type { FileHandle, FileToken } from './files.js';
 import type { ControlMessage } from './post-office.js';
@@ -74,6 +74,7 @@ export class Cell {
   readonly #mailbox: QueueReceiver;
   readonly #fromSystem: QueueReceiver;
   readonly #control: QueueReceiver;
+  /** By kind as a signed number, which needs no memory of its own as half of the unsigned ones do. */
   readonly #handlers: ReadonlyMap<number, Handler>;
   readonly #context: ActorContext<unknown>;
   readonly #handledIndex: number;
@@ -81,21 +82,22 @@ export class Cell {
   readonly #words: Int32Array;
   #state: unknown;
   #handled = 0;
+  #sinceLook = 0;
   #waiting = false;
   #stopping = false;
   #ended = false;
   #failure: { readonly thrown: unknown } | undefined;
 
   constructor(parts: CellParts) {
-    const { board, codec, declaration, slot, generation, incarnation, clock } = parts;
+    const { board, codec, declaration, slot, generation, incarnation } = parts;
     this.#parts = parts;
-    this.endpoint = new Endpoint(board, codec, actorNumber(slot, generation), incarnation, clock, parts.lanes);
+    this.endpoint = new Endpoint(board, codec, actorNumber(slot, generation), incarnation, parts.lanes);
     this.#mailbox = this.endpoint.openReceiver('mailboxAt');
     this.#fromSystem = this.endpoint.openReceiver('fromSystemAt');
     this.#control = this.endpoint.openReceiver('controlAt');
     const on = declaration.on as Readonly<Record<string, Handler>>;
     this.#handlers = new Map(
-      [...kindTable(declaration)].map(([number, kind]) => [number, on[kind] ?? unhandled(kind)]),
+      [...kindTable(declaration)].map(([number, kind]) => [number | 0, on[kind] ?? unhandled(kind)]),
     );
     this.#words = board.words;
     this.#handledIndex = board.wordIndex(slot, 'handled');
@@ -121,12 +123,29 @@ export class Cell {
     this.endpoint.doorbell.pending() ||
     (!this.#stopping && Atomics.load(this.#words, this.#ordersIndex) !== 0);
 
+  /** As `ready`, for those who poll: an atomic load is a call, so this one does without, and may tell a little late. */
+  looksReady(): boolean {
+    return (
+      this.#failure !== undefined ||
+      (!this.#waiting && (this.#mailbox.looksFilled() || this.#fromSystem.looksFilled())) ||
+      this.endpoint.looksAnswered() ||
+      this.#control.looksFilled() ||
+      this.endpoint.doorbell.looksPending() ||
+      (!this.#stopping && this.#words[this.#ordersIndex] !== 0)
+    );
+  }
+
   /** True while an asynchronous handler has not finished: messages wait, everything of higher priority does not. */
   get waiting(): boolean {
     return this.#waiting;
   }
 
-  /** When the next timer or ask time limit is due, in the clock's milliseconds; Infinity when there is none. */
+  /** Messages and answers taken since the clock was looked at. */
+  get sinceLook(): number {
+    return this.#sinceLook;
+  }
+
+  /** When to look at the clock again, in its milliseconds: a timer or an ask's time limit; Infinity when there is none. */
   get nextDueMs(): number {
     return Math.min(this.timers.nextMs, this.endpoint.nextDeadlineMs);
   }
@@ -160,22 +179,27 @@ export class Cell {
       if (orders & ORDER_KILL) return 'ended';
       if (orders & ORDER_STOP && !this.#stopping) return this.#stop();
     }
-    if (this.endpoint.doorbell.pending()) {
+    if (this.endpoint.doorbell.looksPending()) {
       this.#answerDoorbell();
       worked = true;
     }
     while (this.#takeControl()) worked = true;
-    while (this.endpoint.takeReply()) worked = true;
-    if (this.nextDueMs !== Number.POSITIVE_INFINITY && this.#runDue()) worked = true;
-    if (this.#stopping) return worked ? 'worked' : 'idle';
-    for (let n = 0; n < messagesMax && !this.#waiting; n++) {
+    while (this.endpoint.takeReply()) {
+      this.#sinceLook += 1;
+      worked = true;
+    }
+    // A look at the clock costs as much as a message: one for so many, and one before there is nothing else to do.
+    if (this.#sinceLook >= WORK_PER_LOOK && this.#runDue()) worked = true;
+    for (let n = 0; n < messagesMax && !this.#waiting && !this.#stopping; n++) {
       // In turn from both, so that neither the actors nor the main program can starve the other.
-      const [first, second] = n & 1 ? [this.#fromSystem, this.#mailbox] : [this.#mailbox, this.#fromSystem];
+      const first = (n & 1) === 0 ? this.#mailbox : this.#fromSystem;
+      const second = first === this.#mailbox ? this.#fromSystem : this.#mailbox;
       if (!this.#takeMessage(first) && !this.#takeMessage(second)) break;
+      this.#sinceLook += 1;
       worked = true;
       if ((this.#words[this.#ordersIndex] ?? 0) !== 0) break;
     }
-    return worked ? 'worked' : 'idle';
+    return worked || this.#runDue() ? 'worked' : 'idle';
   }
 
   #answerDoorbell(): void {
@@ -209,6 +233,8 @@ export class Cell {
   }
 
   #runDue(): boolean {
+    this.#sinceLook = 0;
+    if (this.nextDueMs === Number.POSITIVE_INFINITY) return false;
     const now = this.#parts.clock.monotonicMs();
     let ran = false;
     for (let action = this.timers.takeDue(now); action !== undefined; action = this.timers.takeDue(now)) {
@@ -227,23 +253,22 @@ export class Cell {
       assert(size !== CORRUPT, `mailbox of ${this.#parts.name} is corrupt`);
       return false;
     }
-    const { bytes, offset } = queue;
-    const words = wordsOver(bytes);
+    const { bytes, offset, words } = queue;
     const at = offset >> 2;
     const kind = words[at] ?? 0;
-    const from = words[at + 1] ?? 0;
-    const asked = words[at + 2] ?? 0;
-    const incarnation = words[at + 3] ?? 0;
+    const from = (words[at + 1] ?? 0) >>> 0;
+    const asked = (words[at + 2] ?? 0) >>> 0;
+    const incarnation = (words[at + 3] ?? 0) >>> 0;
     const body = this.#parts.codec.decode(bytes, offset + ENVELOPE_BYTES, offset + size);
     queue.release();
     this.progress();
     if (asked !== 0 && incarnation !== this.#parts.incarnation) return true;
     const handler = this.#handlers.get(kind);
     if (handler === undefined) {
-      this.#parts.log.warn('message of unknown kind dropped', { kind, from });
+      this.#parts.log.warn('message of unknown kind dropped', { kind: kind >>> 0, from });
       return true;
     }
-    this.#parts.onMessage?.(kind, from, asked);
+    this.#parts.onMessage?.(kind >>> 0, from, asked);
     const result = handler(this.#state, body, this.#context);
     if (result instanceof Promise) this.#wait(result, from, asked);
     else if (asked !== 0) this.endpoint.answer(from, asked, result as Result<unknown, unknown>);
@@ -305,7 +330,11 @@ export class Cell {
       tell: (to, kind, body) => endpoint.tell(to, kind, body),
       ask: (to, kind, body, options) => endpoint.ask(to, kind, body, options),
       ring: (to, flags) => endpoint.ring(to, flags),
-      after: (ms: number, action: () => void): CancelTimer => timers.add(clock.monotonicMs() + ms, action),
+      after: (ms: number, action: () => void): CancelTimer => {
+        const cancel = timers.add(clock.monotonicMs() + ms, action);
+        endpoint.lookAgain();
+        return cancel;
+      },
       askBlocking: (to, kind, body, options) => {
         assert(block !== undefined, 'askBlocking: only blocking actors may block');
         // WHY: as in Endpoint.ask: both sides were compiled against the same protocol.
@@ -349,8 +378,8 @@ export class Cell {
       if (answer !== undefined) break;
       if ((this.#words[this.#ordersIndex] ?? 0) & ORDER_KILL)
         return err({ reason: 'died', message: { kind, ...body } });
-      const { mayHaveReply, nextDeadlineMs } = this.endpoint;
-      block(() => mayHaveReply() || this.#control.mayHaveData(), Math.max(1, nextDeadlineMs - clock.monotonicMs()));
+      const waitMs = Math.max(1, this.endpoint.nextDeadlineMs - clock.monotonicMs());
+      block(() => this.endpoint.mayHaveReply() || this.#control.mayHaveData(), waitMs);
       this.progress();
     }
     return answer;
@@ -375,6 +404,8 @@ export class Cell {
 }
 
 const RESUMED = 2;
+/** Messages and answers between two looks at the clock at most. */
+const WORK_PER_LOOK = 32;
 const SPAWN_TIMEOUT_MS = 60_000;
 
 function unhandled(kind: string): never {

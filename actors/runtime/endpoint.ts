@@ -25,20 +25,25 @@ import type {
   SendFailure,
   SendReason,
 } from './protocol.js';
-import type { AskOptions, Clock, Sender } from './services.js';
+import type { AskOptions, Sender } from './services.js';
 import { generationOf, type SlotWord, type Switchboard, slotOf } from './switchboard.js';
 
 const ASK_TIMEOUT_MS_DEFAULT = 5_000;
 const NO_TARGET = -1;
 const COUNTER_BITS = 24;
+/** A flag of the doorbell's high half, which belongs to the runtime. */
+const LOOK_AGAIN = 16;
 
 interface PendingAsk {
+  readonly id: number;
   readonly to: number;
   /** Which life of it was asked. */
   readonly incarnation: number;
-  readonly deadlineMs: number;
+  readonly timeoutMs: number;
   readonly kind: string;
   readonly body: object;
+  /** Infinity until the clock has been looked at: an answer that comes before costs no look. */
+  deadlineMs: number;
   /** Undefined once it timed out: the place is kept until the answer comes or the other actor dies. */
   settle: ((result: Result<unknown, unknown>) => void) | undefined;
 }
@@ -54,7 +59,7 @@ const kindNumbers = new Map<string, number>();
 function numberOfKind(kind: string): number {
   let number = kindNumbers.get(kind);
   if (number === undefined) {
-    number = kindNumber(kind);
+    number = kindNumber(kind) | 0;
     kindNumbers.set(kind, number);
   }
   return number;
@@ -77,37 +82,35 @@ export class Endpoint implements Sender {
   /** This actor's own doorbell: every queue of its wakes it here. */
   readonly doorbell: Doorbell;
   readonly codec: BodyCodec;
-  readonly #clock: Clock;
   readonly #asksMax: number;
   readonly #words: Int32Array;
   readonly #target: number;
+  readonly #busy: number;
   readonly #peers: (Peer | undefined)[] = [];
-  readonly #asks = new Map<number, PendingAsk>();
+  /** Unanswered asks, each at the place the low bits of its number name. */
+  readonly #asks: (PendingAsk | undefined)[];
+  /** Asks made since the clock was looked at last. */
+  readonly #fresh: PendingAsk[] = [];
   readonly #replies: QueueReceiver;
   readonly #idBase: number;
   readonly #lanes: SystemLanes | undefined;
+  #pending = 0;
   #counter = 0;
   #incarnationAsked = 0;
   #nextDeadlineMs = Number.POSITIVE_INFINITY;
 
-  constructor(
-    board: Switchboard,
-    codec: BodyCodec,
-    actor: number,
-    incarnation: number,
-    clock: Clock,
-    lanes?: SystemLanes,
-  ) {
+  constructor(board: Switchboard, codec: BodyCodec, actor: number, incarnation: number, lanes?: SystemLanes) {
     this.#lanes = lanes;
     this.board = board;
     this.codec = codec;
     this.actor = actor;
     this.slot = slotOf(actor);
     this.doorbell = this.#openDoorbell(this.slot);
-    this.#clock = clock;
     this.#words = board.words;
     this.#target = board.wordIndex(this.slot, 'target');
+    this.#busy = board.wordIndex(this.slot, 'busy');
     this.#asksMax = board.get(this.slot, 'asksMax');
+    this.#asks = new Array<PendingAsk | undefined>(2 ** Math.ceil(Math.log2(this.#asksMax + 1))).fill(undefined);
     this.#idBase = (incarnation & 0xff) << COUNTER_BITS;
     this.#replies = this.openReceiver('repliesAt');
   }
@@ -121,11 +124,18 @@ export class Endpoint implements Sender {
   }
 
   /** Whether answers wait in the reply queue. */
-  readonly mayHaveReply = (): boolean => this.#replies.mayHaveData();
+  mayHaveReply(): boolean {
+    return this.#replies.mayHaveData();
+  }
 
-  /** When the earliest unanswered ask gives up; Infinity when there is none. */
+  /** The same without order among threads: it may tell late. */
+  looksAnswered(): boolean {
+    return this.#replies.looksFilled();
+  }
+
+  /** When the earliest unanswered ask gives up; Infinity when there is none, -Infinity when that is not worked out yet. */
   get nextDeadlineMs(): number {
-    return this.#nextDeadlineMs;
+    return this.#fresh.length > 0 ? Number.NEGATIVE_INFINITY : this.#nextDeadlineMs;
   }
 
   tell<P, K extends KindOf<P>>(
@@ -157,21 +167,33 @@ export class Endpoint implements Sender {
     options: AskOptions | undefined,
     settle: (result: Result<unknown, unknown>) => void,
   ): void {
-    if (this.#asks.size >= this.#asksMax) {
+    if (this.#pending >= this.#asksMax) {
       settle(noAnswer('tooManyAsks', kind, body));
       return;
     }
-    this.#counter = (this.#counter + 1) & ((1 << COUNTER_BITS) - 1) || 1;
+    const asks = this.#asks;
+    // There are more places than asks, so a free one is found.
+    do this.#counter = (this.#counter + 1) & ((1 << COUNTER_BITS) - 1) || 1;
+    while (asks[this.#counter & (asks.length - 1)] !== undefined);
     const id = (this.#idBase | this.#counter) >>> 0;
-    const deadlineMs = this.#clock.monotonicMs() + (options?.timeoutMs ?? ASK_TIMEOUT_MS_DEFAULT);
     const failed = this.#send(to, kind, body, id);
-    const incarnation = this.#incarnationAsked;
     if (failed !== undefined) {
       settle(noAnswer(failed, kind, body));
       return;
     }
-    this.#asks.set(id, { to, incarnation, deadlineMs, kind, body, settle });
-    if (deadlineMs < this.#nextDeadlineMs) this.#nextDeadlineMs = deadlineMs;
+    const timeoutMs = options?.timeoutMs ?? ASK_TIMEOUT_MS_DEFAULT;
+    const incarnation = this.#incarnationAsked;
+    const deadlineMs = Number.POSITIVE_INFINITY;
+    const pending: PendingAsk = { id, to, incarnation, timeoutMs, kind, body, deadlineMs, settle };
+    asks[id & (asks.length - 1)] = pending;
+    this.#pending += 1;
+    this.#fresh.push(pending);
+    this.lookAgain();
+  }
+
+  /** Something is due that whoever runs this actor did not know of when it went to sleep: wakes it if it sleeps. */
+  lookAgain(): void {
+    if (this.#words[this.#busy] === 0) this.doorbell.send(0, LOOK_AGAIN);
   }
 
   ring(to: ActorRef<never>, flags: number): void {
@@ -206,17 +228,14 @@ export class Endpoint implements Sender {
       assert(size !== CORRUPT, `reply queue of slot ${this.slot} is corrupt`);
       return false;
     }
-    const { bytes, offset } = this.#replies;
+    const { bytes, offset, words } = this.#replies;
     const at = offset >> 2;
-    const words = wordsOver(bytes);
     const kind = words[at] ?? 0;
-    const pending = this.#asks.get(words[at + 2] ?? 0);
+    const pending = this.#takeAsk((words[at + 2] ?? 0) >>> 0);
     if (pending === undefined) {
       this.#replies.release();
       return true;
     }
-    this.#asks.delete(words[at + 2] ?? 0);
-    if (this.#asks.size === 0) this.#nextDeadlineMs = Number.POSITIVE_INFINITY;
     const settle = pending.settle;
     if (kind === REPLY_KIND.unsendable || settle === undefined) {
       this.#replies.release();
@@ -231,27 +250,43 @@ export class Endpoint implements Sender {
 
   /** An answer of the system, which comes through the control lane. */
   settleAsk(asked: number, result: Result<unknown, unknown>): void {
-    const pending = this.#asks.get(asked);
-    if (!this.#asks.delete(asked)) return;
-    if (this.#asks.size === 0) this.#nextDeadlineMs = Number.POSITIVE_INFINITY;
-    pending?.settle?.(result);
+    this.#takeAsk(asked)?.settle?.(result);
+  }
+
+  /** The unanswered ask number `id`, which is no longer waited for. */
+  #takeAsk(id: number): PendingAsk | undefined {
+    const at = id & (this.#asks.length - 1);
+    const pending = this.#asks[at];
+    if (pending === undefined || pending.id !== id) return undefined;
+    this.#asks[at] = undefined;
+    this.#pending -= 1;
+    if (this.#pending === 0) {
+      this.#nextDeadlineMs = Number.POSITIVE_INFINITY;
+      this.#fresh.length = 0;
+    }
+    return pending;
   }
 
   /** That life of the other actor ended: asks meant for it (or an earlier one) stay unanswered. */
   failAsks(actor: number, incarnation: number): void {
-    for (const [id, ask] of this.#asks) {
-      if (ask.to !== actor || ask.incarnation > incarnation) continue;
-      this.#asks.delete(id);
-      ask.settle?.(noAnswer('died', ask.kind, ask.body));
+    for (const ask of this.#asks) {
+      if (ask === undefined || ask.to !== actor || ask.incarnation > incarnation) continue;
+      this.#takeAsk(ask.id)?.settle?.(noAnswer('died', ask.kind, ask.body));
     }
   }
 
-  /** Gives up asks whose time is over; returns how many. */
+  /** Starts the time of the asks made since the last call, and gives up those whose time is over; returns how many. */
   expireAsks(nowMs: number): number {
+    for (const ask of this.#fresh) {
+      ask.deadlineMs = nowMs + ask.timeoutMs;
+      if (ask.deadlineMs < this.#nextDeadlineMs) this.#nextDeadlineMs = ask.deadlineMs;
+    }
+    this.#fresh.length = 0;
+    if (this.#nextDeadlineMs > nowMs) return 0;
     let expired = 0;
     this.#nextDeadlineMs = Number.POSITIVE_INFINITY;
-    for (const ask of this.#asks.values()) {
-      if (ask.settle === undefined) continue;
+    for (const ask of this.#asks) {
+      if (ask?.settle === undefined) continue;
       if (ask.deadlineMs > nowMs) {
         if (ask.deadlineMs < this.#nextDeadlineMs) this.#nextDeadlineMs = ask.deadlineMs;
         continue;
@@ -269,7 +304,7 @@ export class Endpoint implements Sender {
     if (at < 0) return;
     const value = result.ok ? result.value : result.error;
     const size = this.codec.encode(value, queue, at);
-    const words = wordsOver(queue.bytes);
+    const { words } = queue;
     words[at >> 2] = size < 0 ? REPLY_KIND.unsendable : result.ok ? REPLY_KIND.ok : REPLY_KIND.error;
     words[(at >> 2) + 1] = this.actor;
     words[(at >> 2) + 2] = asked;
@@ -305,7 +340,7 @@ export class Endpoint implements Sender {
       queue.cancel();
       return size === TOO_LARGE ? 'tooLarge' : 'unencodable';
     }
-    const words = wordsOver(queue.bytes);
+    const { words } = queue;
     words[at >> 2] = numberOfKind(kind);
     words[(at >> 2) + 1] = this.actor;
     words[(at >> 2) + 2] = asked;
@@ -355,15 +390,4 @@ function messageOf<P, K extends KindOf<P>>(kind: K, body: object): MessageOf<P, 
 
 function noAnswer(reason: SendReason | NoAnswerReason, kind: string, body: object): Result<never, AskFailure<object>> {
   return err({ reason, message: { kind, ...body } });
-}
-
-const wordViews = new WeakMap<Uint8Array, Uint32Array>();
-/** The 32-bit words of a queue's memory (queues start on a cache line). */
-export function wordsOver(bytes: Uint8Array): Uint32Array {
-  let words = wordViews.get(bytes);
-  if (words === undefined) {
-    words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2);
-    wordViews.set(bytes, words);
-  }
-  return words;
 }

@@ -20,10 +20,10 @@ export const Envelope = struct('Envelope', 16, {
 /** Bytes before the body. */
 export const ENVELOPE_BYTES = Envelope.sizeBytes;
 
-/** What a reply carries. */
+/** What a reply carries, as signed numbers. */
 export const REPLY_KIND = {
-  ok: fnv1a('reply.ok'),
-  error: fnv1a('reply.error'),
+  ok: fnv1a('reply.ok') | 0,
+  error: fnv1a('reply.error') | 0,
   /** The answer could not be encoded or was too large; no body. */
-  unsendable: fnv1a('reply.unsendable'),
+  unsendable: fnv1a('reply.unsendable') | 0,
 } as const;

@@ -9,6 +9,8 @@ import type { Clock } from './services.js';
 import type { Switchboard } from './switchboard.js';
 
 const MESSAGES_PER_TURN = 64;
+/** After so many messages and answers the clock is looked at. */
+const WORK_PER_LOOK = 8;
 /** Event-loop work (I/O, other actors' timers) gets a turn at least this often, in milliseconds. */
 const YIELD_MS = 1;
 const POLLS_PER_ROUND = 32;
@@ -39,14 +41,30 @@ export async function pump(cell: Cell, parts: PumpParts): Promise<void> {
     words[busy] = 1;
     const outcome = cell.turn(MESSAGES_PER_TURN);
     if (outcome === 'ended') return;
-    const now = clock.monotonicMs();
+    // Each await lets promise callbacks run: handlers go on there.
+    if (outcome === 'worked' && cell.sinceLook < WORK_PER_LOOK) {
+      await undefined;
+      continue;
+    }
+    let now = clock.monotonicMs();
     if (now - yieldedMs > YIELD_MS) {
       await new Promise(setImmediate);
-      yieldedMs = clock.monotonicMs();
+      now = yieldedMs = clock.monotonicMs();
     } else await undefined;
     if (outcome === 'worked') continue;
     const patient = vain < VAIN_POLLS_MAX || vain % SLEEPS_PER_TRIAL < POLLS_PER_TRIAL;
-    if (await poll(cell, clock, patient ? now + pollMs : now)) {
+    const untilMs = patient ? now + pollMs : now;
+    // Polls here and not in a function of its own, whose promise would take longer than the poll.
+    let found = hasWork(cell);
+    while (!found) {
+      cell.progress();
+      now = clock.monotonicMs();
+      found = now >= cell.nextDueMs;
+      if (found || now >= untilMs) break;
+      await undefined;
+      found = hasWork(cell);
+    }
+    if (found) {
       if (patient) vain = 0;
       continue;
     }
@@ -56,16 +74,10 @@ export async function pump(cell: Cell, parts: PumpParts): Promise<void> {
   }
 }
 
-/** Polls until the cell has something to do (true) or `untilMs` (false), letting promise callbacks run in between. */
-async function poll(cell: Cell, clock: Clock, untilMs: number): Promise<boolean> {
-  for (;;) {
-    for (let i = 0; i < POLLS_PER_ROUND; i++) if (cell.ready()) return true;
-    cell.progress();
-    const now = clock.monotonicMs();
-    if (now >= cell.nextDueMs) return true;
-    if (now >= untilMs) return false;
-    await undefined;
-  }
+/** Looks a few times whether the cell has something to do. */
+function hasWork(cell: Cell): boolean {
+  for (let i = 0; i < POLLS_PER_ROUND; i++) if (cell.looksReady()) return true;
+  return false;
 }
 
 /** Sleeps until a lane or the doorbell has something, or a timer is due. */

@@ -197,6 +197,14 @@ inSystem('an unanswered ask times out', async (system) => {
   assert.ok(!answer.ok && answer.error.reason === 'timedOut');
 });
 
+inSystem('an ask or a timer begun while the actor sleeps is timed from then on', async (system) => {
+  const echo = await echoNamed(system, 'echo');
+  // Nothing has happened for a while: this thread's pump sleeps, for a minute if nobody wakes it.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const answer = await system.sender.ask(echo, 'silent', {}, { timeoutMs: 50 });
+  assert.ok(!answer.ok && answer.error.reason === 'timedOut');
+});
+
 inSystem(
   'monitors are told the reason, links fail together, children stop before their parent',
   async (system, events) => {

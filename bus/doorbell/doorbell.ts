@@ -171,18 +171,31 @@ export class Doorbell {
   }
 
   /** Level of the line: an enabled flag is set. */
-  readonly pending = (): boolean =>
-    (Atomics.load(this.words, W.flagsLow) & Atomics.load(this.words, W.enableLow)) !== 0 ||
-    (Atomics.load(this.words, W.flagsHigh) & Atomics.load(this.words, W.enableHigh)) !== 0;
+  pending(): boolean {
+    return (
+      (Atomics.load(this.words, W.flagsLow) & Atomics.load(this.words, W.enableLow)) !== 0 ||
+      (Atomics.load(this.words, W.flagsHigh) & Atomics.load(this.words, W.enableHigh)) !== 0
+    );
+  }
+  private readonly ready = (): boolean => this.pending();
+
+  /** For those who poll: as {@link pending}, but ordered with nothing, so it may tell late. Before sleeping ask that one. */
+  looksPending(): boolean {
+    const { words } = this;
+    return (
+      ((words[W.flagsLow] ?? 0) & (words[W.enableLow] ?? 0)) !== 0 ||
+      ((words[W.flagsHigh] ?? 0) & (words[W.enableHigh] ?? 0)) !== 0
+    );
+  }
 
   /** Blocks until `pending()`: polls `spins` times, then sleeps at most `timeoutMs`; false on time-out. */
   wait(spins: number, timeoutMs?: number): boolean {
-    return this.parking.park(this.pending, spins, timeoutMs);
+    return this.parking.park(this.ready, spins, timeoutMs);
   }
 
   /** Waits for `pending()` without blocking the event loop. */
   waitAsync(keepAlive: KeepAlive, timeoutMs?: number): Promise<boolean> {
-    return this.parking.parkAsync(this.pending, keepAlive, timeoutMs);
+    return this.parking.parkAsync(this.ready, keepAlive, timeoutMs);
   }
 
   /** Turns the tap of this doorbell on or off, for every thread that has given a sink. */

@@ -2,7 +2,8 @@
  * A message queue's bytes in shared memory, and how one is created there. Who writes what: the creator writes the first
  * line once; the producers' line belongs to the sending side, the consumers' line to the receiving side; slots belong to
  * the sender until the tail passes them and to the receiver until the head passes them. Lines that different threads
- * write lie 128 bytes apart, because processors fetch cache lines in pairs.
+ * write lie 128 bytes apart, because processors fetch cache lines in pairs; the lock has a line of its own, so that receivers
+ * who watch the tail do not take it from its holder.
  */
 import { assert } from '../assert.js';
 import { mustBeZero, u32 } from '../layout/fields.js';
@@ -22,10 +23,11 @@ export const QueueHeader = struct('QueueHeader', 512, {
   notEmptyThreshold: u32(0x1c),
   tapped: u32(0x20),
   configCheck: u32(0x24),
-  reservedConfig: mustBeZero(0x28, 0x58),
+  reservedConfig: mustBeZero(0x28, 0x18),
+  lock: u32(0x40),
+  reservedLock: mustBeZero(0x44, 0x3c),
   tail: u32(0x80),
-  lock: u32(0x84),
-  reservedTail: mustBeZero(0x88, 0x78),
+  reservedTail: mustBeZero(0x84, 0x7c),
   head: u32(0x100),
   reservedHead: mustBeZero(0x104, 0x7c),
   dataSleepers: u32(0x180),

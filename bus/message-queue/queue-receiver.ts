@@ -39,7 +39,8 @@ export class QueueReceiver implements ReceiveEnd {
   private readonly lock: OwnerLock | undefined;
   private readonly data: Parking;
   private readonly space: Parking;
-  private readonly words: Int32Array;
+  /** The queue's memory as 32-bit words. */
+  readonly words: Int32Array;
   private readonly signals: QueueSignals | undefined;
   private readonly tap: TapSink | undefined;
   private readonly depth: number;
@@ -101,6 +102,11 @@ export class QueueReceiver implements ReceiveEnd {
   peek(): number {
     if (this.shared && !this.locked) this.enter();
     if (this.tailSeen === this.head) {
+      // An atomic load is a call, a plain one an instruction, and good enough to say that nothing has come yet.
+      if (!this.looksFilled()) {
+        this.leaveIfIdle();
+        return NOTHING;
+      }
       this.tailSeen = Atomics.load(this.words, WORD.tail);
       if (this.tailSeen === this.head) {
         this.leaveIfIdle();
@@ -158,14 +164,23 @@ export class QueueReceiver implements ReceiveEnd {
       sizeBytes = this.peek();
       if (sizeBytes !== NOTHING) return sizeBytes;
     }
-    return this.data.park(this.mayHaveData, 0, timeoutMs) ? this.peek() : NOTHING;
+    return this.data.park(this.ready, 0, timeoutMs) ? this.peek() : NOTHING;
+  }
+
+  /**
+   * For those who poll: as {@link mayHaveData}, but ordered with nothing, so it may tell late what another thread has done.
+   * Before sleeping ask that one.
+   */
+  looksFilled(): boolean {
+    return this.words[WORD.tail] !== (this.shared ? this.words[WORD.head] : this.head);
   }
 
   /** True when `peek` would not answer `NOTHING`, as far as a look without the lock can tell. */
-  readonly mayHaveData = (): boolean => {
+  mayHaveData(): boolean {
     const head = this.shared ? Atomics.load(this.words, WORD.head) : this.head;
     return Atomics.load(this.words, WORD.tail) !== head;
-  };
+  }
+  private readonly ready = (): boolean => this.mayHaveData();
 
   /**
    * Gunyah's configure_receive: `threshold` 0xFFFFFFFF leaves it, 0xFFFFFFFE means the depth and does not touch the

@@ -38,7 +38,8 @@ export class QueueSender implements SendEnd {
   private readonly lock: OwnerLock | undefined;
   private readonly data: Parking;
   private readonly space: Parking;
-  private readonly words: Int32Array;
+  /** The queue's memory as 32-bit words. */
+  readonly words: Int32Array;
   private readonly signals: QueueSignals | undefined;
   private readonly tap: TapSink | undefined;
   private readonly depth: number;
@@ -168,7 +169,10 @@ export class QueueSender implements SendEnd {
   private enter(): void {
     this.lock?.acquire();
     this.locked = true;
-    this.tail = Atomics.load(this.words, WORD.tail);
+    const tail = Atomics.load(this.words, WORD.tail);
+    // Nobody has sent since: the head seen then still bounds the real one, and its line stays with the receiver.
+    if (tail === this.tail) return;
+    this.tail = tail;
     this.headSeen = Atomics.load(this.words, WORD.head);
   }
 
