@@ -18,6 +18,7 @@ import { Jit } from './jit/jit.js';
 import { MemoryAccess } from './memory-access.js';
 import { AddressSpace } from './mmu/address-space.js';
 import { FAULT, newTranslation, type PhysicalMemory, type Translator, WANT } from './mmu/translator.js';
+import type { CoreObserver } from './observer.js';
 import { EXIT, STATE, VCPU_AREA_BYTES } from './state.js';
 import { SystemRegisters } from './sysreg/access.js';
 import { Operations } from './sysreg/operations.js';
@@ -89,6 +90,8 @@ export interface CoreOptions {
   readonly pairLock?: number;
   /** MPIDR_EL1's affinity fields. */
   readonly affinity?: number;
+  /** Hears of exceptions and system registers. */
+  readonly observer?: CoreObserver | undefined;
 }
 
 const decoder = new Decoder(INSTRUCTIONS);
@@ -151,6 +154,7 @@ export class Core {
     this.exceptions = new Exceptions(state, {
       contextChanged: () => this.space.contextChanged(),
       debugEnabledAt: (el, daif) => this.debug.enabledAt(el, daif),
+      observer: options.observer,
     });
     const parts = {
       ...{ state, physical, translator: this.#translator, space: this.space, pages: this.pages, remote },
@@ -165,7 +169,7 @@ export class Core {
     const pstate = new PstateInstructions(parts, registers);
     this.access = access;
     this.registers = registers;
-    const helpers: Record<keyof typeof HELPERS, (state: number, a: number, b: number, c: number) => number> = {
+    const helpers: Record<keyof typeof HELPERS, Helper> = {
       probe: (_state, lo, hi, bits) => access.probe(lo, hi, bits),
       loadSlow: (_state, lo, hi, bits) => access.load(lo, hi, bits),
       storeSlow: (_state, lo, hi, bits) => access.store(lo, hi, bits),
@@ -183,6 +187,7 @@ export class Core {
         return 0;
       },
     };
+    if (options.observer !== undefined) observeSystem(helpers, state, options.observer);
     const decode = (_state: number, record: number): void => this.#decode(record);
     const instance = new WebAssembly.Instance(interpreter.module, {
       env: { memory, table: this.table, decode, ...helpers },
@@ -251,7 +256,7 @@ export class Core {
   run(budget: number): number {
     this.set32(STATE.budget, budget);
     for (;;) {
-      this.#settle();
+      this.settle();
       const reason = this.debug.stepping ? this.#stepDebugged() : this.#run(this.#at);
       if (reason !== EXIT.next) {
         const left = this.#handle(reason);
@@ -267,7 +272,7 @@ export class Core {
   /** Executes one instruction (or takes one exception). */
   step(): number {
     for (;;) {
-      if (!this.#bare) this.#settle();
+      if (!this.#bare) this.settle();
       const reason = this.#step(this.#at);
       if (reason === EXIT.next) return EXIT.next;
       const left = this.#handle(reason);
@@ -276,7 +281,7 @@ export class Core {
   }
 
   /** Between runs of generated code: deferred work, then what must be taken before the next instruction. */
-  #settle(): void {
+  settle(): void {
     if (this.#dropCode) {
       this.#dropCode = false;
       this.pages.dropAll();
@@ -383,7 +388,7 @@ export class Core {
       exceptions.take(ec, FAULT.debug);
       return EXIT.next;
     }
-    const word = this.#currentWord();
+    const word = this.currentWord();
     const reason = this.#stepSettled();
     if (reason !== EXIT.next || state.get32(STATE.el) + EC.softwareStep !== ec) return reason;
     state.set32(STATE.pstate, state.get32(STATE.pstate) & ~PSTATE.ss);
@@ -407,7 +412,7 @@ export class Core {
   }
 
   /** The instruction word at STATE.pc, or undefined if it cannot be fetched. */
-  #currentWord(): number | undefined {
+  currentWord(): number | undefined {
     const host = this.#codeHost();
     return host < 0 ? undefined : this.view.getUint32(host, true);
   }
@@ -528,6 +533,28 @@ export class Core {
   /** The VM's stage-2 map lost or changed a mapping: no translation made before may be used any more. */
   invalidateStage2(): void {
     this.space.flush();
+  }
+}
+
+/** A helper as generated code calls it: (state address, arguments) -> status. */
+type Helper = (state: number, a: number, b: number, c: number) => number;
+
+/** Makes the helpers of system instructions tell `observer` what they did. */
+function observeSystem(helpers: Record<keyof typeof HELPERS, Helper>, state: CpuState, observer: CoreObserver): void {
+  const kinds = [
+    ['sysregRead', 'read'],
+    ['sysregWrite', 'write'],
+    ['system', 'operation'],
+    ['pstateWrite', 'pstate'],
+  ] as const;
+  for (const [name, how] of kinds) {
+    const helper = helpers[name];
+    helpers[name] = (at, iss, b, c) => {
+      const before = state.get64(STATE.scratch);
+      const status = helper(at, iss, b, c);
+      if (status === 0) observer.systemAccess(how, iss, how === 'read' ? state.get64(STATE.scratch) : before);
+      return status;
+    };
   }
 }
 

@@ -12,6 +12,11 @@ export function implementsCall(id: number): boolean {
   return psci.has(id) || smccc.has(id);
 }
 
+/** Name of function `id`, for people. */
+export function callName(id: number): string {
+  return psci.get(id)?.name ?? smccc.get(id)?.name ?? 'unknown';
+}
+
 /**
  * Carries out function `id` (w0); `argument(n)` reads x1 to x3 and is asked only for functions that take arguments. Answers
  * the signed value of x0, or undefined when the call does not return with one. Unknown functions answer NOT_SUPPORTED

@@ -1,4 +1,5 @@
 /** Messages of a vCPU actor, and what it is started with. */
+import type { QueueHandle } from '../../bus/message-queue/queue-layout.js';
 import type { VpTicket } from '../hypervisor/partition.protocol.js';
 import type { Ask } from '../runtime/protocol.js';
 import type { FrontEndPlace } from '../shared-state/mmio/front-end.js';
@@ -23,6 +24,14 @@ export type VcpuProtocol = {
   statistics: Ask<object, VcpuStatistics>;
 };
 
+/** Where a trace goes. */
+export interface TracePlace {
+  /** A queue made as TRACE_QUEUE. */
+  readonly queue: QueueHandle;
+  /** Bit n: events of TRACE_KINDS[n] are wanted. */
+  readonly kinds: number;
+}
+
 /** See the file comment. */
 export interface VcpuConfig {
   readonly memory: WebAssembly.Memory;
@@ -36,4 +45,6 @@ export interface VcpuConfig {
   readonly epochMs: number;
   /** False switches compiled code off. */
   readonly jit: boolean;
+  /** Absent: nothing is traced. */
+  readonly trace?: TracePlace;
 }

@@ -7,6 +7,8 @@
  */
 
 import { assert } from '../../bus/assert.js';
+import { QueueSender } from '../../bus/message-queue/queue-sender.js';
+import { TraceWriter } from '../../bus/tap/trace.js';
 import { Core, type Interpreter } from '../../cpu/core.js';
 import { PSTATE } from '../../cpu/cpu-state.js';
 import { EXIT, STATE, VCPU_AREA_BYTES } from '../../cpu/state.js';
@@ -15,16 +17,17 @@ import type { SliceResult } from '../runtime/actor.js';
 import type { Clock } from '../runtime/services.js';
 import { Gic } from '../shared-state/gic/gic.js';
 import { GicCpuInterface } from '../shared-state/gic/gic-cpu-interface.js';
-import { GicRegisters } from '../shared-state/gic/gic-mmio.js';
+import { GICD_BYTES, GICR_BYTES, GicRegisters } from '../shared-state/gic/gic-mmio.js';
 import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
 import { STAGE2_RIGHTS, Stage2Reader } from '../shared-state/stage2/stage2-map.js';
-import { POWER, type Ring, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
-import { GenericTimer } from './generic-timer.js';
-import { guestCall, implementsCall } from './guest-calls.js';
+import { POWER, type Ring, STOP, VM_CPUS_MAX, VmBlock, waker } from '../shared-state/vm/vm-block.js';
+import { COUNTER_HZ, GenericTimer } from './generic-timer.js';
+import { callName, guestCall, implementsCall } from './guest-calls.js';
 import { GuestMemory } from './guest-memory.js';
 import { MachineRegisters } from './machine-registers.js';
 import { RemoteMaintenance } from './remote-maintenance.js';
-import type { VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
+import { kindsOf, VcpuTracer } from './tracer.js';
+import type { TracePlace, VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
 
 /**
  * Backward branches between two looks at timers and requests. It follows the guest: a look costs about a microsecond, so
@@ -39,6 +42,9 @@ const OFF_MS = 1_000;
 const WFI_MS_MAX = 1_000;
 /** WFE: the event that ends it may be a store we do not see (the global monitor), so it is short. */
 const WFE_MS = 0.05;
+
+/** Instructions between two looks while the guest is stepped for a trace. */
+const TRACED_STEPS = 200;
 
 type Mode = 'off' | 'running' | 'wfi' | 'wfe' | 'stopped';
 
@@ -60,6 +66,8 @@ export class Vcpu {
   readonly #psci: PsciServices;
   readonly #frontEnds: FrontEnd[] = [];
   readonly #exits: Record<string, number> = {};
+  /** Absent where nobody asked for a trace. */
+  readonly #tracer: VcpuTracer | undefined;
   readonly frontEndServices: FrontEndServices;
   #mode: Mode = 'off';
   #linesChanged = false;
@@ -93,8 +101,12 @@ export class Vcpu {
       drain: () => this.#drain(),
     });
     const layout = { state: ticket.area, arena: ticket.arena, arenaBytes: ticket.arenaBytes };
-    this.core = new Core(memory, layout, interpreter, this.#memory, undefined, {
+    const tracer = config.trace === undefined ? undefined : this.#makeTracer(config.trace);
+    this.#tracer = tracer;
+    const physical = tracer?.watch(this.#memory, (ipa) => deviceName(config, ipa)) ?? this.#memory;
+    this.core = new Core(memory, layout, interpreter, physical, undefined, {
       jit: config.jit,
+      observer: tracer,
       peripherals: {
         readRegister: (key) => registers.read(key),
         writeRegister: (key, value) => {
@@ -115,6 +127,14 @@ export class Vcpu {
       ring: thread.ring,
       unixSeconds: () => thread.clock.unixSeconds(),
     };
+  }
+
+  #makeTracer({ queue, kinds }: TracePlace): VcpuTracer {
+    const sender = QueueSender.attach(queue, { owner: this.index + 1 });
+    assert(sender.ok, 'the trace queue is formatted');
+    const nowNs = (): number => Math.round((this.#timer.ticks() / COUNTER_HZ) * 1e9);
+    const writer = new TraceWriter({ queue: sender.value, who: `cpu${this.index}`, nowNs });
+    return new VcpuTracer(writer, kindsOf(kinds), () => this.core.state);
   }
 
   /** Puts a device's registers into the guest's address space; before the first slice. */
@@ -157,6 +177,7 @@ export class Vcpu {
     block.setSleeping(self, false);
     for (let run = 0; run < RUNS; run++) {
       if (block.stop !== STOP.none) {
+        if (this.#mode !== 'stopped') this.#tracer?.power('machine-stopped');
         this.#mode = 'stopped';
         return this.#sleep(OFF_MS);
       }
@@ -179,6 +200,7 @@ export class Vcpu {
   /** Runs the guest until its budget is used up or something but a call stops it: calls are answered in between. */
   #runGuest(): number {
     const { core } = this;
+    if (this.#tracer?.steps === true) return this.#stepGuest(this.#tracer);
     const started = this.#clock.monotonicMs();
     let reason = core.run(this.#budget);
     while (reason === EXIT.hvc) {
@@ -190,6 +212,19 @@ export class Vcpu {
     }
     if (reason === EXIT.pause) this.#adjustBudget(this.#clock.monotonicMs() - started);
     return reason;
+  }
+
+  /** The same one instruction at a time, for a trace. */
+  #stepGuest(tracer: VcpuTracer): number {
+    for (let n = 0; n < TRACED_STEPS; n++) {
+      const reason = tracer.step(this.core);
+      if (reason === EXIT.hvc) {
+        this.#count(reason);
+        this.#call();
+        if (this.#mode !== 'running' || this.#block.stop !== STOP.none) return EXIT.pause;
+      } else if (reason !== EXIT.next) return reason;
+    }
+    return EXIT.pause;
   }
 
   #adjustBudget(tookMs: number): void {
@@ -244,6 +279,7 @@ export class Vcpu {
     if (start === undefined) return false;
     this.#timer.reset();
     this.core.reset(start.entry, start.context);
+    this.#tracer?.power('on', { pc: `0x${start.entry.toString(16)}` });
     this.#linesChanged = true;
     this.#mode = 'running';
     return true;
@@ -271,9 +307,15 @@ export class Vcpu {
   #call(): void {
     const { core } = this;
     const id = core.get32(0) >>> 0;
+    const tracer = this.#tracer;
+    const args = tracer === undefined ? [] : [1, 2, 3].map((n) => core.get64(n * 8));
     const answer = guestCall(this.#psci, id, this.#argument);
+    tracer?.call(callName(id), id, args, answer);
     if (answer !== undefined) core.state.setHalves(0, answer | 0, Math.floor(answer / 2 ** 32));
-    else if (this.#mode === 'off') this.#block.powerOff(this.index);
+    else if (this.#mode === 'off') {
+      tracer?.power('off');
+      this.#block.powerOff(this.index);
+    }
   }
 
   /** Timers, then whatever others changed. */
@@ -329,6 +371,15 @@ export class Vcpu {
       sleeps: this.#sleeps,
     };
   }
+}
+
+/** The device whose registers lie at `ipa`, for traces. */
+function deviceName(config: VcpuConfig, ipa: number): string {
+  const { gic, frontEnds } = config;
+  const found = frontEnds.find(({ base, sizeBytes }) => ipa >= base && ipa < base + sizeBytes);
+  if (found !== undefined) return /([a-z0-9-]+)\.front-end/.exec(found.module)?.[1] ?? found.module;
+  if (ipa >= gic.distributor && ipa < gic.distributor + GICD_BYTES) return 'gicd';
+  return ipa >= gic.redistributors && ipa < gic.redistributors + VM_CPUS_MAX * GICR_BYTES ? 'gicr' : 'nothing';
 }
 
 const EXIT_NAMES: Readonly<Record<number, string>> = Object.fromEntries(

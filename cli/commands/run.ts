@@ -23,6 +23,8 @@ import { checkNumbers, type RunNumbers, type RunText } from '../machine/run-opti
 import { EXIT_SOFTWARE, EXIT_USAGE, type Terminal, type Verb } from '../program.js';
 import { ESCAPE_HELP, type EscapeCommand, EscapeReader } from '../terminal/escape.js';
 import { onTermination, rawMode } from '../terminal/raw-terminal.js';
+import { parseTrace, TRACE_HELP } from '../trace/trace-option.js';
+import { openTrace, type TraceSink } from '../trace/trace-sink.js';
 
 /** The guest asked for a reset, which a panicking Debian kernel does too (`panic=-1`); we do not start it again. */
 const EXIT_RESET = 3;
@@ -60,7 +62,7 @@ export const addRun: Verb = (program, terminal, done) => {
     .option('--firmware <file>', 'firmware to start at address 0 instead of a kernel')
     .option('--acpi', 'describe the machine by ACPI instead of a device tree')
     .option('--timeout <seconds>', 'end the machine after this long (exit code 124)')
-    .option('--trace <file>', 'write what the actors and vCPUs did, a JSON line each')
+    .option('--trace <what>', TRACE_HELP)
     .option('--no-jit', 'interpret only')
     .addHelpText(
       'after',
@@ -82,6 +84,8 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   if (text.platform !== 'virt') {
     return refuse(EXIT_USAGE, `--platform ${text.platform} is not available yet; --platform virt is`);
   }
+  const trace = text.trace === undefined ? ok(undefined) : parseTrace(text.trace);
+  if (!trace.ok) return refuse(EXIT_USAGE, trace.error);
   const plan = await prepare(image, text, numbers.value, terminal);
   if (!plan.ok) return plan;
   if (text.dumpDtb !== undefined) {
@@ -91,7 +95,9 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
     );
     return written === undefined ? ok(0) : refuse(EXIT_DATA, `${text.dumpDtb}: cannot be written (${written})`);
   }
-  return boot(plan.value, text, numbers.value, terminal);
+  const sink = trace.value === undefined ? ok(undefined) : openTrace(trace.value);
+  if (!sink.ok) return refuse(EXIT_DATA, sink.error);
+  return boot(plan.value, text, numbers.value, sink.value, terminal);
 }
 
 interface Prepared {
@@ -179,6 +185,7 @@ async function boot(
   { plan, description, readyMarker }: Prepared,
   text: RunText,
   { timeoutMs }: RunNumbers,
+  trace: TraceSink | undefined,
   terminal: Terminal,
 ): Promise<Result<number, Refusal>> {
   const interpreter = loadInterpreter(cacheFolder());
@@ -203,13 +210,14 @@ async function boot(
     timeoutMs === undefined ? undefined : setTimeout(() => stopWith(EXIT_TIMEOUT, 'the timeout'), timeoutMs);
   const commands = (command: EscapeCommand): void => void obey(command, machine, terminal, stopWith);
   try {
-    const options = { description, plan, interpreter: interpreter.module, jit: text.jit, name: 'vm' };
+    const place = { trace: trace?.place };
+    const options = { description, plan, interpreter: interpreter.module, jit: text.jit, name: 'vm', ...place };
     const end = await runMachine(system, options, consolePipe(commands, readyMarker), (running) => {
       machine = running;
       if (early !== undefined) running.stop(STOP.requested, 'a signal');
     });
     if (!end.ok) return refuse(EXIT_SOFTWARE, end.error);
-    if (text.trace !== undefined) await writeTrace(text.trace, end.value, machine);
+    trace?.close([{ kind: 'end', ...end.value }, ...((await machine?.statistics()) ?? [])]);
     await machine?.dispose();
     if (early !== undefined) return ok(early);
     return exitOf(end.value);
@@ -226,11 +234,6 @@ function exitOf({ stop, detail }: MachineEnd): Result<number, Refusal> {
   if (stop === STOP.off) return ok(0);
   if (stop === STOP.reset) return ok(EXIT_RESET);
   return refuse(EXIT_CRASH, `the machine failed: ${detail}`);
-}
-
-async function writeTrace(file: string, end: MachineEnd, machine: Machine | undefined): Promise<void> {
-  const lines = [{ event: 'end', ...end }, ...((await machine?.statistics()) ?? [])];
-  await writeFile(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
 }
 
 /** Standard input and output as the machine's console; with `readyMarker`, input waits until the guest has printed it. */

@@ -13,7 +13,7 @@ import type { FrontEndPlace } from '../../actors/shared-state/mmio/front-end.js'
 import { STAGE2_RIGHTS } from '../../actors/shared-state/stage2/stage2-map.js';
 import { STOP, type Stop, VmBlock, waker } from '../../actors/shared-state/vm/vm-block.js';
 import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
-import type { VcpuProtocol, VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
+import type { TracePlace, VcpuProtocol, VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
 import { assert } from '../../bus/assert.js';
 import type { KeepAlive } from '../../bus/doorbell/parking.js';
 import { err, ok, type Result } from '../../bus/result.js';
@@ -46,6 +46,8 @@ export interface MachineOptions {
   readonly jit: boolean;
   /** A name that no other machine of the system has. */
   readonly name: string;
+  /** Where vCPUs tell what happens; absent: nowhere. */
+  readonly trace?: TracePlace | undefined;
 }
 
 /** How a machine ended. */
@@ -195,7 +197,8 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     distributor: MEMORY_MAP.gicDistributor.base,
     redistributors: MEMORY_MAP.gicRedistributors.base,
   };
-  const shared = { memory, interpreter: options.interpreter, gic: windows, frontEnds, jit: options.jit };
+  const trace = options.trace === undefined ? {} : { trace: options.trace };
+  const shared = { memory, interpreter: options.interpreter, gic: windows, frontEnds, jit: options.jit, ...trace };
   const epochMs = system.clock.monotonicMs();
   const spawning = tickets.map((ticket) =>
     system.spawn(vcpuKind, { ...shared, ticket, epochMs }, { name: `${name}-vcpu${ticket.index}` }),

@@ -4,6 +4,7 @@
  * generated code has returned.
  */
 import { type CpuState, PSTATE } from '../cpu-state.js';
+import type { CoreObserver } from '../observer.js';
 import { STATE } from '../state.js';
 import { SLOT } from '../sysreg/registers.js';
 
@@ -40,6 +41,8 @@ export interface ExceptionHost {
   contextChanged(): void;
   /** Whether debug exceptions are enabled at exception level `el` with these masks (PSTATE.D). */
   debugEnabledAt(el: number, daif: number): boolean;
+  /** Hears of entries and returns; see observer.ts. */
+  readonly observer?: CoreObserver | undefined;
 }
 
 /** See the head of this file. */
@@ -134,6 +137,7 @@ export class Exceptions {
     state.set32(STATE.daif, PSTATE.daif);
     state.setHalves(STATE.pc, state.get32(SLOT.vbar) | group | vector, state.get32(SLOT.vbar + 4));
     this.#host.contextChanged();
+    this.#host.observer?.exceptionEntered(group | vector);
   }
 
   /** ERET: goes on at ELR_EL1 with SPSR_EL1's state; an illegal return only sets PSTATE.IL (Arm ARM D1.3.3). */
@@ -149,6 +153,8 @@ export class Exceptions {
       (state.get32(SLOT.mdscr) & 1) !== 0 &&
       !this.#host.debugEnabledAt(1, state.get32(STATE.daif)) &&
       this.#host.debugEnabledAt(el, daif);
+    const { observer } = this.#host;
+    const from = observer === undefined ? 0n : state.get64(STATE.pc);
     state.copy64(SLOT.elr, STATE.pc);
     selectStack(state, el, spsel);
     state.set32(STATE.el, el);
@@ -159,6 +165,7 @@ export class Exceptions {
     state.setNzcv(spsr);
     state.setHalves(STATE.monitorAddress, -1, -1);
     this.#host.contextChanged();
+    observer?.exceptionReturned(from);
   }
 }
 
