@@ -9,6 +9,7 @@ import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { type ActorContext, actor, actorKind } from '../runtime/actor.js';
 import { FrameLedger } from '../shared-state/frames/frame-ledger.js';
 import { GIC_INTERRUPTS } from '../shared-state/gic/gic-layout.js';
+import { VM_WINDOWS_MAX } from '../shared-state/vm/vm-block.js';
 import { FramePool } from './frame-pool.js';
 import { Partition } from './partition.js';
 import type { HypervisorProtocol, PartitionFault } from './partition.protocol.js';
@@ -49,7 +50,7 @@ async function until(context: Context, done: () => boolean): Promise<boolean> {
   return true;
 }
 
-/** Asks every processor to drop what it holds of the stage-2 map, and waits for all of them. */
+/** Asks every processor to drop what it holds of the stage-2 map, and waits for all of them and for devices inside their windows. */
 async function flushStage2(partition: Partition, context: Context): Promise<boolean> {
   const parts = partition.parts;
   if (parts === undefined) return true;
@@ -60,7 +61,13 @@ async function flushStage2(partition: Partition, context: Context): Promise<bool
     asked[cpu] = block.requested(cpu);
     wake(cpu);
   }
-  return until(context, () => asked.every((count, cpu) => block.isDone(cpu, count)));
+  const turns = Array.from({ length: VM_WINDOWS_MAX }, (_, window) => block.windowTurns(window));
+  return until(
+    context,
+    () =>
+      asked.every((count, cpu) => block.isDone(cpu, count)) &&
+      turns.every((count, window) => block.hasLeft(window, count)),
+  );
 }
 
 const hypervisor = actor<HypervisorConfig, HypervisorProtocol, HypervisorState>({

@@ -20,6 +20,7 @@ import { loadInterpreter } from '../machine/interpreter-cache.js';
 import type { Machine, MachineEnd } from '../machine/machine.js';
 import { type ConsolePipe, runMachine } from '../machine/run-machine.js';
 import { checkNumbers, type RunNumbers, type RunText } from '../machine/run-options.js';
+import { openVirtio, parseVirtio, type VirtioRequest } from '../machine/virtio-options.js';
 import { EXIT_SOFTWARE, EXIT_USAGE, type Terminal, type Verb } from '../program.js';
 import { ESCAPE_HELP, type EscapeCommand, EscapeReader } from '../terminal/escape.js';
 import { onTermination, rawMode } from '../terminal/raw-terminal.js';
@@ -38,6 +39,8 @@ const EXIT_TIMEOUT = 124;
 const EXIT_QUIT = 130;
 /** Command lines of images: console on the PL011, and a panic ends the machine instead of hanging. */
 const IMAGE_ARGUMENTS = 'console=ttyAMA0 panic=-1';
+/** The last one named is /dev/console, once it is there. */
+const HVC_ARGUMENTS = ' console=hvc0';
 /** For scripts: only what programs print (see cli/image/initramfs.ts). */
 const PLAIN_ARGUMENTS = ' quiet wurley_plain=1';
 const PLATFORMS = ['virt', 'gunyah', 'hyperv'] as const;
@@ -60,6 +63,8 @@ export const addRun: Verb = (program, terminal, done) => {
     .option('--dtb <file>', 'device tree to use instead of the generated one')
     .option('--dump-dtb <file>', 'write the device tree there and end')
     .option('--firmware <file>', 'firmware to start at address 0 instead of a kernel')
+    .option('--console <kind>', 'pl011 or virtio (hvc0)', 'pl011')
+    .option('--rng', 'a virtio entropy device with random bytes of this host')
     .option('--acpi', 'describe the machine by ACPI instead of a device tree')
     .option('--timeout <seconds>', 'end the machine after this long (exit code 124)')
     .option('--trace <what>', TRACE_HELP)
@@ -86,7 +91,9 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   }
   const trace = text.trace === undefined ? ok(undefined) : parseTrace(text.trace);
   if (!trace.ok) return refuse(EXIT_USAGE, trace.error);
-  const plan = await prepare(image, text, numbers.value, terminal);
+  const virtio = parseVirtio(text);
+  if (!virtio.ok) return refuse(EXIT_USAGE, virtio.error);
+  const plan = await prepare(image, text, numbers.value, virtio.value, terminal);
   if (!plan.ok) return plan;
   if (text.dumpDtb !== undefined) {
     const written = await writeFile(text.dumpDtb, plan.value.plan.deviceTree).then(
@@ -105,6 +112,7 @@ interface Prepared {
   readonly readyMarker: string | undefined;
   readonly plan: BootPlan;
   readonly description: MachineDescription;
+  readonly virtio: readonly VirtioRequest[];
 }
 
 async function named(file: string | undefined, what: string): Promise<Result<NamedBytes | undefined, Refusal>> {
@@ -123,6 +131,7 @@ async function prepare(
   image: string | undefined,
   text: RunText,
   { cpus, ramBytes }: RunNumbers,
+  virtio: readonly VirtioRequest[],
   terminal: Terminal,
 ): Promise<Result<Prepared, Refusal>> {
   let { kernel, initrd } = text;
@@ -138,7 +147,8 @@ async function prepare(
     initrd ??= stored.value.initrdPath;
     const isScript = process.stdin.isTTY !== true || !terminal.isTTY;
     if (isScript && text.initrd === undefined) readyMarker = READY_MARKER;
-    bootArguments = `${IMAGE_ARGUMENTS}${isScript ? PLAIN_ARGUMENTS : ''} ${bootArguments}`.trimEnd();
+    const consoles = `${IMAGE_ARGUMENTS}${text.console === 'virtio' ? HVC_ARGUMENTS : ''}`;
+    bootArguments = `${consoles}${isScript ? PLAIN_ARGUMENTS : ''} ${bootArguments}`.trimEnd();
   }
   if (kernel === undefined && text.firmware === undefined) {
     return refuse(EXIT_USAGE, 'nothing to run: give an image name (such as debian:6.1-cloud), --kernel or --firmware');
@@ -149,7 +159,7 @@ async function prepare(
     if (!read.ok) return read;
     files[name] = read.value;
   }
-  const description = { cpus, ramBytes, virtioSlots: [], fwCfg: false, pmu: false };
+  const description = { cpus, ramBytes, virtioSlots: virtio.map((_, slot) => slot), fwCfg: false, pmu: false };
   const seeds = { kaslrSeed: randomBytes(8).readBigUInt64LE(), rngSeed: new Uint8Array(randomBytes(64)) };
   const given = Object.fromEntries(Object.entries(files).filter(([, value]) => value !== undefined));
   const request: BootRequest = {
@@ -160,7 +170,9 @@ async function prepare(
     acpi: text.acpi === true ? 'only' : 'off',
   };
   const plan = await planBoot(request, hostUnpackers);
-  return plan.ok ? ok({ plan: plan.value, description, readyMarker }) : refuse(EXIT_DATA, faultSentence(plan.error));
+  return plan.ok
+    ? ok({ plan: plan.value, description, virtio, readyMarker })
+    : refuse(EXIT_DATA, faultSentence(plan.error));
 }
 
 /** The image called `name`, pulled first when it is not there. */
@@ -182,7 +194,7 @@ async function imageOf(name: string, terminal: Terminal): Promise<Result<StoredI
 
 /** Runs the planned machine to its end; the exit code. */
 async function boot(
-  { plan, description, readyMarker }: Prepared,
+  { plan, description, virtio, readyMarker }: Prepared,
   text: RunText,
   { timeoutMs }: RunNumbers,
   trace: TraceSink | undefined,
@@ -209,9 +221,17 @@ async function boot(
   const timer =
     timeoutMs === undefined ? undefined : setTimeout(() => stopWith(EXIT_TIMEOUT, 'the timeout'), timeoutMs);
   const commands = (command: EscapeCommand): void => void obey(command, machine, terminal, stopWith);
+  const windowSize = (): { columns: number; rows: number } => ({
+    columns: process.stdout.columns ?? 80,
+    rows: process.stdout.rows ?? 24,
+  });
+  const resize = (): void => machine?.resize(windowSize().columns, windowSize().rows);
+  process.stdout.on('resize', resize);
   try {
-    const place = { trace: trace?.place };
-    const options = { description, plan, interpreter: interpreter.module, jit: text.jit, name: 'vm', ...place };
+    const devices = openVirtio(virtio, system.files, windowSize());
+    if (!devices.ok) return refuse(EXIT_DATA, devices.error);
+    const parts = { virtio: devices.value, trace: trace?.place };
+    const options = { description, plan, interpreter: interpreter.module, jit: text.jit, name: 'vm', ...parts };
     const end = await runMachine(system, options, consolePipe(commands, readyMarker), (running) => {
       machine = running;
       if (early !== undefined) running.stop(STOP.requested, 'a signal');
@@ -223,6 +243,7 @@ async function boot(
     return exitOf(end.value);
   } finally {
     clearTimeout(timer);
+    process.stdout.off('resize', resize);
     restore();
     release();
     process.stdin.pause();
@@ -249,6 +270,7 @@ function consolePipe(command: (command: EscapeCommand) => void, readyMarker: str
     ready = undefined;
   };
   return {
+    showsSerial: stdout.isTTY === true,
     write(bytes) {
       watch(bytes);
       return new Promise((resolve) => {

@@ -25,6 +25,7 @@ import { Pl061 } from '../../devices/power-button/pl061.js';
 import { createSharedRegisters, SharedRegisters } from '../../devices/registers/shared-registers.js';
 import { type ConsoleProtocol, consoleKind } from '../../devices/uart/console.actor.js';
 import type { UartConfig } from '../../devices/uart/uart.config.js';
+import { startVirtioDevices, type VirtioChoice } from './virtio-devices.js';
 
 /** Pages of the machine's memory: all 4 GiB are reserved, and cost nothing before they are touched. */
 const WASM_PAGES = 65_536;
@@ -44,6 +45,8 @@ export interface MachineOptions {
   readonly interpreter: WebAssembly.Module;
   /** False switches compiled code off. */
   readonly jit: boolean;
+  /** virtio devices, by slot; as many as the description says. With a console among them, it is the machine's console. */
+  readonly virtio: readonly VirtioChoice[];
   /** A name that no other machine of the system has. */
   readonly name: string;
   /** Where vCPUs tell what happens; absent: nowhere. */
@@ -61,9 +64,13 @@ export interface MachineEnd {
 export interface Machine {
   /** Bytes the guest printed; the holder reads. */
   readonly output: ByteStream;
+  /** What the guest printed on the PL011, where that is not the console. */
+  readonly serial: ByteStream | undefined;
+  /** The console's window has another size. */
+  resize(columns: number, rows: number): void;
   /** Bytes for the guest's console: answers how many were taken. */
   type(bytes: Uint8Array): number;
-  /** Tells the console that `output` has room again. */
+  /** Tells the consoles that `output` or `serial` has room again. */
   resume(): void;
   /** Presses and releases the power button. */
   pressPowerButton(): void;
@@ -179,6 +186,18 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
   };
   const [output, input] = [createByteStream(STREAM_BYTES), createByteStream(STREAM_BYTES)];
   const wiring = { memory, block: parts.block, gic: parts.gic };
+  const hasVirtioConsole = options.virtio.some(({ kind }) => kind === 'console');
+  const streams = hasVirtioConsole
+    ? { output: createByteStream(STREAM_BYTES), input: createByteStream(STREAM_BYTES) }
+    : { output, input };
+  const virtioStarted = await startVirtioDevices(
+    system,
+    options.virtio,
+    { ...wiring, stage2: parts.stage2, ...streams },
+    name,
+  );
+  if (!virtioStarted.ok) throw new BuildFailure(virtioStarted.error);
+  const virtio = virtioStarted.value;
   const consoleStarted = await system.spawn(
     consoleKind,
     { uart, output, input, ...wiring },
@@ -192,6 +211,7 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     { ...MEMORY_MAP.uart, module: MODULE.uart, config: { ...uart, console: console.actor } },
     { ...MEMORY_MAP.rtc, module: MODULE.rtc, config: rtc },
     { ...MEMORY_MAP.gpio, module: MODULE.powerButton, config: gpio },
+    ...virtio.frontEnds,
   ];
   const windows = {
     distributor: MEMORY_MAP.gicDistributor.base,
@@ -216,17 +236,25 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
   const [x0] = plan.registers;
   await core.ask('setVpRegisters', { partition, index: 0, pc: hex(BigInt(plan.entry)), x0: hex(x0) });
   for (const [index, { actor }] of processors.entries()) await core.ask('runVp', { partition, index, actor });
-  const keyboard = new ByteStream(input);
+  const keyboard = new ByteStream(streams.input);
+  const typedAt: ActorRef<never> = virtio.console ?? console;
   const button = new Pl061({ setLevel: (high) => gic.setLine(gpio.intid, high) });
   const buttonState = new SharedRegisters(gpio.registers, button.state);
   return {
-    output: new ByteStream(output),
+    output: new ByteStream(streams.output),
+    serial: virtio.console === undefined ? undefined : new ByteStream(output),
+    resize(columns, rows) {
+      if (virtio.console !== undefined) system.sender.tell(virtio.console, 'resize', { columns, rows });
+    },
     type(bytes) {
       const taken = keyboard.write(bytes);
-      system.sender.ring(console, 1);
+      system.sender.ring(typedAt, 1);
       return taken;
     },
-    resume: () => system.sender.ring(console, 1),
+    resume() {
+      system.sender.ring(console, 1);
+      if (virtio.console !== undefined) system.sender.ring(virtio.console, 1);
+    },
     pressPowerButton() {
       for (const high of [true, false]) buttonState.with(() => button.setLine(POWER_BUTTON_LINE, high));
     },
@@ -242,10 +270,11 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     },
     async flush() {
       await system.sender.ask(console, 'flush', {}, ASK);
+      if (virtio.console !== undefined) await system.sender.ask(virtio.console, 'flush', {}, ASK);
     },
     async dispose() {
       await core.ask('finalizePartition', { partition });
-      await Promise.all([...processors, console].map((ref) => system.stop(ref)));
+      await Promise.all([...processors, console, ...virtio.actors].map((ref) => system.stop(ref)));
       await core.ask('deletePartition', { partition });
       await system.stop(core.ref);
     },

@@ -1,5 +1,6 @@
 /** Runs a machine on a pair of byte pipes until it ends: the part of `wurley run` that knows no terminal. */
 import type { ActorSystem } from '../../actors/runtime/system.js';
+import type { ByteStream } from '../../actors/shared-state/byte-stream/byte-stream.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { keepAlive, type Machine, type MachineEnd, type MachineOptions, startMachine } from './machine.js';
 
@@ -7,10 +8,14 @@ import { keepAlive, type Machine, type MachineEnd, type MachineOptions, startMac
 export interface ConsolePipe {
   /** Takes bytes the guest printed; resolves when more may come. */
   write(bytes: Uint8Array): Promise<void>;
+  /** Whether what a PL011 that is not the console prints is shown until the console prints something. */
+  readonly showsSerial: boolean;
   /** Calls `take` with what is typed; answers a function that stops that. `take` answers false when it wants a pause. */
   onInput(take: (bytes: Uint8Array) => void): () => void;
 }
 
+/** Bytes kept of a PL011 that is not shown; printed when the console never printed anything. */
+const SERIAL_BYTES_MAX = 1 << 20;
 const INPUT_RETRY_MS = 5;
 /** Bytes waiting for a guest that does not read its console; beyond it the oldest input is kept and the rest refused. */
 const INPUT_BYTES_MAX = 1 << 20;
@@ -28,26 +33,40 @@ export async function runMachine(
   onStart(machine);
   const closeInput = feed(machine, pipe);
   let over = false;
-  const alive = keepAlive();
-  const reading = (async () => {
+  let spoke = false;
+  const serial: Uint8Array[] = [];
+  let serialBytes = 0;
+  const read = async (stream: ByteStream, take: (bytes: Uint8Array) => Promise<void>): Promise<void> => {
+    const alive = keepAlive();
     for (;;) {
-      await machine.output.data.parkAsync(() => machine.output.length > 0 || over || machine.output.closed, alive);
-      const bytes = machine.output.read();
-      if (bytes.length === 0) {
-        if (over || machine.output.closed) return;
-        continue;
-      }
-      await pipe.write(bytes);
-      machine.resume();
+      await stream.data.parkAsync(() => stream.length > 0 || over || stream.closed, alive);
+      const bytes = stream.read();
+      if (bytes.length > 0) {
+        await take(bytes);
+        machine.resume();
+      } else if (over || stream.closed) return;
     }
-  })();
+  };
+  const reading = read(machine.output, (bytes) => {
+    spoke = true;
+    return pipe.write(bytes);
+  });
+  const readingSerial =
+    machine.serial &&
+    read(machine.serial, async (bytes) => {
+      if (spoke) return;
+      if (pipe.showsSerial) return pipe.write(bytes);
+      if ((serialBytes += bytes.length) <= SERIAL_BYTES_MAX) serial.push(bytes);
+    });
   const end = await machine.ended;
   closeInput();
   await machine.flush();
   over = true;
   machine.output.announce();
-  machine.output.data.unpark();
+  machine.serial?.announce();
   await reading;
+  await readingSerial;
+  if (!spoke) for (const bytes of serial) await pipe.write(bytes);
   return ok(end);
 }
 

@@ -17,6 +17,8 @@ export interface RunText {
   readonly timeout?: string;
   readonly trace?: string;
   readonly jit: boolean;
+  readonly console: string;
+  readonly rng?: boolean;
 }
 
 /** The numbers among the options. */

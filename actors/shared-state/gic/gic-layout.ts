@@ -13,6 +13,8 @@ export const GICD_STATE = {
   lock: 0x000,
   control: 0x004,
   cpus: 0x008,
+  /** Not 0 when some bit of `posted` may be set. */
+  anyPosted: 0x00c,
   group: 0x080,
   enabled: 0x100,
   /** Latched pending state: edges, and pending bits written by software. */
@@ -22,6 +24,8 @@ export const GICD_STATE = {
   line: 0x280,
   /** 1: edge-triggered, 0: level-sensitive. */
   edge: 0x300,
+  /** Edges that devices announced without the lock (by Atomics); whoever takes the lock next moves them to `pending`. */
+  posted: 0x380,
   /** A byte per interrupt. */
   priority: 0x400,
   /** A word per interrupt: affinity (Aff2.Aff1.Aff0) and bit 31 "any participating vCPU", as GICD_IROUTER's low half. */

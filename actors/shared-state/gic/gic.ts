@@ -3,7 +3,8 @@
  * (gic-layout.ts), so any thread that holds a `Gic` over it may change a line or send an SGI, and the target vCPU is
  * told through `wake` without a third party. Registers are in gic-mmio.ts and gic-cpu-interface.ts.
  *
- * Whoever changes state takes the lock word; critical sections are short and call nothing outside.
+ * Whoever changes state takes the lock word; critical sections are short and call nothing outside. The one exception is
+ * `pulse`, which posts an edge for the next holder of the lock.
  */
 import { assert } from '../../../bus/assert.js';
 import { GIC_CPUS_MAX, GIC_INTERRUPTS, GIC_STATE_BYTES, GICD_STATE, GICR_STATE, gicCpuAt } from './gic-layout.js';
@@ -82,6 +83,18 @@ export class Gic {
       // Announce a sleeper (2) so that the holder notifies.
       if (Atomics.exchange(words, lock, 2) === 0) break;
       Atomics.wait(words, lock, 2, 1);
+    }
+    if (Atomics.load(words, GICD_STATE.anyPosted >> 2) !== 0) this.#takePosted();
+  }
+
+  /** Moves posted edges to the pending state; the flag first, so that an edge posted meanwhile raises it again. */
+  #takePosted(): void {
+    const words = this.#words;
+    Atomics.store(words, GICD_STATE.anyPosted >> 2, 0);
+    for (let word = 1; word < GIC_INTERRUPTS / 32; word++) {
+      const at = (GICD_STATE.posted >> 2) + word;
+      const posted = Atomics.load(words, at) === 0 ? 0 : Atomics.exchange(words, at, 0);
+      if (posted !== 0) this.setBits('pending', 0, word * 32, posted, posted);
     }
   }
 
@@ -170,11 +183,14 @@ export class Gic {
     if (changed) this.wakeTargets(interrupt, cpu);
   }
 
-  /** Makes SPI `interrupt` pending as one edge does, whatever its line. */
+  /**
+   * Makes SPI `interrupt` pending as one edge does, whatever its line. Takes no lock: a device's worker may be killed at
+   * any point, and must not take the lock along.
+   */
   pulse(interrupt: number): void {
     assert(interrupt >= 32 && interrupt < GIC_INTERRUPTS, 'pulses are for implemented SPIs');
-    const mask = 1 << (interrupt & 31);
-    this.locked(() => this.setBits('pending', 0, interrupt & ~31, mask, mask));
+    Atomics.or(this.#words, (GICD_STATE.posted >> 2) + (interrupt >> 5), 1 << (interrupt & 31));
+    Atomics.store(this.#words, GICD_STATE.anyPosted >> 2, 1);
     this.wakeTargets(interrupt, 0);
   }
 

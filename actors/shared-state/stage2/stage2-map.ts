@@ -45,6 +45,13 @@ export class Stage2Reader {
     const entry = this.entry(page);
     return entry !== 0 && (entry & rights) === rights ? (entry & ~0xfff) >>> 0 : -1;
   }
+
+  /** As {@link frame}, ordered after what this thread stored before by Atomics: for windows of devices. */
+  frameNow(page: number, rights: number): number {
+    const leaf = Atomics.load(this.words, this.root + (page >>> 10));
+    const entry = leaf === 0 ? 0 : Atomics.load(this.words, (leaf >>> 2) + (page & (LEAF_ENTRIES - 1)));
+    return entry !== 0 && (entry & rights) === rights ? (entry & ~0xfff) >>> 0 : -1;
+  }
 }
 
 /** Writes a VM's stage-2 map; only the hypervisor core has one. */

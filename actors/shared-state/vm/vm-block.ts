@@ -4,7 +4,8 @@
  *
  * Words are little-endian i32 and change by Atomics only. Who writes what: `stop` by whoever ends the VM first; of a
  * processor's words `power`, `entry`, `context` by PSCI callers under the compare-exchange of `power`, `outside` and
- * `sleeping` by its own thread, `look` by anybody (set) and its own thread (clear), the request ring by anybody under `lock`.
+ * `sleeping` by its own thread, `look` by anybody (set) and its own thread (clear), the request ring by anybody under `lock`,
+ * a window's word by the device's thread.
  */
 import { assert } from '../../../bus/assert.js';
 import { Parking } from '../../../bus/doorbell/parking.js';
@@ -15,6 +16,11 @@ export const VM_CPUS_MAX = 8;
 const REQUESTS_MAX = 28;
 const HEAD_BYTES = 1024;
 const CPU_BYTES = 512;
+const WINDOWS_AT = HEAD_BYTES + VM_CPUS_MAX * CPU_BYTES;
+/** A window's word has a cache line to itself. */
+const WINDOW_BYTES = 64;
+/** Device windows of one VM (actors/shared-state/guest-window), at most. */
+export const VM_WINDOWS_MAX = 40;
 /** Size of a VM's block in bytes. */
 export const VM_BLOCK_BYTES = 8192;
 
@@ -230,6 +236,28 @@ export class VmBlock {
       this.#store(cpu, CPU.done, pushed);
     });
     return true;
+  }
+
+  // ---- device windows ----
+
+  #windowIndex(window: number): number {
+    return (WINDOWS_AT + window * WINDOW_BYTES) >> 2;
+  }
+  /** The device's own thread: uses guest memory from here on. */
+  enterWindow(window: number): void {
+    Atomics.add(this.#words, this.#windowIndex(window), 1);
+  }
+  /** The device's own thread: uses guest memory no more. */
+  leaveWindow(window: number): void {
+    Atomics.add(this.#words, this.#windowIndex(window), 1);
+  }
+  /** Number of times a window was entered and left: odd while its device is inside. */
+  windowTurns(window: number): number {
+    return Atomics.load(this.#words, this.#windowIndex(window));
+  }
+  /** Whether a device that was inside when {@link windowTurns} said `turns` has left since. */
+  hasLeft(window: number, turns: number): boolean {
+    return (turns & 1) === 0 || this.windowTurns(window) !== turns;
   }
 
   #locked(cpu: number, body: () => void): void {

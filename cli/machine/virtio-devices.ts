@@ -1,0 +1,80 @@
+/** Gives every virtio device of a machine its slot, its window onto guest memory and its worker. */
+import type { FileToken } from '../../actors/runtime/files.js';
+import type { ActorRef } from '../../actors/runtime/protocol.js';
+import type { ActorSystem } from '../../actors/runtime/system.js';
+import type { FrontEndPlace } from '../../actors/shared-state/mmio/front-end.js';
+import { err, ok, type Result } from '../../bus/result.js';
+import { spiToIntid, virtioMmioSlot } from '../../devices/machine/memory-map.js';
+import { createDeviceBlock } from '../../devices/virtio/device-block.js';
+import type { MmioFrontEndConfig } from '../../devices/virtio/mmio.front-end.js';
+import type { VirtioPlace } from '../../devices/virtio/virtio-device.js';
+import { type VirtioConsoleProtocol, virtioConsoleKind } from '../../devices/virtio-console/virtio-console.actor.js';
+import { virtioRngKind } from '../../devices/virtio-rng/virtio-rng.actor.js';
+
+/** A device and what it is made from; its place in the list is its virtio-mmio slot. */
+export type VirtioChoice =
+  | { readonly kind: 'console'; readonly columns: number; readonly rows: number }
+  | { readonly kind: 'rng'; readonly entropy: FileToken };
+
+/** The parts of the machine that devices are connected to. */
+export interface VirtioWiring {
+  readonly memory: WebAssembly.Memory;
+  readonly block: number;
+  readonly stage2: number;
+  readonly gic: number;
+  /** Byte streams of the virtio console, if there is one. */
+  readonly output: SharedArrayBuffer;
+  readonly input: SharedArrayBuffer;
+}
+
+/** The devices as they run. */
+export interface VirtioDevices {
+  readonly frontEnds: readonly FrontEndPlace[];
+  readonly actors: readonly ActorRef<never>[];
+  readonly console: ActorRef<VirtioConsoleProtocol> | undefined;
+}
+
+const FRONT_END = new URL('../../devices/virtio/mmio.front-end.js', import.meta.url).href;
+
+/** Starts the devices of `choices`; the error is a sentence. */
+export async function startVirtioDevices(
+  system: ActorSystem,
+  choices: readonly VirtioChoice[],
+  { memory, block, stage2, gic, output, input }: VirtioWiring,
+  machine: string,
+): Promise<Result<VirtioDevices, string>> {
+  const frontEnds: FrontEndPlace[] = [];
+  const actors: ActorRef<never>[] = [];
+  let console: ActorRef<VirtioConsoleProtocol> | undefined;
+  for (const [slot, choice] of choices.entries()) {
+    const window = virtioMmioSlot(slot);
+    const registers = createDeviceBlock();
+    const place = { memory, block, stage2, gic, window: slot, registers, intid: spiToIntid(window.spi) };
+    const name = `${machine}-${choice.kind}${slot}`;
+    const started = await start(system, choice, place, { output, input }, name);
+    if (!started.ok) return err(`${name} did not start (${JSON.stringify(started.error)})`);
+    const ref = started.value;
+    if (choice.kind === 'console') console = { actor: ref.actor };
+    actors.push(ref);
+    const config: MmioFrontEndConfig = { registers, memory, block, actor: ref.actor };
+    frontEnds.push({ base: window.base, sizeBytes: window.sizeBytes, module: FRONT_END, config });
+  }
+  return ok({ frontEnds, actors, console });
+}
+
+function start(
+  system: ActorSystem,
+  choice: VirtioChoice,
+  place: VirtioPlace,
+  streams: { readonly output: SharedArrayBuffer; readonly input: SharedArrayBuffer },
+  name: string,
+): Promise<Result<ActorRef<never>, unknown>> {
+  switch (choice.kind) {
+    case 'console': {
+      const { columns, rows } = choice;
+      return system.spawn(virtioConsoleKind, { place, ...streams, columns, rows }, { name });
+    }
+    case 'rng':
+      return system.spawn(virtioRngKind, { place, entropy: choice.entropy }, { name });
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * The worker's side of a virtio device: its window onto guest memory, its queues as the driver has set them up, and its
+ * interrupt. A device works in turns (see guest-window.ts); what it holds of a queue is void when the driver has reset the
+ * device or the queue, which every turn checks first.
+ */
+
+import { Gic } from '../../actors/shared-state/gic/gic.js';
+import { GuestWindow } from '../../actors/shared-state/guest-window/guest-window.js';
+import { type Ring, VmBlock, waker } from '../../actors/shared-state/vm/vm-block.js';
+import type { Chain } from './chain.js';
+import { DeviceBlockView, type DeviceShape, QUEUE_WORD } from './device-block.js';
+import { SplitQueue } from './split-queue.js';
+import { FEATURE, featureWords, INTERRUPT, STATUS } from './wire.js';
+
+/** Where a device finds its VM: plain data and shared memory, part of every virtio device's configuration. */
+export interface VirtioPlace {
+  readonly memory: WebAssembly.Memory;
+  /** VM block, root of the stage-2 map and interrupt controller, in bytes of the memory. */
+  readonly block: number;
+  readonly stage2: number;
+  readonly gic: number;
+  /** Number of the device's window in the VM block. */
+  readonly window: number;
+  /** The device block. */
+  readonly registers: SharedArrayBuffer;
+  readonly intid: number;
+}
+
+/** What kind of device it is. */
+export interface VirtioShape extends Omit<DeviceShape, 'features'> {
+  /** Positions of the type's own features; those of the transport come with it. */
+  readonly features: readonly number[];
+}
+
+/** What a device's worker lends the transport. */
+export interface VirtioServices {
+  readonly ring: Ring;
+  readonly warn: (text: string) => void;
+}
+
+/** What handling a chain came to: bytes written into it; `later`: it stays where it is; `broken`: the driver is at fault. */
+export type Handled = number | 'later' | 'broken';
+
+/** Chains handled in one turn: then whoever waits for the device to leave guest memory gets a chance. */
+const CHAINS_PER_TURN = 64;
+const TRANSPORT_FEATURES = [FEATURE.indirectDescriptors, FEATURE.eventIndex, FEATURE.version1];
+
+interface Attached {
+  readonly generation: number;
+  readonly queue: SplitQueue;
+}
+
+/** See the head of this file. */
+export class VirtioDevice {
+  readonly window: GuestWindow;
+  readonly #view: DeviceBlockView;
+  readonly #gic: Gic;
+  readonly #intid: number;
+  readonly #warn: (text: string) => void;
+  readonly #queues: (Attached | undefined)[] = [];
+  #epoch: number;
+  #complained = false;
+
+  constructor(place: VirtioPlace, shape: VirtioShape, services: VirtioServices) {
+    const { buffer } = place.memory;
+    this.window = new GuestWindow(buffer, place, place.window);
+    this.#view = new DeviceBlockView(place.registers);
+    this.#gic = new Gic(buffer, place.gic, waker(new VmBlock(buffer, place.block), services.ring));
+    this.#intid = place.intid;
+    this.#warn = services.warn;
+    // A successor finds the device described, and perhaps a driver that relies on what was said.
+    if (this.#view.get('queueCount') === 0) {
+      const features = featureWords([...shape.features, ...TRANSPORT_FEATURES]);
+      this.#view.describe({ ...shape, features }, place.window);
+    }
+    this.#epoch = this.#view.get('epoch');
+  }
+
+  /** The configuration space; a change by the device goes through {@link changeConfig} once a driver may look. */
+  get config(): DataView {
+    return this.#view.config;
+  }
+
+  /** How often the driver has written to the configuration space, modulo 2^32. */
+  get configWrites(): number {
+    return this.#view.get('configWrites');
+  }
+
+  /** How often the driver has reset the device: what a device remembers of a driver is void when it changes. */
+  get epoch(): number {
+    return this.#view.get('epoch');
+  }
+
+  /** Whether the driver has accepted feature `bit`. */
+  has(bit: number): boolean {
+    return (this.#view.features('driverFeatures', bit >> 5) & (1 << (bit & 31))) !== 0;
+  }
+
+  /** Whether a driver drives the device: DRIVER_OK, and nothing has gone wrong. */
+  get isLive(): boolean {
+    return (this.#view.get('status') & (STATUS.driverOk | STATUS.needsReset)) === STATUS.driverOk;
+  }
+
+  /** Queues that were notified since the last call, a bit each. */
+  takeKicks(): number {
+    return this.#view.take('kicks');
+  }
+
+  /** Changes the configuration space and tells the driver. */
+  changeConfig(change: (config: DataView) => void): void {
+    // The generation differs before and after, so a driver that read in between reads again (V1.2, 2.5.1).
+    this.#view.count('configGeneration');
+    change(this.#view.config);
+    this.#view.count('configGeneration');
+    if (this.isLive) this.#interrupt(INTERRUPT.configChange);
+  }
+
+  /**
+   * Hands the chains of queue `index` to `handle`, inside the window, until there are none, `handle` wants to wait, or
+   * enough were done for one turn; true in the last case, for the caller to come back.
+   */
+  serve(index: number, handle: (chain: Chain) => Handled): boolean {
+    return this.window.within(() => {
+      const queue = this.#attach(index);
+      if (queue === undefined) return false;
+      const more = this.#serve(queue, handle);
+      if (queue.isBroken) this.#fail(`queue ${index} is not well-formed`);
+      return more;
+    });
+  }
+
+  #serve(queue: SplitQueue, handle: (chain: Chain) => Handled): boolean {
+    queue.wantNotifications(false);
+    for (let count = 0; count < CHAINS_PER_TURN; count++) {
+      let taken = queue.take();
+      if (taken === 'empty') {
+        queue.wantNotifications(true);
+        taken = queue.take();
+      }
+      if (taken !== 'chain') return false;
+      const handled = handle(queue.chain);
+      if (handled === 'later') return false;
+      if (handled === 'broken') {
+        this.#fail('a request points outside the memory of the machine');
+        return false;
+      }
+      queue.use(handled);
+      // At once, so that the guest goes on while we do the next one; drivers say when they want to know (V1.2, 2.7.10).
+      if (queue.wantsInterrupt()) this.#interrupt(INTERRUPT.usedBuffer);
+    }
+    return true;
+  }
+
+  /** The queue, if there is a driver and it has set the queue up. */
+  #attach(index: number): SplitQueue | undefined {
+    const view = this.#view;
+    const epoch = view.get('epoch');
+    if (epoch !== this.#epoch) {
+      this.#epoch = epoch;
+      this.#complained = false;
+      this.#queues.length = 0;
+    }
+    if (!this.isLive || view.queue(index, QUEUE_WORD.ready) === 0) return undefined;
+    const generation = view.queue(index, QUEUE_WORD.generation);
+    const known = this.#queues[index];
+    if (known?.generation === generation) return known.queue;
+    const resumes = view.queue(index, QUEUE_WORD.attached) === generation;
+    const size = view.queue(index, QUEUE_WORD.size);
+    const place = {
+      size: size <= view.queue(index, QUEUE_WORD.sizeMax) ? size : 0,
+      descriptors: view.queueAddress(index, QUEUE_WORD.descriptorsLow),
+      available: view.queueAddress(index, QUEUE_WORD.availableLow),
+      used: view.queueAddress(index, QUEUE_WORD.usedLow),
+      indirect: this.has(FEATURE.indirectDescriptors),
+      eventIndex: this.has(FEATURE.eventIndex),
+    };
+    const queue = new SplitQueue(this.window, place, resumes);
+    view.setQueue(index, QUEUE_WORD.attached, generation);
+    this.#queues[index] = { generation, queue };
+    return queue;
+  }
+
+  /** Raises the interrupt, unless the driver has not yet acknowledged the last one of the kind: then it will look anyway. */
+  #interrupt(kind: number): void {
+    if ((this.#view.or('interruptStatus', kind) & kind) === 0) this.#gic.pulse(this.#intid);
+  }
+
+  /** The driver has done what it must not: nothing goes on before it has reset the device (V1.2, 2.1.2). */
+  #fail(why: string): void {
+    this.#view.or('status', STATUS.needsReset);
+    this.#interrupt(INTERRUPT.configChange);
+    if (!this.#complained) this.#warn(`the guest's driver is at fault: ${why}; the device waits for a reset`);
+    this.#complained = true;
+  }
+}
