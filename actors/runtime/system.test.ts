@@ -84,6 +84,23 @@ inSystem('a reference sent in a message works for its receiver', async (system) 
   assert.equal(forwarded, { ok: true, value: { value: 42 } });
 });
 
+inSystem('bodies of several KiB reach the actor they are for', async (system) => {
+  const roomy = { ...echoKind, declaration: { ...echoKind.declaration, messageBytesMax: 8_192 } };
+  const actors: ActorRef<EchoProtocol>[] = [];
+  for (const name of ['one', 'two', 'three']) {
+    const spawned = await system.spawn(roomy, {}, { name });
+    assert.ok(spawned.ok);
+    actors.push(spawned.value);
+  }
+  for (let round = 0; round < 200; round++) {
+    const length = 1 + ((round * 131) % 6_000);
+    const data = new Uint8Array(length).fill(round);
+    const asked = actors.map((ref) => system.sender.ask(ref, 'bytes', { data }));
+    for (const answer of await Promise.all(asked))
+      assert.equal(answer, { ok: true, value: { sum: round * length, length } });
+  }
+});
+
 inSystem('a failed send gives the message back with its reason', async (system) => {
   const echo = await echoNamed(system, 'echo');
   const large = system.sender.tell(echo, 'bytes', { data: new Uint8Array(5_000).fill(7) });

@@ -55,7 +55,7 @@ export class Codec {
   private readonly limits: CodecOptions['untrusted'];
   private readonly scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   private readonly scratchViews: (Uint8Array | undefined)[] = [];
-  private readonly slotBuffers = new WeakMap<SendEnd, Map<number, Buffer>>();
+  private readonly slotBuffers = new WeakMap<Uint8Array, Map<number, Buffer>>();
 
   constructor(options: CodecOptions = {}) {
     const { structures } = options;
@@ -172,10 +172,11 @@ export class Codec {
 
   /** A Buffer over the slot at `at`, kept per queue and slot. */
   private slotBuffer(queue: SendEnd, at: number): Buffer {
-    let slots = this.slotBuffers.get(queue);
+    // By the queue's own bytes: an object that stands for several queues in turn (actors/runtime/body-codec) has their places.
+    let slots = this.slotBuffers.get(queue.bytes);
     if (slots === undefined) {
       slots = new Map();
-      this.slotBuffers.set(queue, slots);
+      this.slotBuffers.set(queue.bytes, slots);
     }
     let buffer = slots.get(at);
     if (buffer === undefined) {
