@@ -7,12 +7,14 @@
 import { err, ok, type Result } from '../../bus/result.js';
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { type ActorContext, actor, actorKind } from '../runtime/actor.js';
+import type { ActorRef, AskFailure } from '../runtime/protocol.js';
 import { FrameLedger } from '../shared-state/frames/frame-ledger.js';
 import { GIC_INTERRUPTS } from '../shared-state/gic/gic-layout.js';
-import { VM_WINDOWS_MAX } from '../shared-state/vm/vm-block.js';
+import { POWER, VM_WINDOWS_MAX } from '../shared-state/vm/vm-block.js';
 import { FramePool } from './frame-pool.js';
 import { Partition } from './partition.js';
-import type { HypervisorProtocol, PartitionFault } from './partition.protocol.js';
+import { type HypervisorProtocol, type PartitionFault, VP_STATE_TYPES } from './partition.protocol.js';
+import type { ProcessorProtocol } from './processor.protocol.js';
 
 /** What the core is started with. */
 export interface HypervisorConfig {
@@ -34,10 +36,37 @@ const LEDGER_AT = 64 * 1024;
 const PARTITIONS_MAX = 0xffff;
 /** How long processors may take to acknowledge before a withdrawal is reported as failed, in milliseconds. */
 const ACKNOWLEDGE_MS_MAX = 2_000;
+const PROCESSOR_ASK = { timeoutMs: ACKNOWLEDGE_MS_MAX } as const;
+/** A call with the most registers: 128 codes and 128 values of 16 bytes. */
+const MESSAGE_BYTES_MAX = 4096;
 
 function find(state: HypervisorState, partition: number): Result<Partition, PartitionFault> {
   const found = state.partitions.get(partition);
   return found === undefined ? err('noPartition') : ok(found);
+}
+
+/** The shared parts of a partition that has processor `index`. */
+function processorOf(state: HypervisorState, partition: number, index: number) {
+  const found = find(state, partition);
+  return found.ok ? found.value.processor(index) : found;
+}
+
+/** The actor that runs a processor. */
+function threadOf(
+  state: HypervisorState,
+  partition: number,
+  index: number,
+): Result<ActorRef<ProcessorProtocol>, PartitionFault> {
+  const parts = processorOf(state, partition, index);
+  if (!parts.ok) return parts;
+  const number = parts.value.block.actorOf(index);
+  return number === 0 ? err('badState') : ok({ actor: number });
+}
+
+/** A processor's refusal as the core's; a thread that is gone or does not answer has not acknowledged. */
+function toFault<T>(answer: Result<T, PartitionFault | AskFailure<unknown>>): Result<T, PartitionFault> {
+  if (answer.ok) return answer;
+  return err(typeof answer.error === 'string' ? answer.error : 'notAcknowledged');
 }
 
 /** Waits until `done`, looking every millisecond. */
@@ -73,6 +102,7 @@ async function flushStage2(partition: Partition, context: Context): Promise<bool
 const hypervisor = actor<HypervisorConfig, HypervisorProtocol, HypervisorState>({
   name: 'hypervisor',
   mailboxMax: 64,
+  messageBytesMax: MESSAGE_BYTES_MAX,
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
   start({ memory }) {
     const { buffer } = memory;
@@ -97,7 +127,9 @@ const hypervisor = actor<HypervisorConfig, HypervisorProtocol, HypervisorState>(
     },
     getProperty(state, { partition, property }) {
       const found = find(state, partition);
-      return found.ok ? ok({ value: found.value.property(property) }) : found;
+      if (!found.ok) return found;
+      const value = found.value.property(property);
+      return value.ok ? ok({ value: value.value }) : value;
     },
     initializePartition(state, { partition }) {
       const found = find(state, partition);
@@ -126,25 +158,43 @@ const hypervisor = actor<HypervisorConfig, HypervisorProtocol, HypervisorState>(
       const found = find(state, partition);
       return found.ok ? found.value.createVp(index) : found;
     },
-    setVpRegisters(state, { partition, index, pc, x0 }) {
-      const found = find(state, partition);
-      if (!found.ok) return found;
-      const parts = found.value.parts;
-      if (parts === undefined || !found.value.has(index)) return err('noProcessor');
-      const hex = /^0x[0-9a-f]{1,16}$/;
-      if (!hex.test(pc) || !hex.test(x0)) return err('badArgument');
-      if (!parts.block.powerOn(index, BigInt(pc), BigInt(x0))) return err('badState');
-      parts.wake(index);
+    attachVp(state, { partition, index, actor: number }) {
+      const parts = processorOf(state, partition, index);
+      if (!parts.ok) return parts;
+      const { block } = parts.value;
+      if (block.actorOf(index) !== 0) return err('badState');
+      if (!Number.isInteger(number) || number <= 0) return err('badArgument');
+      block.bindActor(index, number);
       return ok();
     },
-    runVp(state, { partition, index, actor: number }) {
-      const found = find(state, partition);
-      if (!found.ok) return found;
-      const parts = found.value.parts;
-      if (parts === undefined || !found.value.has(index)) return err('noProcessor');
-      parts.block.bindActor(index, number);
-      parts.wake(index);
-      return ok();
+    async getVpRegisters(state, { partition, index, names }, context) {
+      const thread = threadOf(state, partition, index);
+      if (!thread.ok) return thread;
+      return toFault(await context.ask(thread.value, 'getRegisters', { names }, PROCESSOR_ASK));
+    },
+    async setVpRegisters(state, { partition, index, names, values }, context) {
+      const thread = threadOf(state, partition, index);
+      if (!thread.ok) return thread;
+      return toFault(await context.ask(thread.value, 'setRegisters', { names, values }, PROCESSOR_ASK));
+    },
+    getVpState(state, { partition, index, type }) {
+      const parts = processorOf(state, partition, index);
+      if (!parts.ok) return parts;
+      if (type !== VP_STATE_TYPES.interruptController) return err('badArgument');
+      return ok({ bytes: parts.value.gic.readPrivate(index) });
+    },
+    setVpState(state, { partition, index, type, bytes }) {
+      const parts = processorOf(state, partition, index);
+      if (!parts.ok) return parts;
+      if (type !== VP_STATE_TYPES.interruptController) return err('badArgument');
+      if (parts.value.block.power(index) === POWER.on) return err('badState');
+      return parts.value.gic.writePrivate(index, bytes) ? ok() : err('badArgument');
+    },
+    async runVp(state, { partition, index }, context) {
+      const thread = threadOf(state, partition, index);
+      if (!thread.ok) return thread;
+      if (index !== 0) return ok();
+      return toFault(await context.ask(thread.value, 'start', {}, PROCESSOR_ASK));
     },
     async finalizePartition(state, { partition }, context) {
       const found = find(state, partition);
@@ -160,6 +210,7 @@ const hypervisor = actor<HypervisorConfig, HypervisorProtocol, HypervisorState>(
     deletePartition(state, { partition }) {
       const found = find(state, partition);
       if (!found.ok) return found;
+      if (!found.value.deletable) return err('badState');
       state.partitions.delete(partition);
       return ok({ framesReturned: found.value.free() });
     },

@@ -4,20 +4,14 @@ import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { Gic } from '../shared-state/gic/gic.js';
 import { GIC_STATE_BYTES } from '../shared-state/gic/gic-layout.js';
 import { STAGE2_PAGES_MAX, STAGE2_RIGHTS, STAGE2_ROOT_BYTES, Stage2Map } from '../shared-state/stage2/stage2-map.js';
-import { STOP, VM_BLOCK_BYTES, VM_CPUS_MAX, VmBlock, waker } from '../shared-state/vm/vm-block.js';
+import { STOP, VM_BLOCK_BYTES, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import type { Extent, FramePool } from './frame-pool.js';
-import type { MappedExtent, PartitionFault, PartitionProperty, VpTicket } from './partition.protocol.js';
+import type { MappedExtent, PartitionFault, VpTicket } from './partition.protocol.js';
+import { initialProperties, type PartitionProperty, propertyRow } from './partition-properties.js';
 
 const pages = (bytes: number): number => Math.ceil(bytes / HYP_PAGE_BYTES) * HYP_PAGE_BYTES;
-const AREA_BYTES_MAX = 16 << 20;
-const ARENA_BYTES_MAX = 256 << 20;
-/** Bounds of what may be set before initialisation; `memoryBytes` only tells. */
-const PROPERTY_MAX = {
-  processorCount: VM_CPUS_MAX,
-  processorAreaBytes: AREA_BYTES_MAX,
-  processorArenaBytes: ARENA_BYTES_MAX,
-  memoryBytes: 0,
-} as const;
+/** Regions of guest memory a partition may have (as mshv). */
+const REGIONS_MAX = 64;
 
 /** What a partition has once it is initialised. */
 interface Parts {
@@ -35,18 +29,14 @@ export class Partition {
   readonly #memory: ArrayBufferLike;
   readonly #pool: FramePool;
   readonly #ring: (actor: number) => void;
-  readonly #properties: Record<PartitionProperty, number> = {
-    processorCount: 1,
-    processorAreaBytes: 1 << 20,
-    processorArenaBytes: 32 << 20,
-    memoryBytes: 0,
-  };
+  readonly #properties = initialProperties();
   /** Frames the core holds on the partition's behalf: tables, blocks, processor areas. */
   readonly #own: Extent[] = [];
   /** Guest memory. */
   #mapped: MappedExtent[] = [];
-  readonly #processors = new Set<number>();
+  readonly #processors = new Map<number, VpTicket>();
   #parts: Parts | undefined;
+  #finalized = false;
 
   constructor(number: number, memory: ArrayBufferLike, pool: FramePool, ring: (actor: number) => void) {
     this.number = number;
@@ -61,14 +51,18 @@ export class Partition {
   }
 
   /** A property's value. */
-  property(name: PartitionProperty): number {
-    return name === 'memoryBytes' ? this.#mapped.reduce((sum, m) => sum + m.bytes, 0) : this.#properties[name];
+  property(name: PartitionProperty): Result<number, PartitionFault> {
+    if (propertyRow(name) === undefined) return err('unknownProperty');
+    return ok(name === 'memoryBytes' ? this.#mapped.reduce((sum, m) => sum + m.bytes, 0) : this.#properties[name]);
   }
 
   /** Sets a property; only before initialisation. */
   setProperty(name: PartitionProperty, value: number): Result<undefined, PartitionFault> {
-    if (this.#parts !== undefined) return err('badState');
-    if (!Number.isInteger(value) || value < 1 || value > PROPERTY_MAX[name]) return err('badArgument');
+    const row = propertyRow(name);
+    if (row === undefined) return err('unknownProperty');
+    if (row.set === 'never') return err('badArgument');
+    if (this.#parts !== undefined || this.#finalized) return err('badState');
+    if (!Number.isInteger(value) || value < row.set.min || value > row.set.max) return err('propertyRange');
     this.#properties[name] = value;
     return ok();
   }
@@ -81,7 +75,8 @@ export class Partition {
 
   /** Makes block, interrupt controller and an empty stage-2 map. */
   initialize(): Result<Parts, PartitionFault> {
-    if (this.#parts !== undefined) return err('badState');
+    if (this.#parts !== undefined) return ok(this.#parts);
+    if (this.#finalized) return err('badState');
     const cpus = this.#properties.processorCount;
     const blockAt = this.#takeOwn(VM_BLOCK_BYTES);
     const gicAt = this.#takeOwn(GIC_STATE_BYTES);
@@ -99,11 +94,12 @@ export class Partition {
 
   /** Maps fresh frames at `[ipa, ipa + bytes)`. */
   map(ipa: number, bytes: number, rights: number): Result<readonly MappedExtent[], PartitionFault> {
-    if (this.#parts === undefined) return err('badState');
+    if (this.#parts === undefined || this.#finalized) return err('badState');
     const whole = ipa >= 0 && ipa % HYP_PAGE_BYTES === 0 && bytes > 0 && bytes % HYP_PAGE_BYTES === 0;
     const fits = (ipa + bytes) / HYP_PAGE_BYTES <= STAGE2_PAGES_MAX;
     if (!whole || !fits || rights === 0 || (rights & ~STAGE2_RIGHTS.all) !== 0) return err('badArgument');
     if (this.#mapped.some((m) => ipa < m.ipa + m.bytes && m.ipa < ipa + bytes)) return err('overlap');
+    if (this.#mapped.length >= REGIONS_MAX) return err('noMemory');
     const extent = this.#pool.take(bytes, this.number, 'owned', bytes >= 1 << 21 ? 1 << 21 : HYP_PAGE_BYTES);
     if (extent === undefined) return err('noMemory');
     const { stage2 } = this.#parts;
@@ -121,8 +117,9 @@ export class Partition {
   /** First half of unmapping: the map says no from now on. The frames come back through {@link release}. */
   withdraw(ipa: number, bytes: number): Result<MappedExtent, PartitionFault> {
     if (this.#parts === undefined) return err('badState');
-    const mapped = this.#mapped.find((m) => m.ipa === ipa && m.bytes === bytes);
-    if (mapped === undefined) return err('badArgument');
+    const mapped = this.#mapped.find((m) => ipa >= m.ipa && ipa < m.ipa + m.bytes);
+    if (mapped === undefined) return err('notMapped');
+    if (mapped.ipa !== ipa || mapped.bytes !== bytes) return err('badArgument');
     for (let at = 0; at < bytes; at += HYP_PAGE_BYTES) this.#parts.stage2.unmap((ipa + at) / HYP_PAGE_BYTES);
     return ok(mapped);
   }
@@ -136,29 +133,37 @@ export class Partition {
   /** Makes a virtual processor. */
   createVp(index: number): Result<VpTicket, PartitionFault> {
     const parts = this.#parts;
-    if (parts === undefined) return err('badState');
+    if (parts === undefined || this.#finalized) return err('badState');
     if (!Number.isInteger(index) || index < 0 || index >= this.#properties.processorCount) return err('badArgument');
-    if (this.#processors.has(index)) return err('badState');
+    if (this.#processors.has(index)) return err('exists');
     const { processorAreaBytes: areaBytes, processorArenaBytes: arenaBytes } = this.#properties;
     const area = this.#takeOwn(areaBytes);
     const arena = this.#takeOwn(arenaBytes);
     if (area === undefined || arena === undefined) return err('noMemory');
-    this.#processors.add(index);
     const at = { block: parts.block.at, stage2: parts.stage2At, gic: parts.gicAt };
-    return ok({ partition: this.number, index, ...at, area, areaBytes, arena, arenaBytes });
+    const ticket = { partition: this.number, index, ...at, area, areaBytes, arena, arenaBytes };
+    this.#processors.set(index, ticket);
+    return ok(ticket);
   }
 
-  /** Whether processor `index` was created. */
-  has(index: number): boolean {
-    return this.#processors.has(index);
+  /** The shared parts, when processor `index` was created and the partition lives. */
+  processor(index: number): Result<Parts, PartitionFault> {
+    if (this.#parts === undefined || !this.#processors.has(index)) return err('noProcessor');
+    return this.#finalized ? err('badState') : ok(this.#parts);
+  }
+
+  /** Whether the partition's life is over, or never began: only then may it be deleted. */
+  get deletable(): boolean {
+    return this.#finalized || this.#parts === undefined;
   }
 
   /** Ends the partition's life: no processor runs from here on. */
   stop(): void {
+    this.#finalized = true;
     const parts = this.#parts;
     if (parts === undefined) return;
     parts.block.end(STOP.requested);
-    for (const cpu of this.#processors) parts.wake(cpu);
+    for (const cpu of this.#processors.keys()) parts.wake(cpu);
   }
 
   /** Returns all frames; how many. */

@@ -96,7 +96,7 @@ function systemActor(supervisor: Supervisor, parts: EngineParts): AnyDeclaration
   return actor<undefined, SystemProtocol, undefined>({
     name: 'system',
     mailboxMax: 1024,
-    messageBytesMax: 2048,
+    messageBytesMax: 4096,
     asksMax: 256,
     supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1, otherwise: 'stop' },
     start: () => ok(undefined),

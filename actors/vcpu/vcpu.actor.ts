@@ -8,11 +8,15 @@ import { actor, actorKind } from '../runtime/actor.js';
 import type { FrontEndFactory } from '../shared-state/mmio/front-end.js';
 import { Vcpu } from './vcpu.js';
 import type { VcpuConfig, VcpuProtocol } from './vcpu.protocol.js';
+import { readRegisters, writeRegisters } from './vp-registers.js';
+
+/** A call with the most registers: 128 codes and 128 values of 16 bytes. */
+const MESSAGE_BYTES_MAX = 4096;
 
 const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
   name: 'vcpu',
   mailboxMax: 16,
-  messageBytesMax: 1024,
+  messageBytesMax: MESSAGE_BYTES_MAX,
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
   async start(config, context) {
     detectFeatures(); // the flags it depends on are the process's, set before the first worker started
@@ -28,6 +32,12 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
   },
   on: {
     statistics: (shell) => ok(shell.statistics()),
+    getRegisters(shell, { names }) {
+      const values = readRegisters(shell.resetOnce(), names);
+      return values.ok ? ok({ values: values.value }) : values;
+    },
+    setRegisters: (shell, { names, values }) => writeRegisters(shell.resetOnce(), names, values),
+    start: (shell) => (shell.start() ? ok() : err('badState')),
   },
   slice: (shell) => shell.slice(),
 });

@@ -1,6 +1,7 @@
 /** Messages of a vCPU actor, and what it is started with. */
 import type { QueueHandle } from '../../bus/message-queue/queue-layout.js';
 import type { VpTicket } from '../hypervisor/partition.protocol.js';
+import type { ProcessorProtocol } from '../hypervisor/processor.protocol.js';
 import type { Ask } from '../runtime/protocol.js';
 import type { FrontEndPlace } from '../shared-state/mmio/front-end.js';
 
@@ -19,8 +20,8 @@ export interface VcpuStatistics {
   readonly sleeps: number;
 }
 
-/** A vCPU's messages. */
-export type VcpuProtocol = {
+/** A vCPU's messages: the core's (registers, start), and how it is doing. */
+export type VcpuProtocol = ProcessorProtocol & {
   statistics: Ask<object, VcpuStatistics>;
 };
 

@@ -70,6 +70,7 @@ export class Vcpu {
   readonly #tracer: VcpuTracer | undefined;
   readonly frontEndServices: FrontEndServices;
   #mode: Mode = 'off';
+  #fresh = true;
   #linesChanged = false;
   readonly #clock: Clock;
   #budget: number = BUDGET.min;
@@ -271,12 +272,34 @@ export class Vcpu {
     return { sleepMs: ms };
   }
 
+  /** The processor, brought to its reset state the first time somebody outside the guest looks at it or starts it. */
+  resetOnce(): Core {
+    if (this.#fresh) {
+      this.#fresh = false;
+      this.#timer.reset();
+      this.core.reset(0n, 0n);
+      this.#linesChanged = true;
+    }
+    return this.core;
+  }
+
+  /** Starts where the registers say; false when the processor is not off. */
+  start(): boolean {
+    const block = this.#block;
+    if (!block.powerOn(this.index, 0n, 0n)) return false;
+    block.takePowerOn(this.index);
+    this.resetOnce();
+    this.#mode = 'running';
+    return true;
+  }
+
   /** Off: starts when somebody asked for it. */
   #powerOn(): boolean {
     const block = this.#block;
     block.takeLook(this.index);
     const start = block.takePowerOn(this.index);
     if (start === undefined) return false;
+    this.#fresh = false;
     this.#timer.reset();
     this.core.reset(start.entry, start.context);
     this.#tracer?.power('on', { pc: `0x${start.entry.toString(16)}` });

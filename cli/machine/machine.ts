@@ -3,6 +3,7 @@
  * virtual processor and device a worker. It is what a VMM is on mshv; the core knows neither devices nor files.
  */
 
+import { VP_REGISTER } from '../../actors/abi/hyperv/vp-register-names.js';
 import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
 import type { HypervisorProtocol, VpTicket } from '../../actors/hypervisor/partition.protocol.js';
 import type { ActorRef, AskKind, BodyOf, ReplyOf } from '../../actors/runtime/protocol.js';
@@ -234,8 +235,10 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     .parkAsync(() => block.stop !== STOP.none, keepAlive())
     .then(() => ({ stop: block.stop, detail }));
   const [x0] = plan.registers;
-  await core.ask('setVpRegisters', { partition, index: 0, pc: hex(BigInt(plan.entry)), x0: hex(x0) });
-  for (const [index, { actor }] of processors.entries()) await core.ask('runVp', { partition, index, actor });
+  for (const [index, { actor }] of processors.entries()) await core.ask('attachVp', { partition, index, actor });
+  const names = [VP_REGISTER.pc, VP_REGISTER.x0];
+  await core.ask('setVpRegisters', { partition, index: 0, names, values: wide([BigInt(plan.entry), x0]) });
+  for (const index of processors.keys()) await core.ask('runVp', { partition, index });
   const keyboard = new ByteStream(streams.input);
   const typedAt: ActorRef<never> = virtio.console ?? console;
   const button = new Pl061({ setLevel: (high) => gic.setLine(gpio.intid, high) });
@@ -281,6 +284,10 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
   };
 }
 
-function hex(value: bigint): string {
-  return `0x${value.toString(16)}`;
+/** Register values as they travel: 16 bytes each. */
+function wide(values: readonly bigint[]): Uint8Array {
+  const bytes = new Uint8Array(values.length * 16);
+  const view = new DataView(bytes.buffer);
+  for (const [n, value] of values.entries()) view.setBigUint64(n * 16, value, true);
+  return bytes;
 }

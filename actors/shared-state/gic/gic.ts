@@ -64,6 +64,25 @@ export class Gic {
     this.#words[at >> 2] = value;
   }
 
+  /** The state that is vCPU `cpu`'s alone, redistributor and CPU interface, as it lies in memory. */
+  readPrivate(cpu: number): Uint8Array {
+    return this.locked(() => this.#bytes.slice(gicCpuAt(cpu), gicCpuAt(cpu + 1)));
+  }
+  /** Replaces that state by one that was read; the vCPU's identity stays. False when it has not the length of one. */
+  writePrivate(cpu: number, state: Uint8Array): boolean {
+    const at = gicCpuAt(cpu);
+    if (state.length !== gicCpuAt(cpu + 1) - at) return false;
+    this.locked(() => {
+      const affinity = this.#get(at + GICR_STATE.affinity);
+      this.#bytes.set(state, at);
+      this.#set(at + GICR_STATE.affinity, affinity);
+      this.#set(at + GICR_STATE.edge, this.#get(at + GICR_STATE.edge) | 0xffff);
+      for (let n = 0; n < 32; n++) this.#bytes[at + GICR_STATE.priority + n] &= (0xff << PRIORITY_SHIFT) & 0xff;
+    });
+    this.#wake(cpu);
+    return true;
+  }
+
   /** Runs `body` holding the lock. */
   locked<T>(body: () => T): T {
     this.lock();
