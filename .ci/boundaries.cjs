@@ -75,8 +75,14 @@ module.exports = {
     only(
       'vcpu',
       '^actors/vcpu/',
-      '^actors/(vcpu|runtime|shared-state|abi)/|^bus/|^cpu/|^actors/hypervisor/.*\\.protocol\\.ts$',
+      '^actors/(vcpu|runtime|shared-state|abi)/|^bus/|^cpu/|^actors/(hypervisor|translator)/.*\\.protocol\\.ts$',
       'a vCPU sees cpu/ and shared state',
+    ),
+    only(
+      'translator',
+      '^actors/translator/',
+      '^actors/(translator|runtime)/|^bus/|^cpu/',
+      'a translator sees cpu/ and the runtime',
     ),
     only(
       'resource-manager',

@@ -14,7 +14,8 @@ import { writeRecord } from './interpreter/pre-decode.js';
 import type { HandlerNumbers } from './interpreter/record.js';
 import { simdHelper } from './isa/simd/helper.js';
 import { INSTRUCTIONS } from './isa/table.js';
-import { Jit } from './jit/jit.js';
+import { type BackgroundCompiler, Jit } from './jit/jit.js';
+import type { CodeBudget } from './jit/region-store.js';
 import { MemoryAccess } from './memory-access.js';
 import { AddressSpace } from './mmu/address-space.js';
 import { FAULT, newTranslation, type PhysicalMemory, type Translator, WANT } from './mmu/translator.js';
@@ -82,6 +83,10 @@ export interface Interpreter {
 export interface CoreOptions {
   /** False switches compiled code off. */
   readonly jit?: boolean;
+  /** Translates and compiles in another thread; absent: in this one. */
+  readonly compiler?: BackgroundCompiler | undefined;
+  /** How much compiled code is kept; absent: what Jit thinks right. */
+  readonly codeBudget?: CodeBudget | undefined;
   /** Interrupt controller and timers. */
   readonly peripherals?: SystemPeripherals;
   /** The machine's other vCPUs. */
@@ -198,7 +203,10 @@ export class Core {
     this.#step = step;
     if (options.jit !== false) {
       const { view, table } = this;
-      this.jit = new Jit({ memory, view, state: layout.state, table, decoder, step });
+      const { compiler: background, codeBudget: budget } = options;
+      const flushJumpCache = (): void => this.pages.flushJumpCache();
+      const parts = { memory, view, state: layout.state, table, decoder, step, background, budget, flushJumpCache };
+      this.jit = new Jit(parts);
     }
     state.setHalves(STATE.monitorAddress, -1, -1);
     state.set32(STATE.pairLock, options.pairLock ?? layout.state + STATE.ownLock);
@@ -255,6 +263,7 @@ export class Core {
    */
   run(budget: number): number {
     this.set32(STATE.budget, budget);
+    this.jit?.onPause();
     for (;;) {
       this.settle();
       const reason = this.debug.stepping ? this.#stepDebugged() : this.#run(this.#at);
@@ -302,7 +311,6 @@ export class Core {
       case EXIT.region:
         return this.#offerToJit(reason);
       case EXIT.pause:
-        this.jit?.onPause();
         this.#peripherals.poll();
         return EXIT.pause;
       case EXIT.context:
@@ -424,7 +432,7 @@ export class Core {
     const page = this.pages.bound(lo, this.get32(STATE.pc + 4), this.get32(STATE.context));
     if (jit === undefined || page === undefined) return reason === EXIT.region ? this.step() : EXIT.next;
     if (reason === EXIT.hot) {
-      jit.request(page, lo & 0xfff);
+      jit.report(page, lo & 0xfff);
       return EXIT.next;
     }
     return jit.enter(page, lo & 0xfff) ? EXIT.next : this.step();

@@ -12,6 +12,7 @@ import { Piscina } from 'piscina';
 import type { ActorKind, Permissions } from './actor.js';
 import type { Assignment, HostMessage, HostTask, SystemMemory } from './hand-over.js';
 import type { Launch, Launcher, LaunchOrder, WorkerEnd } from './launcher.js';
+import { portsOf } from './object-channel.js';
 import { actorFile, hostFile } from './worker-files.js';
 
 const HEAP_MEGABYTES_DEFAULT = 128;
@@ -65,7 +66,7 @@ export class PiscinaLauncher implements Launcher {
     const [taken] = worker < 0 ? [] : pool.warm.splice(worker, 1);
     if (taken === undefined) return handleOn(this.#start(pool, order, assignment));
     taken.order = order;
-    taken.port.postMessage(assignment);
+    taken.port.postMessage(assignment, portsOf(assignment.config));
     // Starting a thread keeps this one busy for milliseconds, which the actor just started would have to wait for.
     setTimeout(() => this.#refill(pool), REFILL_DELAY_MS).unref();
     return handleOn(taken);
@@ -102,7 +103,10 @@ export class PiscinaLauncher implements Launcher {
     const task: HostTask = { memory: this.#memory, module: pool.module, assignment, port: port2 };
     port1.on('message', (message: HostMessage) => this.#hear(pool, worker, message));
     const closed = new Promise<void>((resolve) => port1.once('close', resolve));
-    const run = pool.piscina.run(task, { signal: worker.abort.signal, transferList: [port2] });
+    const run = pool.piscina.run(task, {
+      signal: worker.abort.signal,
+      transferList: [port2, ...portsOf(assignment?.config)],
+    });
     const followed = this.#follow(pool, worker, run, closed, port2).then((end) => {
       this.#followed.delete(followed);
       worker.order?.ended(end);

@@ -2,6 +2,7 @@
 import type { QueueHandle } from '../../bus/message-queue/queue-layout.js';
 import type { VpTicket } from '../hypervisor/partition.protocol.js';
 import type { ProcessorProtocol } from '../hypervisor/processor.protocol.js';
+import type { ObjectEnd } from '../runtime/object-channel.js';
 import type { Ask } from '../runtime/protocol.js';
 import type { FrontEndPlace } from '../shared-state/mmio/front-end.js';
 
@@ -48,4 +49,6 @@ export interface VcpuConfig {
   readonly jit: boolean;
   /** Absent: nothing is traced. */
   readonly trace?: TracePlace;
+  /** The VM's translator; undefined: this vCPU translates for itself. */
+  readonly translator: ObjectEnd | undefined;
 }

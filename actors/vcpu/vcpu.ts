@@ -11,9 +11,11 @@ import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { TraceWriter } from '../../bus/tap/trace.js';
 import { Core, type Interpreter } from '../../cpu/core.js';
 import { PSTATE } from '../../cpu/cpu-state.js';
+import type { BackgroundCompiler, FinishedBatch } from '../../cpu/jit/jit.js';
 import { EXIT, STATE, VCPU_AREA_BYTES } from '../../cpu/state.js';
 import type { PsciServices } from '../abi/psci/psci.js';
 import type { SliceResult } from '../runtime/actor.js';
+import { type ObjectEnd, ObjectPort } from '../runtime/object-channel.js';
 import type { Clock } from '../runtime/services.js';
 import { Gic } from '../shared-state/gic/gic.js';
 import { GicCpuInterface } from '../shared-state/gic/gic-cpu-interface.js';
@@ -21,6 +23,7 @@ import { GICD_BYTES, GICR_BYTES, GicRegisters } from '../shared-state/gic/gic-mm
 import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
 import { STAGE2_RIGHTS, Stage2Reader } from '../shared-state/stage2/stage2-map.js';
 import { POWER, type Ring, STOP, VM_CPUS_MAX, VmBlock, waker } from '../shared-state/vm/vm-block.js';
+import type { TranslationRequest } from '../translator/translator.protocol.js';
 import { COUNTER_HZ, GenericTimer } from './generic-timer.js';
 import { callName, guestCall, implementsCall } from './guest-calls.js';
 import { GuestMemory } from './guest-memory.js';
@@ -108,6 +111,7 @@ export class Vcpu {
     this.core = new Core(memory, layout, interpreter, physical, undefined, {
       jit: config.jit,
       observer: tracer,
+      compiler: config.translator === undefined ? undefined : compilerBehind(config.translator),
       peripherals: {
         readRegister: (key) => registers.read(key),
         writeRegister: (key, value) => {
@@ -403,6 +407,15 @@ function deviceName(config: VcpuConfig, ipa: number): string {
   if (found !== undefined) return /([a-z0-9-]+)\.front-end/.exec(found.module)?.[1] ?? found.module;
   if (ipa >= gic.distributor && ipa < gic.distributor + GICD_BYTES) return 'gicd';
   return ipa >= gic.redistributors && ipa < gic.redistributors + VM_CPUS_MAX * GICR_BYTES ? 'gicr' : 'nothing';
+}
+
+/** The VM's translator as the JIT sees it. */
+function compilerBehind(end: ObjectEnd): BackgroundCompiler {
+  const port = new ObjectPort<TranslationRequest, FinishedBatch>(end);
+  return {
+    send: (ticket, entries) => port.send({ ticket, entries }),
+    receive: () => port.take(),
+  };
 }
 
 const EXIT_NAMES: Readonly<Record<number, string>> = Object.fromEntries(

@@ -17,7 +17,7 @@ import { pullImage } from '../image/pull.js';
 import { cacheFolder, findImage, type StoredImage } from '../image/store.js';
 import { hostUnpackers } from '../image/unpackers.js';
 import { loadInterpreter } from '../machine/interpreter-cache.js';
-import type { Machine, MachineEnd } from '../machine/machine.js';
+import { isExpendable, type Machine, type MachineEnd } from '../machine/machine.js';
 import { type ConsolePipe, runMachine } from '../machine/run-machine.js';
 import { checkNumbers, type RunNumbers, type RunText } from '../machine/run-options.js';
 import { openVirtio, parseVirtio, type VirtioRequest } from '../machine/virtio-options.js';
@@ -205,7 +205,7 @@ async function boot(
   const deaths: string[] = [];
   const system = new ActorSystem({
     onEvent(event) {
-      if (event.event !== 'down' || event.reason === 'stopped') return;
+      if (event.event !== 'down' || event.reason === 'stopped' || isExpendable(event.name)) return;
       deaths.push(`${event.name} died (${event.reason}: ${event.detail})`);
       if (event.verdict !== 'restart') machine?.stop(STOP.crash, deaths[0] ?? '');
     },

@@ -51,7 +51,9 @@ function whole<T>(body: (serialise: Serialise, deserialise: Deserialise) => T): 
     );
   } finally {
     setFlagsFromString('--no-allow-natives-syntax');
-    for (const flag of flags) setFlagsFromString(`--${flag}`);
+    // Without Liftoff V8 also switches these two off, and does not switch them on with it: every function of every later
+    // module would be optimised at once, whether hot or not.
+    for (const flag of [...flags, 'wasm-tier-up', 'wasm-dynamic-tiering']) setFlagsFromString(`--${flag}`);
   }
 }
 
@@ -125,10 +127,23 @@ function useHostFeatures(): void {
   detectFeatures();
 }
 
+/**
+ * Work (bytes of code run through, as V8 counts it) after which a function is optimised: some 10 ms of a loop. Optimising
+ * costs ten times what Liftoff does; with V8's 1.8 million a kernel boot spends a second more on it, to no use.
+ */
+const TIERING_BUDGET = 15_000_000;
+
 /** The interpreter, from the cache in `folder` or made anew (and then put there). */
 export function loadInterpreter(folder: string): LoadedInterpreter {
   useHostFeatures();
-  const path = join(folder, fileName());
+  const loaded = fromCacheOrBuilt(join(folder, fileName()));
+  // What is translated later is hot already, and is best compiled where it was translated: not on the vCPU's first call.
+  setFlagsFromString('--no-wasm-lazy-compilation');
+  setFlagsFromString(`--wasm-tiering-budget=${TIERING_BUDGET}`);
+  return loaded;
+}
+
+function fromCacheOrBuilt(path: string): LoadedInterpreter {
   const cached = readCache(path);
   if (cached !== undefined) return { module: cached, from: 'cache' };
   const { bytes } = buildInterpreter(INSTRUCTIONS, HELPERS);

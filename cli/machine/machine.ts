@@ -6,6 +6,7 @@
 import { VP_REGISTER } from '../../actors/abi/hyperv/vp-register-names.js';
 import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
 import type { HypervisorProtocol, VpTicket } from '../../actors/hypervisor/partition.protocol.js';
+import { createObjectChannel } from '../../actors/runtime/object-channel.js';
 import type { ActorRef, AskKind, BodyOf, ReplyOf } from '../../actors/runtime/protocol.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
 import { ByteStream, createByteStream } from '../../actors/shared-state/byte-stream/byte-stream.js';
@@ -13,6 +14,7 @@ import { Gic } from '../../actors/shared-state/gic/gic.js';
 import type { FrontEndPlace } from '../../actors/shared-state/mmio/front-end.js';
 import { STAGE2_RIGHTS } from '../../actors/shared-state/stage2/stage2-map.js';
 import { STOP, type Stop, VmBlock, waker } from '../../actors/shared-state/vm/vm-block.js';
+import { translatorKind } from '../../actors/translator/translator.actor.js';
 import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
 import type { TracePlace, VcpuProtocol, VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
 import { assert } from '../../bus/assert.js';
@@ -32,6 +34,7 @@ import { startVirtioDevices, type VirtioChoice } from './virtio-devices.js';
 const WASM_PAGES = 65_536;
 const STREAM_BYTES = 64 * 1024;
 const ARENA_BYTES = 96 << 20;
+const TRANSLATOR_SUFFIX = '-translator';
 const ASK = { timeoutMs: 10_000 } as const;
 const MODULE = {
   uart: new URL('../../devices/uart/uart.front-end.js', import.meta.url).href,
@@ -84,6 +87,11 @@ export interface Machine {
   flush(): Promise<void>;
   /** Ends all workers of the machine and returns its memory to the core. */
   dispose(): Promise<void>;
+}
+
+/** Whether the actor called `name` is a translator: without it the machine goes on, only slower. */
+export function isExpendable(name: string): boolean {
+  return name.endsWith(TRANSLATOR_SUFFIX);
 }
 
 /** Keeps the event loop alive while something waits in Atomics.waitAsync. */
@@ -221,9 +229,19 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
   const trace = options.trace === undefined ? {} : { trace: options.trace };
   const shared = { memory, interpreter: options.interpreter, gic: windows, frontEnds, jit: options.jit, ...trace };
   const epochMs = system.clock.monotonicMs();
-  const spawning = tickets.map((ticket) =>
-    system.spawn(vcpuKind, { ...shared, ticket, epochMs }, { name: `${name}-vcpu${ticket.index}` }),
+  const channels = options.jit ? tickets.map(() => createObjectChannel()) : [];
+  const spawning = tickets.map((ticket, i) =>
+    system.spawn(
+      vcpuKind,
+      { ...shared, ticket, epochMs, translator: channels[i]?.[0] },
+      { name: `${name}-vcpu${ticket.index}` },
+    ),
   );
+  const ends = channels.map(([, end]) => end);
+  // Nothing waits for it to be there: what its processors ask meanwhile waits in the channels.
+  const translating = options.jit
+    ? system.spawn(translatorKind, { memory, vcpus: ends }, { name: `${name}${TRANSLATOR_SUFFIX}` })
+    : undefined;
   placeImages(new Uint8Array(buffer), plan, ram, flash);
   const processors: ActorRef<VcpuProtocol>[] = [];
   for (const spawned of await Promise.all(spawning)) {
@@ -277,7 +295,9 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     },
     async dispose() {
       await core.ask('finalizePartition', { partition });
-      await Promise.all([...processors, console, ...virtio.actors].map((ref) => system.stop(ref)));
+      const translator = await translating;
+      const helpers = translator?.ok === true ? [translator.value] : [];
+      await Promise.all([...processors, ...helpers, console, ...virtio.actors].map((ref) => system.stop(ref)));
       await core.ask('deletePartition', { partition });
       await system.stop(core.ref);
     },

@@ -10,7 +10,7 @@ import { HandlerOps } from './handler-ops.js';
 import { RECORD, RECORD_BYTES } from './record.js';
 
 /** Backward branches (to itself too) and computed branches to one place before it is reported as hot. */
-export const HOT_THRESHOLD = 4096;
+export const HOT_THRESHOLD = 1_000;
 
 /** The loop's locals and labels (block depths). */
 export interface LoopFrame {

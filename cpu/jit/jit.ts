@@ -6,21 +6,30 @@
 import { jumpCacheEntry } from '../code-cache-index.js';
 import type { CodePage } from '../code-pages.js';
 import type { Decoder } from '../decode/decoder.js';
-import { RECORD, RECORD_BYTES, REGION_BIT } from '../interpreter/record.js';
+import { RECORD, RECORD_BYTES } from '../interpreter/record.js';
 import { JUMP_CACHE, STATE } from '../state.js';
+import { holdsCode, type RegionCode } from './region-code.js';
+import { type CodeBudget, RegionStore } from './region-store.js';
 import { compileScanned } from './scanner/compile-scanned.js';
 import type { Refusal } from './scanner/refusal.js';
-import { type EntryPoint, type TranslatedBatch, translateBatch } from './translate.js';
+import { type EntryPoint, translateBatch } from './translate.js';
 
-/** Regions compiled into one module, at most. */
-const BATCH_MAX = 32;
-/** Pauses (budget used up) after which a smaller batch is compiled anyway. */
-const PATIENCE_PAUSES = 20;
+/** Regions compiled into one module, at most: a module and its instance cost 0.3 to 0.5 ms whatever they hold. */
+const BATCH_MAX = 64;
+/** Pauses (budget used up) after which a smaller batch is compiled anyway, on the vCPU's own thread. */
+const PATIENCE_PAUSES = 100;
+/**
+ * Reports of the interpreter (HOT_THRESHOLD arrivals each) that make an entry point worth the vCPU's own time. In the
+ * background, where translating costs the guest nothing, the first report is enough.
+ */
+const REPORTS_HERE = 4;
+/** Batches the background has at a time. What becomes hot meanwhile goes with the next one. */
+const IN_FLIGHT_MAX = 2;
+/** Pauses without an answer after which the background is taken for lost, or starved, and batches are compiled here. */
+const LATE_PAUSES = 20_000;
 
-/** A compiled region. */
-interface CompiledRegion {
-  readonly slot: number;
-}
+/** Compiled code of one vCPU: with V8's machine code and records some 100 MB (bench cpu.memory). */
+const BUDGET_DEFAULT: CodeBudget = { bytesMax: 12 << 20, modulesMax: 1_000 };
 
 /** An entry point waiting to be compiled. */
 interface Request {
@@ -28,6 +37,26 @@ interface Request {
   readonly offset: number;
   /** The page's code changed while the request was in flight. */
   stale: boolean;
+}
+
+/** A batch that the background has done with. */
+export interface FinishedBatch {
+  readonly ticket: number;
+  /** These two as in TranslatedBatch. */
+  readonly exports: readonly (string | undefined)[];
+  readonly code: readonly RegionCode[];
+  /** Guest instructions translated, and bytes of the module. */
+  readonly instructions: number;
+  readonly bytes: number;
+  /** From {@link compileScanned}; undefined if nothing could be compiled. */
+  readonly module: WebAssembly.Module | undefined;
+}
+
+/** Translates and compiles in another thread. Neither call blocks. */
+export interface BackgroundCompiler {
+  send(ticket: number, entries: readonly EntryPoint[]): void;
+  /** The next finished batch, if there is one. */
+  receive(): FinishedBatch | undefined;
 }
 
 /** What the JIT needs of its core. */
@@ -39,119 +68,163 @@ export interface JitHost {
   readonly decoder: Decoder;
   /** The interpreter's `step`. */
   readonly step: (state: number) => number;
-  /** Where given, translates and compiles elsewhere; the result comes back through {@link Jit.deliver}. */
-  readonly background?: (ticket: number, entries: readonly EntryPoint[]) => void;
+  /** Where given, translates and compiles elsewhere. */
+  readonly background?: BackgroundCompiler | undefined;
+  /** How much compiled code is kept. */
+  readonly budget?: CodeBudget | undefined;
+  /** Empties the jump cache. */
+  readonly flushJumpCache: () => void;
   /** Told when the scanner refuses a module: an emitter bug. The code stays with the interpreter. */
   readonly onRefusal?: (refusal: Refusal) => void;
 }
 
+type CompiledBatch = Omit<FinishedBatch, 'ticket' | 'module'> & { readonly module: WebAssembly.Module };
+
+/** Stands for the number of reports once an entry point was asked for. */
+const ASKED = 0x1_0000;
+
 /** See the head of this file. */
 export class Jit {
   readonly #host: JitHost;
-  readonly #regions = new Map<CodePage, Map<number, CompiledRegion>>();
-  readonly #requested = new Map<CodePage, Set<number>>();
-  readonly #freeSlots: number[] = [];
+  /** How often each entry point was reported; what was asked for is at {@link ASKED}. */
+  readonly #reports = new Map<CodePage, Map<number, number>>();
   #queue: Request[] = [];
   #patience = 0;
   readonly #inFlight = new Map<number, readonly Request[]>();
   #nextTicket = 1;
+  /** Pauses since the background last answered or was asked while idle. */
+  #waited = 0;
+  /** What is installed. */
+  readonly store: RegionStore;
   /** Counters for statistics: modules and regions compiled, bytes of WebAssembly generated. */
-  readonly counters = { modules: 0, regions: 0, instructions: 0, bytes: 0, rejected: 0 };
+  readonly counters = { modules: 0, regions: 0, instructions: 0, bytes: 0, rejected: 0, stale: 0 };
 
   constructor(host: JitHost) {
     this.#host = host;
+    this.store = new RegionStore(host.view, host.table, host.budget ?? BUDGET_DEFAULT);
   }
 
-  /** Asks for a region that starts at byte `offset` of `page`. */
-  request(page: CodePage, offset: number): void {
-    let asked = this.#requested.get(page);
-    if (asked === undefined) {
-      asked = new Set();
-      this.#requested.set(page, asked);
+  /** The interpreter reports byte `offset` of `page` as hot: asks for a region there when that is worth it. */
+  report(page: CodePage, offset: number): void {
+    const ofPage = this.#reportsOf(page);
+    const reports = (ofPage.get(offset) ?? 0) + 1;
+    if (reports >= (this.#inBackground ? 1 : REPORTS_HERE)) {
+      this.request(page, offset);
+      return;
     }
-    if (asked.has(offset)) return;
-    asked.add(offset);
+    ofPage.set(offset, reports);
+    this.#host.view.setUint16(page.records + (offset >> 2) * RECORD_BYTES + RECORD.count, 0, true);
+  }
+
+  /** Asks for a region that starts at byte `offset` of `page`, unless that was done before. */
+  request(page: CodePage, offset: number): void {
+    const ofPage = this.#reportsOf(page);
+    if (ofPage.get(offset) === ASKED) return;
+    ofPage.set(offset, ASKED);
     this.#queue.push({ page, offset, stale: false });
     if (this.#queue.length === 1) this.#patience = PATIENCE_PAUSES;
     if (this.#queue.length >= BATCH_MAX) this.compileQueue();
   }
 
-  /** Tells that the vCPU paused; compiles what has waited long enough. */
-  onPause(): void {
-    if (this.#queue.length > 0 && --this.#patience <= 0) this.compileQueue();
+  #reportsOf(page: CodePage): Map<number, number> {
+    let ofPage = this.#reports.get(page);
+    if (ofPage === undefined) {
+      ofPage = new Map();
+      this.#reports.set(page, ofPage);
+    }
+    return ofPage;
   }
 
-  /** Translates and compiles all requested entry points into one module, here or in the background. */
-  compileQueue(): void {
-    const requests = this.#queue;
-    this.#queue = [];
-    if (requests.length === 0) return;
+  /** Tells that the vCPU is outside guest code: takes what the background has done, compiles what has waited long enough. */
+  onPause(): void {
     const { background } = this.#host;
+    if (background !== undefined && this.#inFlight.size > 0) {
+      this.#waited++;
+      const finished = background.receive();
+      if (finished !== undefined) this.#deliver(finished);
+    }
+    if (this.#queue.length === 0) return;
+    if (this.#inBackground) {
+      if (this.#inFlight.size < IN_FLIGHT_MAX) this.compileQueue();
+    } else if (--this.#patience <= 0) this.compileQueue();
+  }
+
+  get #inBackground(): boolean {
+    return this.#host.background !== undefined && this.#waited < LATE_PAUSES;
+  }
+
+  /** Translates and compiles requested entry points as one module, here or in the background. */
+  compileQueue(): void {
+    const requests = this.#queue.slice(0, BATCH_MAX);
+    if (requests.length === 0) return;
     const entries = requests.map(({ page, offset }) => ({ host: page.host, offset }));
-    if (background !== undefined) {
+    const { background } = this.#host;
+    if (background !== undefined && this.#inBackground) {
+      if (this.#inFlight.size >= IN_FLIGHT_MAX) return;
+      this.#queue.splice(0, requests.length);
       const ticket = this.#nextTicket++;
+      if (this.#inFlight.size === 0) this.#waited = 0;
       this.#inFlight.set(ticket, requests);
-      background(ticket, entries);
+      background.send(ticket, entries);
       return;
     }
+    this.#queue.splice(0, requests.length);
     const batch = translateBatch(this.#host.view, this.#host.decoder, entries);
     const compiled = batch === undefined ? undefined : compileScanned(batch.bytes);
     if (compiled?.ok === false) this.#host.onRefusal?.(compiled.error);
-    if (batch !== undefined && compiled?.ok === true) this.#instantiate(requests, batch, compiled.value);
-    else this.counters.rejected += requests.length;
+    if (batch === undefined || compiled?.ok !== true) this.counters.rejected += requests.length;
+    else this.#instantiate(requests, { ...batch, bytes: batch.bytes.length, module: compiled.value });
   }
 
-  /**
-   * A background batch is ready; `undefined` if nothing of it could be compiled. `module` must come from
-   * {@link compileScanned}.
-   */
-  deliver(ticket: number, batch: TranslatedBatch | undefined, module: WebAssembly.Module | undefined): void {
-    const requests = this.#inFlight.get(ticket);
-    this.#inFlight.delete(ticket);
+  #deliver(finished: FinishedBatch): void {
+    this.#waited = 0;
+    const requests = this.#inFlight.get(finished.ticket);
+    this.#inFlight.delete(finished.ticket);
     if (requests === undefined) return;
-    if (batch === undefined || module === undefined) this.counters.rejected += requests.length;
-    else this.#instantiate(requests, batch, module);
+    const { module } = finished;
+    if (module === undefined) this.counters.rejected += requests.length;
+    else this.#instantiate(requests, { ...finished, module });
   }
 
-  #instantiate(requests: readonly Request[], batch: TranslatedBatch, module: WebAssembly.Module): void {
-    const { memory, step } = this.#host;
-    const instance = new WebAssembly.Instance(module, { env: { memory, step } });
+  #instantiate(requests: readonly Request[], batch: CompiledBatch): void {
+    const { memory, step, view } = this.#host;
+    const { exports } = new WebAssembly.Instance(batch.module, { env: { memory, step } });
+    const module = this.store.add(batch.bytes);
     this.counters.modules++;
-    this.counters.bytes += batch.bytes.length;
+    this.counters.bytes += batch.bytes;
     this.counters.instructions += batch.instructions;
-    requests.forEach((request, i) => {
+    requests.forEach(({ page, offset, stale }, i) => {
       const name = batch.exports[i];
-      if (name === undefined) this.counters.rejected++;
-      else if (!request.stale) this.#install(request, instance.exports[name]);
+      const code = batch.code[i];
+      if (name === undefined || code === undefined) this.counters.rejected++;
+      else if (stale) this.counters.stale++;
+      else if (!holdsCode(view, page.host, code)) {
+        // Changed without a word, as it may until the guest says so: what is there now may get hot as well.
+        this.counters.stale++;
+        this.#reports.get(page)?.delete(offset);
+      } else {
+        this.store.install(page, offset, module, exports[name]);
+        this.counters.regions++;
+      }
     });
+    if (this.store.isSpanOver) this.#evict();
   }
 
-  #install({ page, offset }: Request, code: unknown): void {
-    const { table, view } = this.#host;
-    let slot = this.#freeSlots.pop();
-    if (slot === undefined) {
-      slot = this.#nextSlot++;
-      if (slot >= table.length) table.grow(Math.max(256, table.length));
+  /** Only between runs of generated code: a region that is running must stay. */
+  #evict(): void {
+    for (const { page, offset } of this.store.evict()) {
+      this.#reports.get(page)?.delete(offset);
+      this.#host.view.setUint16(page.records + (offset >> 2) * RECORD_BYTES + RECORD.count, 0, true);
     }
-    table.set(slot, code);
-    this.counters.regions++;
-    let ofPage = this.#regions.get(page);
-    if (ofPage === undefined) {
-      ofPage = new Map();
-      this.#regions.set(page, ofPage);
-    }
-    ofPage.set(offset, { slot });
-    const record = page.records + (offset >> 2) * RECORD_BYTES + RECORD.handler;
-    view.setUint16(record, view.getUint16(record, true) | REGION_BIT, true);
+    this.#host.flushJumpCache();
   }
-  #nextSlot = 1;
 
   /**
    * The interpreter stopped at STATE.pc, byte `offset` of `page`, where a region should start: makes the jump cache know
    * it. Returns false when there is none.
    */
   enter(page: CodePage, offset: number): boolean {
-    const region = this.#regions.get(page)?.get(offset);
+    const region = this.store.enter(page, offset);
     if (region === undefined) return false;
     const { view, state } = this.#host;
     const lo = view.getUint32(state + STATE.pc, true);
@@ -167,13 +240,8 @@ export class Jit {
 
   /** Drops the regions of `page`: its code changed or its records are gone. The caller flushes the jump cache. */
   drop(page: CodePage): void {
-    const { table } = this.#host;
-    for (const { slot } of this.#regions.get(page)?.values() ?? []) {
-      table.set(slot, null);
-      this.#freeSlots.push(slot);
-    }
-    this.#regions.delete(page);
-    this.#requested.delete(page);
+    this.store.drop(page);
+    this.#reports.delete(page);
     this.#queue = this.#queue.filter((request) => request.page !== page);
     for (const requests of this.#inFlight.values()) {
       for (const request of requests) if (request.page === page) request.stale = true;

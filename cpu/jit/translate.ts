@@ -6,6 +6,7 @@ import type { Decoder } from '../decode/decoder.js';
 import { ModuleBuilder } from '../wasm/module.js';
 import { emitRegion } from './emit-region.js';
 import { discoverRegion } from './region.js';
+import { type RegionCode, regionCode } from './region-code.js';
 
 /** Where a region shall start: host address of the guest page, and byte offset in it. */
 export interface EntryPoint {
@@ -18,6 +19,8 @@ export interface TranslatedBatch {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** For each entry point the name under which its function is exported, or undefined if nothing was translated. */
   readonly exports: readonly (string | undefined)[];
+  /** For each entry point what was translated: the words as they were read. Empty where nothing was. */
+  readonly code: readonly RegionCode[];
   /** Guest instructions translated. */
   readonly instructions: number;
 }
@@ -32,8 +35,17 @@ export function translateBatch(
   module.importFunction('step', ['i32'], ['i32']);
   const type = module.type(['i32'], ['i32']);
   let instructions = 0;
+  const code: RegionCode[] = [];
   const exports = entries.map(({ host, offset }, i) => {
-    const region = discoverRegion(offset, (at) => view.getUint32(host + at, true), decoder);
+    const words = new Map<number, number>();
+    // Each word is read once: what is translated and what is noted are the same, whoever writes meanwhile.
+    const read = (at: number): number => {
+      const word = words.get(at) ?? view.getUint32(host + at, true);
+      words.set(at, word);
+      return word;
+    };
+    const region = discoverRegion(offset, read, decoder);
+    code.push(regionCode(region === undefined ? [] : words));
     if (region === undefined) return undefined;
     for (const block of region.blocks.values()) instructions += block.instructions.length;
     const index = module.declare(type);
@@ -42,5 +54,5 @@ export function translateBatch(
     return `r${i}`;
   });
   if (exports.every((name) => name === undefined)) return undefined;
-  return { bytes: module.build(), exports, instructions };
+  return { bytes: module.build(), exports, code, instructions };
 }

@@ -1,0 +1,35 @@
+/** Messages of a translator actor, what it is started with, and what goes through its object channels. */
+import type { EntryPoint } from '../../cpu/jit/translate.js';
+import type { ObjectEnd } from '../runtime/object-channel.js';
+import type { Ask } from '../runtime/protocol.js';
+
+/** What a vCPU asks for. */
+export interface TranslationRequest {
+  /** Its own number for this batch. */
+  readonly ticket: number;
+  readonly entries: readonly EntryPoint[];
+}
+
+/** What a translator counts; all since its start. */
+export interface TranslatorStatistics {
+  readonly batches: number;
+  readonly instructions: number;
+  readonly bytes: number;
+  /** Modules the scanner refused: each is an emitter bug. */
+  readonly refused: number;
+  /** Time it spent on batches, in milliseconds. */
+  readonly busyMs: number;
+}
+
+/** A translator's messages. */
+export type TranslatorProtocol = {
+  statistics: Ask<object, TranslatorStatistics>;
+};
+
+/** See the file comment. */
+export interface TranslatorConfig {
+  /** The VM's memory, whose code it reads. */
+  readonly memory: WebAssembly.Memory;
+  /** One end for each vCPU: {@link TranslationRequest} comes in, FinishedBatch (cpu/jit/jit.ts) goes out. */
+  readonly vcpus: readonly ObjectEnd[];
+}

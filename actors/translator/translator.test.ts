@@ -1,0 +1,63 @@
+import * as assert from 'uvu/assert';
+import type { FinishedBatch } from '../../cpu/jit/jit.js';
+import { holdsCode } from '../../cpu/jit/region-code.js';
+import { spec } from '../../test/harness/spec.js';
+import { createObjectChannel, ObjectPort } from '../runtime/object-channel.js';
+import { ActorSystem } from '../runtime/system.js';
+import { translatorKind } from './translator.actor.js';
+import type { TranslationRequest } from './translator.protocol.js';
+
+const test = spec('translator');
+const CODE = 8192;
+
+test(
+  'it answers every processor with compiled modules, and with nothing for what is no code',
+  async () => {
+    const memory = new WebAssembly.Memory({ initial: 65_536, maximum: 65_536, shared: true });
+    const view = new DataView(memory.buffer);
+    view.setUint32(CODE, 0x91000400, true); // add x0, x0, #1
+    view.setUint32(CODE + 4, 0xd65f03c0, true); // ret
+    const channels = [createObjectChannel(), createObjectChannel()];
+    const system = new ActorSystem({ onEvent: () => undefined, onLog: () => undefined, seed: 1 });
+    try {
+      const ends = channels.map(([, end]) => end);
+      const spawned = await system.spawn(translatorKind, { memory, vcpus: ends }, { name: 'vm-translator' });
+      assert.ok(spawned.ok);
+      const ports = channels.map(([end]) => new ObjectPort<TranslationRequest, FinishedBatch>(end));
+      for (const [n, port] of ports.entries()) {
+        port.send({ ticket: n, entries: [{ host: CODE, offset: 0 }] });
+        port.send({ ticket: 10 + n, entries: [{ host: CODE, offset: 8 }] });
+      }
+      for (const [n, port] of ports.entries()) {
+        const [code, none] = await Promise.all([take(port), take(port)]);
+        assert.is(code.ticket, n);
+        assert.instance(code.module, WebAssembly.Module);
+        assert.equal(code.exports, ['r0']);
+        assert.is(code.instructions, 2);
+        const [words] = code.code;
+        assert.ok(words !== undefined && words.length > 0 && holdsCode(view, CODE, words));
+        assert.is(none.ticket, 10 + n);
+        assert.is(none.module, undefined);
+      }
+      const answer = await system.sender.ask(spawned.value, 'statistics', {}, { timeoutMs: 10_000 });
+      assert.ok(answer.ok);
+      const { batches, instructions, refused } = answer.value;
+      assert.equal({ batches, instructions, refused }, { batches: 4, instructions: 4, refused: 0 });
+    } finally {
+      await system.close();
+      for (const [end] of channels) end.port.close();
+    }
+  },
+  { deadlineMs: 60_000 },
+);
+
+/** The next batch, waited for without blocking this thread. */
+async function take(port: ObjectPort<TranslationRequest, FinishedBatch>): Promise<FinishedBatch> {
+  for (;;) {
+    const batch = port.take();
+    if (batch !== undefined) return batch;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+test.run();

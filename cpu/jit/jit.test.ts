@@ -1,0 +1,211 @@
+import * as assert from 'uvu/assert';
+import { spec } from '../../test/harness/spec.js';
+import { type CodePage, CodePages } from '../code-pages.js';
+import { Decoder } from '../decode/decoder.js';
+import { RECORD, RECORD_BYTES, RECORD_PAGE_BYTES, REGION_BIT } from '../interpreter/record.js';
+import { INSTRUCTIONS } from '../isa/table.js';
+import { VCPU_AREA_BYTES } from '../state.js';
+import { memoryFill } from '../wasm/memory-fill.js';
+import { type BackgroundCompiler, type FinishedBatch, Jit } from './jit.js';
+import type { CodeBudget } from './region-store.js';
+import { compileScanned } from './scanner/compile-scanned.js';
+import { type EntryPoint, translateBatch } from './translate.js';
+
+const test = spec('jit');
+const decoder = new Decoder(INSTRUCTIONS);
+const PAGES = 64;
+const CODE = 2 << 20;
+const ADD = 0x91000400; // add x0, x0, #1
+const RET = 0xd65f03c0;
+/** Pauses until a silent background is given up, and then some. */
+const LONG = 25_000;
+
+/** A background that works when it is told to. */
+class Background implements BackgroundCompiler {
+  readonly asked: { readonly ticket: number; readonly entries: readonly EntryPoint[] }[] = [];
+  readonly #done: FinishedBatch[] = [];
+  readonly #view: DataView;
+  constructor(view: DataView) {
+    this.#view = view;
+  }
+  send(ticket: number, entries: readonly EntryPoint[]): void {
+    this.asked.push({ ticket, entries });
+  }
+  receive(): FinishedBatch | undefined {
+    return this.#done.shift();
+  }
+  /** Finishes the oldest batch it has. */
+  work(): void {
+    const request = this.asked.shift();
+    assert.ok(request !== undefined, 'it was asked for something');
+    const batch = translateBatch(this.#view, decoder, request.entries);
+    const compiled = batch === undefined ? undefined : compileScanned(batch.bytes);
+    const module = compiled?.ok === true ? compiled.value : undefined;
+    const { exports = [], code = [], instructions = 0 } = batch ?? {};
+    this.#done.push({ ticket: request.ticket, exports, code, instructions, bytes: batch?.bytes.length ?? 0, module });
+  }
+}
+
+/** A Jit with pages of `add x0, x0, #1; ret` over and over, without a core. */
+class Bench {
+  readonly memory = new WebAssembly.Memory({ initial: 65_536, maximum: 65_536, shared: true });
+  readonly view = new DataView(this.memory.buffer);
+  readonly table = new WebAssembly.Table({ element: 'anyfunc', initial: 1 });
+  readonly background = new Background(this.view);
+  readonly pages: CodePages;
+  readonly jit: Jit;
+  flushes = 0;
+
+  constructor(options: { readonly alone?: boolean; readonly budget?: CodeBudget } = {}) {
+    const { memory, view, table } = this;
+    const arena = Math.ceil(VCPU_AREA_BYTES / 4096) * 4096;
+    const fill = memoryFill(memory);
+    this.pages = new CodePages(memory.buffer, fill, 0, arena, PAGES * RECORD_PAGE_BYTES, (page) => this.jit.drop(page));
+    for (let at = 0; at < PAGES * 4096; at += 8) {
+      view.setUint32(CODE + at, ADD, true);
+      view.setUint32(CODE + at + 4, RET, true);
+    }
+    this.jit = new Jit({
+      ...{ memory, view, state: 0, table, decoder, step: () => 0 },
+      background: options.alone === true ? undefined : this.background,
+      budget: options.budget,
+      flushJumpCache: () => this.flushes++,
+    });
+  }
+
+  page(n: number): CodePage {
+    return this.pages.pageAt(CODE + n * 4096);
+  }
+  /** Whether the interpreter would leave for a region at byte `offset` of `page`. */
+  marked(page: CodePage, offset: number): boolean {
+    const handler = this.view.getUint16(page.records + (offset >> 2) * RECORD_BYTES + RECORD.handler, true);
+    return (handler & REGION_BIT) !== 0;
+  }
+}
+
+test('the background translates what is reported, and the vCPU goes on meanwhile', () => {
+  const { jit, background, ...bench } = new Bench();
+  const page = bench.pages.pageAt(CODE);
+  jit.report(page, 8);
+  jit.onPause();
+  assert.is(background.asked.length, 1);
+  for (let i = 0; i < 100; i++) jit.onPause();
+  assert.is(jit.counters.regions, 0);
+  background.work();
+  jit.onPause();
+  assert.is(jit.counters.regions, 1);
+  assert.ok(jit.enter(page, 8));
+  assert.not(jit.enter(page, 0));
+});
+
+test('a result for code that has changed is thrown away: the page was dropped', () => {
+  const bench = new Bench();
+  const { jit, background } = bench;
+  const page = bench.page(0);
+  jit.report(page, 0);
+  jit.onPause();
+  background.work();
+  bench.pages.invalidate(CODE);
+  jit.onPause();
+  assert.is(jit.counters.stale, 1);
+  assert.not(bench.marked(page, 0));
+  jit.report(page, 0);
+  jit.onPause();
+  background.work();
+  jit.onPause();
+  assert.ok(bench.marked(page, 0), 'what is there now is translated when it gets hot');
+});
+
+test('a result for code that has changed is thrown away: the words differ', () => {
+  const bench = new Bench();
+  const { jit, background, view } = bench;
+  const page = bench.page(0);
+  jit.report(page, 0);
+  jit.onPause();
+  background.work();
+  view.setUint32(CODE, 0x91000800, true);
+  jit.onPause();
+  assert.is(jit.counters.stale, 1);
+  assert.not(jit.enter(page, 0));
+  jit.report(page, 0);
+  jit.onPause();
+  background.work();
+  jit.onPause();
+  assert.ok(jit.enter(page, 0));
+});
+
+test('when the background is silent the vCPU translates for itself, and asks again once there is an answer', () => {
+  const bench = new Bench();
+  const { jit, background } = bench;
+  const page = bench.page(0);
+  jit.report(page, 0);
+  for (let i = 0; i < LONG; i++) jit.onPause();
+  assert.is(jit.counters.regions, 0);
+  for (let report = 0; report < 8; report++) jit.report(page, 16);
+  for (let i = 0; i < LONG; i++) jit.onPause();
+  assert.ok(bench.marked(page, 16));
+  assert.is(background.asked.length, 1);
+  background.work();
+  jit.onPause();
+  assert.ok(bench.marked(page, 0));
+  jit.report(page, 32);
+  jit.onPause();
+  assert.is(background.asked.length, 1);
+});
+
+test('what cannot be translated stays with the interpreter', () => {
+  const bench = new Bench();
+  const { jit, background, view } = bench;
+  view.setUint32(CODE + 64, 0, true); // UDF
+  const page = bench.page(0);
+  jit.report(page, 64);
+  jit.onPause();
+  background.work();
+  jit.onPause();
+  assert.is(jit.counters.rejected, 1);
+  assert.not(jit.enter(page, 64));
+});
+
+test('compiled code is bounded: modules not entered for longest go, slots are used again', () => {
+  const budget = { bytesMax: 1 << 20, modulesMax: 8 };
+  const bench = new Bench({ alone: true, budget });
+  const { jit } = bench;
+  const kept = bench.page(0);
+  jit.request(kept, 0);
+  jit.compileQueue();
+  for (let n = 1; n < PAGES; n++) {
+    const page = bench.page(n);
+    for (let offset = 0; offset < 32; offset += 8) jit.request(page, offset);
+    jit.compileQueue();
+    assert.ok(jit.enter(kept, 0), `in use: still there after ${n} modules`);
+    assert.ok(jit.enter(page, 8), 'the newest is there');
+    assert.ok(jit.store.modules <= budget.modulesMax);
+  }
+  const { evictedModules, evictedRegions, evictions } = jit.store.counters;
+  assert.ok(evictedModules >= PAGES - budget.modulesMax && evictions < evictedModules);
+  assert.ok(bench.flushes >= evictions, 'the jump cache is emptied each time');
+  assert.ok(jit.store.slots < 4 * 2 * budget.modulesMax, `${jit.store.slots} slots`);
+  const first = bench.page(1);
+  assert.not(bench.marked(first, 0), 'what was evicted is interpreted');
+  assert.not(jit.enter(first, 0));
+  assert.is(jit.counters.regions - evictedRegions, (jit.store.modules - 1) * 4 + 1);
+  jit.request(first, 0);
+  jit.compileQueue();
+  assert.ok(bench.marked(first, 0), 'and translated again when it gets hot again');
+});
+
+test('a module counts until the last page with its regions is dropped', () => {
+  const bench = new Bench({ alone: true });
+  const { jit } = bench;
+  for (const n of [0, 1]) jit.request(bench.page(n), 0);
+  jit.compileQueue();
+  assert.is(jit.store.modules, 1);
+  bench.pages.invalidate(CODE);
+  assert.is(jit.store.modules, 1);
+  assert.ok(jit.store.bytes > 0);
+  bench.pages.invalidate(CODE + 4096);
+  assert.is(jit.store.modules, 0);
+  assert.is(jit.store.bytes, 0);
+});
+
+test.run();

@@ -1,0 +1,179 @@
+/**
+ * The compiled regions of one vCPU: which page offset has one, the slots of the region table they occupy, and the bound
+ * on how much compiled code is kept. V8 frees the code of a module when nothing refers to any of its functions; so what
+ * is evicted are whole modules, those not entered for longest first.
+ *
+ * Use is seen when a region is entered into the jump cache. That cache is emptied whenever an eighth of the budget is
+ * new, so that what is in use shows itself: modules have an age in such spans.
+ */
+import type { CodePage } from '../code-pages.js';
+import { RECORD, RECORD_BYTES, REGION_BIT } from '../interpreter/record.js';
+
+/** How much compiled code one vCPU keeps. */
+export interface CodeBudget {
+  /** Bytes of WebAssembly; machine code, tables and V8's own records take some six times as much again. */
+  readonly bytesMax: number;
+  /** Modules: each takes two memory mappings on Node 20 and 22 (cpu-measurements 3). */
+  readonly modulesMax: number;
+}
+
+/** A module some of whose functions are installed. */
+export interface ModuleInUse {
+  readonly bytes: number;
+  readonly regions: Set<CompiledRegion>;
+  /** Age (see RegionStore) at which one of its regions was last entered or installed. */
+  usedAt: number;
+}
+
+/** A compiled region. */
+export interface CompiledRegion {
+  readonly page: CodePage;
+  readonly offset: number;
+  readonly slot: number;
+  readonly module: ModuleInUse;
+}
+
+/** Evicting goes on until this share of the budget is left, so that it is not done for every module. */
+const KEEP_SHARE = 0.75;
+/** Share of the budget that is new when a span ends. */
+const SPAN_SHARE = 1 / 8;
+const TABLE_GROWTH_MIN = 256;
+
+/** See the head of this file. */
+export class RegionStore {
+  readonly #view: DataView;
+  readonly #table: WebAssembly.Table;
+  readonly #budget: CodeBudget;
+  readonly #byPage = new Map<CodePage, Map<number, CompiledRegion>>();
+  readonly #modules = new Set<ModuleInUse>();
+  readonly #freeSlots: number[] = [];
+  #nextSlot = 1;
+  #age = 0;
+  #bytes = 0;
+  /** Added in this span. */
+  #newBytes = 0;
+  #newModules = 0;
+  /** Regions and modules thrown out to keep the budget. */
+  readonly counters = { evictedRegions: 0, evictedModules: 0, evictions: 0 };
+
+  constructor(view: DataView, table: WebAssembly.Table, budget: CodeBudget) {
+    this.#view = view;
+    this.#table = table;
+    this.#budget = budget;
+  }
+
+  /** Bytes of WebAssembly of all modules in use. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+  /** Modules in use. */
+  get modules(): number {
+    return this.#modules.size;
+  }
+  /** Slots of the region table ever used. */
+  get slots(): number {
+    return this.#nextSlot;
+  }
+
+  /** A module of `bytes` bytes whose functions are about to be installed. */
+  add(bytes: number): ModuleInUse {
+    this.#newBytes += bytes;
+    this.#newModules++;
+    return { bytes, regions: new Set(), usedAt: this.#age };
+  }
+
+  /** Makes `code` the region at byte `offset` of `page`, unless there is one. */
+  install(page: CodePage, offset: number, module: ModuleInUse, code: unknown): void {
+    let ofPage = this.#byPage.get(page);
+    if (ofPage === undefined) {
+      ofPage = new Map();
+      this.#byPage.set(page, ofPage);
+    }
+    if (ofPage.has(offset)) return;
+    const region = { page, offset, slot: this.#takeSlot(), module };
+    this.#table.set(region.slot, code);
+    ofPage.set(offset, region);
+    if (module.regions.size === 0) {
+      this.#modules.add(module);
+      this.#bytes += module.bytes;
+    }
+    module.regions.add(region);
+    module.usedAt = this.#age;
+    const record = recordOf(region);
+    this.#view.setUint16(record, this.#view.getUint16(record, true) | REGION_BIT, true);
+  }
+
+  #takeSlot(): number {
+    const free = this.#freeSlots.pop();
+    if (free !== undefined) return free;
+    const slot = this.#nextSlot++;
+    if (slot >= this.#table.length) this.#table.grow(Math.max(TABLE_GROWTH_MIN, this.#table.length));
+    return slot;
+  }
+
+  /** The region at byte `offset` of `page`, which is about to be entered. */
+  enter(page: CodePage, offset: number): CompiledRegion | undefined {
+    const region = this.#byPage.get(page)?.get(offset);
+    if (region !== undefined) region.module.usedAt = this.#age;
+    return region;
+  }
+
+  /** Drops the regions of `page`. Its records are the caller's, and so is the jump cache. */
+  drop(page: CodePage): void {
+    for (const region of this.#byPage.get(page)?.values() ?? []) this.#remove(region);
+    this.#byPage.delete(page);
+  }
+
+  #remove(region: CompiledRegion): void {
+    const { module, slot } = region;
+    this.#table.set(slot, null);
+    this.#freeSlots.push(slot);
+    module.regions.delete(region);
+    if (module.regions.size > 0) return;
+    this.#modules.delete(module);
+    this.#bytes -= module.bytes;
+  }
+
+  /** Whether a span is over: the caller then calls {@link evict} and empties the jump cache. */
+  get isSpanOver(): boolean {
+    const { bytesMax, modulesMax } = this.#budget;
+    return this.#newBytes >= bytesMax * SPAN_SHARE || this.#newModules >= modulesMax * SPAN_SHARE || this.#isOver;
+  }
+
+  get #isOver(): boolean {
+    return this.#bytes > this.#budget.bytesMax || this.#modules.size > this.#budget.modulesMax;
+  }
+
+  /**
+   * Begins a span. If there is more than the budget, throws out modules, those entered longest ago first, until there is
+   * room again: their entry points are interpreted and counted anew. Answers what was thrown out.
+   */
+  evict(): readonly CompiledRegion[] {
+    const { bytesMax, modulesMax } = this.#budget;
+    this.#newBytes = 0;
+    this.#newModules = 0;
+    this.#age++;
+    if (!this.#isOver) return [];
+    const out: CompiledRegion[] = [];
+    // Within one span insertion order decides, which the sort keeps.
+    for (const module of [...this.#modules].sort((a, b) => a.usedAt - b.usedAt)) {
+      if (this.#bytes <= bytesMax * KEEP_SHARE && this.#modules.size <= modulesMax * KEEP_SHARE) break;
+      this.counters.evictedModules++;
+      for (const region of [...module.regions]) {
+        this.#remove(region);
+        this.#byPage.get(region.page)?.delete(region.offset);
+        const record = recordOf(region);
+        this.#view.setUint16(record, this.#view.getUint16(record, true) & ~REGION_BIT, true);
+        out.push(region);
+      }
+    }
+    this.counters.evictedRegions += out.length;
+    this.counters.evictions++;
+    return out;
+  }
+}
+
+/** Address of the handler field of the record where a region starts. */
+function recordOf({ page, offset }: CompiledRegion): number {
+  return page.records + (offset >> 2) * RECORD_BYTES + RECORD.handler;
+}
