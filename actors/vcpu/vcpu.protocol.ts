@@ -50,5 +50,5 @@ export interface VcpuConfig {
   /** Absent: nothing is traced. */
   readonly trace?: TracePlace;
   /** The VM's translator; undefined: this vCPU translates for itself. */
-  readonly translator: ObjectEnd | undefined;
+  readonly translator?: ObjectEnd | undefined;
 }
