@@ -9,7 +9,6 @@ import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { type ActorContext, actor, actorKind } from '../runtime/actor.js';
 import type { ActorRef, AskFailure } from '../runtime/protocol.js';
 import { FrameLedger } from '../shared-state/frames/frame-ledger.js';
-import { GIC_INTERRUPTS } from '../shared-state/gic/gic-layout.js';
 import { POWER, VM_WINDOWS_MAX } from '../shared-state/vm/vm-block.js';
 import { FramePool } from './frame-pool.js';
 import { Partition } from './partition.js';
@@ -217,8 +216,9 @@ const hypervisor = actor<HypervisorConfig, HypervisorProtocol, HypervisorState>(
     assertInterrupt(state, { partition, intid, level }) {
       const found = find(state, partition);
       if (!found.ok) return found;
-      if (!Number.isInteger(intid) || intid < 32 || intid >= GIC_INTERRUPTS) return err('badArgument');
       if (found.value.parts === undefined) return err('badState');
+      if (!Number.isInteger(intid) || intid < 32 || intid >= found.value.parts.gic.interrupts)
+        return err('badArgument');
       found.value.parts.gic.setLine(intid, level);
       return ok();
     },

@@ -170,6 +170,12 @@ export class Doorbell {
     if (now) this.parking.unpark();
   }
 
+  /** Returns when whoever was inside an operation has left it: what was changed before is known to all later ones. */
+  settle(): void {
+    this.lock.acquire();
+    this.lock.release();
+  }
+
   /** Level of the line: an enabled flag is set. */
   pending(): boolean {
     return (

@@ -94,7 +94,7 @@ export class QueueReceiver implements ReceiveEnd {
     }
     this.copyOut(into);
     this.take();
-    const hasMore = this.tailSeen !== this.head || Atomics.load(this.words, WORD.tail) !== this.head;
+    const { hasMore } = this;
     this.free();
     return ok({ sizeBytes, hasMore });
   }
@@ -175,6 +175,11 @@ export class QueueReceiver implements ReceiveEnd {
     return this.words[WORD.tail] !== (this.shared ? this.words[WORD.head] : this.head);
   }
 
+  /** Between `take` and `free`: whether another message waits behind those taken. Exact in mode `shared` (Gunyah's X2). */
+  get hasMore(): boolean {
+    return this.tailSeen !== this.head || Atomics.load(this.words, WORD.tail) !== this.head;
+  }
+
   /** True when `peek` would not answer `NOTHING`, as far as a look without the lock can tell. */
   mayHaveData(): boolean {
     const head = this.shared ? Atomics.load(this.words, WORD.head) : this.head;
@@ -224,6 +229,12 @@ export class QueueReceiver implements ReceiveEnd {
     }
     this.leave();
     this.space.unpark();
+  }
+
+  /** Mode `shared`: returns when whoever was inside an operation has left it (see Doorbell.settle). */
+  settle(): void {
+    this.lock?.acquire();
+    this.lock?.release();
   }
 
   private settleData(): void {

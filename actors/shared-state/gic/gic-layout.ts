@@ -5,8 +5,10 @@
 
 /** Virtual CPUs one interrupt controller serves. */
 export const GIC_CPUS_MAX = 8;
-/** Interrupt numbers the distributor implements, the 32 private ones included. */
+/** Interrupt numbers a distributor implements unless it is made with more, the 32 private ones included. */
 export const GIC_INTERRUPTS = 288;
+/** Most interrupt numbers of a distributor: 1,020 to 1,023 have meanings of their own, and registers end at 1,024. */
+export const GIC_INTERRUPTS_MAX = 1024;
 
 /** Byte offsets of the distributor's state. Arrays of words hold one bit per interrupt number. */
 export const GICD_STATE = {
@@ -15,6 +17,8 @@ export const GICD_STATE = {
   cpus: 0x008,
   /** Not 0 when some bit of `posted` may be set. */
   anyPosted: 0x00c,
+  /** Interrupt numbers implemented, a multiple of 32. */
+  interrupts: 0x010,
   group: 0x080,
   enabled: 0x100,
   /** Latched pending state: edges, and pending bits written by software. */

@@ -4,7 +4,6 @@
  */
 
 import type { Gic, InterruptField } from './gic.js';
-import { GIC_INTERRUPTS } from './gic-layout.js';
 
 /** Size of the distributor's register frame in bytes. */
 export const GICD_BYTES = 0x1_0000;
@@ -41,7 +40,7 @@ export class GicRegisters {
     return this.#gic.locked(() => {
       const gic = this.#gic;
       if (offset === 0x0000) return BigInt(gic.control);
-      if (offset === 0x0004) return BigInt((GIC_INTERRUPTS / 32 - 1) | ((gic.cpus - 1) << 5) | (9 << 19) | (1 << 25));
+      if (offset === 0x0004) return BigInt((gic.interrupts / 32 - 1) | ((gic.cpus - 1) << 5) | (9 << 19) | (1 << 25));
       if (offset === 0x0008) return BigInt(IIDR);
       if (offset === PIDR2) return BigInt(PIDR2_ARCHITECTURE_3);
       if (offset >= 0x6000 && offset < 0x8000) return this.#readRoute(offset, bytes);
@@ -93,7 +92,7 @@ export class GicRegisters {
 
   /** Interrupt number a bank offset addresses, or -1 when the frame does not implement it. */
   #interruptAt(index: number, firstOwned: number): number {
-    const last = firstOwned === 0 ? 32 : GIC_INTERRUPTS;
+    const last = firstOwned === 0 ? 32 : this.#gic.interrupts;
     return index >= firstOwned && index < last ? index : -1;
   }
 
@@ -152,14 +151,14 @@ export class GicRegisters {
 
   #readRoute(offset: number, bytes: number): bigint {
     const interrupt = (offset - 0x6000) >> 3;
-    if (interrupt < 32 || interrupt >= GIC_INTERRUPTS || (offset & 7) !== 0) return 0n;
+    if (interrupt < 32 || interrupt >= this.#gic.interrupts || (offset & 7) !== 0) return 0n;
     void bytes; // affinity 3 is always zero, so both widths read the same
     return BigInt(this.#gic.route(interrupt) >>> 0);
   }
 
   #writeRoute(offset: number, value: bigint): void {
     const interrupt = (offset - 0x6000) >> 3;
-    if (interrupt < 32 || interrupt >= GIC_INTERRUPTS || (offset & 7) !== 0) return;
+    if (interrupt < 32 || interrupt >= this.#gic.interrupts || (offset & 7) !== 0) return;
     this.#gic.setRoute(interrupt, Number(BigInt.asIntN(32, value)));
   }
 }

@@ -7,7 +7,15 @@
  * `pulse`, which posts an edge for the next holder of the lock.
  */
 import { assert } from '../../../bus/assert.js';
-import { GIC_CPUS_MAX, GIC_INTERRUPTS, GIC_STATE_BYTES, GICD_STATE, GICR_STATE, gicCpuAt } from './gic-layout.js';
+import {
+  GIC_CPUS_MAX,
+  GIC_INTERRUPTS,
+  GIC_INTERRUPTS_MAX,
+  GIC_STATE_BYTES,
+  GICD_STATE,
+  GICR_STATE,
+  gicCpuAt,
+} from './gic-layout.js';
 
 /** Interrupt number returned when nothing is to be acknowledged. */
 export const SPURIOUS = 1023;
@@ -39,11 +47,13 @@ export class Gic {
   }
 
   /** Sets the reset state for vCPUs with these affinities (MPIDR Aff3..Aff0 packed as in GICR_TYPER). */
-  reset(affinities: readonly number[]): void {
+  reset(affinities: readonly number[], interrupts = GIC_INTERRUPTS): void {
     assert(affinities.length > 0 && affinities.length <= GIC_CPUS_MAX, 'a GIC serves 1 to 8 vCPUs');
+    assert(interrupts % 32 === 0 && interrupts > 32 && interrupts <= GIC_INTERRUPTS_MAX, 'a GIC has 64 to 1,024 lines');
     this.#bytes.fill(0);
     this.#set(GICD_STATE.control, GICD_CTLR.are | GICD_CTLR.ds);
     this.#set(GICD_STATE.cpus, affinities.length);
+    this.#set(GICD_STATE.interrupts, interrupts);
     affinities.forEach((affinity, cpu) => {
       const at = gicCpuAt(cpu);
       this.#set(at + GICR_STATE.affinity, affinity);
@@ -55,6 +65,11 @@ export class Gic {
   /** Number of vCPUs served. */
   get cpus(): number {
     return this.#get(GICD_STATE.cpus);
+  }
+
+  /** Interrupt numbers implemented. */
+  get interrupts(): number {
+    return this.#get(GICD_STATE.interrupts);
   }
 
   #get(at: number): number {
@@ -110,7 +125,7 @@ export class Gic {
   #takePosted(): void {
     const words = this.#words;
     Atomics.store(words, GICD_STATE.anyPosted >> 2, 0);
-    for (let word = 1; word < GIC_INTERRUPTS / 32; word++) {
+    for (let word = 1; word < this.interrupts / 32; word++) {
       const at = (GICD_STATE.posted >> 2) + word;
       const posted = Atomics.load(words, at) === 0 ? 0 : Atomics.exchange(words, at, 0);
       if (posted !== 0) this.setBits('pending', 0, word * 32, posted, posted);
@@ -189,7 +204,7 @@ export class Gic {
 
   /** Drives the input line of SPI `interrupt` (or PPI, for vCPU `cpu`) to `level`. */
   setLine(interrupt: number, level: boolean, cpu = 0): void {
-    assert(interrupt >= 16 && interrupt < GIC_INTERRUPTS, 'lines exist for PPIs and implemented SPIs');
+    assert(interrupt >= 16 && interrupt < this.interrupts, 'lines exist for PPIs and implemented SPIs');
     const first = interrupt & ~31;
     const mask = 1 << (interrupt & 31);
     const changed = this.locked(() => {
@@ -207,10 +222,36 @@ export class Gic {
    * any point, and must not take the lock along.
    */
   pulse(interrupt: number): void {
-    assert(interrupt >= 32 && interrupt < GIC_INTERRUPTS, 'pulses are for implemented SPIs');
+    assert(interrupt >= 32 && interrupt < this.interrupts, 'pulses are for implemented SPIs');
     Atomics.or(this.#words, (GICD_STATE.posted >> 2) + (interrupt >> 5), 1 << (interrupt & 31));
     Atomics.store(this.#words, GICD_STATE.anyPosted >> 2, 1);
     this.wakeTargets(interrupt, 0);
+  }
+
+  /**
+   * A virtual source asserts SPI `interrupt` (gunyah.md section 4): an edge-triggered one becomes pending on every call, a
+   * level-sensitive one follows `level`.
+   */
+  assertSource(interrupt: number, level: boolean): void {
+    const first = interrupt & ~31;
+    const mask = 1 << (interrupt & 31);
+    const raised = this.locked(() => {
+      if ((this.bits('edge', 0, first) & mask) !== 0) this.setBits('pending', 0, first, mask, mask);
+      else if (!level) return false;
+      this.setBits('line', 0, first, mask, level ? mask : 0);
+      return true;
+    });
+    if (raised) this.wakeTargets(interrupt, 0);
+  }
+
+  /** A virtual source clears SPI `interrupt`: its line falls, and an edge that was not taken yet is forgotten. */
+  clearSource(interrupt: number): void {
+    const first = interrupt & ~31;
+    const mask = 1 << (interrupt & 31);
+    this.locked(() => {
+      this.setBits('line', 0, first, mask, 0);
+      this.setBits('pending', 0, first, mask, 0);
+    });
   }
 
   /** Makes SGI `interrupt` pending at vCPU `target`. */
@@ -253,7 +294,8 @@ export class Gic {
     const invert = group === 1 ? 0 : -1;
     let best = SPURIOUS;
     let bestPriority = IDLE_PRIORITY;
-    for (let word = 0; word < GIC_INTERRUPTS / 32; word++) {
+    const last = (words[GICD_STATE.interrupts >> 2] ?? 0) >> 5;
+    for (let word = 0; word < last; word++) {
       const enabled =
         (word === 0 ? words[own + (GICR_STATE.enabled >> 2)] : words[(GICD_STATE.enabled >> 2) + word]) ?? 0;
       if (enabled === 0) continue;

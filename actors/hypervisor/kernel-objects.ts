@@ -1,0 +1,327 @@
+/**
+ * The objects of the core: made, configured, activated, bound to interrupts, destroyed. Knows no ABI: Gunyah's hypercalls
+ * (actors/abi/gunyah) and the resource manager's requests end here alike. What an object is made of (queue, doorbell,
+ * capability space) lies in frames of the partition that pays for it.
+ *
+ * Destruction has two halves. `destroy` makes an object unreachable at once; its frames come back from `takeRetired` only after
+ * every thread that may still hold it has been outside (the caller sees to that).
+ */
+import { assert } from '../../bus/assert.js';
+import { DoorbellState, formatDoorbell } from '../../bus/doorbell/doorbell.js';
+import { formatQueue, GUNYAH_QUEUE_LIMITS, queueBytes } from '../../bus/message-queue/queue-layout.js';
+import { err, ok, type Result } from '../../bus/result.js';
+import { HYP_PAGE_BYTES } from '../../bus/units.js';
+import { CAPABILITIES_MAX, capabilitySpaceBytes } from '../shared-state/capabilities/capability-space.js';
+import type { Gic } from '../shared-state/gic/gic.js';
+import {
+  OBJECT_TABLE_BYTES,
+  OBJECTS_MAX,
+  ObjectTable,
+  type ObjectType,
+  SOURCE,
+  type Source,
+} from '../shared-state/objects/object-table.js';
+import { lockOwner, Ports } from '../shared-state/objects/ports.js';
+import type { Ring } from '../shared-state/vm/vm-block.js';
+import { CapabilityDirectory, type CapabilityFault } from './capability-directory.js';
+import type { Extent, FramePool } from './frame-pool.js';
+
+/** Why an operation on objects was refused. */
+export type ObjectFault =
+  | CapabilityFault
+  | 'badArgument'
+  | 'badSize'
+  | 'badAlignment'
+  | 'noMemory'
+  | 'noResource'
+  | 'overflow'
+  | 'denied'
+  | 'busy'
+  | 'badConfig'
+  | 'bound'
+  | 'notOwner'
+  | 'mappingsFull'
+  | 'wrongExtent'
+  | 'existingMapping'
+  | 'unimplemented';
+
+/** What the core knows of an object beside its header. */
+interface ObjectRecord {
+  readonly type: ObjectType;
+  readonly owner: number;
+  /** References beside capabilities: what the core itself or an attachment holds. */
+  pins: number;
+  /** What it was configured with; absent before. */
+  config: ObjectConfig | undefined;
+  /** Frames it is made of. */
+  readonly frames: Extent[];
+}
+
+/** Configuration by kind of object. */
+export type ObjectConfig =
+  | { readonly is: 'cspace'; readonly slots: number }
+  | { readonly is: 'messageQueue'; readonly depth: number; readonly messageBytes: number }
+  | { readonly is: 'powerGroup'; readonly flags: number };
+
+const DEPTH_MAX = GUNYAH_QUEUE_LIMITS.depthMax;
+const MESSAGE_MAX = GUNYAH_QUEUE_LIMITS.messageBytesMax;
+const pages = (bytes: number): number => Math.ceil(bytes / HYP_PAGE_BYTES) * HYP_PAGE_BYTES;
+/** The core itself as an owner of locks and of frames that belong to no partition. */
+const CORE = 0;
+const CORE_LOCK_INDEX = 63;
+
+/** See the head of this file. */
+export class KernelObjects {
+  readonly table: ObjectTable;
+  /** Byte address of the table. */
+  readonly tableAt: number;
+  readonly capabilities: CapabilityDirectory;
+  readonly ports: Ports;
+  readonly #memory: SharedArrayBuffer;
+  readonly #pool: FramePool;
+  readonly #records = new Map<number, ObjectRecord>();
+  readonly #free: number[];
+  readonly #gics = new Map<number, Gic>();
+  /** Interrupt numbers taken, by vic object. */
+  readonly #virqs = new Map<number, Map<number, { readonly object: number; readonly source: Source }>>();
+  readonly #retired: { readonly owner: number; readonly extent: Extent }[] = [];
+
+  private constructor(memory: SharedArrayBuffer, pool: FramePool, tableAt: number, ring: Ring) {
+    this.#memory = memory;
+    this.#pool = pool;
+    this.tableAt = tableAt;
+    this.table = new ObjectTable(memory, tableAt);
+    this.capabilities = new CapabilityDirectory(memory, this.table);
+    this.ports = new Ports(memory, this.table, lockOwner(CORE, CORE_LOCK_INDEX), ring);
+    this.#free = Array.from({ length: OBJECTS_MAX }, (_, index) => OBJECTS_MAX - 1 - index);
+  }
+
+  /** Takes the table's frames from `pool`; undefined when there are none. */
+  static create(memory: SharedArrayBuffer, pool: FramePool, ring: Ring): KernelObjects | undefined {
+    const extent = pool.take(pages(OBJECT_TABLE_BYTES), CORE, 'core');
+    return extent === undefined ? undefined : new KernelObjects(memory, pool, extent.host, ring);
+  }
+
+  /** Objects alive, for audits. */
+  get count(): number {
+    return this.#records.size;
+  }
+
+  #record(object: number): ObjectRecord {
+    const record = this.#records.get(object);
+    assert(record !== undefined, `object ${object} exists`);
+    return record;
+  }
+
+  #take(record: ObjectRecord, bytes: number): number | undefined {
+    const extent = this.#pool.take(pages(bytes), record.owner, 'core');
+    if (extent !== undefined) record.frames.push(extent);
+    return extent?.host;
+  }
+
+  /** Begins an object of partition `owner`, in state init, with one pin. */
+  create(type: ObjectType, owner: number): Result<number, 'noMemory'> {
+    const object = this.#free.pop();
+    if (object === undefined) return err('noMemory');
+    this.table.create(object, type, owner);
+    this.#records.set(object, { type, owner, pins: 1, config: undefined, frames: [] });
+    return ok(object);
+  }
+
+  /** One more reference of the core's own. */
+  pin(object: number): void {
+    this.#record(object).pins++;
+  }
+
+  /** One reference less; without any other, and without capabilities, the object ends. */
+  unpin(object: number): void {
+    const record = this.#record(object);
+    record.pins--;
+    assert(record.pins >= 0, 'pins are balanced');
+    this.collect(object);
+  }
+
+  /** Ends the object if nobody refers to it any more. */
+  collect(object: number): void {
+    const record = this.#records.get(object);
+    if (record !== undefined && record.pins === 0 && this.capabilities.count(object) === 0) this.destroy(object);
+  }
+
+  /** What the object was configured with. */
+  config(object: number): ObjectConfig | undefined {
+    return this.#records.get(object)?.config;
+  }
+
+  #configurable(object: number): Result<ObjectRecord, 'badState'> {
+    return this.table.state(object) === 'init' ? ok(this.#record(object)) : err('badState');
+  }
+
+  /** Depth and largest message of a queue, as Gunyah bounds them. */
+  configureQueue(object: number, depth: number, messageBytes: number): Result<undefined, ObjectFault> {
+    const record = this.#configurable(object);
+    if (!record.ok) return record;
+    const fits = depth >= 1 && depth <= DEPTH_MAX && messageBytes >= 1 && messageBytes <= MESSAGE_MAX;
+    if (!fits) return err('badArgument');
+    record.value.config = { is: 'messageQueue', depth, messageBytes };
+    return ok();
+  }
+
+  /** Number of capabilities a space holds. */
+  configureSpace(object: number, slots: number): Result<undefined, ObjectFault> {
+    const record = this.#configurable(object);
+    if (!record.ok) return record;
+    if (slots < 1 || slots > CAPABILITIES_MAX) return err('badArgument');
+    record.value.config = { is: 'cspace', slots };
+    return ok();
+  }
+
+  /** Flags of a power group. */
+  configureGroup(object: number, flags: number): Result<undefined, ObjectFault> {
+    const record = this.#configurable(object);
+    if (!record.ok) return record;
+    record.value.config = { is: 'powerGroup', flags };
+    return ok();
+  }
+
+  /** The object may be used from here on. */
+  activate(object: number): Result<undefined, ObjectFault> {
+    if (this.table.state(object) !== 'init') return err('badState');
+    const record = this.#record(object);
+    const made = this.#make(object, record);
+    if (!made.ok) return made;
+    this.table.setState(object, 'active');
+    return ok();
+  }
+
+  #make(object: number, record: ObjectRecord): Result<undefined, ObjectFault> {
+    const { config } = record;
+    switch (record.type) {
+      case 'doorbell': {
+        const at = this.#take(record, DoorbellState.sizeBytes);
+        if (at === undefined) return err('noMemory');
+        assert(formatDoorbell({ buffer: this.#memory, byteOffset: at }).ok, 'a frame takes a doorbell');
+        this.table.setData(object, at);
+        return ok();
+      }
+      case 'messageQueue': {
+        if (config?.is !== 'messageQueue') return err('badConfig');
+        const spec = { depth: config.depth, messageBytesMax: config.messageBytes, mode: 'shared' } as const;
+        const bytes = queueBytes(spec);
+        assert(bytes.ok, 'a configured queue is possible');
+        const at = this.#take(record, bytes.value);
+        if (at === undefined) return err('noMemory');
+        assert(formatQueue({ buffer: this.#memory, byteOffset: at }, spec).ok, 'frames take a queue');
+        this.table.setData(object, at);
+        return ok();
+      }
+      case 'cspace': {
+        if (config?.is !== 'cspace') return err('badConfig');
+        const at = this.#take(record, capabilitySpaceBytes(config.slots));
+        if (at === undefined) return err('noMemory');
+        this.table.setData(object, at, config.slots);
+        this.capabilities.open(object, at, config.slots);
+        return ok();
+      }
+      default:
+        return ok();
+    }
+  }
+
+  /** Makes vic object `vic` stand for a VM's interrupt controller. */
+  attachController(vic: number, gic: Gic, gicAt: number, blockAt: number): void {
+    this.table.setData(vic, gicAt, blockAt);
+    this.table.setState(vic, 'active');
+    this.#gics.set(vic, gic);
+    this.#virqs.set(vic, new Map());
+  }
+
+  /** The controller behind a vic, while it lives. */
+  controller(vic: number): Gic | undefined {
+    return this.#gics.get(vic);
+  }
+
+  /** Lowest interrupt number of `vic` from `from` on that no source has, or undefined. */
+  freeVirq(vic: number, from: number): number | undefined {
+    const taken = this.#virqs.get(vic);
+    const gic = this.#gics.get(vic);
+    if (taken === undefined || gic === undefined) return undefined;
+    for (let virq = from; virq < Math.min(gic.interrupts, VIRQ_END); virq++) if (!taken.has(virq)) return virq;
+    return undefined;
+  }
+
+  /** Binds an interrupt source to number `virq` of `vic`: a shared one that no other source has. */
+  bind(object: number, source: Source, vic: number, virq: number, isEdge: boolean): Result<undefined, ObjectFault> {
+    const gic = this.#gics.get(vic);
+    const taken = this.#virqs.get(vic);
+    if (gic === undefined || taken === undefined) return err('badState');
+    if (this.table.boundTo(object, source) !== 0) return err('bound');
+    if (!Number.isInteger(virq) || virq < VIRQ_FIRST || virq >= Math.min(gic.interrupts, VIRQ_END)) {
+      return err('badArgument');
+    }
+    if (taken.has(virq)) return err('busy');
+    taken.set(virq, { object, source });
+    const mask = 1 << (virq & 31);
+    gic.locked(() => gic.setBits('edge', 0, virq & ~31, mask, isEdge ? mask : 0));
+    this.table.bind(object, source, { to: 'interrupt', vic, virq });
+    return ok();
+  }
+
+  /** Lets an interrupt source ring an actor of ours instead. */
+  bindActor(object: number, source: Source, actor: number): Result<undefined, ObjectFault> {
+    if (this.table.boundTo(object, source) !== 0) return err('bound');
+    this.table.bind(object, source, { to: 'actor', actor });
+    return ok();
+  }
+
+  /** Takes a binding back; afterwards no thread raises it any more. Unbinding twice is no error. */
+  unbind(object: number, source: Source): void {
+    this.table.bind(object, source, undefined);
+    this.#settle(object);
+    for (const taken of this.#virqs.values()) {
+      for (const [virq, by] of taken) if (by.object === object && by.source === source) taken.delete(virq);
+    }
+  }
+
+  #settle(object: number): void {
+    if (this.table.state(object) !== 'active') return;
+    if (this.table.type(object) === 'doorbell') this.ports.doorbell(object).settle();
+    else if (this.table.type(object) === 'messageQueue') this.ports.receiver(object).settle();
+  }
+
+  /** Ends an object: its bindings, capabilities and, for a space, what only it referred to. */
+  destroy(object: number): void {
+    const record = this.#records.get(object);
+    if (record === undefined) return;
+    for (const source of [SOURCE.first, SOURCE.second]) this.unbind(object, source);
+    const taken = this.#virqs.get(object);
+    if (taken !== undefined) for (const by of [...taken.values()]) this.unbind(by.object, by.source);
+    this.#virqs.delete(object);
+    this.#gics.delete(object);
+    this.#records.delete(object);
+    this.table.destroy(object);
+    this.capabilities.forget(object);
+    const orphans = record.type === 'cspace' ? this.capabilities.close(object) : [];
+    for (const extent of record.frames) this.#retired.push({ owner: record.owner, extent });
+    this.#free.push(object);
+    for (const orphan of orphans) this.collect(orphan);
+  }
+
+  /** Objects that `owner` pays for. */
+  ownedBy(owner: number): readonly number[] {
+    return [...this.#records].filter(([, record]) => record.owner === owner).map(([object]) => object);
+  }
+
+  /** Whether frames wait for {@link releaseRetired}. */
+  get hasRetired(): boolean {
+    return this.#retired.length > 0;
+  }
+
+  /** Gives the frames of destroyed objects back; every thread that may have used them has been outside since. */
+  releaseRetired(): void {
+    for (const { owner, extent } of this.#retired.splice(0)) this.#pool.give(extent, owner, 'core');
+  }
+}
+
+/** Shared interrupt numbers a source may be bound to: 32 to 1,019 (extended ones are not implemented by our controller). */
+const VIRQ_FIRST = 32;
+const VIRQ_END = 1020;
