@@ -5,9 +5,7 @@
 import { err, ok, type Result } from '../../bus/result.js';
 import { CapabilitySpace, LOOKUP, type Lookup } from '../shared-state/capabilities/capability-space.js';
 import type { ObjectTable } from '../shared-state/objects/object-table.js';
-
-/** Why a capability operation was refused. */
-export type CapabilityFault = 'capNull' | 'capRevoked' | 'wrongType' | 'noRight' | 'badState' | 'spaceFull';
+import type { CapabilityFault } from './objects.protocol.js';
 
 const FAULT_OF: Readonly<Record<Exclude<Lookup, 0>, CapabilityFault>> = {
   [LOOKUP.null]: 'capNull',

@@ -23,27 +23,9 @@ import {
 } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
 import type { Ring } from '../shared-state/vm/vm-block.js';
-import { CapabilityDirectory, type CapabilityFault } from './capability-directory.js';
+import { CapabilityDirectory } from './capability-directory.js';
 import type { Extent, FramePool } from './frame-pool.js';
-
-/** Why an operation on objects was refused. */
-export type ObjectFault =
-  | CapabilityFault
-  | 'badArgument'
-  | 'badSize'
-  | 'badAlignment'
-  | 'noMemory'
-  | 'noResource'
-  | 'overflow'
-  | 'denied'
-  | 'busy'
-  | 'badConfig'
-  | 'bound'
-  | 'notOwner'
-  | 'mappingsFull'
-  | 'wrongExtent'
-  | 'existingMapping'
-  | 'unimplemented';
+import type { ObjectFault } from './objects.protocol.js';
 
 /** What the core knows of an object beside its header. */
 interface ObjectRecord {
@@ -93,7 +75,8 @@ export class KernelObjects {
     this.table = new ObjectTable(memory, tableAt);
     this.capabilities = new CapabilityDirectory(memory, this.table);
     this.ports = new Ports(memory, this.table, lockOwner(CORE, CORE_LOCK_INDEX), ring);
-    this.#free = Array.from({ length: OBJECTS_MAX }, (_, index) => OBJECTS_MAX - 1 - index);
+    // Slot 0 is the core's own (see ObjectTable) and names no object.
+    this.#free = Array.from({ length: OBJECTS_MAX - 1 }, (_, index) => OBJECTS_MAX - 1 - index);
   }
 
   /** Takes the table's frames from `pool`; undefined when there are none. */

@@ -4,6 +4,7 @@
  *
  * Header: 16 words, changed by Atomics only. A destroyed object's generation has moved on, so a stale reference is noticed;
  * its memory is given back only when every thread that may have looked it up has passed outside (see the core).
+ * Slot 0 is no object: its words hold what is the whole machine's (the trace class flags).
  */
 import { assert } from '../../../bus/assert.js';
 
@@ -37,6 +38,9 @@ export const OBJECTS_MAX = 4096;
 const OBJECT_BYTES = 64;
 /** Bytes of the table. */
 export const OBJECT_TABLE_BYTES = OBJECTS_MAX * OBJECT_BYTES;
+
+/** Where slot 0 keeps the trace class flags, two words. */
+const TRACE_WORD = 2;
 
 /** Words of a header that say something beside type, state and generation; all but the bindings are set at creation. */
 const WORD = { generation: 0, kind: 1, data: 2, aux: 3, owner: 4, first: 6, second: 8 } as const;
@@ -124,6 +128,25 @@ export class ObjectTable {
   /** Target of the binding: an actor's number, or vic and interrupt (bindingVic, bindingVirq). */
   boundTarget(object: number, source: Source): number {
     return this.#load(object, source + 1);
+  }
+
+  /** Changes the trace class flags, which all VMs of the core share; the new value. Any thread may. */
+  updateTraceFlags(set: bigint, clear: bigint): bigint {
+    let flags = 0n;
+    for (const half of [0n, 32n]) {
+      const word = TRACE_WORD + Number(half >> 5n);
+      const [on, off] = [Number(BigInt.asIntN(32, set >> half)), Number(BigInt.asIntN(32, clear >> half))];
+      for (let old = Atomics.load(this.words, word); ; ) {
+        const value = (old & ~off) | on;
+        const found = Atomics.compareExchange(this.words, word, old, value);
+        if (found === old) {
+          flags |= BigInt(value >>> 0) << half;
+          break;
+        }
+        old = found;
+      }
+    }
+    return flags;
   }
 
   // ---- the core only ----

@@ -1,0 +1,352 @@
+/**
+ * Hypercalls that change ownership or lifecycle, as the core carries them out (gunyah.md 2.1 to 2.10). Handlers check what
+ * is Gunyah's (bit fields, flags, order of errors) and leave the rest to the core. Capabilities are looked up again here:
+ * between the caller's thread and the core another call may have changed them.
+ */
+import type { Result } from '../../../bus/result.js';
+import type { CapabilityFault, ObjectFault } from '../../hypervisor/objects.protocol.js';
+import { OBJECT_TYPE, type ObjectType, SOURCE, type Source } from '../../shared-state/objects/object-table.js';
+import { CALL_BY_NUMBER, type Hypercall } from './calls.js';
+import type { Donation, GunyahCore, MapAccess, MapRange } from './core.js';
+import { lookupSteps, type SlowAnswer } from './dispatch.js';
+import { GUNYAH_ERROR } from './errors.js';
+import { ALL_RIGHTS, RIGHT_ACTIVATE, RIGHTS } from './rights.js';
+
+/** Who calls. */
+export interface SlowCaller {
+  /** Its capability space (object index). */
+  readonly space: number;
+}
+
+const E = GUNYAH_ERROR;
+/** The core's reasons in Gunyah's numbers. */
+const FAULT: Readonly<Record<ObjectFault, number>> = {
+  capNull: E.capNull,
+  capRevoked: E.capRevoked,
+  wrongType: E.wrongObjectType,
+  noRight: E.insufficientRights,
+  badState: E.objectState,
+  spaceFull: E.cspaceFull,
+  badArgument: E.argumentInvalid,
+  badSize: E.argumentSize,
+  badAlignment: E.argumentAlignment,
+  noMemory: E.noMemory,
+  noResource: E.noResources,
+  overflow: E.addressOverflow,
+  denied: E.denied,
+  busy: E.busy,
+  badConfig: E.objectConfig,
+  bound: E.virqBound,
+  notOwner: E.memdbNotOwner,
+  mappingsFull: E.mappingsFull,
+  wrongExtent: E.extentType,
+  existingMapping: E.existingMapping,
+  unimplemented: E.unimplemented,
+};
+
+interface Call {
+  readonly core: GunyahCore;
+  readonly space: number;
+  /** Arguments truncated to the bits that are looked at. */
+  readonly args: readonly bigint[];
+  /** What capability arguments name, by position. */
+  readonly objects: readonly number[];
+}
+type Handler = (call: Call) => SlowAnswer | Promise<SlowAnswer>;
+
+const answer = (error: number, ...results: readonly bigint[]): SlowAnswer => ({ error, results });
+const done = (result: Result<unknown, ObjectFault>): SlowAnswer => answer(result.ok ? E.ok : FAULT[result.error]);
+const arg = ({ args }: Call, index: number): bigint => args[index] ?? 0n;
+const num = (call: Call, index: number): number => Number(arg(call, index));
+const object = ({ objects }: Call, index: number): number => objects[index] ?? 0;
+/** `~0`: the capability id no capability has. */
+const NO_CAPABILITY = 0xffff_ffff_ffff_ffffn;
+
+/** 2.1: a new object with its master capability in the named space. */
+const create =
+  (type: ObjectType): Handler =>
+  (call) => {
+    const { objects } = call.core;
+    const owner = objects.table.aux(object(call, 0));
+    const made = objects.create(type, owner);
+    if (!made.ok) return answer(E.noMemory, NO_CAPABILITY);
+    const granted = objects.capabilities.grant(object(call, 1), made.value, ALL_RIGHTS, true);
+    objects.unpin(made.value);
+    return granted.ok ? answer(E.ok, granted.value.id) : answer(FAULT[granted.error], NO_CAPABILITY);
+  };
+
+const capability = (result: Result<{ readonly id: bigint }, CapabilityFault>): SlowAnswer =>
+  result.ok ? answer(E.ok, result.value.id) : answer(FAULT[result.error]);
+
+/** 2.6: virtual IRQ info: number in 23:0, vCPU index in 31:24 (private numbers only), the rest zero. */
+function bind(call: Call, source: Source, virqArgument: number): SlowAnswer {
+  const info = arg(call, virqArgument);
+  if (info >> 24n !== 0n) return answer(E.argumentInvalid);
+  return done(call.core.objects.bind(object(call, 0), source, object(call, 1), Number(info), true));
+}
+function unbind(call: Call, source: Source): SlowAnswer {
+  call.core.objects.unbind(object(call, 0), source);
+  return answer(E.ok);
+}
+/** The bindable virq types of a vCPU: 0 halt, 1 wake-up. */
+const VCPU_SOURCES: readonly Source[] = [SOURCE.first, SOURCE.second];
+
+// ---- 2.7 address spaces ----
+
+const MAP_FLAGS = { partial: 1, private: 2, vmmio: 4, noSync: 0x8000_0000 } as const;
+const MAP_FLAGS_KNOWN = MAP_FLAGS.partial | MAP_FLAGS.private | MAP_FLAGS.vmmio | MAP_FLAGS.noSync;
+const PAGE_MASK = 0xfffn;
+const ACCESS = { execute: 1, write: 2, read: 4 } as const;
+/** Memory types that exist (2.7): those left out are reserved. */
+const MEMORY_TYPES = new Set([0, 1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15]);
+
+/** Gunyah's access bits as stage-2 rights (read 1, write 2, execute 4), or undefined when the combination is not valid. */
+function rightsOf(access: number): number | undefined {
+  if (access === 3) return undefined; // write and execute without read
+  const read = (access & ACCESS.read) !== 0 ? 1 : 0;
+  return read | (access & ACCESS.write) | ((access & ACCESS.execute) << 2);
+}
+
+function accessOf(attributes: bigint, withType: boolean): MapAccess | undefined {
+  const known = withType ? 0xff_0077n : 0x77n;
+  if ((attributes & ~known) !== 0n) return undefined;
+  const user = rightsOf(Number(attributes & 7n));
+  const kernel = rightsOf(Number((attributes >> 4n) & 7n));
+  const memoryType = Number((attributes >> 16n) & 0xffn);
+  if (user === undefined || kernel === undefined || (withType && !MEMORY_TYPES.has(memoryType))) return undefined;
+  return { user, kernel, memoryType };
+}
+
+function attributesOf({ kernel, user, memoryType }: MapAccess): bigint {
+  const gunyah = (rights: number): number => ((rights & 1) !== 0 ? 4 : 0) | (rights & 2) | ((rights & 4) !== 0 ? 1 : 0);
+  return BigInt(gunyah(user) | (gunyah(kernel) << 4) | (memoryType << 16));
+}
+
+/** Flags, base, offset and size of a mapping call; offset and size count only with the partial flag. */
+function rangeOf(call: Call, flagsAt: number): MapRange | number {
+  const flags = num(call, flagsAt);
+  if ((flags & ~MAP_FLAGS_KNOWN) !== 0) return E.argumentInvalid;
+  const base = arg(call, 2);
+  const isPartial = (flags & MAP_FLAGS.partial) !== 0;
+  const [offset, bytes] = isPartial ? [arg(call, flagsAt + 1), arg(call, flagsAt + 2)] : [0n, 0n];
+  if (((base | offset | bytes) & PAGE_MASK) !== 0n) return E.argumentAlignment;
+  if (base + bytes > NO_CAPABILITY || offset + bytes > NO_CAPABILITY) return E.addressOverflow;
+  return {
+    addrspace: object(call, 0),
+    extent: object(call, 1),
+    base,
+    partial: isPartial ? { offset, bytes } : undefined,
+  };
+}
+
+// ---- 2.8 memory extents ----
+
+const MODIFY = { unmapAll: 0, zero: 1, clean: 2, flush: 3, syncAll: 255, noSync: 0x8000_0000 } as const;
+
+async function modify(call: Call): Promise<SlowAnswer> {
+  const flags = num(call, 1);
+  const op = flags & 0xff;
+  const noSync = flags >= MODIFY.noSync;
+  if ((flags & 0x7fff_ff00) !== 0) return answer(E.argumentInvalid);
+  const { memory } = call.core;
+  const extent = object(call, 0);
+  switch (op) {
+    case MODIFY.unmapAll:
+      return done(await memory.unmapAll(extent));
+    case MODIFY.zero:
+      return noSync ? done(memory.zero(extent, arg(call, 2), arg(call, 3))) : answer(E.argumentInvalid);
+    case MODIFY.clean:
+    case MODIFY.flush:
+      // Our memory has no caches that a guest could see past.
+      return answer(noSync ? E.ok : E.argumentInvalid);
+    case MODIFY.syncAll:
+      return answer(noSync ? E.argumentInvalid : E.ok);
+    default:
+      return answer(E.argumentInvalid);
+  }
+}
+
+const DONATIONS: readonly Donation[] = ['toChild', 'toParent', 'toSibling', 'toProtected', 'fromProtected'];
+
+async function donate(call: Call): Promise<SlowAnswer> {
+  const options = num(call, 0);
+  const direction = DONATIONS[options & 0xff];
+  if ((options & 0x7fff_ff00) !== 0 || direction === undefined) return answer(E.argumentInvalid);
+  const { capabilities } = call.core.objects;
+  const ends: number[] = [];
+  for (const index of [1, 2]) {
+    const found = capabilities.find(
+      call.space,
+      arg(call, index),
+      OBJECT_TYPE.memextent,
+      RIGHTS.memextent.donate,
+    );
+    if (!found.ok) return answer(FAULT[found.error]);
+    ends.push(found.value.object);
+  }
+  const [from = 0, to = 0] = ends;
+  const [offset, bytes] = [arg(call, 3), arg(call, 4)];
+  if (bytes === 0n || offset + bytes > NO_CAPABILITY) return answer(E.argumentSize);
+  if (((offset | bytes) & PAGE_MASK) !== 0n) return answer(E.argumentAlignment);
+  return done(await call.core.memory.donate(direction, from, to, offset, bytes));
+}
+
+const EXTENT_ATTRIBUTES = 0x8003_0307;
+const PRIORITY_MAX = 62n;
+const TIMESLICE_NS = { min: 100_000n, max: 100_000_000n } as const;
+/** Defined bits of vcpu_configure: 0 to 5, 8, 9 and 63. */
+const VCPU_OPTIONS = 0x8000_0000_0000_033fn;
+
+const HANDLERS: Readonly<Record<number, Handler>> = {
+  0x02: create('cspace'),
+  0x03: create('addrspace'),
+  0x04: create('memextent'),
+  0x05: create('thread'),
+  0x06: create('doorbell'),
+  0x07: create('messageQueue'),
+  0x09: create('watchdog'),
+  0x0a: create('vic'),
+  0x0b: create('powerGroup'),
+  0x0c: (call) => done(call.core.objects.activate(object(call, 0))),
+  0x0d: (call) => {
+    const found = call.core.objects.capabilities.find(object(call, 0), arg(call, 1), 0, RIGHT_ACTIVATE, false);
+    return found.ok ? done(call.core.objects.activate(found.value.object)) : answer(FAULT[found.error]);
+  },
+  0x22: (call) => {
+    const deleted = call.core.objects.capabilities.delete(object(call, 0), arg(call, 1));
+    if (!deleted.ok) return answer(E.capNull);
+    call.core.objects.collect(deleted.value.object);
+    return answer(E.ok);
+  },
+  0x23: (call) => {
+    const { capabilities } = call.core.objects;
+    return capability(capabilities.copy(object(call, 0), arg(call, 1), object(call, 2), Number(BigInt.asIntN(32, arg(call, 3)))));
+  },
+  0x59: (call) => done(call.core.objects.capabilities.revokeOthers(object(call, 0), arg(call, 1))),
+  0x25: (call) => done(call.core.objects.configureSpace(object(call, 0), num(call, 1))),
+  0x10: (call) => bind(call, SOURCE.first, 2),
+  0x11: (call) => unbind(call, SOURCE.first),
+  0x17: (call) => bind(call, SOURCE.second, 2),
+  0x18: (call) => bind(call, SOURCE.first, 2),
+  0x19: (call) => unbind(call, SOURCE.second),
+  0x1a: (call) => unbind(call, SOURCE.first),
+  0x21: (call) => {
+    const info = arg(call, 1);
+    if (info >> 32n !== 0n) return answer(E.argumentInvalid);
+    const [depth, bytes] = [Number(info & 0xffffn), Number(info >> 16n)];
+    return done(call.core.objects.configureQueue(object(call, 0), depth, bytes));
+  },
+  0x2b: (call) => {
+    const range = rangeOf(call, 4);
+    const access = accessOf(arg(call, 3), true);
+    if (typeof range === 'number') return answer(range);
+    return access === undefined ? answer(E.argumentInvalid) : done(call.core.memory.map(range, access));
+  },
+  0x2c: async (call) => {
+    const range = rangeOf(call, 3);
+    return typeof range === 'number' ? answer(range) : done(await call.core.memory.unmap(range));
+  },
+  0x2d: async (call) => {
+    const range = rangeOf(call, 4);
+    const access = accessOf(arg(call, 3), false);
+    if (typeof range === 'number') return answer(range);
+    return access === undefined ? answer(E.argumentInvalid) : done(await call.core.memory.updateAccess(range, access));
+  },
+  0x5a: (call) => {
+    const [base, bytes] = [arg(call, 2), arg(call, 3)];
+    if (((base | bytes) & PAGE_MASK) !== 0n) return answer(E.argumentAlignment);
+    const found = call.core.memory.lookup(object(call, 0), object(call, 1), base, bytes);
+    if (!found.ok) return answer(FAULT[found.error]);
+    return answer(E.ok, found.value.offset, found.value.bytes, attributesOf(found.value.access));
+  },
+  0x60: (call) => {
+    const [base, bytes, op] = [arg(call, 1), arg(call, 2), arg(call, 3)];
+    if (((base | bytes) & PAGE_MASK) !== 0n) return answer(E.argumentAlignment);
+    if (bytes === 0n) return answer(E.argumentSize);
+    if (base + bytes > NO_CAPABILITY) return answer(E.addressOverflow);
+    if (op === 0n) return done(call.core.memory.addVmmio(object(call, 0), base, bytes));
+    return op === 1n
+      ? done(call.core.memory.removeVmmio(object(call, 0), base, bytes))
+      : answer(E.argumentInvalid);
+  },
+  0x30: modify,
+  0x31: (call) => {
+    const attributes = num(call, 3);
+    if ((attributes & ~EXTENT_ATTRIBUTES) !== 0) return answer(E.argumentInvalid);
+    return done(call.core.memory.configureExtent(object(call, 0), arg(call, 1), arg(call, 2), attributes));
+  },
+  0x32: (call) => {
+    const attributes = num(call, 4);
+    if ((attributes & ~EXTENT_ATTRIBUTES) !== 0) return answer(E.argumentInvalid);
+    const { memory } = call.core;
+    return done(memory.deriveExtent(object(call, 0), object(call, 1), arg(call, 2), arg(call, 3), attributes));
+  },
+  0x61: donate,
+  0x34: (call) => {
+    const options = arg(call, 1);
+    if ((options & ~VCPU_OPTIONS) !== 0n) return answer(E.argumentInvalid);
+    return done(call.core.processors.configure(object(call, 0), options));
+  },
+  0x3a: (call) => done(call.core.processors.kill(object(call, 0))),
+  0x3d: (call) => done(call.core.processors.setAffinity(object(call, 0), num(call, 1))),
+  0x46: (call) => {
+    const priority = arg(call, 1);
+    return priority > PRIORITY_MAX ? answer(E.denied) : done(call.core.processors.setPriority(object(call, 0), Number(priority)));
+  },
+  0x47: (call) => {
+    const ns = arg(call, 1);
+    if (ns < TIMESLICE_NS.min || ns > TIMESLICE_NS.max) return answer(E.argumentInvalid);
+    return done(call.core.processors.setTimeslice(object(call, 0), ns));
+  },
+  0x5c: (call) => {
+    const source = VCPU_SOURCES[num(call, 3)];
+    return source === undefined ? answer(E.argumentInvalid) : bind(call, source, 2);
+  },
+  0x5d: (call) => {
+    const source = VCPU_SOURCES[num(call, 1)];
+    return source === undefined ? answer(E.argumentInvalid) : unbind(call, source);
+  },
+  0x64: (call) => done(call.core.processors.writeRegister(object(call, 0), num(call, 1), num(call, 2), arg(call, 3))),
+  0x43: (call) => bind(call, SOURCE.first, 2),
+  0x44: (call) => unbind(call, SOURCE.first),
+  0x66: (call) => {
+    const flags = arg(call, 1);
+    return flags > 1n ? answer(E.unimplemented) : done(call.core.objects.configureGroup(object(call, 0), Number(flags)));
+  },
+  0x41: (call) => {
+    const flags = arg(call, 3);
+    return flags > 1n ? answer(E.argumentInvalid) : bind(call, flags === 1n ? SOURCE.second : SOURCE.first, 2);
+  },
+  0x42: (call) => {
+    const flags = arg(call, 1);
+    return flags > 1n ? answer(E.argumentInvalid) : unbind(call, flags === 1n ? SOURCE.second : SOURCE.first);
+  },
+};
+
+/** Slow calls that have a row and rights but are not carried out: building a VM from its parts by a guest (ADR 0070). */
+export const NOT_CARRIED_OUT: readonly number[] = [0x28, 0x29, 0x2a, 0x2e, 0x3c, 0x3e, 0x40, 0x58, 0x63, 0x67];
+/** Numbers of the slow calls that are carried out, for the test that there is no third kind. */
+export const CARRIED_OUT: readonly number[] = Object.keys(HANDLERS).map(Number);
+
+const truncate = (call: Hypercall, raw: readonly bigint[]): readonly bigint[] =>
+  call.args.map(({ bits }, index) => BigInt.asUintN(bits, raw[index] ?? 0n));
+
+/** Carries out slow call `n` for `caller`. Never throws for what a guest may ask. */
+export async function slowCall(
+  core: GunyahCore,
+  caller: SlowCaller,
+  n: number,
+  raw: readonly bigint[],
+): Promise<SlowAnswer> {
+  const row = CALL_BY_NUMBER[n];
+  if (row === undefined || row.path !== 'slow') return answer(E.unimplemented);
+  const objects: number[] = [];
+  for (const { index, type, rights, activeOnly } of lookupSteps(row)) {
+    const found = core.objects.capabilities.find(caller.space, raw[index] ?? 0n, type, rights, activeOnly);
+    if (!found.ok) return answer(FAULT[found.error]);
+    objects[index] = found.value.object;
+  }
+  const handler = HANDLERS[n];
+  if (handler === undefined) return answer(E.unimplemented);
+  return handler({ core, space: caller.space, args: truncate(row, raw), objects });
+}

@@ -1,0 +1,23 @@
+/** What the core's object operations may answer; types only, so that ABIs and the resource manager can name them. */
+
+/** Why an operation on capabilities was refused. */
+export type CapabilityFault = 'capNull' | 'capRevoked' | 'wrongType' | 'noRight' | 'badState' | 'spaceFull';
+
+/** Why an operation on objects was refused. */
+export type ObjectFault =
+  | CapabilityFault
+  | 'badArgument'
+  | 'badSize'
+  | 'badAlignment'
+  | 'noMemory'
+  | 'noResource'
+  | 'overflow'
+  | 'denied'
+  | 'busy'
+  | 'badConfig'
+  | 'bound'
+  | 'notOwner'
+  | 'mappingsFull'
+  | 'wrongExtent'
+  | 'existingMapping'
+  | 'unimplemented';
