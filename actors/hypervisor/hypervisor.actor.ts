@@ -9,10 +9,14 @@ import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { type ActorContext, actor, actorKind } from '../runtime/actor.js';
 import type { ActorRef, AskFailure } from '../runtime/protocol.js';
 import { FrameLedger } from '../shared-state/frames/frame-ledger.js';
-import { POWER, VM_WINDOWS_MAX } from '../shared-state/vm/vm-block.js';
+import { POWER, STOP, VM_WINDOWS_MAX } from '../shared-state/vm/vm-block.js';
 import { FramePool } from './frame-pool.js';
+import { GuestCore, NO_EXTENTS } from './guest-core.js';
+import { KernelObjects } from './kernel-objects.js';
 import { Partition } from './partition.js';
-import { type HypervisorProtocol, type PartitionFault, VP_STATE_TYPES } from './partition.protocol.js';
+import { type PartitionFault, VP_STATE_TYPES } from './partition.protocol.js';
+import type { CoreProtocol } from './port.protocol.js';
+import { type PortState, portVerbs } from './port-verbs.js';
 import type { ProcessorProtocol } from './processor.protocol.js';
 
 /** What the core is started with. */
@@ -26,10 +30,11 @@ interface HypervisorState {
   readonly frames: number;
   readonly memory: SharedArrayBuffer;
   readonly partitions: Map<number, Partition>;
+  readonly ports: PortState['ports'];
   next: number;
 }
 
-type Context = ActorContext<HypervisorProtocol>;
+type Context = ActorContext<CoreProtocol>;
 
 const LEDGER_AT = 64 * 1024;
 const PARTITIONS_MAX = 0xffff;
@@ -38,6 +43,8 @@ const ACKNOWLEDGE_MS_MAX = 2_000;
 const PROCESSOR_ASK = { timeoutMs: ACKNOWLEDGE_MS_MAX } as const;
 /** A call with the most registers: 128 codes and 128 values of 16 bytes. */
 const MESSAGE_BYTES_MAX = 4096;
+/** How long a thread of a VM that has ended may still be inside a hypercall, in milliseconds. */
+const STOPPED_MS_MAX = 100;
 
 function find(state: HypervisorState, partition: number): Result<Partition, PartitionFault> {
   const found = state.partitions.get(partition);
@@ -69,7 +76,7 @@ function toFault<T>(answer: Result<T, PartitionFault | AskFailure<unknown>>): Re
 }
 
 /** Waits until `done`, looking every millisecond. */
-async function until(context: Context, done: () => boolean): Promise<boolean> {
+async function until(context: Pick<Context, 'clock' | 'after'>, done: () => boolean): Promise<boolean> {
   const end = context.clock.monotonicMs() + ACKNOWLEDGE_MS_MAX;
   while (!done()) {
     if (context.clock.monotonicMs() > end) return false;
@@ -98,19 +105,60 @@ async function flushStage2(partition: Partition, context: Context): Promise<bool
   );
 }
 
-const hypervisor = actor<HypervisorConfig, HypervisorProtocol, HypervisorState>({
+/** Objects and capabilities, made when first asked for; and how their threads are waited for. */
+function makePorts(
+  memory: SharedArrayBuffer,
+  pool: FramePool,
+  partitions: ReadonlyMap<number, Partition>,
+  ring: (actor: number) => void,
+): PortState['ports'] {
+  let made: GuestCore | undefined;
+  const core = (): GuestCore | undefined => {
+    if (made !== undefined) return made;
+    const kernel = KernelObjects.create(memory, pool, ring);
+    if (kernel !== undefined) made = new GuestCore(kernel, memory, ring, NO_EXTENTS);
+    return made;
+  };
+  return {
+    core,
+    existing: () => made,
+    async settle(context) {
+      const waits: (() => boolean)[] = [];
+      const patience = context.clock.monotonicMs() + STOPPED_MS_MAX;
+      for (const { parts } of partitions.values()) {
+        if (parts === undefined) continue;
+        const { block, wake } = parts;
+        for (let cpu = 0; cpu < block.cpus; cpu++) {
+          block.request(cpu, 'quiesce', 0, 0);
+          const count = block.requested(cpu);
+          // The thread of a VM that has ended may be dead, and then never says anything.
+          const isOver = (): boolean => block.stop !== STOP.none && context.clock.monotonicMs() > patience;
+          waits.push(() => block.isDone(cpu, count) || isOver());
+          wake(cpu);
+        }
+      }
+      if (!(await until(context, () => waits.every((isDone) => isDone())))) return false;
+      made?.objects.releaseRetired();
+      return true;
+    },
+  };
+}
+
+const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
   name: 'hypervisor',
   mailboxMax: 64,
   messageBytesMax: MESSAGE_BYTES_MAX,
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
-  start({ memory }) {
+  start({ memory }, context) {
     const { buffer } = memory;
     const frames = buffer.byteLength / HYP_PAGE_BYTES;
     const ledger = new FrameLedger(buffer, LEDGER_AT, frames);
     const from = Math.ceil((LEDGER_AT + FrameLedger.bytes(frames)) / LEDGER_AT) * LEDGER_AT;
     ledger.move(0, from / HYP_PAGE_BYTES, { owner: 0, state: 'free' }, { owner: 0, state: 'core' });
     const pool = new FramePool(buffer, ledger, from, buffer.byteLength);
-    return ok({ pool, frames, memory: buffer, partitions: new Map(), next: 1 });
+    const partitions = new Map<number, Partition>();
+    const ports = makePorts(buffer, pool, partitions, (number) => context.ring({ actor: number }, 1));
+    return ok({ pool, frames, memory: buffer, partitions, ports, next: 1 });
   },
   on: {
     createPartition(state, _, context) {
@@ -206,10 +254,14 @@ const hypervisor = actor<HypervisorConfig, HypervisorProtocol, HypervisorState>(
       const quiet = await until(context, () => asked.every((count, cpu) => block.isDone(cpu, count)));
       return quiet ? ok() : err('notAcknowledged');
     },
-    deletePartition(state, { partition }) {
+    async deletePartition(state, { partition }, context) {
       const found = find(state, partition);
       if (!found.ok) return found;
       if (!found.value.deletable) return err('badState');
+      if (state.ports.existing()?.of(partition) !== undefined) {
+        state.ports.existing()?.forget(partition);
+        if (!(await state.ports.settle(context))) return err('notAcknowledged');
+      }
       state.partitions.delete(partition);
       return ok({ framesReturned: found.value.free() });
     },
@@ -222,6 +274,7 @@ const hypervisor = actor<HypervisorConfig, HypervisorProtocol, HypervisorState>(
       found.value.parts.gic.setLine(intid, level);
       return ok();
     },
+    ...portVerbs,
     census(state) {
       const { pool, frames, partitions } = state;
       return ok({ freeFrames: pool.freeFrames, frames, partitions: partitions.size });

@@ -4,14 +4,18 @@ import { err, ok } from '../../bus/result.js';
 import { HandlerNumbers } from '../../cpu/interpreter/record.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
 import { detectFeatures } from '../../cpu/wasm/features.js';
+import type { CoreProtocol } from '../hypervisor/port.protocol.js';
 import { actor, actorKind } from '../runtime/actor.js';
 import type { FrontEndFactory } from '../shared-state/mmio/front-end.js';
-import { Vcpu } from './vcpu.js';
+import { Vcpu, type VcpuThread } from './vcpu.js';
 import type { VcpuConfig, VcpuProtocol } from './vcpu.protocol.js';
 import { readRegisters, writeRegisters } from './vp-registers.js';
 
 /** A call with the most registers: 128 codes and 128 values of 16 bytes. */
 const MESSAGE_BYTES_MAX = 4096;
+
+/** A slow hypercall waits for other processors at most this long, and then some. */
+const CORE_ASK = { timeoutMs: 10_000 } as const;
 
 const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
   name: 'vcpu',
@@ -21,7 +25,15 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
   async start(config, context) {
     detectFeatures(); // the flags it depends on are the process's, set before the first worker started
     const interpreter = { module: config.interpreter, numbers: new HandlerNumbers(INSTRUCTIONS) };
-    const thread = { clock: context.clock, ring: (number: number) => context.ring({ actor: number }, 1) };
+    const thread: VcpuThread = {
+      clock: context.clock,
+      ring: (number) => context.ring({ actor: number }, 1),
+      random: () => context.random.u32(),
+      askCore(core, body) {
+        const answer = context.askBlocking<CoreProtocol, 'guestCall'>({ actor: core }, 'guestCall', body, CORE_ASK);
+        return answer.ok ? answer.value : undefined;
+      },
+    };
     const shell = new Vcpu(config, interpreter, thread);
     for (const { module, base, sizeBytes, config: device } of config.frontEnds) {
       const loaded: { readonly default?: FrontEndFactory } = await import(module);

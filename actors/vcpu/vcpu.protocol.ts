@@ -1,5 +1,6 @@
 /** Messages of a vCPU actor, and what it is started with. */
 import type { QueueHandle } from '../../bus/message-queue/queue-layout.js';
+import type { Profile } from '../abi/gunyah/identity.js';
 import type { VpTicket } from '../hypervisor/partition.protocol.js';
 import type { ProcessorProtocol } from '../hypervisor/processor.protocol.js';
 import type { ObjectEnd } from '../runtime/object-channel.js';
@@ -34,6 +35,18 @@ export interface TracePlace {
   readonly kinds: number;
 }
 
+/** What a vCPU of a Gunyah VM is given beside its ticket. */
+export interface GunyahPlaces {
+  readonly profile: Profile;
+  /** Byte addresses of the object table and of the VM's capability space. */
+  readonly table: number;
+  readonly space: number;
+  /** The vCPU's own thread object. */
+  readonly thread: number;
+  /** The core actor's number: where slow calls go. */
+  readonly core: number;
+}
+
 /** See the file comment. */
 export interface VcpuConfig {
   readonly memory: WebAssembly.Memory;
@@ -47,6 +60,8 @@ export interface VcpuConfig {
   readonly epochMs: number;
   /** False switches compiled code off. */
   readonly jit: boolean;
+  /** Given to a vCPU of a VM under the Gunyah ABI. */
+  readonly gunyah?: GunyahPlaces;
   /** Absent: nothing is traced. */
   readonly trace?: TracePlace;
   /** The VM's translator; undefined: this vCPU translates for itself. */

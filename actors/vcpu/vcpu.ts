@@ -13,6 +13,7 @@ import { Core, type Interpreter } from '../../cpu/core.js';
 import { PSTATE } from '../../cpu/cpu-state.js';
 import type { BackgroundCompiler, FinishedBatch } from '../../cpu/jit/jit.js';
 import { EXIT, STATE, VCPU_AREA_BYTES } from '../../cpu/state.js';
+import { archImplements } from '../abi/gunyah/services.js';
 import type { PsciServices } from '../abi/psci/psci.js';
 import type { SliceResult } from '../runtime/actor.js';
 import { type ObjectEnd, ObjectPort } from '../runtime/object-channel.js';
@@ -27,6 +28,7 @@ import type { TranslationRequest } from '../translator/translator.protocol.js';
 import { COUNTER_HZ, GenericTimer } from './generic-timer.js';
 import { callName, guestCall, implementsCall } from './guest-calls.js';
 import { GuestMemory } from './guest-memory.js';
+import { GunyahCalls } from './gunyah-calls.js';
 import { MachineRegisters } from './machine-registers.js';
 import { RemoteMaintenance } from './remote-maintenance.js';
 import { kindsOf, VcpuTracer } from './tracer.js';
@@ -55,6 +57,13 @@ type Mode = 'off' | 'running' | 'wfi' | 'wfe' | 'stopped';
 export interface VcpuThread {
   readonly clock: Clock;
   readonly ring: Ring;
+  /** 32 random bits. */
+  readonly random: () => number;
+  /** Sends a slow hypercall to the core and blocks; undefined when it does not answer. */
+  readonly askCore: (
+    core: number,
+    body: { partition: number; abi: 'gunyah'; number: number; args: Uint8Array },
+  ) => { readonly error: number; readonly results: Uint8Array } | undefined;
 }
 
 /** See the head of this file. */
@@ -67,6 +76,7 @@ export class Vcpu {
   readonly #timer: GenericTimer;
   readonly #wake: (cpu: number) => void;
   readonly #psci: PsciServices;
+  readonly #gunyah: GunyahCalls | undefined;
   readonly #frontEnds: FrontEnd[] = [];
   readonly #exits: Record<string, number> = {};
   /** Absent where nobody asked for a trace. */
@@ -127,11 +137,30 @@ export class Vcpu {
       affinity: self,
     });
     this.#psci = this.#psciServices(stage2);
+    this.#gunyah = this.#gunyahCalls(config, stage2, thread);
     this.frontEndServices = {
       setLine: (intid, level) => gic.setLine(intid, level),
       ring: thread.ring,
       unixSeconds: () => thread.clock.unixSeconds(),
     };
+  }
+
+  /** HVC and SMC of a VM under the Gunyah ABI. */
+  #gunyahCalls({ gunyah, memory, ticket }: VcpuConfig, stage2: Stage2Reader, thread: VcpuThread) {
+    if (gunyah === undefined) return undefined;
+    const { partition } = ticket;
+    return new GunyahCalls(gunyah, memory.buffer, {
+      ...{ core: this.core, block: this.#block, stage2, index: this.index, partition },
+      ...{ ring: thread.ring, random: thread.random, nowMs: () => thread.clock.monotonicMs() },
+      powerOff: () => {
+        this.#mode = 'off';
+      },
+      suspend: () => {
+        this.#mode = 'wfi';
+      },
+      drain: () => this.#drain(),
+      ask: (number, args) => thread.askCore(gunyah.core, { partition, abi: 'gunyah', number, args }),
+    });
   }
 
   #makeTracer({ queue, kinds }: TracePlace): VcpuTracer {
@@ -163,6 +192,7 @@ export class Vcpu {
       end: (reason) => {
         for (const frontEnd of this.#frontEnds) frontEnd.settle?.();
         block.end(reason);
+        this.#gunyah?.announceHalt();
         for (let cpu = 0; cpu < block.cpus; cpu++) this.#wake(cpu);
       },
       powerOff: () => {
@@ -171,7 +201,7 @@ export class Vcpu {
       suspend: () => {
         this.#mode = 'wfi';
       },
-      implements: implementsCall,
+      implements: (id) => (this.#gunyah === undefined ? undefined : archImplements(id)) ?? implementsCall(id),
     };
   }
 
@@ -181,7 +211,7 @@ export class Vcpu {
     const self = this.index;
     block.setSleeping(self, false);
     for (let run = 0; run < RUNS; run++) {
-      if (block.stop !== STOP.none) {
+      if (block.stop !== STOP.none || this.#gunyah?.isKilled === true) {
         if (this.#mode !== 'stopped') this.#tracer?.power('machine-stopped');
         this.#mode = 'stopped';
         return this.#sleep(OFF_MS);
@@ -323,7 +353,8 @@ export class Vcpu {
         this.#waitedForEvent = false;
         return;
       case EXIT.smc:
-        this.core.refuseCall();
+        if (this.#gunyah === undefined) this.core.refuseCall();
+        else this.#call('smc');
         return;
       default:
     }
@@ -331,8 +362,12 @@ export class Vcpu {
 
   readonly #argument = (index: 1 | 2 | 3): bigint => this.core.get64(index * 8);
 
-  #call(): void {
+  #call(instruction: 'hvc' | 'smc' = 'hvc'): void {
     const { core } = this;
+    if (this.#gunyah?.handle(instruction, core.get32(STATE.exitInfo)) === 'done') {
+      if (this.#mode === 'off') this.#block.powerOff(this.index);
+      return;
+    }
     const id = core.get32(0) >>> 0;
     const tracer = this.#tracer;
     const args = tracer === undefined ? [] : [1, 2, 3].map((n) => core.get64(n * 8));
@@ -370,7 +405,7 @@ export class Vcpu {
       this.index,
       (kind, lo, hi) => {
         if (kind === 'stage2') core.invalidateStage2();
-        else core.maintain(kind, lo, hi);
+        else if (kind !== 'quiesce') core.maintain(kind, lo, hi);
       },
       () => {
         core.invalidateStage2();

@@ -5,7 +5,8 @@
 
 import { VP_REGISTER } from '../../actors/abi/hyperv/vp-register-names.js';
 import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
-import type { HypervisorProtocol, VpTicket } from '../../actors/hypervisor/partition.protocol.js';
+import type { VpTicket } from '../../actors/hypervisor/partition.protocol.js';
+import type { CoreProtocol } from '../../actors/hypervisor/port.protocol.js';
 import { createObjectChannel } from '../../actors/runtime/object-channel.js';
 import type { ActorRef, AskKind, BodyOf, ReplyOf } from '../../actors/runtime/protocol.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
@@ -111,17 +112,17 @@ export function keepAlive(): KeepAlive {
 /** The core, asked in order; the first refusal ends the building. */
 class Core {
   readonly system: ActorSystem;
-  readonly ref: ActorRef<HypervisorProtocol>;
+  readonly ref: ActorRef<CoreProtocol>;
 
-  constructor(system: ActorSystem, ref: ActorRef<HypervisorProtocol>) {
+  constructor(system: ActorSystem, ref: ActorRef<CoreProtocol>) {
     this.system = system;
     this.ref = ref;
   }
 
-  async ask<K extends AskKind<HypervisorProtocol>>(
+  async ask<K extends AskKind<CoreProtocol>>(
     kind: K,
-    body: BodyOf<HypervisorProtocol, K>,
-  ): Promise<ReplyOf<HypervisorProtocol, K>> {
+    body: BodyOf<CoreProtocol, K>,
+  ): Promise<ReplyOf<CoreProtocol, K>> {
     // WHY: the bodies of the partition interface are plain data, which is what Sendable asks for.
     const answer = await this.system.sender.ask(this.ref, kind, body as never, ASK);
     if (answer.ok) return answer.value;

@@ -1,6 +1,7 @@
 /** A hypervisor core with one partition whose processors run on real workers: for tests of the partition interface. */
 import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
-import type { HypervisorProtocol, PartitionFault } from '../../actors/hypervisor/partition.protocol.js';
+import type { PartitionFault } from '../../actors/hypervisor/partition.protocol.js';
+import type { CoreProtocol } from '../../actors/hypervisor/port.protocol.js';
 import type { ActorRef, AskFailure, AskKind, BodyOf, ReplyOf } from '../../actors/runtime/protocol.js';
 import { ActorSystem } from '../../actors/runtime/system.js';
 import { VmBlock, waker } from '../../actors/shared-state/vm/vm-block.js';
@@ -18,7 +19,7 @@ const GIC_WINDOWS = { distributor: 0x800_0000, redistributors: 0x80a_0000 } as c
 const PATIENCE = { timeoutMs: 60_000 } as const;
 
 /** What a verb answers: its reply, or why not. */
-type Answer<K extends AskKind<HypervisorProtocol>> = ReplyOf<HypervisorProtocol, K> | PartitionFault | 'noAnswer';
+type Answer<K extends AskKind<CoreProtocol>> = ReplyOf<CoreProtocol, K> | PartitionFault | 'noAnswer';
 
 /** See the head of this file. */
 export class PartitionDriver {
@@ -27,7 +28,7 @@ export class PartitionDriver {
   readonly bytes: Uint8Array;
   readonly #buffer: SharedArrayBuffer;
   readonly threads: ActorRef<VcpuProtocol>[] = [];
-  #core: ActorRef<HypervisorProtocol> | undefined;
+  #core: ActorRef<CoreProtocol> | undefined;
 
   constructor() {
     const buffer: unknown = this.memory.buffer;
@@ -44,23 +45,23 @@ export class PartitionDriver {
   }
 
   /** Asks the core; a refusal is its name. */
-  async ask<K extends AskKind<HypervisorProtocol>>(kind: K, body: BodyOf<HypervisorProtocol, K>): Promise<Answer<K>> {
+  async ask<K extends AskKind<CoreProtocol>>(kind: K, body: BodyOf<CoreProtocol, K>): Promise<Answer<K>> {
     assert(this.#core !== undefined, 'the core was started');
     // WHY: the bodies are plain data; the answer is of this kind.
     const answer = await this.system.sender.ask(this.#core, kind, body as never, PATIENCE);
-    if (answer.ok) return answer.value as ReplyOf<HypervisorProtocol, K>;
+    if (answer.ok) return answer.value as ReplyOf<CoreProtocol, K>;
     const error = answer.error as PartitionFault | AskFailure<unknown>;
     return typeof error === 'string' ? error : 'noAnswer';
   }
 
   /** As {@link ask}, for what must be granted. */
-  async get<K extends AskKind<HypervisorProtocol>>(
+  async get<K extends AskKind<CoreProtocol>>(
     kind: K,
-    body: BodyOf<HypervisorProtocol, K>,
-  ): Promise<ReplyOf<HypervisorProtocol, K>> {
+    body: BodyOf<CoreProtocol, K>,
+  ): Promise<ReplyOf<CoreProtocol, K>> {
     const answer = await this.ask(kind, body);
     assert(typeof answer !== 'string', `${kind}: ${String(answer)}`);
-    return answer as ReplyOf<HypervisorProtocol, K>;
+    return answer as ReplyOf<CoreProtocol, K>;
   }
 
   /** A partition with `cpus` processors, each with its thread attached; none runs. */

@@ -17,7 +17,12 @@ export interface CoreCapabilities {
     rights: number,
     activeOnly?: boolean,
   ): Result<{ readonly object: number; readonly rights: number }, CapabilityFault>;
-  grant(space: number, object: number, rights: number, isMaster?: boolean): Result<{ readonly id: bigint }, CapabilityFault>;
+  grant(
+    space: number,
+    object: number,
+    rights: number,
+    isMaster?: boolean,
+  ): Result<{ readonly id: bigint }, CapabilityFault>;
   copy(from: number, id: bigint, to: number, mask: number): Result<{ readonly id: bigint }, CapabilityFault>;
   revokeOthers(space: number, id: bigint): Result<undefined, CapabilityFault>;
   delete(space: number, id: bigint): Result<{ readonly object: number; readonly last: boolean }, 'capNull'>;

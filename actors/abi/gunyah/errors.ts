@@ -38,9 +38,6 @@ export const GUNYAH_ERROR = {
   extentType: 121,
   existingMapping: 200,
 } as const;
-/** A name of an error. */
-export type GunyahErrorName = keyof typeof GUNYAH_ERROR;
-
 const LOOKUP_ERROR: Readonly<Record<Lookup, number>> = {
   [LOOKUP.ok]: GUNYAH_ERROR.ok,
   [LOOKUP.null]: GUNYAH_ERROR.capNull,

@@ -36,7 +36,10 @@ export function serviceCall(id: number, profile: Profile): ServiceAnswer {
 }
 
 /** Functions of the architecture and PSCI ranges that Gunyah answers in its own way; `suspend`: as CPU_SUSPEND. */
-const ARCH: ReadonlyMap<number, number | 'suspend' | 'suspendMode'> = new Map<number, number | 'suspend' | 'suspendMode'>([
+const ARCH: ReadonlyMap<number, number | 'suspend' | 'suspendMode'> = new Map<
+  number,
+  number | 'suspend' | 'suspendMode'
+>([
   [0x8000_0000, 0x1_0003], // SMCCC_VERSION
   [0x8400_000c, 'suspend'], // CPU_DEFAULT_SUSPEND
   [0xc400_000c, 'suspend'],

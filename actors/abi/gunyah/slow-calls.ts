@@ -175,12 +175,7 @@ async function donate(call: Call): Promise<SlowAnswer> {
   const { capabilities } = call.core.objects;
   const ends: number[] = [];
   for (const index of [1, 2]) {
-    const found = capabilities.find(
-      call.space,
-      arg(call, index),
-      OBJECT_TYPE.memextent,
-      RIGHTS.memextent.donate,
-    );
+    const found = capabilities.find(call.space, arg(call, index), OBJECT_TYPE.memextent, RIGHTS.memextent.donate);
     if (!found.ok) return answer(FAULT[found.error]);
     ends.push(found.value.object);
   }
@@ -198,135 +193,134 @@ const TIMESLICE_NS = { min: 100_000n, max: 100_000_000n } as const;
 const VCPU_OPTIONS = 0x8000_0000_0000_033fn;
 
 const HANDLERS: Readonly<Record<number, Handler>> = {
-  0x02: create('cspace'),
-  0x03: create('addrspace'),
-  0x04: create('memextent'),
-  0x05: create('thread'),
-  0x06: create('doorbell'),
-  0x07: create('messageQueue'),
-  0x09: create('watchdog'),
-  0x0a: create('vic'),
-  0x0b: create('powerGroup'),
-  0x0c: (call) => done(call.core.objects.activate(object(call, 0))),
-  0x0d: (call) => {
+  2: create('cspace'),
+  3: create('addrspace'),
+  4: create('memextent'),
+  5: create('thread'),
+  6: create('doorbell'),
+  7: create('messageQueue'),
+  9: create('watchdog'),
+  10: create('vic'),
+  11: create('powerGroup'),
+  12: (call) => done(call.core.objects.activate(object(call, 0))),
+  13: (call) => {
     const found = call.core.objects.capabilities.find(object(call, 0), arg(call, 1), 0, RIGHT_ACTIVATE, false);
     return found.ok ? done(call.core.objects.activate(found.value.object)) : answer(FAULT[found.error]);
   },
-  0x22: (call) => {
+  34: (call) => {
     const deleted = call.core.objects.capabilities.delete(object(call, 0), arg(call, 1));
     if (!deleted.ok) return answer(E.capNull);
     call.core.objects.collect(deleted.value.object);
     return answer(E.ok);
   },
-  0x23: (call) => {
+  35: (call) => {
     const { capabilities } = call.core.objects;
-    return capability(capabilities.copy(object(call, 0), arg(call, 1), object(call, 2), Number(BigInt.asIntN(32, arg(call, 3)))));
+    return capability(
+      capabilities.copy(object(call, 0), arg(call, 1), object(call, 2), Number(BigInt.asIntN(32, arg(call, 3)))),
+    );
   },
-  0x59: (call) => done(call.core.objects.capabilities.revokeOthers(object(call, 0), arg(call, 1))),
-  0x25: (call) => done(call.core.objects.configureSpace(object(call, 0), num(call, 1))),
-  0x10: (call) => bind(call, SOURCE.first, 2),
-  0x11: (call) => unbind(call, SOURCE.first),
-  0x17: (call) => bind(call, SOURCE.second, 2),
-  0x18: (call) => bind(call, SOURCE.first, 2),
-  0x19: (call) => unbind(call, SOURCE.second),
-  0x1a: (call) => unbind(call, SOURCE.first),
-  0x21: (call) => {
+  89: (call) => done(call.core.objects.capabilities.revokeOthers(object(call, 0), arg(call, 1))),
+  37: (call) => done(call.core.objects.configureSpace(object(call, 0), num(call, 1))),
+  16: (call) => bind(call, SOURCE.first, 2),
+  17: (call) => unbind(call, SOURCE.first),
+  23: (call) => bind(call, SOURCE.second, 2),
+  24: (call) => bind(call, SOURCE.first, 2),
+  25: (call) => unbind(call, SOURCE.second),
+  26: (call) => unbind(call, SOURCE.first),
+  33: (call) => {
     const info = arg(call, 1);
     if (info >> 32n !== 0n) return answer(E.argumentInvalid);
     const [depth, bytes] = [Number(info & 0xffffn), Number(info >> 16n)];
     return done(call.core.objects.configureQueue(object(call, 0), depth, bytes));
   },
-  0x2b: (call) => {
+  43: (call) => {
     const range = rangeOf(call, 4);
     const access = accessOf(arg(call, 3), true);
     if (typeof range === 'number') return answer(range);
     return access === undefined ? answer(E.argumentInvalid) : done(call.core.memory.map(range, access));
   },
-  0x2c: async (call) => {
+  44: async (call) => {
     const range = rangeOf(call, 3);
     return typeof range === 'number' ? answer(range) : done(await call.core.memory.unmap(range));
   },
-  0x2d: async (call) => {
+  45: async (call) => {
     const range = rangeOf(call, 4);
     const access = accessOf(arg(call, 3), false);
     if (typeof range === 'number') return answer(range);
     return access === undefined ? answer(E.argumentInvalid) : done(await call.core.memory.updateAccess(range, access));
   },
-  0x5a: (call) => {
+  90: (call) => {
     const [base, bytes] = [arg(call, 2), arg(call, 3)];
     if (((base | bytes) & PAGE_MASK) !== 0n) return answer(E.argumentAlignment);
     const found = call.core.memory.lookup(object(call, 0), object(call, 1), base, bytes);
     if (!found.ok) return answer(FAULT[found.error]);
     return answer(E.ok, found.value.offset, found.value.bytes, attributesOf(found.value.access));
   },
-  0x60: (call) => {
+  96: (call) => {
     const [base, bytes, op] = [arg(call, 1), arg(call, 2), arg(call, 3)];
     if (((base | bytes) & PAGE_MASK) !== 0n) return answer(E.argumentAlignment);
     if (bytes === 0n) return answer(E.argumentSize);
     if (base + bytes > NO_CAPABILITY) return answer(E.addressOverflow);
     if (op === 0n) return done(call.core.memory.addVmmio(object(call, 0), base, bytes));
-    return op === 1n
-      ? done(call.core.memory.removeVmmio(object(call, 0), base, bytes))
-      : answer(E.argumentInvalid);
+    return op === 1n ? done(call.core.memory.removeVmmio(object(call, 0), base, bytes)) : answer(E.argumentInvalid);
   },
-  0x30: modify,
-  0x31: (call) => {
+  48: modify,
+  49: (call) => {
     const attributes = num(call, 3);
     if ((attributes & ~EXTENT_ATTRIBUTES) !== 0) return answer(E.argumentInvalid);
     return done(call.core.memory.configureExtent(object(call, 0), arg(call, 1), arg(call, 2), attributes));
   },
-  0x32: (call) => {
+  50: (call) => {
     const attributes = num(call, 4);
     if ((attributes & ~EXTENT_ATTRIBUTES) !== 0) return answer(E.argumentInvalid);
     const { memory } = call.core;
     return done(memory.deriveExtent(object(call, 0), object(call, 1), arg(call, 2), arg(call, 3), attributes));
   },
-  0x61: donate,
-  0x34: (call) => {
+  97: donate,
+  52: (call) => {
     const options = arg(call, 1);
     if ((options & ~VCPU_OPTIONS) !== 0n) return answer(E.argumentInvalid);
     return done(call.core.processors.configure(object(call, 0), options));
   },
-  0x3a: (call) => done(call.core.processors.kill(object(call, 0))),
-  0x3d: (call) => done(call.core.processors.setAffinity(object(call, 0), num(call, 1))),
-  0x46: (call) => {
+  58: (call) => done(call.core.processors.kill(object(call, 0))),
+  61: (call) => done(call.core.processors.setAffinity(object(call, 0), num(call, 1))),
+  70: (call) => {
     const priority = arg(call, 1);
-    return priority > PRIORITY_MAX ? answer(E.denied) : done(call.core.processors.setPriority(object(call, 0), Number(priority)));
+    return priority > PRIORITY_MAX
+      ? answer(E.denied)
+      : done(call.core.processors.setPriority(object(call, 0), Number(priority)));
   },
-  0x47: (call) => {
+  71: (call) => {
     const ns = arg(call, 1);
     if (ns < TIMESLICE_NS.min || ns > TIMESLICE_NS.max) return answer(E.argumentInvalid);
     return done(call.core.processors.setTimeslice(object(call, 0), ns));
   },
-  0x5c: (call) => {
+  92: (call) => {
     const source = VCPU_SOURCES[num(call, 3)];
     return source === undefined ? answer(E.argumentInvalid) : bind(call, source, 2);
   },
-  0x5d: (call) => {
+  93: (call) => {
     const source = VCPU_SOURCES[num(call, 1)];
     return source === undefined ? answer(E.argumentInvalid) : unbind(call, source);
   },
-  0x64: (call) => done(call.core.processors.writeRegister(object(call, 0), num(call, 1), num(call, 2), arg(call, 3))),
-  0x43: (call) => bind(call, SOURCE.first, 2),
-  0x44: (call) => unbind(call, SOURCE.first),
-  0x66: (call) => {
+  100: (call) => done(call.core.processors.writeRegister(object(call, 0), num(call, 1), num(call, 2), arg(call, 3))),
+  67: (call) => bind(call, SOURCE.first, 2),
+  68: (call) => unbind(call, SOURCE.first),
+  102: (call) => {
     const flags = arg(call, 1);
-    return flags > 1n ? answer(E.unimplemented) : done(call.core.objects.configureGroup(object(call, 0), Number(flags)));
+    return flags > 1n
+      ? answer(E.unimplemented)
+      : done(call.core.objects.configureGroup(object(call, 0), Number(flags)));
   },
-  0x41: (call) => {
+  65: (call) => {
     const flags = arg(call, 3);
     return flags > 1n ? answer(E.argumentInvalid) : bind(call, flags === 1n ? SOURCE.second : SOURCE.first, 2);
   },
-  0x42: (call) => {
+  66: (call) => {
     const flags = arg(call, 1);
     return flags > 1n ? answer(E.argumentInvalid) : unbind(call, flags === 1n ? SOURCE.second : SOURCE.first);
   },
 };
-
-/** Slow calls that have a row and rights but are not carried out: building a VM from its parts by a guest (ADR 0070). */
-export const NOT_CARRIED_OUT: readonly number[] = [0x28, 0x29, 0x2a, 0x2e, 0x3c, 0x3e, 0x40, 0x58, 0x63, 0x67];
-/** Numbers of the slow calls that are carried out, for the test that there is no third kind. */
-export const CARRIED_OUT: readonly number[] = Object.keys(HANDLERS).map(Number);
 
 const truncate = (call: Hypercall, raw: readonly bigint[]): readonly bigint[] =>
   call.args.map(({ bits }, index) => BigInt.asUintN(bits, raw[index] ?? 0n));

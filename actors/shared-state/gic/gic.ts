@@ -47,13 +47,12 @@ export class Gic {
   }
 
   /** Sets the reset state for vCPUs with these affinities (MPIDR Aff3..Aff0 packed as in GICR_TYPER). */
-  reset(affinities: readonly number[], interrupts = GIC_INTERRUPTS): void {
+  reset(affinities: readonly number[]): void {
     assert(affinities.length > 0 && affinities.length <= GIC_CPUS_MAX, 'a GIC serves 1 to 8 vCPUs');
-    assert(interrupts % 32 === 0 && interrupts > 32 && interrupts <= GIC_INTERRUPTS_MAX, 'a GIC has 64 to 1,024 lines');
     this.#bytes.fill(0);
     this.#set(GICD_STATE.control, GICD_CTLR.are | GICD_CTLR.ds);
     this.#set(GICD_STATE.cpus, affinities.length);
-    this.#set(GICD_STATE.interrupts, interrupts);
+    this.#set(GICD_STATE.interrupts, GIC_INTERRUPTS);
     affinities.forEach((affinity, cpu) => {
       const at = gicCpuAt(cpu);
       this.#set(at + GICR_STATE.affinity, affinity);
@@ -70,6 +69,12 @@ export class Gic {
   /** Interrupt numbers implemented. */
   get interrupts(): number {
     return this.#get(GICD_STATE.interrupts);
+  }
+
+  /** Implements `interrupts` numbers instead of those of the reset; before anybody has used one. */
+  setInterrupts(interrupts: number): void {
+    assert(interrupts % 32 === 0 && interrupts > 32 && interrupts <= GIC_INTERRUPTS_MAX, 'a GIC has 64 to 1,024 lines');
+    this.#set(GICD_STATE.interrupts, interrupts);
   }
 
   #get(at: number): number {

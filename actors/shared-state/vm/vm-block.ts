@@ -50,8 +50,9 @@ const CPU = {
   ring: 64,
 } as const;
 
-/** Kinds of maintenance, as numbers in the ring; the names are those of cpu/sysreg/peripherals.ts, and `stage2`. */
-export const REQUESTS = ['tlbi-all', 'tlbi-asid', 'tlbi-va', 'tlbi-va-last', 'code', 'stage2'] as const;
+/** Kinds of maintenance, as numbers in the ring; the names are those of cpu/sysreg/peripherals.ts, `stage2`, and
+ * `quiesce`, which only wants to be acknowledged (a thread in the middle of a hypercall does not). */
+export const REQUESTS = ['tlbi-all', 'tlbi-asid', 'tlbi-va', 'tlbi-va-last', 'code', 'stage2', 'quiesce'] as const;
 /** A kind of maintenance. */
 export type Request = (typeof REQUESTS)[number];
 

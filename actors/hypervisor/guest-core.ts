@@ -1,0 +1,148 @@
+/**
+ * The core as guests' slow hypercalls reach it, and the objects each partition has from the start: capability space,
+ * interrupt controller, address space, power group, a thread per processor. Knows no ABI.
+ */
+import { err, ok, type Result } from '../../bus/result.js';
+import type { CoreMemory, CoreProcessors, GunyahCore } from '../abi/gunyah/core.js';
+import type { ObjectType } from '../shared-state/objects/object-table.js';
+import { STOP, VM_CPUS_MAX, VmBlock } from '../shared-state/vm/vm-block.js';
+import type { KernelObjects } from './kernel-objects.js';
+import type { ObjectFault } from './objects.protocol.js';
+import type { Partition } from './partition.js';
+import type { PartitionFault } from './partition.protocol.js';
+import type { PartitionObjects } from './port.protocol.js';
+
+/** What a vCPU was told about scheduling, by thread object. */
+interface Schedule {
+  affinity: number;
+  priority: number;
+  timesliceNs: bigint;
+  options: bigint;
+}
+
+const NO_PROCESSOR = 0xffff;
+const PRIORITY_DEFAULT = 32;
+const TIMESLICE_DEFAULT_NS = 5_000_000n;
+
+/** See the head of this file. */
+export class GuestCore implements GunyahCore {
+  readonly objects: KernelObjects;
+  readonly processors: CoreProcessors;
+  readonly memory: CoreMemory;
+  readonly #memory: ArrayBufferLike;
+  readonly #ring: (actor: number) => void;
+  readonly #given = new Map<number, PartitionObjects>();
+  readonly #schedules = new Map<number, Schedule>();
+
+  constructor(kernel: KernelObjects, memory: ArrayBufferLike, ring: (actor: number) => void, extents: CoreMemory) {
+    this.objects = kernel;
+    this.memory = extents;
+    this.#memory = memory;
+    this.#ring = ring;
+    this.processors = this.#processors();
+  }
+
+  /** The objects `partition` was given, or undefined. */
+  of(partition: number): PartitionObjects | undefined {
+    return this.#given.get(partition);
+  }
+
+  /** Gives an initialised partition its objects; before its processors run. */
+  adopt(partition: Partition, slots: number): Result<PartitionObjects, PartitionFault | ObjectFault> {
+    const { parts } = partition;
+    if (parts === undefined || this.#given.has(partition.number)) return err('badState');
+    const { objects: kernel } = this;
+    const made: number[] = [];
+    const make = (type: ObjectType): number => {
+      const object = kernel.create(type, partition.number);
+      if (object.ok) made.push(object.value);
+      return object.ok ? object.value : 0;
+    };
+    const cspace = make('cspace');
+    const [vic, addrspace, powerGroup] = [make('vic'), make('addrspace'), make('powerGroup')];
+    const threads = Array.from({ length: parts.block.cpus }, () => make('thread'));
+    const configured = made.length === 4 + threads.length ? kernel.configureSpace(cspace, slots) : err('noMemory');
+    const active = configured.ok ? kernel.activate(cspace) : configured;
+    if (!active.ok) {
+      for (const object of made) kernel.destroy(object);
+      kernel.releaseRetired(); // nobody has seen them
+      return active;
+    }
+    kernel.attachController(vic, parts.gic, parts.gicAt, parts.block.at);
+    for (const object of [addrspace, powerGroup]) {
+      kernel.table.setData(object, parts.block.at, partition.number);
+      kernel.table.setState(object, 'active');
+    }
+    threads.forEach((thread, index) => {
+      kernel.table.setData(thread, parts.block.at, index);
+      kernel.table.setState(thread, 'active');
+    });
+    const given = { cspace, vic, addrspace, powerGroup, threads };
+    this.#given.set(partition.number, given);
+    return ok(given);
+  }
+
+  /** Ends everything a partition paid for. Frames come back with KernelObjects.releaseRetired. */
+  forget(partition: number): void {
+    this.#given.delete(partition);
+    for (const object of this.objects.ownedBy(partition)) {
+      this.#schedules.delete(object);
+      this.objects.destroy(object);
+    }
+  }
+
+  #processors(): CoreProcessors {
+    const { objects: kernel } = this;
+    const { table } = kernel;
+    const schedule = (thread: number): Schedule => {
+      const known = this.#schedules.get(thread);
+      if (known !== undefined) return known;
+      const fresh = { affinity: 0, priority: PRIORITY_DEFAULT, timesliceNs: TIMESLICE_DEFAULT_NS, options: 0n };
+      this.#schedules.set(thread, fresh);
+      return fresh;
+    };
+    const inInit = (thread: number, change: (of: Schedule) => void): Result<undefined, ObjectFault> => {
+      if (table.state(thread) !== 'init') return err('badState');
+      change(schedule(thread));
+      return ok();
+    };
+    return {
+      kill: (thread) => {
+        if (table.state(thread) !== 'active' || table.data(thread) === 0) return err('badState');
+        table.setState(thread, 'failed');
+        const block = new VmBlock(this.#memory, table.data(thread));
+        const alive = this.#given.get(table.owner(thread))?.threads.some((other) => table.state(other) === 'active');
+        if (alive !== true) block.end(STOP.requested);
+        if (block.poke(table.aux(thread))) this.#ring(block.actorOf(table.aux(thread)));
+        return ok();
+      },
+      setAffinity: (thread, cpu) => {
+        if (cpu >= VM_CPUS_MAX && cpu !== NO_PROCESSOR) return err('badArgument');
+        const state = table.state(thread);
+        if (state !== 'init' && state !== 'active') return err('badState');
+        schedule(thread).affinity = cpu;
+        return ok();
+      },
+      setPriority: (thread, priority) => inInit(thread, (of) => void (of.priority = priority)),
+      setTimeslice: (thread, ns) => inInit(thread, (of) => void (of.timesliceNs = ns)),
+      configure: (thread, options) => inInit(thread, (of) => void (of.options = options)),
+      writeRegister: () => err('unimplemented'),
+    };
+  }
+}
+
+const REFUSED = { ok: false, error: 'unimplemented' } as const;
+/** Address spaces and extents are not there yet: every operation is refused. */
+export const NO_EXTENTS: CoreMemory = {
+  configureExtent: () => REFUSED,
+  deriveExtent: () => REFUSED,
+  donate: () => Promise.resolve(REFUSED),
+  map: () => REFUSED,
+  unmap: () => Promise.resolve(REFUSED),
+  updateAccess: () => Promise.resolve(REFUSED),
+  lookup: () => REFUSED,
+  unmapAll: () => Promise.resolve(REFUSED),
+  zero: () => REFUSED,
+  addVmmio: () => REFUSED,
+  removeVmmio: () => REFUSED,
+};

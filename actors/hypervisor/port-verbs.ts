@@ -1,0 +1,134 @@
+/** The core's handlers of port.protocol.ts. */
+import { err, ok, type Result } from '../../bus/result.js';
+import { slowCall } from '../abi/gunyah/slow-calls.js';
+import type { ActorContext } from '../runtime/actor.js';
+import type { BodyOf, ErrorsOf, ReplyOf } from '../runtime/protocol.js';
+import { GIC_INTERRUPTS_MAX } from '../shared-state/gic/gic-layout.js';
+import { SOURCE } from '../shared-state/objects/object-table.js';
+import type { GuestCore } from './guest-core.js';
+import type { KernelObjects } from './kernel-objects.js';
+import type { ObjectFault } from './objects.protocol.js';
+import type { Partition } from './partition.js';
+import type { PartitionFault } from './partition.protocol.js';
+import type { PartitionObjects, PortRef, PortVerbs, SourceName } from './port.protocol.js';
+
+/** What the handlers need of the core's state. */
+export interface PortState {
+  readonly partitions: ReadonlyMap<number, Partition>;
+  readonly ports: {
+    /** The objects; made when first asked for. */
+    core(): GuestCore | undefined;
+    /** The objects if anybody has asked for them. */
+    existing(): GuestCore | undefined;
+    /** Waits until every thread has been outside, then gives frames of destroyed objects back. */
+    settle(context: ActorContext<never>): Promise<boolean>;
+  };
+}
+
+type PortHandlers = {
+  readonly [K in keyof PortVerbs]: (
+    state: PortState,
+    body: BodyOf<PortVerbs, K>,
+    context: ActorContext<never>,
+  ) =>
+    | Result<ReplyOf<PortVerbs, K>, ErrorsOf<PortVerbs, K>>
+    | Promise<Result<ReplyOf<PortVerbs, K>, ErrorsOf<PortVerbs, K>>>;
+};
+
+/** A partition that has objects, and the core. */
+function holder(
+  state: PortState,
+  partition: number,
+): Result<{ readonly core: GuestCore; readonly given: PartitionObjects }, PartitionFault> {
+  if (!state.partitions.has(partition)) return err('noPartition');
+  const core = state.ports.core();
+  const given = core?.of(partition);
+  return core === undefined || given === undefined ? err('badState') : ok({ core, given });
+}
+const sourceOf = (name: SourceName): (typeof SOURCE)[SourceName] => SOURCE[name];
+
+/** A port of `partition`, made and activated. */
+function create(
+  state: PortState,
+  partition: number,
+  type: 'messageQueue' | 'doorbell',
+  configure: (kernel: KernelObjects, object: number) => Result<undefined, ObjectFault>,
+): Result<PortRef, PartitionFault | ObjectFault> {
+  if (!state.partitions.has(partition)) return err('noPartition');
+  const kernel = state.ports.core()?.objects;
+  const made = kernel?.create(type, partition);
+  if (kernel === undefined || made === undefined) return err('noMemory');
+  if (!made.ok) return made;
+  const configured = configure(kernel, made.value);
+  const active = configured.ok ? kernel.activate(made.value) : configured;
+  if (!active.ok) {
+    kernel.destroy(made.value);
+    return active;
+  }
+  return ok({ object: made.value, at: kernel.table.data(made.value) });
+}
+
+/** The handlers; part of the core's declaration. */
+export const portVerbs: PortHandlers = {
+  objectTable(state) {
+    const core = state.ports.core();
+    return core === undefined ? err('noMemory') : ok({ at: core.objects.tableAt });
+  },
+  giveObjects(state, { partition, slots }) {
+    const found = state.partitions.get(partition);
+    if (found === undefined) return err('noPartition');
+    const core = state.ports.core();
+    if (core === undefined) return err('noMemory');
+    const given = core.adopt(found, slots);
+    if (!given.ok) return given;
+    found.parts?.gic.setInterrupts(GIC_INTERRUPTS_MAX);
+    return ok({ ...given.value, table: core.objects.tableAt, space: core.objects.table.data(given.value.cspace) });
+  },
+  createQueue: (state, { partition, depth, messageBytes }) =>
+    create(state, partition, 'messageQueue', (kernel, object) => kernel.configureQueue(object, depth, messageBytes)),
+  createDoorbell: (state, { partition }) => create(state, partition, 'doorbell', () => ok()),
+  async destroyObject(state, { object }, context) {
+    state.ports.core()?.objects.destroy(object);
+    return (await state.ports.settle(context)) ? ok() : err('notAcknowledged');
+  },
+  grantCapability(state, { partition, object, rights }) {
+    const found = holder(state, partition);
+    if (!found.ok) return found;
+    const granted = found.value.core.objects.capabilities.grant(found.value.given.cspace, object, rights);
+    return granted.ok ? ok({ capability: `0x${granted.value.id.toString(16)}` }) : granted;
+  },
+  bindInterrupt(state, { partition, object, source, virq, from, level }) {
+    const found = holder(state, partition);
+    if (!found.ok) return found;
+    const { core, given } = found.value;
+    const number = virq ?? core.objects.freeVirq(given.vic, from ?? VIRQ_FROM);
+    if (number === undefined) return err('noResource');
+    const bound = core.objects.bind(object, sourceOf(source), given.vic, number, level !== true);
+    return bound.ok ? ok({ virq: number }) : bound;
+  },
+  bindActor(state, { object, source, actor }) {
+    return state.ports.core()?.objects.bindActor(object, sourceOf(source), actor) ?? err('badState');
+  },
+  unbindSource(state, { object, source }) {
+    state.ports.core()?.objects.unbind(object, sourceOf(source));
+    return ok();
+  },
+  async guestCall(state, { partition, number, args }, context) {
+    const found = holder(state, partition);
+    if (!found.ok) return found;
+    const { core, given } = found.value;
+    const view = new DataView(args.buffer, args.byteOffset, args.byteLength);
+    const words = Array.from({ length: args.byteLength >> 3 }, (_, index) => view.getBigUint64(index * 8, true));
+    const { error, results } = await slowCall(core, { space: given.cspace }, number, words);
+    const bytes = new Uint8Array(results.length * 8);
+    const out = new DataView(bytes.buffer);
+    results.forEach((value, index) => {
+      out.setBigUint64(index * 8, BigInt.asUintN(64, value), true);
+    });
+    if (core.objects.hasRetired) await state.ports.settle(context);
+    return ok({ error, results: bytes });
+  },
+};
+
+/** Where free interrupt numbers are looked for unless the caller says otherwise. */
+const VIRQ_FROM = 512;

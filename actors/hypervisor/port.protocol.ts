@@ -1,0 +1,76 @@
+/**
+ * The part of the core's interface that deals in objects and capabilities: what a VM's owner (the resource manager, a
+ * machine builder) uses to give VMs queues and doorbells, and what a VM's own slow hypercalls become. Knows no ABI but the
+ * name of the one a call belongs to.
+ */
+import type { Ask } from '../runtime/protocol.js';
+import type { ObjectFault } from './objects.protocol.js';
+import type { HypervisorProtocol, PartitionFault, PartitionRef } from './partition.protocol.js';
+
+/** The objects a partition has from the start, as indices of the object table; absent ones are 0. */
+export interface PartitionObjects {
+  readonly cspace: number;
+  readonly vic: number;
+  readonly addrspace: number;
+  readonly powerGroup: number;
+  /** By processor index. */
+  readonly threads: readonly number[];
+}
+
+/** Where a partition's threads find objects and capabilities, as byte addresses. */
+export interface ObjectPlaces {
+  readonly table: number;
+  readonly space: number;
+}
+
+/** An object and where it lies. */
+export interface PortRef {
+  readonly object: number;
+  /** Byte address in the machine's memory. */
+  readonly at: number;
+}
+
+/** Which of an object's interrupt sources: a queue's receive side is `first`, its send side `second`. */
+export type SourceName = 'first' | 'second';
+
+/** See the head of this file. */
+export type PortVerbs = {
+  /** Where the object table lies, for threads that use queues and doorbells themselves. */
+  objectTable: Ask<object, { at: number }, 'noMemory'>;
+  /**
+   * Gives an initialised partition its objects: a capability space of `slots`, and an interrupt controller with all 1,020
+   * numbers. Before its processors run.
+   */
+  giveObjects: Ask<PartitionRef & { slots: number }, PartitionObjects & ObjectPlaces, PartitionFault | ObjectFault>;
+  /** An active message queue that `partition` pays for. */
+  createQueue: Ask<PartitionRef & { depth: number; messageBytes: number }, PortRef, PartitionFault | ObjectFault>;
+  /** An active doorbell that `partition` pays for. */
+  createDoorbell: Ask<PartitionRef, PortRef, PartitionFault | ObjectFault>;
+  /** Ends an object; answered when nobody uses it any more. */
+  destroyObject: Ask<{ object: number }, undefined, 'notAcknowledged'>;
+  /** Gives `partition` a capability; its id as `0x` hexadecimal text (64 bits). */
+  grantCapability: Ask<
+    PartitionRef & { object: number; rights: number },
+    { capability: string },
+    PartitionFault | ObjectFault
+  >;
+  /** Leads an interrupt source to `partition`: to `virq`, or to the first free number from `from` on. */
+  bindInterrupt: Ask<
+    PartitionRef & { object: number; source: SourceName; virq?: number; from?: number; level?: boolean },
+    { virq: number },
+    PartitionFault | ObjectFault
+  >;
+  /** Lets an interrupt source ring an actor. */
+  bindActor: Ask<{ object: number; source: SourceName; actor: number }, undefined, ObjectFault>;
+  /** Takes a binding back. */
+  unbindSource: Ask<{ object: number; source: SourceName }, undefined, ObjectFault>;
+  /** A slow hypercall: eight arguments as little-endian 64-bit words; results likewise. */
+  guestCall: Ask<
+    PartitionRef & { abi: 'gunyah'; number: number; args: Uint8Array },
+    { error: number; results: Uint8Array },
+    PartitionFault
+  >;
+};
+
+/** Everything the core answers. */
+export type CoreProtocol = HypervisorProtocol & PortVerbs;
