@@ -3,7 +3,7 @@
  * Ctrl-] is the escape; with pipes it serves scripts: what the guest prints and nothing else, and the guest's exit code.
  */
 import { randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { ActorSystem } from '../../actors/runtime/system.js';
 import { STOP } from '../../actors/shared-state/vm/vm-block.js';
 import { err, ok, type Result } from '../../bus/result.js';
@@ -16,12 +16,15 @@ import { progressLine } from '../image/progress-line.js';
 import { pullImage } from '../image/pull.js';
 import { cacheFolder, findImage, type StoredImage } from '../image/store.js';
 import { hostUnpackers } from '../image/unpackers.js';
+import { readBootFile } from '../machine/boot-files.js';
+import { deathOf } from '../machine/deaths.js';
 import { loadInterpreter } from '../machine/interpreter-cache.js';
 import { isExpendable, type Machine, type MachineEnd } from '../machine/machine.js';
 import { type ConsolePipe, runMachine } from '../machine/run-machine.js';
 import { checkNumbers, type RunNumbers, type RunText } from '../machine/run-options.js';
 import { openVirtio, parseVirtio, type VirtioRequest } from '../machine/virtio-options.js';
 import { EXIT_SOFTWARE, EXIT_USAGE, type Terminal, type Verb } from '../program.js';
+import { bootProgress } from '../terminal/boot-progress.js';
 import { ESCAPE_HELP, type EscapeCommand, EscapeReader } from '../terminal/escape.js';
 import { onTermination, rawMode } from '../terminal/raw-terminal.js';
 import { parseTrace, TRACE_HELP } from '../trace/trace-option.js';
@@ -37,6 +40,10 @@ const EXIT_DATA = 65;
 const EXIT_TIMEOUT = 124;
 /** The user ended it with Ctrl-] q. */
 const EXIT_QUIT = 130;
+/** Nobody reads what it prints any more (128 + SIGPIPE). */
+const EXIT_PIPE = 141;
+/** Its terminal went away (128 + SIGHUP). */
+const EXIT_HANGUP = 129;
 /** Command lines of images: console on the PL011, and a panic ends the machine instead of hanging. */
 const IMAGE_ARGUMENTS = 'console=ttyAMA0 panic=-1';
 /** The last one named is /dev/console, once it is there. */
@@ -115,17 +122,6 @@ interface Prepared {
   readonly virtio: readonly VirtioRequest[];
 }
 
-async function named(file: string | undefined, what: string): Promise<Result<NamedBytes | undefined, Refusal>> {
-  if (file === undefined) return ok(undefined);
-  try {
-    return ok({ file, bytes: new Uint8Array(await readFile(file)) });
-  } catch (problem) {
-    const code = problem instanceof Error && 'code' in problem ? String(problem.code) : '';
-    const why = code === 'ENOENT' ? 'there is no such file' : `cannot be read (${code})`;
-    return refuse(EXIT_DATA, `${file}: ${what}: ${why}; give another path`);
-  }
-}
-
 /** Files and options to a boot plan. */
 async function prepare(
   image: string | undefined,
@@ -155,8 +151,9 @@ async function prepare(
   }
   const files: Record<string, NamedBytes | undefined> = {};
   for (const [name, file] of Object.entries({ kernel, initrd, firmware: text.firmware, deviceTree: text.dtb })) {
-    const read = await named(file, name);
-    if (!read.ok) return read;
+    if (file === undefined) continue;
+    const read = await readBootFile(file, name);
+    if (!read.ok) return refuse(EXIT_DATA, read.error);
     files[name] = read.value;
   }
   const description = { cpus, ramBytes, virtioSlots: virtio.map((_, slot) => slot), fwCfg: false, pmu: false };
@@ -202,12 +199,10 @@ async function boot(
 ): Promise<Result<number, Refusal>> {
   const interpreter = loadInterpreter(cacheFolder());
   let machine: Machine | undefined;
-  const deaths: string[] = [];
   const system = new ActorSystem({
     onEvent(event) {
-      if (event.event !== 'down' || event.reason === 'stopped' || isExpendable(event.name)) return;
-      deaths.push(`${event.name} died (${event.reason}: ${event.detail})`);
-      if (event.verdict !== 'restart') machine?.stop(STOP.crash, deaths[0] ?? '');
+      const death = deathOf(event);
+      if (death !== undefined && !isExpendable(event.name)) machine?.stop(STOP.crash, death);
     },
     onLog: (line) => terminal.err(`${line.name}: ${line.text}\n`),
   });
@@ -225,6 +220,22 @@ async function boot(
     columns: process.stdout.columns ?? 80,
     rows: process.stdout.rows ?? 24,
   });
+  const speaks = bootProgress({
+    isTTY: terminal.isTTY && process.stderr.isTTY === true,
+    write: terminal.err,
+    every(ms, tick) {
+      const ticking = setInterval(tick, ms);
+      return () => clearInterval(ticking);
+    },
+  });
+  const broken = (): void => stopWith(EXIT_PIPE, 'a closed output');
+  process.stdout.on('error', broken);
+  // A terminal that is gone (a closed window) reads as an end; typing cannot make one in raw mode.
+  const hungUp = (): void => {
+    if (onTerminal) stopWith(EXIT_HANGUP, 'a closed terminal');
+  };
+  const onTerminal = process.stdin.isTTY === true;
+  for (const event of ['end', 'error'] as const) process.stdin.on(event, hungUp);
   const resize = (): void => machine?.resize(windowSize().columns, windowSize().rows);
   process.stdout.on('resize', resize);
   try {
@@ -232,7 +243,7 @@ async function boot(
     if (!devices.ok) return refuse(EXIT_DATA, devices.error);
     const parts = { virtio: devices.value, trace: trace?.place };
     const options = { description, plan, interpreter: interpreter.module, jit: text.jit, name: 'vm', ...parts };
-    const end = await runMachine(system, options, consolePipe(commands, readyMarker), (running) => {
+    const end = await runMachine(system, options, consolePipe(commands, readyMarker, speaks), (running) => {
       machine = running;
       if (early !== undefined) running.stop(STOP.requested, 'a signal');
     });
@@ -243,6 +254,8 @@ async function boot(
     return exitOf(end.value);
   } finally {
     clearTimeout(timer);
+    speaks();
+    for (const event of ['end', 'error'] as const) process.stdin.off(event, hungUp);
     process.stdout.off('resize', resize);
     restore();
     release();
@@ -257,8 +270,15 @@ function exitOf({ stop, detail }: MachineEnd): Result<number, Refusal> {
   return refuse(EXIT_CRASH, `the machine failed: ${detail}`);
 }
 
+/** After any of these a full output takes more, or never will. */
+const OUTPUT_EVENTS = ['drain', 'close', 'error'] as const;
+
 /** Standard input and output as the machine's console; with `readyMarker`, input waits until the guest has printed it. */
-function consolePipe(command: (command: EscapeCommand) => void, readyMarker: string | undefined): ConsolePipe {
+function consolePipe(
+  command: (command: EscapeCommand) => void,
+  readyMarker: string | undefined,
+  speaks: () => void,
+): ConsolePipe {
   const { stdin, stdout } = process;
   let tail = '';
   let ready: (() => void) | undefined;
@@ -272,10 +292,16 @@ function consolePipe(command: (command: EscapeCommand) => void, readyMarker: str
   return {
     showsSerial: stdout.isTTY === true,
     write(bytes) {
+      speaks();
       watch(bytes);
+      // A closed output drains nothing: the machine is ended then, and must not wait for it.
+      if (stdout.write(bytes) || stdout.destroyed) return Promise.resolve();
       return new Promise((resolve) => {
-        if (stdout.write(bytes)) resolve();
-        else stdout.once('drain', resolve);
+        const goOn = (): void => {
+          for (const event of OUTPUT_EVENTS) stdout.off(event, goOn);
+          resolve();
+        };
+        for (const event of OUTPUT_EVENTS) stdout.on(event, goOn);
       });
     },
     onInput(take) {

@@ -295,11 +295,16 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
       if (virtio.console !== undefined) await system.sender.ask(virtio.console, 'flush', {}, ASK);
     },
     async dispose() {
-      await core.ask('finalizePartition', { partition });
+      // A thread that has died runs no guest code and acknowledges nothing.
+      const alive = new Set(system.inspect().map(({ ref }) => ref.actor));
+      for (const [cpu, { actor }] of processors.entries()) if (!alive.has(actor)) block.setOutside(cpu, true);
+      const ending = { partition };
+      await system.sender.ask(core.ref, 'finalizePartition', ending, ASK);
       const translator = await translating;
       const helpers = translator?.ok === true ? [translator.value] : [];
       await Promise.all([...processors, ...helpers, console, ...virtio.actors].map((ref) => system.stop(ref)));
-      await core.ask('deletePartition', { partition });
+      // Whether or not the core is still there to hear it: what it held goes with it.
+      await system.sender.ask(core.ref, 'deletePartition', ending, ASK);
       await system.stop(core.ref);
     },
   };

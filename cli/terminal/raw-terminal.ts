@@ -21,9 +21,20 @@ export function rawMode(): () => void {
   };
 }
 
-/** Calls `stop` with an exit code when the process is asked to end; answers what takes that back. */
+/**
+ * Calls `stop` with an exit code when the process is asked to end; asked again, it ends at once (`exit` handlers still run,
+ * so the terminal is restored). Answers what takes that back.
+ */
 export function onTermination(stop: (exitCode: number) => void): () => void {
-  const handlers = Object.entries(SIGNALS).map(([signal, exitCode]) => [signal, () => stop(exitCode)] as const);
+  let asked = false;
+  const handlers = Object.entries(SIGNALS).map(([signal, exitCode]) => {
+    const handler = (): void => {
+      if (asked) process.exit(exitCode);
+      asked = true;
+      stop(exitCode);
+    };
+    return [signal, handler] as const;
+  });
   for (const [signal, handler] of handlers) process.on(signal, handler);
   return () => {
     for (const [signal, handler] of handlers) process.off(signal, handler);

@@ -1,0 +1,20 @@
+/** What the end of an actor means for the machine it belongs to. */
+import type { SystemEvent } from '../../actors/runtime/supervisor.js';
+
+/** What each reason is called in a sentence. */
+const REASONS: Readonly<Record<string, string>> = {
+  threw: 'failed',
+  exited: 'ended by itself',
+  outOfMemory: 'ran out of memory',
+  spun: 'hung',
+  killed: 'was killed',
+};
+
+/**
+ * The sentence to end a machine with when an actor of it is gone for good; undefined for an ordinary stop and for one that
+ * is started again.
+ */
+export function deathOf(event: SystemEvent): string | undefined {
+  if (event.event !== 'down' || event.reason === 'stopped' || event.verdict === 'restart') return undefined;
+  return `${event.name} ${REASONS[event.reason] ?? 'died'} (${event.detail})`;
+}

@@ -1,0 +1,149 @@
+/** `wurley run` on a real terminal: raw mode, the escape, signals, a closed output; the terminal is as before, always. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as assert from 'uvu/assert';
+import { HAS_TERMINALS, TerminalRun } from '../../test/drivers/terminal.js';
+import { spec } from '../../test/harness/spec.js';
+
+const test = spec('wurley run on a terminal');
+const MAIN = join(dirname(fileURLToPath(import.meta.url)), '..', 'main.js');
+const MINUTE = 60_000;
+/** Prints `!`, then whatever it is sent. */
+const ECHO = [
+  0xd2a12000, // movz x0, #0x900, lsl #16
+  0x52800423, // mov w3, #'!'
+  0x39000003, // strb w3, [x0]
+  0xb9401801, // loop: ldr w1, [x0, #0x18]
+  0x3727ffe1, // tbnz w1, #4, loop
+  0xb9400002, // ldr w2, [x0]
+  0x39000002, // strb w2, [x0]
+  0x17fffffc, // b loop
+] as const;
+/** Prints nothing. */
+const SILENT = [0xd503207f, 0x17ffffff] as const; // loop: wfi; b loop
+
+const folder = mkdtempSync(join(tmpdir(), 'wurley-terminal-'));
+function program(name: string, words: readonly number[]): string {
+  const path = join(folder, name);
+  const bytes = Buffer.alloc(words.length * 4);
+  for (const [n, word] of words.entries()) bytes.writeUInt32LE(word >>> 0, n * 4);
+  writeFileSync(path, bytes);
+  return path;
+}
+const echo = program('echo.bin', ECHO);
+const silent = program('silent.bin', SILENT);
+const command = (kernel: string, ...more: string[]): string[] => [
+  process.execPath,
+  MAIN,
+  'run',
+  '--kernel',
+  kernel,
+  ...more,
+];
+
+/** Runs `body` against the echo program on a terminal and checks how it ends. */
+async function onTerminal(exitCode: number, body: (terminal: TerminalRun) => Promise<void>): Promise<string> {
+  const terminal = new TerminalRun(command(echo), MINUTE);
+  await terminal.sees('!');
+  await body(terminal);
+  const end = await terminal.ended();
+  assert.is(end.exitCode, exitCode, end.shown);
+  assert.ok(end.before.includes('icanon'));
+  assert.is(end.after, end.before, 'the terminal is as before');
+  return end.shown;
+}
+
+const cases: readonly (readonly [string, number, (terminal: TerminalRun) => Promise<void>])[] = [
+  [
+    'keys go to the guest as they are, Ctrl-C too; Ctrl-] h, i, s and q are ours',
+    130,
+    async (terminal) => {
+      terminal.type('ab\x03c\x1d\x1dd');
+      await terminal.sees('ab\x03c\x1dd');
+      terminal.type('\x1dh');
+      await terminal.sees('Ctrl-] q   stop the machine at once');
+      terminal.type('\x1di');
+      await terminal.sees(/cpu 0: running, pc 0x4008/);
+      terminal.type('\x1ds');
+      await terminal.sees('power button pressed');
+      terminal.type('\x1dq');
+    },
+  ],
+  ['SIGTERM', 143, async (terminal) => terminal.signal('SIGTERM')],
+  ['SIGHUP', 129, async (terminal) => terminal.signal('SIGHUP')],
+  [
+    'SIGINT twice',
+    130,
+    async (terminal) => {
+      terminal.signal('SIGINT');
+      terminal.signal('SIGINT');
+    },
+  ],
+];
+
+if (!HAS_TERMINALS) test.skip('terminals', 'script(1) of util-linux is not installed');
+else {
+  for (const [title, exitCode, body] of cases) {
+    test(title, async () => void (await onTerminal(exitCode, body)), { deadlineMs: 2 * MINUTE });
+  }
+  test(
+    'a timeout, and a boot that says nothing says so',
+    async () => {
+      const terminal = new TerminalRun(command(silent, '--timeout', '3'), MINUTE);
+      await terminal.sees('the guest is starting');
+      const end = await terminal.ended();
+      assert.is(end.exitCode, 124, end.shown);
+      assert.is(end.after, end.before);
+    },
+    { deadlineMs: 2 * MINUTE },
+  );
+  test(
+    'a terminal that goes away takes the machine with it',
+    async () => {
+      const terminal = new TerminalRun(command(echo), MINUTE);
+      await terminal.sees('!');
+      const pid = terminal.pid;
+      terminal.hangUp();
+      for (let waited = 0; alive(pid); waited += 50) {
+        if (waited > 30_000) throw new Error('it runs on without a terminal');
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    },
+    { deadlineMs: 2 * MINUTE },
+  );
+}
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test(
+  'an output nobody reads any more ends the machine without a word',
+  async () => {
+    const child = spawn(process.execPath, [MAIN, 'run', '--kernel', echo], { stdio: ['pipe', 'pipe', 'pipe'] });
+    child.stdin.on('error', () => undefined);
+    let errors = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      errors += chunk.toString();
+    });
+    await new Promise((resolve) => child.stdout.once('data', resolve));
+    child.stdout.destroy();
+    // What it is sent it prints: the first bytes meet the closed pipe.
+    const typing = setInterval(() => child.stdin.write('x'), 50);
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    clearInterval(typing);
+    assert.is(code, 141);
+    assert.is(errors, '');
+  },
+  { deadlineMs: MINUTE },
+);
+test('the folder goes', () => rmSync(folder, { recursive: true }));
+test.run();
