@@ -98,7 +98,7 @@ async function become(declaration: AnyDeclaration, assignment: Assignment, task:
     useFile: useHostFile,
     ...(declaration.slice === undefined ? {} : { block: (ready, ms) => block?.(ready, ms) }),
   });
-  block = blocker(cell, board, slot);
+  block = blocker(cell, board, slot, clock.monotonicMs);
   try {
     const started = await cell.start(assignment.config);
     if (!started.ok) return report(cell, { report: 'startRefused', error: started.error });

@@ -7,6 +7,10 @@ import type { Switchboard } from './switchboard.js';
 
 const MESSAGES_PER_TURN = 64;
 const POLLS_BEFORE_SLEEP = 2_000;
+/** Before a sleep shorter than this, in milliseconds, which the polls themselves would use up, */
+const BRIEF_MS = 0.25;
+/** there are fewer. */
+const POLLS_BEFORE_BRIEF = 200;
 
 /** What the loop needs of its thread. */
 export interface BlockingParts {
@@ -18,7 +22,7 @@ export interface BlockingParts {
 /** Runs `cell` until it has ended. Throws what a handler or a slice throws. */
 export function blockingLoop(cell: Cell, parts: BlockingParts): void {
   const { board, slot, nowMs } = parts;
-  const block = blocker(cell, board, slot);
+  const block = blocker(cell, board, slot, nowMs);
   const busy = board.wordIndex(slot, 'busy');
   board.words[busy] = 1;
   for (;;) {
@@ -35,12 +39,18 @@ export function blocker(
   cell: Cell,
   board: Switchboard,
   slot: number,
+  nowMs: () => number,
 ): (ready: () => boolean, timeoutMs: number) => void {
   const busy = board.wordIndex(slot, 'busy');
   return (ready, timeoutMs) => {
-    for (let i = 0; i < POLLS_BEFORE_SLEEP; i++) if (ready()) return;
+    const dueMs = nowMs() + timeoutMs;
+    const polls = timeoutMs < BRIEF_MS ? POLLS_BEFORE_BRIEF : POLLS_BEFORE_SLEEP;
+    for (let i = 0; i < polls; i++) if (ready()) return;
+    // What the polls took is not slept again: a vCPU's timer interrupt would be late by it.
+    const restMs = dueMs - nowMs();
+    if (restMs <= 0) return;
     board.words[busy] = 0;
-    cell.endpoint.doorbell.parking.park(ready, 0, timeoutMs);
+    cell.endpoint.doorbell.parking.park(ready, 0, restMs);
     board.words[busy] = 1;
   };
 }

@@ -59,6 +59,9 @@ for path in suite/*.c suite/*.S; do
 done
 link suite.elf $RUNTIME $SUITE
 
+compile "lateness/main.c" "lateness-main.o" -O2 $GENERAL
+link lateness.elf $RUNTIME lateness-main.o
+
 for level in 0 1 2 3; do
   PROGRAMS=
   for path in programs/*.c; do

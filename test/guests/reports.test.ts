@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert';
 import { spec } from '../harness/spec.js';
-import { parseBench, parseSuite } from './reports.js';
+import { parseBench, parseLateness, parseSuite } from './reports.js';
 
 const test = spec('guest reports');
 
@@ -28,6 +28,12 @@ test('a failure of the suite carries its reasons', () => {
 test('a suite that stops early, or whose counts do not agree, is no report', () => {
   assert.is(parseSuite('ok 1 a\npanic: x\n'), undefined);
   assert.is(parseSuite('ok 1 a\n2 passed, 0 failed\n'), undefined);
+});
+
+test('a lateness report is five numbers on a line, or none', () => {
+  const line = 'lateness rounds 1000 early 0 p50 97296 p99 199296 max 2021232\n';
+  assert.equal(parseLateness(line), { rounds: 1000, early: 0, p50Ns: 97296, p99Ns: 199296, maxNs: 2021232 });
+  assert.is(parseLateness(line.replace('early 0 ', '')), undefined);
 });
 
 test.run();

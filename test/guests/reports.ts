@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 export const guestsFolder = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..', 'test', 'guests');
 
 /** The guest programs; each is `test/guests/bin/NAME.elf`. */
-export type GuestName = 'bench' | 'suite' | 'programs-O0' | 'programs-O1' | 'programs-O2' | 'programs-O3';
+export type GuestName = 'lateness' | 'bench' | 'suite' | 'programs-O0' | 'programs-O1' | 'programs-O2' | 'programs-O3';
 
 /** Path of a committed guest image. */
 export function guestImage(name: GuestName): string {
@@ -64,4 +64,22 @@ export function parseSuite(console: string): SuiteReport | undefined {
   }
   if (passed !== Number(closing[1]) || failures.length !== Number(closing[2])) return undefined;
   return { passed, failed: failures.length, skipped, failures };
+}
+
+/** What lateness.elf printed; nanoseconds. */
+export interface LatenessReport {
+  readonly rounds: number;
+  /** Interrupts before their time. */
+  readonly early: number;
+  readonly p50Ns: number;
+  readonly p99Ns: number;
+  readonly maxNs: number;
+}
+
+/** Reads the report of lateness.elf; undefined when there is none. */
+export function parseLateness(console: string): LatenessReport | undefined {
+  const found = /^lateness rounds (\d+) early (\d+) p50 (\d+) p99 (\d+) max (\d+)$/m.exec(console);
+  if (found === null) return undefined;
+  const [rounds = 0, early = 0, p50Ns = 0, p99Ns = 0, maxNs = 0] = found.slice(1).map(Number);
+  return { rounds, early, p50Ns, p99Ns, maxNs };
 }
