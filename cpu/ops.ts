@@ -27,13 +27,14 @@ export type HelperName = string;
 /** Split condition flags; see state.ts. */
 export type FlagName = 'flagN' | 'flagZ' | 'flagC' | 'flagV';
 
-const FOLD: Readonly<Record<string, (a: bigint, b: bigint) => bigint>> = {
+const FOLD: Readonly<Record<string, (a: bigint, b: bigint, bits: bigint) => bigint>> = {
   add: (a, b) => a + b,
   sub: (a, b) => a - b,
   and: (a, b) => a & b,
   or: (a, b) => a | b,
   xor: (a, b) => a ^ b,
   mul: (a, b) => a * b,
+  shl: (a, b, bits) => a << (b & (bits - 1n)),
 };
 
 /** Atomic read-modify-write operations WebAssembly has; opcodes of the i32 form, the others follow at fixed distances. */
@@ -86,8 +87,8 @@ export abstract class Ops {
   abstract flag(name: FlagName): Val;
   /** Writes one split flag. */
   abstract setFlag(name: FlagName, value: Val): void;
-  /** Remembers that the flags now describe `a - b`, so that a following condition can compare directly. */
-  protected noteCompare(_a: Val, _b: Val): void {}
+  /** Tells that the flags just set describe a comparison of `a` with `b`, floats that are not NaN in generated regions. */
+  noteFloatCompare(_a: Val, _b: Val): void {}
   /** Evaluates condition code 0..15 (Arm ARM C1.2.4) as i32 0 or 1. */
   condition(code: number): Val {
     return this.conditionFromFlags(code);
@@ -162,7 +163,7 @@ export abstract class Ops {
   #binary(name: string, a: Val, b: Val): Val {
     if (isConstant(a) && isConstant(b)) {
       const fold = FOLD[name];
-      if (fold !== undefined) return this.like(a, fold(BigInt(a.constant), BigInt(b.constant)));
+      if (fold !== undefined) return this.like(a, fold(BigInt(a.constant), BigInt(b.constant), a.type === 'i64' ? 64n : 32n));
     }
     assert(a.type === b.type, `${name}: operands are ${a.type} and ${b.type}`);
     return this.body.op(`${a.type}.${name}` as WasmOp, a, b); // WHY: the table check in FunctionBody.op refuses unknown names
@@ -366,7 +367,6 @@ export abstract class Ops {
     this.setNZ(result);
     this.setFlag('flagC', carry);
     this.setFlag('flagV', this.extendS(overflow));
-    this.noteCompare(a, b);
     return result;
   }
   /** a + b + C; with `set`, sets all flags (AddWithCarry, Arm ARM shared/functions/integer). */
@@ -400,7 +400,7 @@ export abstract class Ops {
     this.setFlag('flagV', this.extendS(this.shl(packed, i32(3))));
   }
   /** Evaluates a condition from the split flags. */
-  protected conditionFromFlags(code: number): Val {
+  conditionFromFlags(code: number): Val {
     const positive = ((): Val => {
       switch (code >> 1) {
         case 0:

@@ -9,6 +9,7 @@ import { MEMORY_KINDS, type MemoryKind } from '../memory-kinds.js';
 import { type AccessOptions, type FlagName, type HelperName, Ops } from '../ops.js';
 import { EXIT, EXIT_AFTER, type ExitReason, SLOT_SP, STATE, TLB } from '../state.js';
 import { type FunctionBody, i32, i64, type Val } from '../wasm/body.js';
+import { FLAGS, type FlagOperation, flagSource } from './flag-sources.js';
 import { RECORD, registerOffset } from './record.js';
 
 const SCALAR_KIND = { i32: 'u32', i64: 'u64', f32: 'f32', f64: 'f64' } as const;
@@ -77,6 +78,10 @@ export class HandlerOps extends Ops {
   baseRegister = -1;
   /** Whether this instruction writes guest memory by `store` or `storePair`. */
   storesMemory = false;
+  /** Bit n: this instruction sets the condition flags, as generated regions keep them (flag-sources.ts), to kind n. */
+  flagSources = 0;
+  /** Whether this instruction reads the condition flags. */
+  readsFlags = false;
 
   constructor(body: FunctionBody, helperIndex: HelperIndex) {
     super(body);
@@ -96,6 +101,8 @@ export class HandlerOps extends Ops {
     this.alwaysHelps = false;
     this.baseRegister = -1;
     this.storesMemory = false;
+    this.flagSources = 0;
+    this.readsFlags = false;
     if (entry.fp) {
       this.if(this.stateLoad('u32', STATE.fpTrap), () => this.exit(EXIT.fpTrap));
     }
@@ -172,10 +179,33 @@ export class HandlerOps extends Ops {
     return this.#pc;
   }
   flag(name: FlagName): Val {
+    this.readsFlags = true;
     return this.stateLoad(name === 'flagC' ? 'u32' : 'u64', STATE[name]);
   }
   setFlag(name: FlagName, value: Val): void {
+    this.flagSources |= 1 << FLAGS.split;
     this.stateStore(name === 'flagC' ? 'u32' : 'u64', STATE[name], value);
+  }
+
+  // The flags are the same as without these overrides: they only note where they come from.
+  override addSetFlags(a: Val, b: Val): Val {
+    return this.#flagsFrom('add', a, () => super.addSetFlags(a, b));
+  }
+  override subSetFlags(a: Val, b: Val): Val {
+    return this.#flagsFrom('sub', a, () => super.subSetFlags(a, b));
+  }
+  override setLogicFlags(result: Val): void {
+    this.#flagsFrom('logic', result, () => super.setLogicFlags(result));
+  }
+  override compareIf(condition: Val, subtract: boolean, a: Val, b: Val, nzcv: Val): void {
+    this.#flagsFrom(subtract ? 'sub' : 'add', a, () => super.compareIf(condition, subtract, a, b, nzcv));
+    this.flagSources |= 1 << FLAGS.packed;
+  }
+  #flagsFrom<T>(operation: FlagOperation, operand: Val, emit: () => T): T {
+    const before = this.flagSources;
+    const result = emit();
+    this.flagSources = before | (1 << flagSource(operation, operand.type));
+    return result;
   }
 
   /** Calls a helper and leaves with an exception if it reports one. */

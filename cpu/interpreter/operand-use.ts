@@ -24,6 +24,10 @@ export interface OperandUse {
   readonly base: number;
   /** Guest memory is written. */
   readonly stores: boolean;
+  /** Bit n: the condition flags are set to kind n of flag-sources.ts. */
+  readonly flagSources: number;
+  /** The condition flags are read. */
+  readonly readsFlags: boolean;
 }
 
 const known = new WeakMap<Instruction, (OperandUse | undefined)[]>();
@@ -49,6 +53,8 @@ export function operandUse(entry: Instruction, variant: number): OperandUse {
     alwaysHelps: ops.alwaysHelps,
     base: entry.registers.findIndex((_, i) => registerOffset(i) === ops.baseRegister),
     stores: ops.storesMemory,
+    flagSources: ops.flagSources,
+    readsFlags: ops.readsFlags,
   };
   uses[variant] = use;
   return use;

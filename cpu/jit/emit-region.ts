@@ -8,12 +8,13 @@ import { variantIndex } from '../interpreter/record.js';
 import { EXIT } from '../state.js';
 import { FunctionBody, i64 } from '../wasm/body.js';
 import type { Block, Region } from './region.js';
+import type { KnownFlags } from './region-flags.js';
 import { RegionOps, type RegionRegisters, type Terminator } from './region-ops.js';
 import { type RememberedBases, rememberedPages } from './remembered-pages.js';
 
 /** Which registers the region's instructions touch. */
 function registersOf(region: Region): { readonly registers: RegionRegisters; readonly usesFp: boolean } {
-  const registers: RegionRegisters = { x: 0, xWritten: 0, v: 0, vWritten: 0 };
+  const registers: RegionRegisters = { x: 0, xWritten: 0, v: 0, vWritten: 0, flagSources: 0 };
   let usesFp = false;
   for (const block of region.blocks.values()) {
     for (const { entry, fields } of block.instructions) {
@@ -34,6 +35,7 @@ function registersOf(region: Region): { readonly registers: RegionRegisters; rea
           if (written) registers.xWritten |= 1 << n;
         }
       });
+      if (!use.alwaysHelps) registers.flagSources |= use.flagSources;
       if (use.writesLink) {
         registers.x |= 1 << 30;
         registers.xWritten |= 1 << 30;
@@ -69,16 +71,16 @@ class RegionEmitter {
   emit(usesFp: boolean): void {
     this.#k.emitEntry(usesFp, this.#remembered.values());
     const entry = this.#region.blocks.get(this.#region.entry);
-    if (entry !== undefined) this.#tree(entry);
+    if (entry !== undefined) this.#tree(entry, this.#k.knownFlags);
     this.#k.emitExit();
   }
 
-  /** Emits `block` and everything it dominates. */
-  #tree(block: Block): void {
+  /** Emits `block` and everything it dominates; `flags`: what is known of the condition flags on every way to it. */
+  #tree(block: Block, flags: KnownFlags | undefined): void {
     const { body } = this.#k;
     if (block.isLoop) this.#loopLabel.set(block, body.loop());
     const joins = block.dominated.filter((child) => child.forwardEdges > 1).sort((a, b) => b.order - a.order);
-    this.#within(block, joins, 0);
+    this.#within(block, joins, 0, block.isLoop ? undefined : flags);
     if (block.isLoop) {
       this.#loopLabel.delete(block);
       body.unreachable(); // every path inside has branched away
@@ -87,23 +89,23 @@ class RegionEmitter {
   }
 
   /** Emits the code of `block` inside WebAssembly blocks that end before each of `joins[from..]`, then those. */
-  #within(block: Block, joins: readonly Block[], from: number): void {
+  #within(block: Block, joins: readonly Block[], from: number, flags: KnownFlags | undefined): void {
     const join = joins[from];
     if (join === undefined) {
-      this.#code(block);
+      this.#code(block, flags);
       return;
     }
     const { body } = this.#k;
     this.#blockLabel.set(join, body.block());
-    this.#within(block, joins, from + 1);
+    this.#within(block, joins, from + 1, flags);
     body.end();
     this.#blockLabel.delete(join);
-    this.#tree(join);
+    this.#tree(join, undefined);
   }
 
-  #code(block: Block): void {
+  #code(block: Block, flags: KnownFlags | undefined): void {
     const k = this.#k;
-    k.startBlock(this.#remembered.get(block));
+    k.startBlock(this.#remembered.get(block), flags);
     let terminator: Terminator = { kind: 'next' };
     for (const instruction of block.instructions) {
       k.body.resetTemporaries();
@@ -115,17 +117,18 @@ class RegionEmitter {
     }
     switch (terminator.kind) {
       case 'next':
-        this.#goto(block, block.end);
+        this.#goto(block, block.end, k.knownFlags);
         return;
       case 'jump':
-        this.#goto(block, terminator.target);
+        this.#goto(block, terminator.target, k.knownFlags);
         return;
       case 'branch': {
         const { target } = terminator;
+        const known = k.knownFlags;
         k.body.openIf(terminator.condition);
-        this.#goto(block, target);
+        this.#goto(block, target, known);
         k.body.openElse();
-        this.#goto(block, block.end);
+        this.#goto(block, block.end, known);
         k.body.end();
         k.body.unreachable();
         return;
@@ -141,16 +144,17 @@ class RegionEmitter {
     // Not a temporary: emitting a return site's blocks in between reuses those.
     const target = k.body.local('i64');
     k.assign(target, terminator.target);
+    const known = k.knownFlags;
     for (const site of block.successors) {
       k.body.openIf(k.eq(target, k.add(k.page, i64(site))));
-      this.#goto(block, site);
+      this.#goto(block, site, known);
       k.body.end();
     }
     k.leaveIndirect(target);
   }
 
   /** Continues at page offset `offset`, inside the region if the edge was kept. */
-  #goto(from: Block, offset: number): void {
+  #goto(from: Block, offset: number, flags: KnownFlags | undefined): void {
     const k = this.#k;
     const target = from.successors.includes(offset) ? this.#region.blocks.get(offset) : undefined;
     if (target === undefined) {
@@ -165,6 +169,6 @@ class RegionEmitter {
     }
     const join = this.#blockLabel.get(target);
     if (join !== undefined) k.body.branch(join);
-    else this.#tree(target);
+    else this.#tree(target, flags);
   }
 }

@@ -11,6 +11,7 @@ import { type AccessOptions, type FlagName, type HelperName, Ops } from '../ops.
 import { EXIT, EXIT_AFTER, type ExitReason, STATE, TLB } from '../state.js';
 import { type FunctionBody, i32, i64, isConstant, type Val } from '../wasm/body.js';
 import type { RegionInstruction } from './region.js';
+import { type KnownFlags, RegionFlags } from './region-flags.js';
 import type { RememberedBases } from './remembered-pages.js';
 
 /** How a block ends, as its last instruction's semantics said. Targets are page offsets. */
@@ -42,6 +43,8 @@ export interface RegionRegisters {
   xWritten: number;
   v: number;
   vWritten: number;
+  /** Bit n: the region sets the condition flags to kind n of flag-sources.ts. */
+  flagSources: number;
 }
 
 /** Function index of the imported `step` in generated modules. */
@@ -61,13 +64,11 @@ export class RegionOps extends Ops {
   readonly #exitReason: Val;
   readonly #x: (Val | undefined)[] = [];
   readonly #v: (Val | undefined)[] = [];
-  readonly #flags: Record<FlagName, Val>;
-  readonly #compareLocals: Record<'i32' | 'i64', readonly [Val, Val]>;
+  readonly #flags: RegionFlags;
   readonly #registers: RegionRegisters;
-  /** Locals of guest registers and flags are the range [first, end). */
+  /** Locals of guest registers are the range [first, end). */
   readonly #firstRegister: number;
   readonly #endOfRegisters: number;
-  #compare: { readonly a: Val; readonly b: Val } | undefined;
   /** By base register: locals that hold the page and addend of an access already checked in this block. */
   readonly #checkedLocals: ({ readonly page: Val; readonly addend: Val } | undefined)[] = [];
   /** By base register: whether its locals are set in this block, and for writing too. */
@@ -105,17 +106,8 @@ export class RegionOps extends Ops {
     for (let n = 0; n < 32; n++) {
       this.#v.push(((registers.v >>> n) & 1) === 1 ? body.local('v128') : undefined);
     }
-    this.#flags = {
-      flagN: body.local('i64'),
-      flagZ: body.local('i64'),
-      flagV: body.local('i64'),
-      flagC: body.local('i32'),
-    };
-    this.#endOfRegisters = this.#flags.flagC.local + 1;
-    this.#compareLocals = {
-      i32: [body.local('i32'), body.local('i32')],
-      i64: [body.local('i64'), body.local('i64')],
-    };
+    this.#flags = new RegionFlags(this, body, registers.flagSources);
+    this.#endOfRegisters = this.#firstRegister + this.#x.concat(this.#v).filter((local) => local !== undefined).length;
   }
 
   // ---- frame of the function ----
@@ -147,9 +139,7 @@ export class RegionOps extends Ops {
     this.#v.forEach((local, n) => {
       if (local !== undefined) this.assign(local, this.stateLoad('v128', STATE.v + n * 16));
     });
-    for (const name of ['flagN', 'flagZ', 'flagV', 'flagC'] as const) {
-      this.assign(this.#flags[name], this.stateLoad(name === 'flagC' ? 'u32' : 'u64', STATE[name]));
-    }
+    this.#flags.setMemory();
   }
 
   #writeBack(): void {
@@ -161,9 +151,7 @@ export class RegionOps extends Ops {
         this.stateStore('v128', STATE.v + n * 16, local);
       }
     });
-    for (const name of ['flagN', 'flagZ', 'flagV', 'flagC'] as const) {
-      this.stateStore(name === 'flagC' ? 'u32' : 'u64', STATE[name], this.#flags[name]);
-    }
+    this.#flags.store();
     this.stateStore('u32', STATE.budget, this.budget);
   }
 
@@ -201,9 +189,14 @@ export class RegionOps extends Ops {
     this.#leaveAt(target, EXIT.next);
   }
 
-  /** Forgets what is known about the flags' source: control may arrive from elsewhere. */
-  startBlock(remembered: RememberedBases | undefined): void {
-    this.#compare = undefined;
+  /** What is known of the condition flags here. */
+  get knownFlags(): KnownFlags | undefined {
+    return this.#flags.known;
+  }
+
+  /** Begins a block at which every arrival has these flags (undefined: they may come from several places). */
+  startBlock(remembered: RememberedBases | undefined, flags: KnownFlags | undefined): void {
+    this.#flags.known = flags;
     this.#remembered = remembered;
     this.#forgetChecks();
   }
@@ -275,7 +268,8 @@ export class RegionOps extends Ops {
     assert(target !== undefined, 'the register is in the region’s set');
     if (this.body.depth === this.#instructionDepth) {
       // A value that is itself a register's local would show an earlier pending write of that register.
-      const isRegister = value.local >= this.#firstRegister && value.local < this.#endOfRegisters;
+      const isRegister =
+        (value.local >= this.#firstRegister && value.local < this.#endOfRegisters) || this.#flags.holds(value.local);
       this.#pending.push({ target, value: isRegister ? this.copy(value) : value });
     } else this.assign(target, value);
   }
@@ -294,47 +288,34 @@ export class RegionOps extends Ops {
     return this.add(this.page, i64(this.#offset()));
   }
   flag(name: FlagName): Val {
-    return this.#flags[name];
+    assert(this.body.depth === this.#instructionDepth, 'flags are read outside conditional arms');
+    return this.#flags.get(name);
   }
   setFlag(name: FlagName, value: Val): void {
-    this.#compare = undefined;
-    this.assign(this.#flags[name], value);
+    this.#flags.setSplit(name, value);
   }
-  protected override noteCompare(a: Val, b: Val): void {
-    if (this.body.depth !== this.#instructionDepth) return;
-    const pair = this.#compareLocals[a.type === 'i64' ? 'i64' : 'i32'];
-    this.assign(pair[0], a);
-    if (!isConstant(b)) this.assign(pair[1], b);
-    this.#compare = { a: pair[0], b: isConstant(b) ? b : pair[1] };
+  override addSetFlags(a: Val, b: Val): Val {
+    const result = this.add(a, b);
+    this.#flags.set('add', a, b);
+    return result;
+  }
+  override subSetFlags(a: Val, b: Val): Val {
+    const result = this.sub(a, b);
+    this.#flags.set('sub', a, b);
+    return result;
+  }
+  override setLogicFlags(result: Val): void {
+    this.#flags.set('logic', result, result);
+  }
+  override compareIf(condition: Val, subtract: boolean, a: Val, b: Val, nzcv: Val): void {
+    assert(isConstant(nzcv), 'the flags of a conditional comparison are an immediate');
+    this.#flags.setIf(condition, subtract ? 'sub' : 'add', a, b, Number(nzcv.constant));
+  }
+  override noteFloatCompare(a: Val, b: Val): void {
+    this.#flags.noteFloat(a, b);
   }
   override condition(code: number): Val {
-    const compare = this.#compare;
-    if (compare === undefined) return super.condition(code);
-    const { a, b } = compare;
-    switch (code) {
-      case 0:
-        return this.eq(a, b);
-      case 1:
-        return this.ne(a, b);
-      case 2:
-        return this.geU(a, b);
-      case 3:
-        return this.ltU(a, b);
-      case 8:
-        return this.ltU(b, a);
-      case 9:
-        return this.geU(b, a);
-      case 10:
-        return this.geS(a, b);
-      case 11:
-        return this.ltS(a, b);
-      case 12:
-        return this.ltS(b, a);
-      case 13:
-        return this.geS(b, a);
-      default:
-        return super.condition(code);
-    }
+    return this.#flags.condition(code) ?? super.condition(code);
   }
 
   override stateLoad(kind: MemoryKind, offset: number): Val {
@@ -553,7 +534,6 @@ export class RegionOps extends Ops {
     this.body.return(reason);
     this.body.end();
     this.#reload();
-    this.#compare = undefined;
     this.#forgetChecks();
   }
 }

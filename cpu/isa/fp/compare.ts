@@ -50,6 +50,7 @@ function compare(name: string, opcode2: string, withZero: boolean, signalling: b
     k.setFlag('flagZ', z);
     k.setFlag('flagC', c);
     k.setFlag('flagV', v);
+    k.noteFloatCompare(a, b);
   });
 }
 
