@@ -163,7 +163,8 @@ export abstract class Ops {
   #binary(name: string, a: Val, b: Val): Val {
     if (isConstant(a) && isConstant(b)) {
       const fold = FOLD[name];
-      if (fold !== undefined) return this.like(a, fold(BigInt(a.constant), BigInt(b.constant), a.type === 'i64' ? 64n : 32n));
+      if (fold !== undefined)
+        return this.like(a, fold(BigInt(a.constant), BigInt(b.constant), a.type === 'i64' ? 64n : 32n));
     }
     assert(a.type === b.type, `${name}: operands are ${a.type} and ${b.type}`);
     return this.body.op(`${a.type}.${name}` as WasmOp, a, b); // WHY: the table check in FunctionBody.op refuses unknown names

@@ -126,7 +126,8 @@ export class RegionFlags {
     const known = this.known;
     if (known === undefined || known.kind === 'conditional') this.#toSplit();
     else if (known.kind === FLAGS.memory) return this.#load(name);
-    else if (known.kind !== FLAGS.split && known.kind !== 'float') return this.#value(name, known.kind, known.a, known.b);
+    else if (known.kind !== FLAGS.split && known.kind !== 'float')
+      return this.#value(name, known.kind, known.a, known.b);
     return this.#split[name];
   }
 
