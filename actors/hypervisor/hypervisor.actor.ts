@@ -13,6 +13,8 @@ import { POWER, STOP, VM_WINDOWS_MAX } from '../shared-state/vm/vm-block.js';
 import { FramePool } from './frame-pool.js';
 import { GuestCore, NO_EXTENTS } from './guest-core.js';
 import { KernelObjects } from './kernel-objects.js';
+import { parcelVerbs } from './parcel-verbs.js';
+import { Parcels } from './parcels.js';
 import { Partition } from './partition.js';
 import { type PartitionFault, VP_STATE_TYPES } from './partition.protocol.js';
 import type { CoreProtocol } from './port.protocol.js';
@@ -31,6 +33,7 @@ interface HypervisorState {
   readonly memory: SharedArrayBuffer;
   readonly partitions: Map<number, Partition>;
   readonly ports: PortState['ports'];
+  readonly parcels: Parcels;
   next: number;
 }
 
@@ -41,8 +44,8 @@ const PARTITIONS_MAX = 0xffff;
 /** How long processors may take to acknowledge before a withdrawal is reported as failed, in milliseconds. */
 const ACKNOWLEDGE_MS_MAX = 2_000;
 const PROCESSOR_ASK = { timeoutMs: ACKNOWLEDGE_MS_MAX } as const;
-/** A call with the most registers: 128 codes and 128 values of 16 bytes. */
-const MESSAGE_BYTES_MAX = 4096;
+/** Calls with the most registers (128 codes and 128 values of 16 bytes), or a parcel of 512 ranges. */
+const MESSAGE_BYTES_MAX = 16_384;
 /** How long a thread of a VM that has ended may still be inside a hypercall, in milliseconds. */
 const STOPPED_MS_MAX = 100;
 
@@ -158,7 +161,8 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
     const pool = new FramePool(buffer, ledger, from, buffer.byteLength);
     const partitions = new Map<number, Partition>();
     const ports = makePorts(buffer, pool, partitions, (number) => context.ring({ actor: number }, 1));
-    return ok({ pool, frames, memory: buffer, partitions, ports, next: 1 });
+    const parcels = new Parcels(buffer, ledger, (partition) => flushStage2(partition, context));
+    return ok({ pool, frames, memory: buffer, partitions, ports, parcels, next: 1 });
   },
   on: {
     createPartition(state, _, context) {
@@ -258,6 +262,7 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
       const found = find(state, partition);
       if (!found.ok) return found;
       if (!found.value.deletable) return err('badState');
+      if (!(await state.parcels.forget(found.value))) return err('notAcknowledged');
       if (state.ports.existing()?.of(partition) !== undefined) {
         state.ports.existing()?.forget(partition);
         if (!(await state.ports.settle(context))) return err('notAcknowledged');
@@ -275,6 +280,7 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
       return ok();
     },
     ...portVerbs,
+    ...parcelVerbs,
     census(state) {
       const { pool, frames, partitions } = state;
       return ok({ freeFrames: pool.freeFrames, frames, partitions: partitions.size });

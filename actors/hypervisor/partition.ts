@@ -130,6 +130,24 @@ export class Partition {
     this.#pool.give({ host: mapped.host, bytes: mapped.bytes }, this.number, 'owned');
   }
 
+  /** Pages go to another partition (parcels.ts): they are no longer ours to return. */
+  takeOut(ipa: number, bytes: number): void {
+    const end = ipa + bytes;
+    this.#mapped = this.#mapped.flatMap((m) => {
+      const [from, to] = [Math.max(ipa, m.ipa), Math.min(end, m.ipa + m.bytes)];
+      if (from >= to) return [m];
+      const rest: MappedExtent[] = [];
+      if (from > m.ipa) rest.push({ ipa: m.ipa, host: m.host, bytes: from - m.ipa });
+      if (to < m.ipa + m.bytes) rest.push({ ipa: to, host: m.host + (to - m.ipa), bytes: m.ipa + m.bytes - to });
+      return rest;
+    });
+  }
+
+  /** Pages that came from another partition, mapped already. */
+  putIn(extent: MappedExtent): void {
+    this.#mapped.push(extent);
+  }
+
   /** Makes a virtual processor. */
   createVp(index: number): Result<VpTicket, PartitionFault> {
     const parts = this.#parts;
