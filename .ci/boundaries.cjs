@@ -87,7 +87,7 @@ module.exports = {
     only(
       'resource-manager',
       '^actors/resource-manager/',
-      '^actors/(resource-manager|runtime|shared-state|abi)/|^bus/|\\.(protocol|config)\\.ts$',
+      '^actors/(resource-manager|runtime|shared-state|abi)/|^bus/|^devices/machine/device-tree/|\\.(protocol|config)\\.ts$',
       'the resource manager drives the core by messages',
     ),
     only(

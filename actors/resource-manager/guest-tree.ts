@@ -1,0 +1,110 @@
+/** Device-tree nodes that tell a guest of the hypervisor and its resource manager (gunyah.md 7.1, 7.2). */
+import {
+  cells,
+  cells64,
+  type DeviceTree,
+  node,
+  PRESENT,
+  strings,
+  type TreeNode,
+} from '../../devices/machine/device-tree/tree.js';
+import { RPC } from './rpc-packet.js';
+
+/** A port of the guest, as the tree names it. */
+export interface TreePort {
+  readonly capability: bigint;
+  readonly virq: number;
+}
+
+/** First interrupt number that a VM may be given later on (section 5.7). */
+export const FREE_IRQ_START = 960;
+const SPI = 0;
+const EDGE_RISING = 1;
+const SPI_FIRST = 32;
+
+/** Three cells of the GIC binding: shared interrupt, edge. */
+const interrupts = (...virqs: readonly number[]): Uint8Array =>
+  cells(...virqs.flatMap((virq) => [SPI, virq - SPI_FIRST, EDGE_RISING]));
+const hex = (capability: bigint, digits = 1): string => capability.toString(16).padStart(digits, '0');
+
+/** The node of the RPC queues. `isHost`: the primary VM's, which names the free interrupts. */
+export function rpcNode(tx: TreePort, rx: TreePort, isHost: boolean): TreeNode {
+  return node(isHost ? `qcom,resource-manager-rpc@${hex(tx.capability, 16)}` : `rm-rpc@${hex(rx.capability)}`, {
+    compatible: strings(
+      ...['gunyah-resource-manager', 'gunyah-resource-manager-1-0'],
+      ...['qcom,resource-manager-1-0', 'qcom,resource-manager'],
+      ...(isHost ? [] : ['qcom,gunyah-message-queue', 'qcom,gunyah-capability']),
+    ),
+    reg: cells64(tx.capability, rx.capability),
+    interrupts: interrupts(tx.virq, rx.virq),
+    'qcom,free-irq-start': cells(isHost ? FREE_IRQ_START : 0),
+    'qcom,is-full-duplex': PRESENT,
+    'qcom,tx-message-size': cells(RPC.packetBytes),
+    'qcom,rx-message-size': cells(RPC.packetBytes),
+    'qcom,tx-queue-depth': cells(RPC.queueDepth),
+    'qcom,rx-queue-depth': cells(RPC.queueDepth),
+  });
+}
+
+/** A pair of message queues between two VMs. */
+export function queuePairNode(
+  name: string,
+  tx: TreePort,
+  rx: TreePort,
+  about: { readonly depth: number; readonly messageBytes: number; readonly label: number; readonly peer: number },
+): TreeNode {
+  return node(`${name}@${hex(rx.capability)}`, {
+    compatible: strings('qcom,gunyah-message-queue', 'qcom,gunyah-capability'),
+    reg: cells64(tx.capability, rx.capability),
+    interrupts: interrupts(tx.virq, rx.virq),
+    'qcom,is-full-duplex': PRESENT,
+    'qcom,tx-message-size': cells(about.messageBytes),
+    'qcom,rx-message-size': cells(about.messageBytes),
+    'qcom,tx-queue-depth': cells(about.depth),
+    'qcom,rx-queue-depth': cells(about.depth),
+    'qcom,label': cells(about.label),
+    label: cells(about.label),
+    'qcom,peer-vmid': cells(about.peer),
+    peer: cells(about.peer),
+  });
+}
+
+/** One end of a doorbell. */
+export function doorbellNode(name: string, port: TreePort, isSource: boolean, label: number): TreeNode {
+  return node(`${name}@${hex(port.capability)}`, {
+    compatible: strings(isSource ? 'qcom,gunyah-doorbell-source' : 'qcom,gunyah-doorbell', 'qcom,gunyah-capability'),
+    reg: cells64(port.capability),
+    interrupts: isSource ? undefined : interrupts(port.virq),
+    'qcom,label': cells(label),
+    label: cells(label),
+  });
+}
+
+/** `/hypervisor` with what is below it. */
+export function hypervisorNode(
+  about: { readonly vmid: number; readonly owner: number | undefined; readonly imageName: string | undefined },
+  children: readonly TreeNode[],
+): TreeNode {
+  const identity = node('qcom,gunyah-vm', {
+    compatible: strings('qcom,gunyah-vm-id-1.0', 'qcom,gunyah-vm-id'),
+    'qcom,vmid': cells(about.vmid),
+    'qcom,owner-vmid': about.owner === undefined ? undefined : cells(about.owner),
+    'qcom,vendor': strings('Qualcomm'),
+    'qcom,image-name': about.imageName === undefined ? undefined : strings(about.imageName),
+  });
+  return node(
+    'hypervisor',
+    {
+      '#address-cells': cells(2),
+      '#size-cells': cells(0),
+      compatible: strings('gunyah-hypervisor', 'qcom,gunyah-hypervisor-1.0', 'qcom,gunyah-hypervisor', 'simple-bus'),
+    },
+    [identity, ...children],
+  );
+}
+
+/** A tree with the hypervisor's node; undefined when it has one already. */
+export function withHypervisor(tree: DeviceTree, hypervisor: TreeNode): DeviceTree | undefined {
+  if (tree.root.children.some(({ name }) => name === 'hypervisor')) return undefined;
+  return { ...tree, root: { ...tree.root, children: [...tree.root.children, hypervisor] } };
+}

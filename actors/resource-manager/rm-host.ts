@@ -1,0 +1,92 @@
+/**
+ * What the resource manager asks of the machine it runs on: the hypervisor core, and whoever gives processors their threads.
+ * The actor implements it by messages; models and fuzzers by a few maps.
+ */
+import type { Result } from '../../bus/result.js';
+import type { PageRange, ParcelFault, ParcelPiece, Transfer } from '../hypervisor/parcel.protocol.js';
+import type { RpcLink } from './rpc-link.js';
+
+/** Why the machine refused; parcels say more. */
+export type HostFault = ParcelFault | 'refused';
+
+/** A partition made for a VM. */
+export interface HostVm {
+  readonly partition: number;
+}
+
+/** A port's end that was given to a VM. */
+export interface GivenPort {
+  readonly object: number;
+  /** Its capability, in the VM's own space. */
+  readonly capability: bigint;
+  /** The interrupt it raises in the VM, 0 for none. */
+  readonly virq: number;
+}
+
+/** Registers a boot processor starts with: X0 to X30, PC, SP_EL0, SP_EL1. */
+export interface BootRegisters {
+  readonly pc: bigint;
+  readonly x: ReadonlyMap<number, bigint>;
+  readonly sp: ReadonlyMap<number, bigint>;
+}
+
+/** Which end of a queue or doorbell a VM gets. */
+export type PortEnd = 'send' | 'receive';
+
+/** See the head of this file. */
+export interface RmHost {
+  createVm(cpus: number): Promise<Result<HostVm, HostFault>>;
+  /** Ends the VM's processors for good; answered when none runs any more. */
+  stopVm(partition: number): Promise<void>;
+  /** Returns everything the partition had. */
+  deleteVm(partition: number): Promise<void>;
+  startVm(partition: number, boot: BootRegisters): Promise<Result<undefined, HostFault>>;
+
+  /** The RPC link of a VM with its two queues, whose ends the VM gets; both interrupts go to the VM. */
+  createLink(
+    partition: number,
+    virqFrom: number,
+  ): Promise<Result<{ readonly link: RpcLink; readonly tx: GivenPort; readonly rx: GivenPort }, HostFault>>;
+  createQueue(partition: number, depth: number, messageBytes: number): Promise<Result<number, HostFault>>;
+  createDoorbell(partition: number): Promise<Result<number, HostFault>>;
+  /** Gives a VM one end of a port: rights `rights`, interrupt `virq` (or any free one from `virqFrom`; undefined: none). */
+  givePort(
+    partition: number,
+    object: number,
+    options: {
+      readonly rights: number;
+      readonly source?: 'first' | 'second';
+      readonly virq?: number;
+      readonly virqFrom?: number;
+      readonly level?: boolean;
+    },
+  ): Promise<Result<GivenPort, HostFault>>;
+  destroyPort(object: number): Promise<void>;
+
+  createParcel(
+    partition: number,
+    transfer: Transfer,
+    ranges: readonly PageRange[],
+    keep: number,
+  ): Promise<Result<{ readonly parcel: number; readonly pieces: readonly ParcelPiece[] }, ParcelFault>>;
+  extendParcel(
+    parcel: number,
+    ranges: readonly PageRange[],
+  ): Promise<Result<{ readonly pieces: readonly ParcelPiece[] }, ParcelFault>>;
+  mapParcel(
+    parcel: number,
+    partition: number,
+    places: readonly PageRange[],
+    rights: number,
+  ): Promise<Result<undefined, ParcelFault>>;
+  acceptDonation(
+    parcel: number,
+    partition: number,
+    places: readonly PageRange[],
+    rights: number,
+  ): Promise<Result<undefined, ParcelFault>>;
+  unmapParcel(parcel: number, partition: number): Promise<Result<undefined, ParcelFault>>;
+  endParcel(parcel: number, zero: boolean): Promise<Result<undefined, ParcelFault>>;
+  /** The machine's memory, for the content of parcels. */
+  readonly memory: Uint8Array;
+}

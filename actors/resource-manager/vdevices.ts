@@ -1,0 +1,141 @@
+/** Virtual devices of a VM: RPC queues, message queues, doorbells, as its configuration names them (gunyah.md 7.4). */
+
+import type { TreeNode } from '../../devices/machine/device-tree/tree.js';
+import { RIGHTS } from '../abi/gunyah/rights.js';
+import { doorbellNode, FREE_IRQ_START, queuePairNode, rpcNode } from './guest-tree.js';
+import type { ResourceManager } from './resource-manager.js';
+import type { GivenPort, PortEnd } from './rm-host.js';
+import { RESOURCE_TYPE, type Vm } from './vm.js';
+import type { VdeviceConfig, VmConfig } from './vm-config.js';
+
+/** First interrupt of a secondary VM's ports: behind what its own device tree uses. */
+const GUEST_VIRQ_FROM = 512;
+/** Nodes made for a VM, until its tree is written. */
+const nodesOf = new WeakMap<Vm, TreeNode[]>();
+
+/** The nodes of a VM's devices. */
+export function vdeviceNodes(vm: Vm): readonly TreeNode[] {
+  return nodesOf.get(vm) ?? [];
+}
+
+/** Last part of a `generate` path: the node's name. */
+const nodeName = ({ generate }: VdeviceConfig): string =>
+  (generate.split('/').pop() ?? 'vdevice').split('@')[0] ?? 'vdevice';
+
+/** Gives the VM its RPC queues. */
+export async function giveLink(rm: ResourceManager, vm: Vm, isHost: boolean): Promise<TreeNode | undefined> {
+  if (vm.partition === undefined) return undefined;
+  const made = await rm.host.createLink(vm.partition, isHost ? FREE_IRQ_START : GUEST_VIRQ_FROM);
+  if (!made.ok) return undefined;
+  const { link, tx, rx } = made.value;
+  vm.link = link;
+  vm.ports.push(tx.object, rx.object);
+  return rpcNode(tx, rx, isHost);
+}
+
+/** Gives a VM one end of a port and lists it among its resources. */
+async function give(
+  rm: ResourceManager,
+  to: Vm,
+  about: Vm,
+  object: number,
+  end: PortEnd,
+  kind: 'queue' | 'bell',
+  device: VdeviceConfig,
+): Promise<GivenPort | undefined> {
+  if (to.partition === undefined) return undefined;
+  const virqFrom = to === about ? GUEST_VIRQ_FROM : FREE_IRQ_START;
+  const isSend = end === 'send';
+  const sends = RIGHTS.doorbell.send | (device.sourceCanClear ? RIGHTS.doorbell.receive : 0);
+  const rights =
+    kind === 'queue'
+      ? isSend
+        ? RIGHTS.messageQueue.send
+        : RIGHTS.messageQueue.receive
+      : isSend
+        ? sends
+        : RIGHTS.doorbell.receive;
+  const hasInterrupt = kind === 'queue' || !isSend;
+  const source = kind === 'queue' && isSend ? ('second' as const) : ('first' as const);
+  const given = await rm.host.givePort(to.partition, object, { rights, ...(hasInterrupt ? { source, virqFrom } : {}) });
+  if (!given.ok) return undefined;
+  const T = RESOURCE_TYPE;
+  const type = kind === 'queue' ? (isSend ? T.queueTx : T.queueRx) : isSend ? T.bellTx : T.bellRx;
+  const { capability, virq } = given.value;
+  const partner = to === about ? about.owner : about.vmid;
+  const line = { holder: to.vmid, type, partner, handle: rm.nextHandle(), label: device.label, capability };
+  about.resources.push({ ...line, virqHandle: virq === 0 ? 0 : rm.nextHandle(), virq });
+  return given.value;
+}
+
+/** A pair of queues between a VM and its owner. */
+export async function makeQueuePair(
+  rm: ResourceManager,
+  vm: Vm,
+  owner: Vm,
+  device: VdeviceConfig,
+): Promise<TreeNode | undefined> {
+  if (vm.partition === undefined) return undefined;
+  const queues = [
+    await rm.host.createQueue(vm.partition, device.depth, device.messageBytes),
+    await rm.host.createQueue(vm.partition, device.depth, device.messageBytes),
+  ];
+  const objects = queues.flatMap((queue) => (queue.ok ? [queue.value] : []));
+  vm.ports.push(...objects);
+  const [toOwner, toVm] = objects;
+  if (toOwner === undefined || toVm === undefined) return undefined;
+  const tx = await give(rm, vm, vm, toOwner, 'send', 'queue', device);
+  const rx = await give(rm, vm, vm, toVm, 'receive', 'queue', device);
+  const ownerTx = await give(rm, owner, vm, toVm, 'send', 'queue', device);
+  const ownerRx = await give(rm, owner, vm, toOwner, 'receive', 'queue', device);
+  if (tx === undefined || rx === undefined || ownerTx === undefined || ownerRx === undefined) return undefined;
+  return queuePairNode(nodeName(device), tx, rx, { ...device, peer: owner.vmid });
+}
+
+async function makeDoorbell(
+  rm: ResourceManager,
+  vm: Vm,
+  owner: Vm,
+  device: VdeviceConfig,
+): Promise<TreeNode | undefined> {
+  if (vm.partition === undefined) return undefined;
+  const bell = await rm.host.createDoorbell(vm.partition);
+  if (!bell.ok) return undefined;
+  vm.ports.push(bell.value);
+  const isSource = device.type === 'doorbell-source';
+  const mine = await give(rm, vm, vm, bell.value, isSource ? 'send' : 'receive', 'bell', device);
+  const theirs = await give(rm, owner, vm, bell.value, isSource ? 'receive' : 'send', 'bell', device);
+  return mine === undefined || theirs === undefined
+    ? undefined
+    : doorbellNode(nodeName(device), mine, isSource, device.label);
+}
+
+async function makeQueue(rm: ResourceManager, vm: Vm, owner: Vm, device: VdeviceConfig): Promise<boolean> {
+  if (vm.partition === undefined) return false;
+  const queue = await rm.host.createQueue(vm.partition, device.depth, device.messageBytes);
+  if (!queue.ok) return false;
+  vm.ports.push(queue.value);
+  const mine = await give(rm, vm, vm, queue.value, device.isSender ? 'send' : 'receive', 'queue', device);
+  const theirs = await give(rm, owner, vm, queue.value, device.isSender ? 'receive' : 'send', 'queue', device);
+  return mine !== undefined && theirs !== undefined;
+}
+
+/** Makes everything a configuration names; false when something could not be made. */
+export async function makeVdevices(rm: ResourceManager, vm: Vm, config: VmConfig): Promise<boolean> {
+  const nodes: TreeNode[] = [];
+  nodesOf.set(vm, nodes);
+  const owner = rm.vms.get(vm.owner);
+  if (owner === undefined) return false;
+  for (const device of config.vdevices) {
+    let made: TreeNode | undefined;
+    if (device.type === 'rm-rpc') made = await giveLink(rm, vm, false);
+    else if (device.type === 'message-queue-pair') made = await makeQueuePair(rm, vm, owner, device);
+    else if (device.type === 'message-queue') {
+      if (!(await makeQueue(rm, vm, owner, device))) return false;
+      continue;
+    } else made = await makeDoorbell(rm, vm, owner, device);
+    if (made === undefined) return false;
+    nodes.push(made);
+  }
+  return true;
+}

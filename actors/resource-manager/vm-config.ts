@@ -1,0 +1,128 @@
+/** The configuration node of a VM's device tree, input of VM_INIT (gunyah.md 7.4). The tree is a guest's: all is checked. */
+import { err, ok, type Result } from '../../bus/result.js';
+import { readTree } from '../../devices/machine/device-tree/read-tree.js';
+import { type DeviceTree, findNode, type TreeNode } from '../../devices/machine/device-tree/tree.js';
+
+/** A virtual device to make. */
+export interface VdeviceConfig {
+  readonly type: string;
+  /** Node path to generate, such as `/hypervisor/queue`. */
+  readonly generate: string;
+  readonly label: number;
+  readonly peerDefault: boolean;
+  readonly messageBytes: number;
+  readonly depth: number;
+  readonly isSender: boolean;
+  readonly sourceCanClear: boolean;
+  readonly pushCompatible: readonly string[];
+}
+
+/** What the node says. */
+export interface VmConfig {
+  readonly name: string;
+  readonly uri: string | undefined;
+  readonly guid: string | undefined;
+  readonly attributes: ReadonlySet<string>;
+  /** Where the image is to lie; undefined: the platform's default. */
+  readonly baseAddress: bigint | undefined;
+  readonly entryOffset: bigint | undefined;
+  readonly cpus: number;
+  readonly isProxy: boolean;
+  readonly vdevices: readonly VdeviceConfig[];
+}
+
+/** Why a configuration was refused: the tree itself, or what it says. */
+export type ConfigFault = 'tree' | 'config';
+
+const NAME_MAX = 79;
+const CPUS_MAX = 8;
+const VDEVICES_MAX = 64;
+const KNOWN_TYPES = new Set(['rm-rpc', 'doorbell', 'doorbell-source', 'message-queue', 'message-queue-pair']);
+const ATTRIBUTES = new Set([
+  'ras-error-handler',
+  'amu-counting-disabled',
+  'crash-fatal',
+  'context-dump',
+  'no-shutdown',
+  'no-reset',
+]);
+
+function text(node: TreeNode, name: string): string | undefined {
+  const bytes = node.properties.get(name);
+  if (bytes === undefined) return undefined;
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+}
+function texts(node: TreeNode, name: string): readonly string[] {
+  const bytes = node.properties.get(name);
+  return bytes === undefined
+    ? []
+    : new TextDecoder()
+        .decode(bytes)
+        .split('\0')
+        .filter((part) => part !== '');
+}
+function number(node: TreeNode, name: string): bigint | undefined {
+  const bytes = node.properties.get(name);
+  if (bytes === undefined || (bytes.length !== 4 && bytes.length !== 8)) return undefined;
+  return bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+}
+
+function vdevice(node: TreeNode): VdeviceConfig | undefined {
+  const type = text(node, 'vdevice-type');
+  if (type === undefined || !KNOWN_TYPES.has(type)) return undefined;
+  const depth = Number(number(node, 'queue-depth') ?? 8n);
+  const messageBytes = Number(number(node, 'message-size') ?? 240n);
+  const label = Number(number(node, 'label') ?? 0n);
+  if (depth < 1 || depth > 255 || messageBytes < 1 || messageBytes > 1023 || label > 0xffff_ffff) return undefined;
+  return {
+    ...{ type, label, depth, messageBytes },
+    generate: text(node, 'generate') ?? `/hypervisor/${type}`,
+    peerDefault: node.properties.has('peer-default'),
+    isSender: node.properties.has('is-sender'),
+    sourceCanClear: node.properties.has('source-can-clear'),
+    pushCompatible: texts(node, 'push-compatible'),
+  };
+}
+
+/** Boot processors of `/cpus`: at least one, at most eight. */
+function countCpus(root: TreeNode): number {
+  const cpus = findNode(root, '/cpus')?.children.filter((child) => child.name.startsWith('cpu@')) ?? [];
+  return cpus.length;
+}
+
+/** Decodes a tree and its configuration node. */
+export function readVmConfig(bytes: Uint8Array): Result<{ tree: DeviceTree; config: VmConfig }, ConfigFault> {
+  const tree = readTree('guest', bytes);
+  if (!tree.ok) return err('tree');
+  const { root } = tree.value;
+  const node = findNode(root, '/gunyah-vm-config') ?? findNode(root, '/qcom,vm-config');
+  if (node === undefined) return err('config');
+  const name = text(node, 'image-name');
+  if (name === undefined || name.length === 0 || name.length > NAME_MAX) return err('config');
+  const os = text(node, 'os-type');
+  const kind = text(node, 'vm-type');
+  if ((os !== undefined && os !== 'linux') || (kind !== undefined && kind !== 'aarch64-guest')) return err('config');
+  const attributes = new Set(texts(node, 'vm-attrs'));
+  if ([...attributes].some((attribute) => !ATTRIBUTES.has(attribute))) return err('config');
+  const memory = node.children.find((child) => child.name === 'memory');
+  const vcpus = node.children.find((child) => child.name === 'vcpus');
+  const devices = node.children.find((child) => child.name === 'vdevices')?.children ?? [];
+  const vdevices = devices.map(vdevice);
+  if (vdevices.length > VDEVICES_MAX || vdevices.includes(undefined)) return err('config');
+  const base = memory === undefined ? undefined : number(memory, 'base-address');
+  if (base !== undefined && base % 4096n !== 0n) return err('config');
+  const cpus = countCpus(root) || 1;
+  if (cpus > CPUS_MAX) return err('config');
+  return ok({
+    tree: tree.value,
+    config: {
+      ...{ name, attributes, cpus, baseAddress: base },
+      uri: text(node, 'vm-uri'),
+      guid: text(node, 'vm-guid'),
+      entryOffset: number(node, 'kernel-entry-offset'),
+      isProxy: vcpus !== undefined && text(vcpus, 'affinity') === 'proxy',
+      vdevices: vdevices.filter((device): device is VdeviceConfig => device !== undefined),
+    },
+  });
+}

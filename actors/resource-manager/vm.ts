@@ -1,0 +1,97 @@
+/** A VM as the resource manager knows it, and the table of all of them (gunyah.md 5.3, 6). */
+import type { Profile } from '../abi/gunyah/identity.js';
+import { VM_STATE, VMID, type VmState } from './rm-messages.js';
+import type { RpcLink } from './rpc-link.js';
+import type { VmConfig } from './vm-config.js';
+
+/** One line of VM_GET_HYP_RESOURCES (section 5.7). */
+export interface HypResource {
+  /** Who holds the capability: the caller sees its own lines only. */
+  readonly holder: number;
+  readonly type: number;
+  readonly partner: number;
+  readonly handle: number;
+  readonly label: number;
+  readonly capability: bigint;
+  readonly virqHandle: number;
+  readonly virq: number;
+}
+/** Types of resources. */
+export const RESOURCE_TYPE = { bellTx: 0, bellRx: 1, queueTx: 2, queueRx: 3, vcpu: 4, powerGroup: 5 } as const;
+
+/** Image and device tree, as CONFIG_IMAGE named them. */
+export interface ImageConfig {
+  readonly auth: number;
+  readonly parcel: number;
+  readonly imageOffset: bigint;
+  readonly imageBytes: bigint;
+  readonly treeOffset: bigint;
+  readonly treeBytes: bigint;
+}
+
+/** See the head of this file. */
+export class Vm {
+  readonly vmid: number;
+  readonly owner: number;
+  readonly profile: Profile;
+  state: VmState = VM_STATE.LOAD;
+  osState = 0;
+  appState = 0;
+  partition: number | undefined;
+  link: RpcLink | undefined;
+  config: VmConfig | undefined;
+  image: ImageConfig | undefined;
+  /** Where the image was asked to lie (VM_SET_ADDRESS_LAYOUT). */
+  imageBase: bigint | undefined;
+  crashMessage: Uint8Array = new Uint8Array(0);
+  timeBase: { readonly ns: bigint; readonly ticks: bigint } | undefined;
+  /** Boot registers that were set, by set << 8 | index. */
+  readonly bootContext = new Map<number, bigint>();
+  resources: HypResource[] = [];
+  /** Ports made for it, to be destroyed with it. */
+  ports: number[] = [];
+  /** Consoles: whether its own and its owner's side are open. */
+  readonly console = { own: false, owner: false };
+  /** Pages IPA_RESERVE took. */
+  readonly reserved: { base: bigint; bytes: bigint }[] = [];
+
+  constructor(vmid: number, owner: number, profile: Profile) {
+    this.vmid = vmid;
+    this.owner = owner;
+    this.profile = profile;
+  }
+
+  /** Whether it has processors that run or may run. */
+  get isAlive(): boolean {
+    return this.state === VM_STATE.RUNNING || this.state === VM_STATE.PAUSED;
+  }
+}
+
+/** All VMs by VMID. */
+export class VmTable {
+  readonly #vms = new Map<number, Vm>();
+
+  get(vmid: number): Vm | undefined {
+    return this.#vms.get(vmid);
+  }
+  add(vm: Vm): void {
+    this.#vms.set(vm.vmid, vm);
+  }
+  delete(vmid: number): void {
+    this.#vms.delete(vmid);
+  }
+  all(): readonly Vm[] {
+    return [...this.#vms.values()];
+  }
+
+  /** Lowest dynamic VMID that is free, or undefined. */
+  freeDynamic(): number | undefined {
+    for (let vmid: number = VMID.DYNAMIC_FIRST; vmid < VMID.DYNAMIC_END; vmid++) if (!this.#vms.has(vmid)) return vmid;
+    return undefined;
+  }
+
+  /** Its owner, and the VMs it owns. */
+  peersOf(vm: Vm): readonly Vm[] {
+    return this.all().filter((other) => other.vmid === vm.owner || other.owner === vm.vmid);
+  }
+}
