@@ -85,6 +85,12 @@ module.exports = {
       'a translator sees cpu/ and the runtime',
     ),
     only(
+      'gdb',
+      '^actors/gdb/',
+      '^actors/(gdb|runtime|shared-state)/|^bus/|^actors/vcpu/.*\\.protocol\\.ts$',
+      "the debugger's stub knows vCPUs by their messages",
+    ),
+    only(
       'resource-manager',
       '^actors/resource-manager/',
       '^actors/(resource-manager|runtime|shared-state|abi)/|^bus/|^devices/machine/device-tree/|\\.(protocol|config)\\.ts$',

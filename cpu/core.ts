@@ -278,16 +278,22 @@ export class Core {
     }
   }
 
-  /** Executes one instruction (or takes one exception). */
-  step(): number {
+  /**
+   * Executes one instruction (or takes one exception). `interrupts` false: pending ones stay pending, which is how a
+   * debugger steps.
+   */
+  step(interrupts = true): number {
     for (;;) {
-      if (!this.#bare) this.settle();
+      if (!this.#bare && interrupts) this.settle();
       const reason = this.#step(this.#at);
       if (reason === EXIT.next) return EXIT.next;
+      this.#steppedInPage = false;
       const left = this.#handle(reason);
-      if (left !== EXIT.next || reason !== EXIT.page) return left;
+      if (left !== EXIT.next || reason !== EXIT.page || this.#steppedInPage) return left;
     }
   }
+  /** Entering a page with breakpoints executed the instruction already. */
+  #steppedInPage = false;
 
   /** Between runs of generated code: deferred work, then what must be taken before the next instruction. */
   settle(): void {
@@ -328,6 +334,7 @@ export class Core {
     const fromEl0 = state.get32(STATE.el) === 0;
     switch (reason) {
       case EXIT.exception:
+        if (this.debug.hostHit !== undefined) return EXIT.debugger;
         exceptions.takeRecorded();
         return EXIT.next;
       case EXIT.svc:
@@ -466,6 +473,7 @@ export class Core {
       return this.#fetchFault(EC.instructionAbort + el, translation.syndrome, lo, hi);
     }
     if (translation.host < 0) return this.#fetchFault(EC.instructionAbort + el, FAULT.external, lo, hi);
+    if (this.debug.active && this.debug.stopsAt(lo, hi)) return EXIT.debugger;
     if (this.debug.active && this.debug.breaksAt(lo, hi)) {
       exceptions.take(EC.breakpoint + el, FAULT.debug);
       return EXIT.next;
@@ -478,6 +486,7 @@ export class Core {
     if (!this.debug.active || !this.debug.hasBreakpoint(lo, hi)) return EXIT.next;
     // One instruction at a time where a breakpoint is near: the page is unbound again, so the next one comes here too.
     const reason = this.#step(this.#at);
+    this.#steppedInPage = true;
     this.pages.forgetVirtualPage(lo, hi);
     return reason === EXIT.next || reason === EXIT.page ? EXIT.next : this.#handle(reason);
   }

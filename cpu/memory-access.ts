@@ -129,6 +129,8 @@ export class MemoryAccess {
       if (second.device && unaligned) return this.#abort(FAULT.alignment, write, nextLo, nextHi);
     }
     if (debug.active) {
+      // The access has not happened yet: the core leaves for the debugger with pc at the instruction.
+      if (debug.hostWatched(lo, hi, total, write)) return exceptions.record(EC.unknown, 0);
       const offset = debug.watched(lo, hi, total, write, as === AS.el0);
       if (offset >= 0) {
         const at = (lo >>> 0) + offset;

@@ -114,6 +114,8 @@ export const EXIT = {
   fpTrap: 14,
   /** A compiled region starts at pc but the jump cache does not know it. */
   region: 15,
+  /** (core) A debugger outside the guest wants to stop here: at a breakpoint, or before a watched access. */
+  debugger: 16,
   /** The context changed (system register, PSTATE): pc is the next instruction; look everything up again. */
   context: 32,
   /** Wait for interrupt, wait for event; pc is the next instruction. */

@@ -13,6 +13,7 @@ import { Cell, SYSTEM } from './cell.js';
 import type { Assignment, HostMessage, HostTask } from './hand-over.js';
 import { useHostFile } from './host-files.js';
 import { hostClock, messageLog } from './host-services.js';
+import { listenOnHost } from './host-sockets.js';
 import { CONTROL_TEXT_MAX } from './limits.js';
 import { pump } from './pump.js';
 import { seededRandom } from './random.js';
@@ -96,6 +97,7 @@ async function become(declaration: AnyDeclaration, assignment: Assignment, task:
     random: seededRandom(seed, name),
     log,
     useFile: useHostFile,
+    listen: listenOnHost,
     ...(declaration.slice === undefined ? {} : { block: (ready, ms) => block?.(ready, ms) }),
   });
   block = blocker(cell, board, slot, clock.monotonicMs);

@@ -9,6 +9,7 @@ import type { Sendable } from './moved.js';
 import type { ActorRef, AskFailure, AskKind, BodyOf, ErrorsOf, KindOf, MessageOf, ReplyOf } from './protocol.js';
 import { fnv1a, type Random } from './random.js';
 import type { AskOptions, Clock, Down, Log, Sender } from './services.js';
+import type { Listen } from './sockets.js';
 import type { CancelTimer } from './timers.js';
 
 /** What handlers and lifecycle functions of an actor with protocol `P` receive. */
@@ -44,6 +45,8 @@ export interface ActorContext<P> extends Sender {
   lookup<Q>(name: string): Promise<Result<ActorRef<Q>, 'unknownName' | AskFailure<unknown>>>;
   /** Opens for use a file the spawner handed over; the only way to a file. */
   file(token: FileToken): FileHandle;
+  /** Listens where the spawner's token allows it; for actors with an event loop. */
+  readonly listen: Listen;
   /** Asks the supervisor to stop this actor in order, with its children. */
   stop(): void;
 }

@@ -25,6 +25,7 @@ import type { ControlMessage } from './post-office.js';
 import type { ActorRef, AskFailure } from './protocol.js';
 import type { Random } from './random.js';
 import type { AskOptions, Clock, Log } from './services.js';
+import type { Listen } from './sockets.js';
 import { actorNumber, ORDER_KILL, ORDER_STOP, type Switchboard } from './switchboard.js';
 import { type ActorReport, placementOf, type SystemProtocol } from './system-protocol.js';
 import { type CancelTimer, TimerHeap } from './timers.js';
@@ -51,6 +52,8 @@ export interface CellParts {
   readonly random: Random;
   readonly log: Log;
   useFile(token: FileToken): FileHandle;
+  /** Absent where there are no sockets: the simulator, the system's own actor. */
+  readonly listen?: Listen;
   /** Sleeps until `ready` or `timeoutMs`; only blocking actors have one. */
   readonly block?: (ready: () => boolean, timeoutMs: number) => void;
   /** Given to the system's own cell only. */
@@ -348,6 +351,7 @@ export class Cell {
         return found.ok ? ok({ actor: found.value.actor }) : found;
       },
       file: useFile,
+      listen: this.#parts.listen ?? (async () => err('ENOTSUP')),
       stop: () => {
         this.report({ report: 'wantsStop' });
       },

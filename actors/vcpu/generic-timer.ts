@@ -43,6 +43,12 @@ export class GenericTimer {
     this.#timers = { virtual: fresh(27), physical: fresh(30) };
   }
 
+  /** The counter stood still for `ms` milliseconds in all: a debugger held the machine. */
+  setAway(ms: number): void {
+    this.#awayMs = ms;
+  }
+  #awayMs = 0;
+
   /** Both timers as after reset. */
   reset(): void {
     for (const timer of [this.#timers.virtual, this.#timers.physical]) {
@@ -54,7 +60,7 @@ export class GenericTimer {
 
   /** The counter, in ticks. */
   ticks(): number {
-    return Math.floor((this.#clock.monotonicMs() - this.#epochMs) * TICKS_PER_MS);
+    return Math.floor((this.#clock.monotonicMs() - this.#epochMs - this.#awayMs) * TICKS_PER_MS);
   }
 
   /** CTL, with its status bit. */

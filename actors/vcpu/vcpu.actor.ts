@@ -29,6 +29,7 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
       clock: context.clock,
       ring: (number) => context.ring({ actor: number }, 1),
       random: () => context.random.u32(),
+      report: (reporter, stop) => void context.tell(reporter, 'stopped', stop),
       askCore(core, body) {
         const answer = context.askBlocking<CoreProtocol, 'guestCall'>({ actor: core }, 'guestCall', body, CORE_ASK);
         return answer.ok ? answer.value : undefined;
@@ -44,6 +45,25 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
   },
   on: {
     statistics: (shell) => ok(shell.statistics()),
+    debugStop(shell, { reporter }) {
+      shell.debugger.hold(reporter);
+      return ok({ isOn: shell.isOn });
+    },
+    debugGo(shell, { step, awayMs }) {
+      shell.debugGo(step, awayMs);
+      return ok({});
+    },
+    debugPoints(shell, { breakpoints, watchpoints }) {
+      const watched = watchpoints.map((point) => ({ ...point, address: BigInt(point.address) }));
+      shell.debugger.setPoints(breakpoints.map(BigInt), watched);
+      return ok({});
+    },
+    debugRegisters: (shell) => ok({ file: shell.debugger.registers() }),
+    debugSetRegisters: (shell, { file }) => shell.debugger.setRegisters(file),
+    debugSystem: (shell, { index }) => shell.debugger.system(index),
+    debugSetSystem: (shell, { index, value }) => shell.debugger.setSystem(index, value),
+    debugRead: (shell, { address, bytes }) => shell.debugger.read(address, bytes),
+    debugWrite: (shell, { address, bytes }) => shell.debugger.write(address, bytes),
     getRegisters(shell, { names }) {
       const values = readRegisters(shell.resetOnce(), names);
       return values.ok ? ok({ values: values.value }) : values;

@@ -6,6 +6,7 @@ import type { ProcessorProtocol } from '../hypervisor/processor.protocol.js';
 import type { ObjectEnd } from '../runtime/object-channel.js';
 import type { Ask } from '../runtime/protocol.js';
 import type { FrontEndPlace } from '../shared-state/mmio/front-end.js';
+import type { VcpuDebugProtocol } from './debug.protocol.js';
 
 /** What a vCPU counts; all since its start. */
 export interface VcpuStatistics {
@@ -25,7 +26,7 @@ export interface VcpuStatistics {
 /** A vCPU's messages: the core's (registers, start), and how it is doing. */
 export type VcpuProtocol = ProcessorProtocol & {
   statistics: Ask<object, VcpuStatistics>;
-};
+} & VcpuDebugProtocol;
 
 /** Where a trace goes. */
 export interface TracePlace {

@@ -25,6 +25,7 @@ import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.
 import { STAGE2_RIGHTS, Stage2Reader } from '../shared-state/stage2/stage2-map.js';
 import { POWER, type Ring, STOP, VM_CPUS_MAX, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import type { TranslationRequest } from '../translator/translator.protocol.js';
+import { type DebuggedVcpu, VcpuDebugger } from './debugger.js';
 import { COUNTER_HZ, GenericTimer } from './generic-timer.js';
 import { callName, guestCall, implementsCall } from './guest-calls.js';
 import { GuestMemory } from './guest-memory.js';
@@ -64,6 +65,8 @@ export interface VcpuThread {
     core: number,
     body: { partition: number; abi: 'gunyah'; number: number; args: Uint8Array },
   ) => { readonly error: number; readonly results: Uint8Array } | undefined;
+  /** Tells a debugger that this vCPU has stopped. */
+  readonly report: DebuggedVcpu['report'];
 }
 
 /** See the head of this file. */
@@ -74,6 +77,10 @@ export class Vcpu {
   readonly #memory: GuestMemory;
   readonly #interface: GicCpuInterface;
   readonly #timer: GenericTimer;
+  readonly #remote: RemoteMaintenance;
+  readonly #report: DebuggedVcpu['report'];
+  /** Absent until a debugger's first message. */
+  #debugger: VcpuDebugger | undefined;
   readonly #wake: (cpu: number) => void;
   readonly #psci: PsciServices;
   readonly #gunyah: GunyahCalls | undefined;
@@ -92,6 +99,7 @@ export class Vcpu {
   constructor(config: VcpuConfig, interpreter: Interpreter, thread: VcpuThread) {
     const { memory, ticket } = config;
     this.#clock = thread.clock;
+    this.#report = thread.report;
     const { buffer } = memory;
     const self = ticket.index;
     this.index = self;
@@ -110,7 +118,7 @@ export class Vcpu {
       this.#linesChanged = true;
     });
     const registers = new MachineRegisters(this.#interface, this.#timer, changed);
-    const remote = new RemoteMaintenance(block, self, this.#wake, {
+    this.#remote = new RemoteMaintenance(block, self, this.#wake, {
       setPending: (pending) => this.core.set32(STATE.remotePending, pending ? 1 : 0),
       drain: () => this.#drain(),
     });
@@ -132,7 +140,7 @@ export class Vcpu {
         poll: () => this.#poll(),
         sendEvent: () => this.#sendEvent(),
       },
-      remote,
+      remote: this.#remote,
       pairLock: block.pairLock,
       affinity: self,
     });
@@ -218,9 +226,14 @@ export class Vcpu {
       }
       if (this.#mode === 'off' && !this.#powerOn()) return this.#sleep(OFF_MS);
       if (this.#mode === 'stopped') return this.#sleep(OFF_MS);
+      if (this.#debugger?.mode === 'held') return this.#standStill();
       block.setOutside(self, false);
       this.#drain();
       this.#poll();
+      if (this.#debugger?.mode === 'steps') {
+        this.#stepForDebugger(this.#debugger);
+        continue;
+      }
       if (this.#mode !== 'running' && !this.#wakesUp()) {
         const ms = this.#mode === 'wfe' ? WFE_MS : WFI_MS_MAX;
         return this.#sleep(Math.min(ms, this.#timer.dueInMs(), this.#devicesDueInMs()));
@@ -230,6 +243,45 @@ export class Vcpu {
     }
     for (const frontEnd of this.#frontEnds) frontEnd.settle?.();
     return 'again';
+  }
+
+  /** What a debugger does with this vCPU. */
+  get debugger(): VcpuDebugger {
+    const codeChanged = (host: number): void => this.#remote.request('code', host - (host % 4096), 0);
+    this.#debugger ??= new VcpuDebugger({ index: this.index, core: this.core, report: this.#report, codeChanged });
+    return this.#debugger;
+  }
+
+  /** Whether the vCPU is powered on. */
+  get isOn(): boolean {
+    return this.#mode !== 'off';
+  }
+
+  /** A debugger lets the guest go on, by one instruction or freely. `awayMs`: how long its clock stood still in all. */
+  debugGo(step: boolean, awayMs: number): void {
+    this.#timer.setAway(awayMs);
+    const debug = this.debugger;
+    debug.mode = step ? 'steps' : 'runs';
+    if (step && this.#mode === 'off') debug.stopped('step');
+  }
+
+  /** A debugger holds the vCPU: it is outside the guest until a message says otherwise. */
+  #standStill(): SliceResult {
+    this.#block.setOutside(this.index, true);
+    this.#block.setSleeping(this.index, true);
+    return { sleepMs: OFF_MS };
+  }
+
+  /** One instruction, without interrupts, which would otherwise be what a step in a kernel leads to. */
+  #stepForDebugger(debug: VcpuDebugger): void {
+    this.#mode = 'running';
+    const reason = this.core.step(false);
+    if (reason === EXIT.debugger) debug.stopped('point');
+    else {
+      if (reason === EXIT.hvc) this.#call();
+      else if (reason === EXIT.smc) this.#handle(reason);
+      debug.stopped('step');
+    }
   }
 
   /** Runs the guest until its budget is used up or something but a call stops it: calls are answered in between. */
@@ -355,6 +407,9 @@ export class Vcpu {
       case EXIT.smc:
         if (this.#gunyah === undefined) this.core.refuseCall();
         else this.#call('smc');
+        return;
+      case EXIT.debugger:
+        this.debugger.stopped('point');
         return;
       default:
     }

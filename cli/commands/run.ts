@@ -18,6 +18,7 @@ import { cacheFolder, findImage, type StoredImage } from '../image/store.js';
 import { hostUnpackers } from '../image/unpackers.js';
 import { readBootFile } from '../machine/boot-files.js';
 import { deathOf } from '../machine/deaths.js';
+import { type GdbRequest, parseGdb } from '../machine/gdb-stub.js';
 import { loadInterpreter } from '../machine/interpreter-cache.js';
 import { isExpendable, type Machine, type MachineEnd } from '../machine/machine.js';
 import { type ConsolePipe, runMachine } from '../machine/run-machine.js';
@@ -75,6 +76,7 @@ export const addRun: Verb = (program, terminal, done) => {
     .option('--acpi', 'describe the machine by ACPI instead of a device tree')
     .option('--timeout <seconds>', 'end the machine after this long (exit code 124)')
     .option('--trace <what>', TRACE_HELP)
+    .option('--gdb <port>', 'let GDB connect at this port of 127.0.0.1; PORT,wait: and wait for it')
     .option('--no-jit', 'interpret only')
     .addHelpText(
       'after',
@@ -98,6 +100,8 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   }
   const trace = text.trace === undefined ? ok(undefined) : parseTrace(text.trace);
   if (!trace.ok) return refuse(EXIT_USAGE, trace.error);
+  const gdb = text.gdb === undefined ? ok(undefined) : parseGdb(text.gdb);
+  if (!gdb.ok) return refuse(EXIT_USAGE, gdb.error);
   const virtio = parseVirtio(text);
   if (!virtio.ok) return refuse(EXIT_USAGE, virtio.error);
   const plan = await prepare(image, text, numbers.value, virtio.value, terminal);
@@ -111,7 +115,7 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   }
   const sink = trace.value === undefined ? ok(undefined) : openTrace(trace.value);
   if (!sink.ok) return refuse(EXIT_DATA, sink.error);
-  return boot(plan.value, text, numbers.value, sink.value, terminal);
+  return boot(plan.value, text, numbers.value, { trace: sink.value, gdb: gdb.value }, terminal);
 }
 
 interface Prepared {
@@ -189,12 +193,18 @@ async function imageOf(name: string, terminal: Terminal): Promise<Result<StoredI
   return pulled.ok ? ok(pulled.value.image) : refuse(EXIT_DATA, faultSentence(pulled.error));
 }
 
+/** How the user looks inside. */
+interface Introspection {
+  readonly trace: TraceSink | undefined;
+  readonly gdb: GdbRequest | undefined;
+}
+
 /** Runs the planned machine to its end; the exit code. */
 async function boot(
   { plan, description, virtio, readyMarker }: Prepared,
   text: RunText,
   { timeoutMs }: RunNumbers,
-  trace: TraceSink | undefined,
+  { trace, gdb }: Introspection,
   terminal: Terminal,
 ): Promise<Result<number, Refusal>> {
   const interpreter = loadInterpreter(cacheFolder());
@@ -241,10 +251,12 @@ async function boot(
   try {
     const devices = openVirtio(virtio, system.files, windowSize());
     if (!devices.ok) return refuse(EXIT_DATA, devices.error);
-    const parts = { virtio: devices.value, trace: trace?.place };
+    const parts = { virtio: devices.value, trace: trace?.place, gdb };
     const options = { description, plan, interpreter: interpreter.module, jit: text.jit, name: 'vm', ...parts };
     const end = await runMachine(system, options, consolePipe(commands, readyMarker, speaks), (running) => {
       machine = running;
+      const { gdbPort } = running;
+      if (gdbPort !== undefined) terminal.err(`wurley: GDB may connect: target remote 127.0.0.1:${gdbPort}\n`);
       if (early !== undefined) running.stop(STOP.requested, 'a signal');
     });
     if (!end.ok) return refuse(EXIT_SOFTWARE, end.error);

@@ -29,6 +29,7 @@ import { Pl061 } from '../../devices/power-button/pl061.js';
 import { createSharedRegisters, SharedRegisters } from '../../devices/registers/shared-registers.js';
 import { type ConsoleProtocol, consoleKind } from '../../devices/uart/console.actor.js';
 import type { UartConfig } from '../../devices/uart/uart.config.js';
+import { type GdbRequest, startGdbStub } from './gdb-stub.js';
 import { startVirtioDevices, type VirtioChoice } from './virtio-devices.js';
 
 /** Pages of the machine's memory: all 4 GiB are reserved, and cost nothing before they are touched. */
@@ -56,6 +57,8 @@ export interface MachineOptions {
   readonly name: string;
   /** Where vCPUs tell what happens; absent: nowhere. */
   readonly trace?: TracePlace | undefined;
+  /** A stub for GDB. */
+  readonly gdb?: GdbRequest | undefined;
 }
 
 /** How a machine ended. */
@@ -86,6 +89,8 @@ export interface Machine {
   statistics(): Promise<VcpuStatistics[]>;
   /** Waits until everything the guest sent is in `output`. */
   flush(): Promise<void>;
+  /** Where GDB may connect. */
+  readonly gdbPort: number | undefined;
   /** Ends all workers of the machine and returns its memory to the core. */
   dispose(): Promise<void>;
 }
@@ -249,10 +254,18 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     if (!spawned.ok) throw new BuildFailure(`a virtual processor did not start (${JSON.stringify(spawned.error)})`);
     processors.push(spawned.value);
   }
+  const debugged = { processors, memory, block: parts.block };
+  const stubStarted =
+    options.gdb === undefined ? ok(undefined) : await startGdbStub(system, options.gdb, debugged, name);
+  if (!stubStarted.ok) throw new BuildFailure(stubStarted.error);
+  const stub = stubStarted.value;
   let detail = '';
   const ended = block.stopped
     .parkAsync(() => block.stop !== STOP.none, keepAlive())
-    .then(() => ({ stop: block.stop, detail }));
+    .then(async () => {
+      await stub?.ended(block.stop === STOP.off ? 0 : block.stop);
+      return { stop: block.stop, detail };
+    });
   const [x0] = plan.registers;
   for (const [index, { actor }] of processors.entries()) await core.ask('attachVp', { partition, index, actor });
   const names = [VP_REGISTER.pc, VP_REGISTER.x0];
@@ -281,6 +294,7 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
       for (const high of [true, false]) buttonState.with(() => button.setLine(POWER_BUTTON_LINE, high));
     },
     ended,
+    gdbPort: stub?.port,
     stop(reason, why) {
       detail = why;
       block.end(reason);
@@ -302,7 +316,9 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
       await system.sender.ask(core.ref, 'finalizePartition', ending, ASK);
       const translator = await translating;
       const helpers = translator?.ok === true ? [translator.value] : [];
-      await Promise.all([...processors, ...helpers, console, ...virtio.actors].map((ref) => system.stop(ref)));
+      const stubs = stub === undefined ? [] : [stub.actor];
+      const actors = [...stubs, ...processors, ...helpers, console, ...virtio.actors];
+      await Promise.all(actors.map((ref) => system.stop(ref)));
       // Whether or not the core is still there to hear it: what it held goes with it.
       await system.sender.ask(core.ref, 'deletePartition', ending, ASK);
       await system.stop(core.ref);

@@ -16,6 +16,7 @@ export interface RunText {
   readonly acpi?: boolean;
   readonly timeout?: string;
   readonly trace?: string;
+  readonly gdb?: string;
   readonly jit: boolean;
   readonly console: string;
   readonly rng?: boolean;

@@ -25,12 +25,31 @@ interface Trigger {
   readonly accesses: number;
 }
 
+/** What a debugger outside the guest watches: `bytes` bytes at `address`. */
+export interface HostWatchpoint {
+  readonly address: bigint;
+  readonly bytes: number;
+  /** Bit 0: loads, bit 1: stores. */
+  readonly accesses: number;
+}
+
+/** A host watchpoint that was hit: it, and the address of the access. */
+export interface HostHit {
+  readonly watchpoint: HostWatchpoint;
+  readonly address: bigint;
+}
+
 /** See the head of this file. */
 export class DebugUnit {
   readonly #state: CpuState;
   #breakpoints: readonly Trigger[] = [];
   #watchpoints: readonly Trigger[] = [];
-  /** Whether any breakpoint or watchpoint is enabled (by the guest's registers). */
+  #hostBreakpoints: ReadonlySet<bigint> = new Set();
+  #hostPages: ReadonlySet<bigint> = new Set();
+  #hostWatchpoints: readonly HostWatchpoint[] = [];
+  /** The host watchpoint that ended the last access; its reader clears it. */
+  hostHit: HostHit | undefined;
+  /** Whether any breakpoint or watchpoint is enabled (by the guest's registers or a debugger). */
   active = false;
   /** Whether MDSCR_EL1.SS is set and the OS lock is off. */
   stepEnabled = false;
@@ -65,10 +84,40 @@ export class DebugUnit {
     const monitor = unlocked && (mdscr & MDSCR.mde) !== 0;
     this.#breakpoints = monitor ? this.#triggers(SLOT.breakpoints, BREAKPOINTS, breakpoint) : [];
     this.#watchpoints = monitor ? this.#triggers(SLOT.watchpoints, WATCHPOINTS, watchpoint) : [];
-    this.active = this.#breakpoints.length + this.#watchpoints.length > 0;
+    const guests = this.#breakpoints.length + this.#watchpoints.length > 0;
+    this.active = guests || this.#hostBreakpoints.size + this.#hostWatchpoints.length > 0;
     const line = (state.at + STATE.interrupts) >>> 2;
-    if ((this.active || this.stepEnabled) && (mdscr & MDSCR.kde) !== 0) Atomics.or(state.words, line, DEBUG_LINE);
+    if ((guests || this.stepEnabled) && (mdscr & MDSCR.kde) !== 0) Atomics.or(state.words, line, DEBUG_LINE);
     else Atomics.and(state.words, line, ~DEBUG_LINE);
+  }
+
+  /**
+   * What a debugger outside the guest stops at, in place of what it gave before: virtual addresses, in whatever context,
+   * unseen by the guest. The caller flushes translations, as after a write to a debug register.
+   */
+  setHost(breakpoints: readonly bigint[], watchpoints: readonly HostWatchpoint[]): void {
+    this.#hostBreakpoints = new Set(breakpoints);
+    this.#hostPages = new Set(breakpoints.map((address) => address >> 12n));
+    this.#hostWatchpoints = watchpoints;
+    this.update();
+  }
+
+  /** Whether a debugger stops at the instruction at hi:lo. */
+  stopsAt(lo: number, hi: number): boolean {
+    return this.#hostBreakpoints.size > 0 && this.#hostBreakpoints.has(address(lo, hi));
+  }
+
+  /** Whether the access hits a host watchpoint; {@link hostHit} tells which. */
+  hostWatched(lo: number, hi: number, bytes: number, write: boolean): boolean {
+    if (this.#hostWatchpoints.length === 0) return false;
+    const start = address(lo, hi);
+    const access = write ? 2 : 1;
+    const watchpoint = this.#hostWatchpoints.find(
+      (w) => (w.accesses & access) !== 0 && start < w.address + BigInt(w.bytes) && w.address < start + BigInt(bytes),
+    );
+    if (watchpoint === undefined) return false;
+    this.hostHit = { watchpoint, address: start };
+    return true;
   }
 
   /** Value and control registers alternate: slots were assigned in that order. */
@@ -83,11 +132,17 @@ export class DebugUnit {
 
   /** Whether the 4 KiB page of hi:lo has a breakpoint: its code must be executed step by step. */
   hasBreakpoint(lo: number, hi: number): boolean {
+    if (this.#hostPages.size > 0 && this.#hostPages.has(address(lo, hi) >> 12n)) return true;
     return this.#breakpoints.length > 0 && onPage(this.#breakpoints, lo, hi);
   }
 
   /** Whether the page of hi:lo is watched: it must not be entered into the TLB. */
   watches(lo: number, hi: number): boolean {
+    if (this.#hostWatchpoints.length > 0) {
+      const page = address(lo, hi) >> 12n;
+      const last = (w: HostWatchpoint): bigint => (w.address + BigInt(w.bytes) - 1n) >> 12n;
+      if (this.#hostWatchpoints.some((w) => w.address >> 12n <= page && page <= last(w))) return true;
+    }
     return this.#watchpoints.length > 0 && onPage(this.#watchpoints, lo, hi);
   }
 
