@@ -70,10 +70,6 @@ function create(
 
 /** The handlers; part of the core's declaration. */
 export const portVerbs: PortHandlers = {
-  objectTable(state) {
-    const core = state.ports.core();
-    return core === undefined ? err('noMemory') : ok({ at: core.objects.tableAt });
-  },
   giveObjects(state, { partition, slots }) {
     const found = state.partitions.get(partition);
     if (found === undefined) return err('noPartition');

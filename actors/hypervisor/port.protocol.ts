@@ -36,8 +36,6 @@ export type SourceName = 'first' | 'second';
 
 /** See the head of this file. */
 export type PortVerbs = {
-  /** Where the object table lies, for threads that use queues and doorbells themselves. */
-  objectTable: Ask<object, { at: number }, 'noMemory'>;
   /**
    * Gives an initialised partition its objects: a capability space of `slots`, and an interrupt controller with all 1,020
    * numbers. Before its processors run.

@@ -22,15 +22,19 @@ export function vdeviceNodes(vm: Vm): readonly TreeNode[] {
 const nodeName = ({ generate }: VdeviceConfig): string =>
   (generate.split('/').pop() ?? 'vdevice').split('@')[0] ?? 'vdevice';
 
-/** Gives the VM its RPC queues. */
-export async function giveLink(rm: ResourceManager, vm: Vm, isHost: boolean): Promise<TreeNode | undefined> {
+/** Gives the VM its RPC queues; its ends of them, or undefined. */
+export async function giveLink(
+  rm: ResourceManager,
+  vm: Vm,
+  isHost: boolean,
+): Promise<{ readonly tx: GivenPort; readonly rx: GivenPort } | undefined> {
   if (vm.partition === undefined) return undefined;
   const made = await rm.host.createLink(vm.partition, isHost ? FREE_IRQ_START : GUEST_VIRQ_FROM);
   if (!made.ok) return undefined;
   const { link, tx, rx } = made.value;
   vm.link = link;
   vm.ports.push(tx.object, rx.object);
-  return rpcNode(tx, rx, isHost);
+  return { tx, rx };
 }
 
 /** Gives a VM one end of a port and lists it among its resources. */
@@ -128,8 +132,10 @@ export async function makeVdevices(rm: ResourceManager, vm: Vm, config: VmConfig
   if (owner === undefined) return false;
   for (const device of config.vdevices) {
     let made: TreeNode | undefined;
-    if (device.type === 'rm-rpc') made = await giveLink(rm, vm, false);
-    else if (device.type === 'message-queue-pair') made = await makeQueuePair(rm, vm, owner, device);
+    if (device.type === 'rm-rpc') {
+      const link = await giveLink(rm, vm, false);
+      made = link && rpcNode(link.tx, link.rx, false);
+    } else if (device.type === 'message-queue-pair') made = await makeQueuePair(rm, vm, owner, device);
     else if (device.type === 'message-queue') {
       if (!(await makeQueue(rm, vm, owner, device))) return false;
       continue;

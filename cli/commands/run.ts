@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
+import { PROFILES, type Profile } from '../../actors/abi/gunyah/identity.js';
 import { ActorSystem } from '../../actors/runtime/system.js';
 import { STOP } from '../../actors/shared-state/vm/vm-block.js';
 import { err, ok, type Result } from '../../bus/result.js';
@@ -19,6 +20,7 @@ import { hostUnpackers } from '../image/unpackers.js';
 import { readBootFile } from '../machine/boot-files.js';
 import { deathOf } from '../machine/deaths.js';
 import { type GdbRequest, parseGdb } from '../machine/gdb-stub.js';
+import { primaryNodes } from '../machine/gunyah-platform.js';
 import { loadInterpreter } from '../machine/interpreter-cache.js';
 import { isExpendable, type Machine, type MachineEnd } from '../machine/machine.js';
 import { type ConsolePipe, runMachine } from '../machine/run-machine.js';
@@ -68,6 +70,7 @@ export const addRun: Verb = (program, terminal, done) => {
     .option('--memory <size>', 'memory, 64M to 3G', '512M')
     .option('--cpus <n>', 'virtual CPUs, 1 to 8', '1')
     .option('--platform <name>', PLATFORMS.join(', '), 'virt')
+    .option('--gunyah-profile <name>', `driver generation of a Gunyah VM: ${PROFILES.join(', ')}`, 'P17')
     .option('--dtb <file>', 'device tree to use instead of the generated one')
     .option('--dump-dtb <file>', 'write the device tree there and end')
     .option('--firmware <file>', 'firmware to start at address 0 instead of a kernel')
@@ -95,8 +98,11 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   if (!PLATFORMS.some((name) => name === text.platform)) {
     return refuse(EXIT_USAGE, `--platform takes ${PLATFORMS.join(', ')}, not "${text.platform}"`);
   }
-  if (text.platform !== 'virt') {
-    return refuse(EXIT_USAGE, `--platform ${text.platform} is not available yet; --platform virt is`);
+  if (text.platform === 'hyperv') {
+    return refuse(EXIT_USAGE, `--platform ${text.platform} is not available yet; --platform virt and gunyah are`);
+  }
+  if (profileOf(text.gunyahProfile) === undefined) {
+    return refuse(EXIT_USAGE, `--gunyah-profile takes ${PROFILES.join(', ')}, not "${text.gunyahProfile}"`);
   }
   const trace = text.trace === undefined ? ok(undefined) : parseTrace(text.trace);
   if (!trace.ok) return refuse(EXIT_USAGE, trace.error);
@@ -117,6 +123,8 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   if (!sink.ok) return refuse(EXIT_DATA, sink.error);
   return boot(plan.value, text, numbers.value, { trace: sink.value, gdb: gdb.value }, terminal);
 }
+
+const profileOf = (name: string): Profile | undefined => PROFILES.find((profile) => profile === name);
 
 interface Prepared {
   /** Text the guest prints when it reads its console; what is piped in before would be lost. Absent: at once. */
@@ -160,7 +168,8 @@ async function prepare(
     if (!read.ok) return refuse(EXIT_DATA, read.error);
     files[name] = read.value;
   }
-  const description = { cpus, ramBytes, virtioSlots: virtio.map((_, slot) => slot), fwCfg: false, pmu: false };
+  const hardware = { cpus, ramBytes, virtioSlots: virtio.map((_, slot) => slot), fwCfg: false, pmu: false };
+  const description = text.platform === 'gunyah' ? { ...hardware, extraNodes: primaryNodes() } : hardware;
   const seeds = { kaslrSeed: randomBytes(8).readBigUInt64LE(), rngSeed: new Uint8Array(randomBytes(64)) };
   const given = Object.fromEntries(Object.entries(files).filter(([, value]) => value !== undefined));
   const request: BootRequest = {
@@ -212,7 +221,8 @@ async function boot(
   const system = new ActorSystem({
     onEvent(event) {
       const death = deathOf(event);
-      if (death !== undefined && !isExpendable(event.name)) machine?.stop(STOP.crash, death);
+      if (death === undefined || isExpendable(event.name) || machine?.lost(event.name) === true) return;
+      machine?.stop(STOP.crash, death);
     },
     onLog: (line) => terminal.err(`${line.name}: ${line.text}\n`),
   });
@@ -252,7 +262,16 @@ async function boot(
     const devices = openVirtio(virtio, system.files, windowSize());
     if (!devices.ok) return refuse(EXIT_DATA, devices.error);
     const parts = { virtio: devices.value, trace: trace?.place, gdb };
-    const options = { description, plan, interpreter: interpreter.module, jit: text.jit, name: 'vm', ...parts };
+    const gunyah = text.platform === 'gunyah' ? { gunyah: profileOf(text.gunyahProfile) ?? 'P17' } : {};
+    const options = {
+      ...gunyah,
+      description,
+      plan,
+      interpreter: interpreter.module,
+      jit: text.jit,
+      name: 'vm',
+      ...parts,
+    };
     const end = await runMachine(system, options, consolePipe(commands, readyMarker, speaks), (running) => {
       machine = running;
       const { gdbPort } = running;

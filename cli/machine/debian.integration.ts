@@ -68,7 +68,7 @@ test('what cannot run is one sentence', () => {
     ],
     [['debian:5.10'], 64, /^wurley: there is no image "debian:5\.10"; there are debian:/],
     [['--cpus', '9', 'debian:6.1-cloud'], 64, /^wurley: --cpus takes a whole number from 1 to 8, not "9"\.\n$/],
-    [['--platform', 'gunyah', 'debian:6.1-cloud'], 64, /^wurley: --platform gunyah is not available yet/],
+    [['--platform', 'hyperv', 'debian:6.1-cloud'], 64, /^wurley: --platform hyperv is not available yet/],
     [[], 64, /^wurley: nothing to run/],
   ];
   for (const [args, exitCode, text] of cases) {

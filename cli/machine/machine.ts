@@ -3,6 +3,7 @@
  * virtual processor and device a worker. It is what a VMM is on mshv; the core knows neither devices nor files.
  */
 
+import type { Profile } from '../../actors/abi/gunyah/identity.js';
 import { VP_REGISTER } from '../../actors/abi/hyperv/vp-register-names.js';
 import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
 import type { VpTicket } from '../../actors/hypervisor/partition.protocol.js';
@@ -30,12 +31,22 @@ import { createSharedRegisters, SharedRegisters } from '../../devices/registers/
 import { type ConsoleProtocol, consoleKind } from '../../devices/uart/console.actor.js';
 import type { UartConfig } from '../../devices/uart/uart.config.js';
 import { type GdbRequest, startGdbStub } from './gdb-stub.js';
+import {
+  type GunyahPlatform,
+  PRIMARY_SLOTS,
+  type PrimaryVm,
+  placesOf,
+  startResourceManager,
+} from './gunyah-platform.js';
 import { startVirtioDevices, type VirtioChoice } from './virtio-devices.js';
+import type { SharedVcpuConfig } from './vm-launcher.js';
 
 /** Pages of the machine's memory: all 4 GiB are reserved, and cost nothing before they are touched. */
 const WASM_PAGES = 65_536;
 const STREAM_BYTES = 64 * 1024;
 const ARENA_BYTES = 96 << 20;
+/** Arena of a VM that a guest makes: there may be many. */
+const SECONDARY_ARENA_BYTES = 16 << 20;
 const TRANSLATOR_SUFFIX = '-translator';
 const ASK = { timeoutMs: 10_000 } as const;
 const MODULE = {
@@ -55,6 +66,8 @@ export interface MachineOptions {
   readonly virtio: readonly VirtioChoice[];
   /** A name that no other machine of the system has. */
   readonly name: string;
+  /** The Gunyah ABI its calls speak; absent on a `virt` machine. */
+  readonly gunyah?: Profile;
   /** Where vCPUs tell what happens; absent: nowhere. */
   readonly trace?: TracePlace | undefined;
   /** A stub for GDB. */
@@ -86,6 +99,8 @@ export interface Machine {
   readonly ended: Promise<MachineEnd>;
   /** Ends the machine from outside. */
   stop(reason: Exclude<Stop, 0>, detail: string): void;
+  /** A worker called `name` has died: true if it was of a VM that the guest had made, which alone ends with it. */
+  lost(name: string): boolean;
   statistics(): Promise<VcpuStatistics[]>;
   /** Waits until everything the guest sent is in `output`. */
   flush(): Promise<void>;
@@ -178,6 +193,8 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
   await core.ask('setProperty', { partition, property: 'processorAreaBytes', value: areaBytes });
   await core.ask('setProperty', { partition, property: 'processorArenaBytes', value: ARENA_BYTES });
   const parts = await core.ask('initializePartition', { partition });
+  const primary =
+    options.gunyah === undefined ? undefined : await givePrimary(core, partition, parts.block, options.gunyah);
   const map = async (ipa: number, bytes: number): Promise<MappedRam> => {
     const { extents } = await core.ask('mapGuestMemory', { partition, ipa, bytes, rights: STAGE2_RIGHTS.all });
     const [first] = extents;
@@ -239,7 +256,10 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
   const spawning = tickets.map((ticket, i) =>
     system.spawn(
       vcpuKind,
-      { ...shared, ticket, epochMs, translator: channels[i]?.[0] },
+      {
+        ...{ ...shared, ticket, epochMs, translator: channels[i]?.[0] },
+        ...(primary === undefined ? {} : { gunyah: placesOf(primary, ticket.index, core.ref.actor) }),
+      },
       { name: `${name}-vcpu${ticket.index}` },
     ),
   );
@@ -259,6 +279,8 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     options.gdb === undefined ? ok(undefined) : await startGdbStub(system, options.gdb, debugged, name);
   if (!stubStarted.ok) throw new BuildFailure(stubStarted.error);
   const stub = stubStarted.value;
+  const platform =
+    primary === undefined ? undefined : await startPlatform(system, core, primary, { ...shared, epochMs }, name);
   let detail = '';
   const ended = block.stopped
     .parkAsync(() => block.stop !== STOP.none, keepAlive())
@@ -300,6 +322,7 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
       block.end(reason);
       for (let cpu = 0; cpu < block.cpus; cpu++) if (block.poke(cpu)) ring(block.actorOf(cpu));
     },
+    lost: (worker) => platform?.lost(worker) ?? false,
     async statistics() {
       const answers = await Promise.all(processors.map((ref) => system.sender.ask(ref, 'statistics', {}, ASK)));
       return answers.flatMap((answer) => (answer.ok ? [answer.value] : []));
@@ -314,6 +337,7 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
       for (const [cpu, { actor }] of processors.entries()) if (!alive.has(actor)) block.setOutside(cpu, true);
       const ending = { partition };
       await system.sender.ask(core.ref, 'finalizePartition', ending, ASK);
+      await platform?.close();
       const translator = await translating;
       const helpers = translator?.ok === true ? [translator.value] : [];
       const stubs = stub === undefined ? [] : [stub.actor];
@@ -324,6 +348,34 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
       await system.stop(core.ref);
     },
   };
+}
+
+/** Gives the partition what a primary VM of Gunyah has. */
+async function givePrimary(core: Core, partition: number, block: number, profile: Profile): Promise<PrimaryVm> {
+  const given = await core.ask('giveObjects', { partition, slots: PRIMARY_SLOTS });
+  return { partition, block, profile, given };
+}
+
+/** Starts the resource manager; it is there before the guest's first call. */
+async function startPlatform(
+  system: ActorSystem,
+  core: Core,
+  primary: PrimaryVm,
+  shared: SharedVcpuConfig,
+  name: string,
+): Promise<GunyahPlatform> {
+  const { memory, interpreter, gic, jit, epochMs } = shared;
+  const areaBytes = Math.ceil(VCPU_AREA_BYTES / 4096) * 4096;
+  const options = { name, areaBytes, arenaBytes: SECONDARY_ARENA_BYTES, keepAlive: keepAlive() };
+  const started = await startResourceManager(
+    system,
+    core.ref,
+    primary,
+    { memory, interpreter, gic, jit, epochMs },
+    options,
+  );
+  if (!started.ok) throw new BuildFailure(started.error);
+  return started.value;
 }
 
 /** Register values as they travel: 16 bytes each. */

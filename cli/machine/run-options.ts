@@ -10,6 +10,7 @@ export interface RunText {
   readonly memory: string;
   readonly cpus: string;
   readonly platform: string;
+  readonly gunyahProfile: string;
   readonly dtb?: string;
   readonly dumpDtb?: string;
   readonly firmware?: string;

@@ -1,4 +1,5 @@
 /** What a machine consists of: the one input of the device tree and of the ACPI tables. */
+import type { TreeNode } from './device-tree/tree.js';
 
 /** Where a kernel finds the EFI system table and memory map; all fields in bytes (drivers/firmware/efi/fdtparams.c). */
 export interface EfiHandover {
@@ -21,6 +22,8 @@ export interface MachineDescription {
   readonly fwCfg: boolean;
   /** Whether the CPU has a PMUv3 whose overflow interrupt works. */
   readonly pmu: boolean;
+  /** Further nodes of the device tree, below its root: what a hypervisor says of itself. */
+  readonly extraNodes?: readonly TreeNode[];
   /** Up to 8 ASCII bytes of FADT "Hypervisor Vendor Identity" ("MsHyperV" makes Linux look for Hyper-V). */
   readonly hypervisorVendor?: string;
 }

@@ -178,6 +178,7 @@ export function machineTree(machine: MachineDescription, choices: BootChoices): 
     ...powerButton(),
     ...(machine.fwCfg ? [fwCfg] : []),
     ...virtio,
+    ...(machine.extraNodes ?? []),
   ];
   const root = node(
     '',

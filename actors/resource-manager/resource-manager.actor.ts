@@ -1,0 +1,153 @@
+/**
+ * The resource manager as an actor: rung by the queues of its clients and by processors that halt, it serves them one after
+ * another. Its state and its rules are in resource-manager.ts.
+ */
+import { assert } from '../../bus/assert.js';
+import { Codec } from '../../bus/codec/codec.js';
+import { Doorbell } from '../../bus/doorbell/doorbell.js';
+import { QueueSender } from '../../bus/message-queue/queue-sender.js';
+import { err, ok, type Result } from '../../bus/result.js';
+import { type ActorContext, actor, actorKind } from '../runtime/actor.js';
+import { STOP, type Stop } from '../shared-state/vm/vm-block.js';
+import { CoreHost, type LaunchOrderBody } from './core-host.js';
+import { ResourceManager } from './resource-manager.js';
+import type { PortText, ResourceManagerConfig, ResourceManagerProtocol } from './resource-manager.protocol.js';
+import { EXIT_TYPE, type ExitType, VMID } from './rm-messages.js';
+import { serveClient } from './rpc-server.js';
+import { giveLink } from './vdevices.js';
+import type { Vm } from './vm.js';
+
+type Context = ActorContext<ResourceManagerProtocol>;
+interface State {
+  readonly rm: ResourceManager;
+  readonly host: CoreHost;
+  readonly orders: Map<number, (done: boolean) => void>;
+  /** The work that is going on; the next begins when it has ended. */
+  work: Promise<void>;
+  /** Whether somebody has rung since the work that waits was begun. */
+  isRung: boolean;
+}
+
+const ASK = { timeoutMs: 10_000 } as const;
+/** A parcel of 512 ranges, or the pieces the core answers with. */
+const MESSAGE_BYTES_MAX = 16_384;
+/** Only the launcher's end of the order queue uses another owner id. */
+const ORDER_OWNER = 1;
+
+/** How a VM that stopped by itself is reported. */
+const EXIT_OF: Readonly<Record<Exclude<Stop, 0>, ExitType>> = {
+  [STOP.off]: EXIT_TYPE.PSCI_SYSTEM_OFF,
+  [STOP.reset]: EXIT_TYPE.PSCI_SYSTEM_RESET,
+  [STOP.crash]: EXIT_TYPE.SOFTWARE_ERROR,
+  [STOP.requested]: EXIT_TYPE.FORCED_STOP,
+};
+
+/** Serves every client until nobody has anything more, then looks who has stopped. */
+async function serveAll({ rm, host }: State): Promise<void> {
+  for (const vm of rm.vms.all()) {
+    await serveClient(rm, vm);
+    const stop = vm.partition === undefined ? STOP.none : host.stopOf(vm.partition);
+    if (stop !== STOP.none && vm.isAlive && vm.vmid !== VMID.HLOS) await rm.exited(vm, EXIT_OF[stop], 0, 0);
+  }
+}
+
+/** Lets `action` run after whatever is going on. */
+function enqueue<T>(state: State, action: () => Promise<T>): Promise<T> {
+  const result = state.work.then(action);
+  state.work = result.then(
+    () => undefined,
+    () => undefined,
+  );
+  return result;
+}
+
+function makeHost(
+  config: ResourceManagerConfig,
+  context: Context,
+  orders: Map<number, (done: boolean) => void>,
+): CoreHost {
+  const { memory, table, core, launcher, areaBytes, arenaBytes } = config;
+  const sender = QueueSender.attach(launcher.orders, { owner: ORDER_OWNER });
+  const bell = Doorbell.attach(launcher.bell, { owner: ORDER_OWNER });
+  assert(sender.ok && bell.ok, 'the launcher made its queue');
+  const codec = new Codec({});
+  let next = 1;
+  const order = (body: LaunchOrderBody): Promise<boolean> =>
+    new Promise((resolve) => {
+      const number = next++;
+      if (!codec.send(sender.value, { ...body, order: number }).ok) {
+        resolve(false);
+        return;
+      }
+      orders.set(number, resolve);
+      bell.value.send(1);
+    });
+  return new CoreHost(
+    {
+      ...{ memory: memory.buffer, areaBytes, arenaBytes, self: context.self.actor, order },
+      ring: (number) => context.ring({ actor: number }, 1),
+      async ask(kind, body) {
+        // WHY: the bodies of the core's interface are plain data, which is what Sendable asks for.
+        const answer = await context.ask(core, kind, body as never, ASK);
+        if (answer.ok) return answer;
+        const { error } = answer;
+        return err(typeof error === 'string' ? error : 'noAnswer');
+      },
+    },
+    table,
+  );
+}
+
+const text = ({ capability, virq }: { capability: bigint; virq: number }): PortText => ({
+  capability: `0x${capability.toString(16)}`,
+  virq,
+});
+
+async function adopt(
+  { rm, host }: State,
+  body: { vmid: number; partition: number; block: number; profile: Vm['profile'] },
+): Promise<Result<{ tx: PortText; rx: PortText }, 'refused'>> {
+  const { vmid, partition, block, profile } = body;
+  if (rm.vms.get(vmid) !== undefined) return err('refused');
+  host.adopt(partition, block);
+  const vm = rm.adopt(vmid, partition, profile);
+  const link = await giveLink(rm, vm, vmid === VMID.HLOS);
+  if (link === undefined) return err('refused');
+  return ok({ tx: text(link.tx), rx: text(link.rx) });
+}
+
+const resourceManager = actor<ResourceManagerConfig, ResourceManagerProtocol, State>({
+  name: 'resource-manager',
+  mailboxMax: 64,
+  messageBytesMax: MESSAGE_BYTES_MAX,
+  supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
+  start(config, context) {
+    const orders = new Map<number, (done: boolean) => void>();
+    const host = makeHost(config, context, orders);
+    return ok({ rm: new ResourceManager(host), host, orders, work: Promise.resolve(), isRung: false });
+  },
+  on: {
+    adopt: (state, body) => enqueue(state, () => adopt(state, body)),
+    launched({ orders }, { order, done }) {
+      orders.get(order)?.(done);
+      orders.delete(order);
+    },
+    vms: ({ rm }) =>
+      ok({ vms: rm.vms.all().map(({ vmid, state, partition }) => ({ vmid, state, partition: partition ?? 0 })) }),
+  },
+  rang(state) {
+    if (state.isRung) return;
+    state.isRung = true;
+    void enqueue(state, async () => {
+      state.isRung = false;
+      await serveAll(state);
+    });
+  },
+});
+export default resourceManager;
+
+/** How its worker is made. */
+export const resourceManagerKind = actorKind(resourceManager, {
+  module: new URL(import.meta.url),
+  heapMegabytesMax: 64,
+});
