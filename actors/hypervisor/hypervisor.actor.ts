@@ -7,6 +7,7 @@
 import { err, ok, type Result } from '../../bus/result.js';
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { type ActorContext, actor, actorKind } from '../runtime/actor.js';
+import { MACHINE_HANDLER_BUDGET_MS } from '../runtime/limits.js';
 import type { ActorRef, AskFailure } from '../runtime/protocol.js';
 import { FrameLedger } from '../shared-state/frames/frame-ledger.js';
 import { POWER, STOP, VM_WINDOWS_MAX } from '../shared-state/vm/vm-block.js';
@@ -151,6 +152,7 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
   name: 'hypervisor',
   mailboxMax: 64,
   messageBytesMax: MESSAGE_BYTES_MAX,
+  handlerBudgetMs: MACHINE_HANDLER_BUDGET_MS,
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
   start({ memory }, context) {
     const { buffer } = memory;

@@ -12,6 +12,7 @@ import { compileScanned } from '../../cpu/jit/scanner/compile-scanned.js';
 import { translateBatch } from '../../cpu/jit/translate.js';
 import { detectFeatures } from '../../cpu/wasm/features.js';
 import { actor, actorKind } from '../runtime/actor.js';
+import { MACHINE_HANDLER_BUDGET_MS } from '../runtime/limits.js';
 import { ObjectPort } from '../runtime/object-channel.js';
 import type { Clock, Log } from '../runtime/services.js';
 import type {
@@ -64,6 +65,7 @@ class Translator {
 const translator = actor<TranslatorConfig, TranslatorProtocol, Translator>({
   name: 'translator',
   mailboxMax: 16,
+  handlerBudgetMs: MACHINE_HANDLER_BUDGET_MS,
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
   start(config, { clock, log }) {
     detectFeatures(); // the flags it depends on are the process's, set before the first worker started

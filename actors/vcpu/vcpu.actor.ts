@@ -6,6 +6,7 @@ import { INSTRUCTIONS } from '../../cpu/isa/table.js';
 import { detectFeatures } from '../../cpu/wasm/features.js';
 import type { CoreProtocol } from '../hypervisor/port.protocol.js';
 import { actor, actorKind } from '../runtime/actor.js';
+import { MACHINE_HANDLER_BUDGET_MS } from '../runtime/limits.js';
 import type { FrontEndFactory } from '../shared-state/mmio/front-end.js';
 import { Vcpu, type VcpuThread } from './vcpu.js';
 import type { VcpuConfig, VcpuProtocol } from './vcpu.protocol.js';
@@ -21,11 +22,18 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
   name: 'vcpu',
   mailboxMax: 16,
   messageBytesMax: MESSAGE_BYTES_MAX,
+  handlerBudgetMs: MACHINE_HANDLER_BUDGET_MS,
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
   async start(config, context) {
     detectFeatures(); // the flags it depends on are the process's, set before the first worker started
     const interpreter = { module: config.interpreter, numbers: new HandlerNumbers(INSTRUCTIONS) };
+    const source = config.entropy === undefined ? undefined : context.file(config.entropy);
+    const entropy = (into: Uint8Array): boolean => {
+      const read = source?.read(0, into);
+      return read?.ok === true && read.value === into.length;
+    };
     const thread: VcpuThread = {
+      ...(source === undefined ? {} : { entropy }),
       clock: context.clock,
       ring: (number) => context.ring({ actor: number }, 1),
       random: () => context.random.u32(),

@@ -3,6 +3,7 @@ import type { QueueHandle } from '../../bus/message-queue/queue-layout.js';
 import type { Profile } from '../abi/gunyah/identity.js';
 import type { VpTicket } from '../hypervisor/partition.protocol.js';
 import type { ProcessorProtocol } from '../hypervisor/processor.protocol.js';
+import type { FileToken } from '../runtime/files.js';
 import type { ObjectEnd } from '../runtime/object-channel.js';
 import type { Ask } from '../runtime/protocol.js';
 import type { FrontEndPlace } from '../shared-state/mmio/front-end.js';
@@ -63,6 +64,8 @@ export interface VcpuConfig {
   readonly jit: boolean;
   /** Given to a vCPU of a VM under the Gunyah ABI. */
   readonly gunyah?: GunyahPlaces;
+  /** The host's source of random bytes, for the TRNG firmware interface; absent: the guest has none. */
+  readonly entropy?: FileToken;
   /** Absent: nothing is traced. */
   readonly trace?: TracePlace;
   /** The VM's translator; undefined: this vCPU translates for itself. */

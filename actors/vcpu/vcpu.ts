@@ -15,6 +15,7 @@ import type { BackgroundCompiler, FinishedBatch } from '../../cpu/jit/jit.js';
 import { EXIT, STATE, VCPU_AREA_BYTES } from '../../cpu/state.js';
 import { archImplements } from '../abi/gunyah/services.js';
 import type { PsciServices } from '../abi/psci/psci.js';
+import { type Entropy, trngCall, trngName } from '../abi/smccc/trng.js';
 import type { SliceResult } from '../runtime/actor.js';
 import { type ObjectEnd, ObjectPort } from '../runtime/object-channel.js';
 import type { Clock } from '../runtime/services.js';
@@ -58,6 +59,8 @@ type Mode = 'off' | 'running' | 'wfi' | 'wfe' | 'stopped';
 export interface VcpuThread {
   readonly clock: Clock;
   readonly ring: Ring;
+  /** The host's entropy; absent where the machine has no TRNG. */
+  readonly entropy?: Entropy;
   /** 32 random bits. */
   readonly random: () => number;
   /** Sends a slow hypercall to the core and blocks; undefined when it does not answer. */
@@ -89,6 +92,7 @@ export class Vcpu {
   /** Absent where nobody asked for a trace. */
   readonly #tracer: VcpuTracer | undefined;
   readonly frontEndServices: FrontEndServices;
+  readonly #entropy: Entropy | undefined;
   #mode: Mode = 'off';
   #fresh = true;
   #linesChanged = false;
@@ -100,6 +104,7 @@ export class Vcpu {
     const { memory, ticket } = config;
     this.#clock = thread.clock;
     this.#report = thread.report;
+    this.#entropy = thread.entropy;
     const { buffer } = memory;
     const self = ticket.index;
     this.index = self;
@@ -426,6 +431,13 @@ export class Vcpu {
     const id = core.get32(0) >>> 0;
     const tracer = this.#tracer;
     const args = tracer === undefined ? [] : [1, 2, 3].map((n) => core.get64(n * 8));
+    const trng = this.#entropy === undefined ? undefined : trngName(id);
+    if (trng !== undefined && this.#entropy !== undefined) {
+      const results = trngCall(id, core.get64(8), this.#entropy);
+      for (const [n, value] of results.entries()) core.set64(n * 8, BigInt.asUintN(64, value));
+      tracer?.call(trng, id, args, Number(results[0]));
+      return;
+    }
     const answer = guestCall(this.#psci, id, this.#argument);
     tracer?.call(callName(id), id, args, answer);
     if (answer !== undefined) core.state.setHalves(0, answer | 0, Math.floor(answer / 2 ** 32));

@@ -25,7 +25,7 @@ import { loadInterpreter } from '../machine/interpreter-cache.js';
 import { isExpendable, type Machine, type MachineEnd } from '../machine/machine.js';
 import { type ConsolePipe, runMachine } from '../machine/run-machine.js';
 import { checkNumbers, type RunNumbers, type RunText } from '../machine/run-options.js';
-import { openVirtio, parseVirtio, type VirtioRequest } from '../machine/virtio-options.js';
+import { ENTROPY, openVirtio, parseVirtio, type VirtioRequest } from '../machine/virtio-options.js';
 import { EXIT_SOFTWARE, EXIT_USAGE, type Terminal, type Verb } from '../program.js';
 import { bootProgress } from '../terminal/boot-progress.js';
 import { ESCAPE_HELP, type EscapeCommand, EscapeReader } from '../terminal/escape.js';
@@ -261,7 +261,12 @@ async function boot(
   try {
     const devices = openVirtio(virtio, system.files, windowSize());
     if (!devices.ok) return refuse(EXIT_DATA, devices.error);
-    const parts = { virtio: devices.value, trace: trace?.place, gdb };
+    // A host without it gives the guest no such firmware call, and says so by PSCI's and SMCCC's own answers.
+    const entropy = system.files.open(ENTROPY, 'read');
+    const parts = {
+      ...{ virtio: devices.value, trace: trace?.place, gdb },
+      entropy: entropy.ok ? entropy.value : undefined,
+    };
     const gunyah = text.platform === 'gunyah' ? { gunyah: profileOf(text.gunyahProfile) ?? 'P17' } : {};
     const options = {
       ...gunyah,

@@ -8,6 +8,7 @@ import { VP_REGISTER } from '../../actors/abi/hyperv/vp-register-names.js';
 import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
 import type { VpTicket } from '../../actors/hypervisor/partition.protocol.js';
 import type { CoreProtocol } from '../../actors/hypervisor/port.protocol.js';
+import type { FileToken } from '../../actors/runtime/files.js';
 import { createObjectChannel } from '../../actors/runtime/object-channel.js';
 import type { ActorRef, AskKind, BodyOf, ReplyOf } from '../../actors/runtime/protocol.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
@@ -72,6 +73,8 @@ export interface MachineOptions {
   readonly trace?: TracePlace | undefined;
   /** A stub for GDB. */
   readonly gdb?: GdbRequest | undefined;
+  /** The host's source of random bytes, for the guest's firmware calls; undefined: it has none. */
+  readonly entropy?: FileToken | undefined;
 }
 
 /** How a machine ended. */
@@ -250,7 +253,16 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     redistributors: MEMORY_MAP.gicRedistributors.base,
   };
   const trace = options.trace === undefined ? {} : { trace: options.trace };
-  const shared = { memory, interpreter: options.interpreter, gic: windows, frontEnds, jit: options.jit, ...trace };
+  const entropy = options.entropy === undefined ? {} : { entropy: options.entropy };
+  const shared = {
+    memory,
+    interpreter: options.interpreter,
+    gic: windows,
+    frontEnds,
+    jit: options.jit,
+    ...trace,
+    ...entropy,
+  };
   const epochMs = system.clock.monotonicMs();
   const channels = options.jit ? tickets.map(() => createObjectChannel()) : [];
   const spawning = tickets.map((ticket, i) =>

@@ -13,7 +13,7 @@ export interface VirtioText {
 export type VirtioRequest = { readonly kind: 'console' } | { readonly kind: 'rng' };
 
 /** Character device that yields random bytes without end. */
-const ENTROPY = '/dev/urandom';
+export const ENTROPY = '/dev/urandom';
 
 /** Checks the options; the error is a sentence. */
 export function parseVirtio(text: VirtioText): Result<readonly VirtioRequest[], string> {

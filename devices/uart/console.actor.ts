@@ -4,6 +4,7 @@
  */
 
 import { actor, actorKind } from '../../actors/runtime/actor.js';
+import { MACHINE_HANDLER_BUDGET_MS } from '../../actors/runtime/limits.js';
 import type { Ask } from '../../actors/runtime/protocol.js';
 import { ByteStream } from '../../actors/shared-state/byte-stream/byte-stream.js';
 import { Gic } from '../../actors/shared-state/gic/gic.js';
@@ -62,6 +63,7 @@ function pump(state: ConsoleState): boolean {
 const console = actor<ConsoleConfig, ConsoleProtocol, ConsoleState>({
   name: 'console',
   mailboxMax: 16,
+  handlerBudgetMs: MACHINE_HANDLER_BUDGET_MS,
   supervision: { strategy: 'one-for-one', restartsMax: 3, withinMs: 10_000, otherwise: 'stop' },
   start({ uart: config, output, input, memory, block, gic }, context) {
     const wake = waker(new VmBlock(memory.buffer, block), (number) => context.ring({ actor: number }, 1));

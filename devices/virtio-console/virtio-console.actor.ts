@@ -3,6 +3,7 @@
  * buffers. Whoever writes to `input` or reads from a full `output` rings the actor.
  */
 import { actor, actorKind } from '../../actors/runtime/actor.js';
+import { MACHINE_HANDLER_BUDGET_MS } from '../../actors/runtime/limits.js';
 import type { Ask, Tell } from '../../actors/runtime/protocol.js';
 import { ByteStream } from '../../actors/shared-state/byte-stream/byte-stream.js';
 import { u16, u32 } from '../../bus/layout/fields.js';
@@ -100,6 +101,7 @@ function receive({ device, input }: ConsoleState): boolean {
 const virtioConsole = actor<VirtioConsoleConfig, VirtioConsoleProtocol, ConsoleState>({
   name: 'virtio-console',
   mailboxMax: 16,
+  handlerBudgetMs: MACHINE_HANDLER_BUDGET_MS,
   supervision: { strategy: 'one-for-one', restartsMax: 10, withinMs: 10_000, otherwise: 'stop' },
   start({ place, output, input, columns, rows }, context) {
     const shape = {

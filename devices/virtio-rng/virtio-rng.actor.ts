@@ -1,6 +1,7 @@
 /** virtio entropy device (V1.2, 5.4): fills the driver's buffers with random bytes of the host. */
 import { actor, actorKind } from '../../actors/runtime/actor.js';
 import type { FileHandle, FileToken } from '../../actors/runtime/files.js';
+import { MACHINE_HANDLER_BUDGET_MS } from '../../actors/runtime/limits.js';
 import { ok } from '../../bus/result.js';
 import { VirtioDevice, type VirtioPlace } from '../virtio/virtio-device.js';
 import { DEVICE } from '../virtio/wire.js';
@@ -35,6 +36,7 @@ function serve({ device, entropy }: RngState): boolean {
 const rng = actor<RngConfig, object, RngState>({
   name: 'virtio-rng',
   mailboxMax: 16,
+  handlerBudgetMs: MACHINE_HANDLER_BUDGET_MS,
   supervision: { strategy: 'one-for-one', restartsMax: 10, withinMs: 10_000, otherwise: 'stop' },
   start({ place, entropy }, context) {
     const shape = {
