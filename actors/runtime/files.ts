@@ -31,8 +31,16 @@ export interface FileHandle {
   read(offset: number, into: Uint8Array): Result<number, FileFault>;
   /** Writes all of `from` at `offset`, extending the file if needed. */
   write(offset: number, from: Uint8Array): Result<undefined, FileFault>;
+  /** As read, into several places one after another. */
+  readInto(offset: number, into: readonly Uint8Array[]): Result<number, FileFault>;
+  /** As write, from several places one after another. */
+  writeFrom(offset: number, from: readonly Uint8Array[]): Result<undefined, FileFault>;
+  /** Makes the file `sizeBytes` long; what is added reads as zeros. */
+  resize(sizeBytes: number): Result<undefined, FileFault>;
   /** Returns when what was written is on stable storage. */
   sync(): Result<undefined, FileFault>;
+  /** As sync, without what only says when the file was changed (fdatasync). */
+  syncData(): Result<undefined, FileFault>;
 }
 
 /** The host's files as the runtime sees them; the simulator has its own. */
@@ -73,25 +81,36 @@ export class MemoryFiles implements FileStore {
       assert(path !== undefined && contents !== undefined, `file ${token.label} is not open`);
       return contents;
     };
+    const replace = (sizeBytes: number, change: (contents: Uint8Array) => void): Result<undefined, FileFault> => {
+      if (token.rights === 'read') return { ok: false, error: { reason: 'noRight', detail: token.label } };
+      const changed = new Uint8Array(sizeBytes);
+      changed.set(current().subarray(0, sizeBytes));
+      change(changed);
+      const path = this.#open.get(token.file);
+      if (path !== undefined) this.#contents.set(path, changed);
+      return { ok: true, value: undefined };
+    };
+    const read = (offset: number, into: Uint8Array): number => {
+      const part = current().subarray(offset, offset + into.byteLength);
+      into.set(part);
+      return part.byteLength;
+    };
+    const write = (offset: number, from: Uint8Array): Result<undefined, FileFault> =>
+      replace(Math.max(current().byteLength, offset + from.byteLength), (contents) => contents.set(from, offset));
     return {
       rights: token.rights,
       sizeBytes: () => ({ ok: true, value: current().byteLength }),
-      read(offset, into) {
-        const part = current().subarray(offset, offset + into.byteLength);
-        into.set(part);
-        return { ok: true, value: part.byteLength };
+      read: (offset, into) => ({ ok: true, value: read(offset, into) }),
+      write,
+      readInto(offset, into) {
+        let done = 0;
+        for (const part of into) done += read(offset + done, part);
+        return { ok: true, value: done };
       },
-      write: (offset, from) => {
-        if (token.rights === 'read') return { ok: false, error: { reason: 'noRight', detail: token.label } };
-        const old = current();
-        const grown = new Uint8Array(Math.max(old.byteLength, offset + from.byteLength));
-        grown.set(old);
-        grown.set(from, offset);
-        const path = this.#open.get(token.file);
-        if (path !== undefined) this.#contents.set(path, grown);
-        return { ok: true, value: undefined };
-      },
+      writeFrom: (offset, from) => write(offset, Buffer.concat(from)),
+      resize: (sizeBytes) => replace(sizeBytes, () => undefined),
       sync: () => ({ ok: true, value: undefined }),
+      syncData: () => ({ ok: true, value: undefined }),
     };
   }
 

@@ -1,5 +1,16 @@
 /** The host's files behind {@link FileStore}; the only importer of node:fs below cli/. */
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  readvSync,
+  writeSync,
+  writevSync,
+} from 'node:fs';
 import { err, ok, type Result } from '../../bus/result.js';
 import type { FileFault, FileHandle, FileRights, FileStore, FileToken } from './files.js';
 
@@ -11,6 +22,20 @@ function attempt<T>(operation: () => T): Result<T, FileFault> {
     const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : String(thrown);
     return { ok: false, error: { reason: 'failed', detail: code } };
   }
+}
+
+/** What remains of `views` behind their first `bytes`; a view that is empty is left out. */
+function behind(views: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
+  let skip = bytes;
+  let first = 0;
+  for (; first < views.length; first++) {
+    const length = views[first]?.byteLength ?? 0;
+    if (length > skip) break;
+    skip -= length;
+  }
+  const rest = views.slice(first);
+  if (rest[0] !== undefined && skip > 0) rest[0] = rest[0].subarray(skip);
+  return rest;
 }
 
 /** Uses a descriptor that some thread of this process opened. */
@@ -37,7 +62,34 @@ export function useHostFile(token: FileToken): FileHandle {
         return undefined;
       });
     },
+    readInto: (offset, into) =>
+      attempt(() => {
+        let views = into;
+        for (let done = 0; ; ) {
+          const got = views.length === 0 ? 0 : readvSync(token.file, views, offset + done);
+          done += got;
+          if (got === 0) return done;
+          views = behind(views, got);
+        }
+      }),
+    writeFrom(offset, from) {
+      if (token.rights === 'read') return err({ reason: 'noRight', detail: token.label });
+      return attempt(() => {
+        let views = from;
+        for (let at = offset; views.length > 0; ) {
+          const put = writevSync(token.file, views, at);
+          at += put;
+          views = behind(views, put);
+        }
+        return undefined;
+      });
+    },
+    resize(sizeBytes) {
+      if (token.rights === 'read') return err({ reason: 'noRight', detail: token.label });
+      return attempt(() => ftruncateSync(token.file, sizeBytes) as undefined);
+    },
     sync: () => attempt(() => fsyncSync(token.file) as undefined),
+    syncData: () => attempt(() => fdatasyncSync(token.file) as undefined),
   };
 }
 

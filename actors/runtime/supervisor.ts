@@ -214,6 +214,12 @@ export class Supervisor {
     await record.gone;
   }
 
+  /** Ends an actor's worker by force, as a fault of its would: its supervision decides what follows. */
+  fault(ref: ActorRef<never>): void {
+    const record = this.#find(ref.actor);
+    if (record !== undefined) this.#fail(record, 'killed', 'its worker was killed on request');
+  }
+
   /** Stops everything, last started first, and ends the workers. */
   async close(): Promise<void> {
     this.#closing = true;

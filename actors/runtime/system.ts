@@ -110,6 +110,11 @@ export class ActorSystem {
     return this.#core.supervisor.kill(ref);
   }
 
+  /** Ends an actor's worker by force, as a fault of its would: for tests of what its successor does. */
+  fault(ref: ActorRef<never>): void {
+    this.#core.supervisor.fault(ref);
+  }
+
   /** The actor registered under `name`. The caller must know its protocol. */
   lookup<P>(name: string): Result<ActorRef<P>, 'unknownName'> {
     const found = this.#core.supervisor.lookup(name);

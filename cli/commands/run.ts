@@ -75,6 +75,11 @@ export const addRun: Verb = (program, terminal, done) => {
     .option('--dump-dtb <file>', 'write the device tree there and end')
     .option('--firmware <file>', 'firmware to start at address 0 instead of a kernel')
     .option('--console <kind>', 'pl011 or virtio (hvc0)', 'pl011')
+    .option('--disk <file[,ro]>', 'a disk: raw or qcow2 (may be repeated)', (file, files: string[] = []) => [
+      ...files,
+      file,
+    ])
+    .option('--snapshot-disk', 'throw away what the guest writes to its disks')
     .option('--rng', 'a virtio entropy device with random bytes of this host')
     .option('--acpi', 'describe the machine by ACPI instead of a device tree')
     .option('--timeout <seconds>', 'end the machine after this long (exit code 124)')

@@ -21,6 +21,8 @@ export interface RunText {
   readonly jit: boolean;
   readonly console: string;
   readonly rng?: boolean;
+  readonly disk?: readonly string[];
+  readonly snapshotDisk?: boolean;
 }
 
 /** The numbers among the options. */

@@ -1,4 +1,5 @@
 /** Gives every virtio device of a machine its slot, its window onto guest memory and its worker. */
+import type { SpawnFailure } from '../../actors/runtime/actor.js';
 import type { FileToken } from '../../actors/runtime/files.js';
 import type { ActorRef } from '../../actors/runtime/protocol.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
@@ -8,13 +9,16 @@ import { spiToIntid, virtioMmioSlot } from '../../devices/machine/memory-map.js'
 import { createDeviceBlock } from '../../devices/virtio/device-block.js';
 import type { MmioFrontEndConfig } from '../../devices/virtio/mmio.front-end.js';
 import type { VirtioPlace } from '../../devices/virtio/virtio-device.js';
+import type { DiskLayer } from '../../devices/virtio-blk/disk-layers.js';
+import { virtioBlkKind } from '../../devices/virtio-blk/virtio-blk.actor.js';
 import { type VirtioConsoleProtocol, virtioConsoleKind } from '../../devices/virtio-console/virtio-console.actor.js';
 import { virtioRngKind } from '../../devices/virtio-rng/virtio-rng.actor.js';
 
 /** A device and what it is made from; its place in the list is its virtio-mmio slot. */
 export type VirtioChoice =
   | { readonly kind: 'console'; readonly columns: number; readonly rows: number }
-  | { readonly kind: 'rng'; readonly entropy: FileToken };
+  | { readonly kind: 'rng'; readonly entropy: FileToken }
+  | { readonly kind: 'disk'; readonly layers: readonly DiskLayer[]; readonly isReadOnly: boolean };
 
 /** The parts of the machine that devices are connected to. */
 export interface VirtioWiring {
@@ -52,7 +56,7 @@ export async function startVirtioDevices(
     const place = { memory, block, stage2, gic, window: slot, registers, intid: spiToIntid(window.spi) };
     const name = `${machine}-${choice.kind}${slot}`;
     const started = await start(system, choice, place, { output, input }, name);
-    if (!started.ok) return err(`${name} did not start (${JSON.stringify(started.error)})`);
+    if (!started.ok) return err(whyNot(name, started.error));
     const ref = started.value;
     if (choice.kind === 'console') console = { actor: ref.actor };
     actors.push(ref);
@@ -62,13 +66,19 @@ export async function startVirtioDevices(
   return ok({ frontEnds, actors, console });
 }
 
+/** A device that refuses says why in a sentence. */
+function whyNot(name: string, failure: SpawnFailure): string {
+  const refused = failure.reason === 'startRefused' && typeof failure.error === 'string';
+  return refused ? String(failure.error) : `${name} did not start (${JSON.stringify(failure)})`;
+}
+
 function start(
   system: ActorSystem,
   choice: VirtioChoice,
   place: VirtioPlace,
   streams: { readonly output: SharedArrayBuffer; readonly input: SharedArrayBuffer },
   name: string,
-): Promise<Result<ActorRef<never>, unknown>> {
+): Promise<Result<ActorRef<never>, SpawnFailure>> {
   switch (choice.kind) {
     case 'console': {
       const { columns, rows } = choice;
@@ -76,5 +86,9 @@ function start(
     }
     case 'rng':
       return system.spawn(virtioRngKind, { place, entropy: choice.entropy }, { name });
+    case 'disk': {
+      const { layers, isReadOnly } = choice;
+      return system.spawn(virtioBlkKind, { place, layers, isReadOnly, serial: `wurley-${place.window}` }, { name });
+    }
   }
 }

@@ -1,16 +1,25 @@
 /** The virtio devices that the options of `wurley run` ask for, in the order of their slots. */
 import type { FileFault, FileStore } from '../../actors/runtime/files.js';
 import { err, ok, type Result } from '../../bus/result.js';
+import { type DiskRequest, openDisk, parseDisk } from './disk-files.js';
 import type { VirtioChoice } from './virtio-devices.js';
 
 /** The options as text. */
 export interface VirtioText {
   readonly console: string;
   readonly rng?: boolean;
+  readonly disk?: readonly string[];
+  readonly snapshotDisk?: boolean;
 }
 
 /** A device that was asked for, before its files are opened. */
-export type VirtioRequest = { readonly kind: 'console' } | { readonly kind: 'rng' };
+export type VirtioRequest =
+  | { readonly kind: 'console' }
+  | { readonly kind: 'rng' }
+  | { readonly kind: 'disk'; readonly disk: DiskRequest; readonly isThrowAway: boolean };
+
+/** Disks of one machine, at most. */
+const DISKS_MAX = 16;
 
 /** Character device that yields random bytes without end. */
 export const ENTROPY = '/dev/urandom';
@@ -23,6 +32,16 @@ export function parseVirtio(text: VirtioText): Result<readonly VirtioRequest[], 
   const requests: VirtioRequest[] = [];
   if (text.console === 'virtio') requests.push({ kind: 'console' });
   if (text.rng === true) requests.push({ kind: 'rng' });
+  const disks = text.disk ?? [];
+  if (disks.length > DISKS_MAX)
+    return err(`--disk was given ${disks.length} times; a machine has ${DISKS_MAX} at most`);
+  if (text.snapshotDisk === true && disks.length === 0) return err('--snapshot-disk needs a --disk');
+  for (const disk of disks) {
+    const parsed = parseDisk(disk);
+    if (!parsed.ok) return parsed;
+    const isThrowAway = text.snapshotDisk === true && !parsed.value.isReadOnly;
+    requests.push({ kind: 'disk', disk: parsed.value, isThrowAway });
+  }
   return ok(requests);
 }
 
@@ -42,6 +61,12 @@ export function openVirtio(
         const entropy = files.open(ENTROPY, 'read');
         if (!entropy.ok) return err(`--rng: ${cannotOpen(ENTROPY, entropy.error)}`);
         choices.push({ kind: 'rng', entropy: entropy.value });
+        break;
+      }
+      case 'disk': {
+        const layers = openDisk(request.disk, files, request.isThrowAway);
+        if (!layers.ok) return layers;
+        choices.push({ kind: 'disk', layers: layers.value, isReadOnly: request.disk.isReadOnly });
         break;
       }
     }
