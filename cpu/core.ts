@@ -60,6 +60,8 @@ export const HELPERS: HelperTable = {
   pstateWrite: 1,
   /** (syndrome): DC ZVA where SCTLR_EL1.DZE forbids it. */
   zeroTrap: 1,
+  /** (): HVC. 0: its answer is in the registers; else the instruction is the shell's. */
+  hypercall: 0,
   /** DSB: waits until the other vCPUs have done what this one asked for. */
   barrier: 0,
 };
@@ -179,6 +181,7 @@ export class Core {
       loadSlow: (_state, lo, hi, bits) => access.load(lo, hi, bits),
       storeSlow: (_state, lo, hi, bits) => access.store(lo, hi, bits),
       checkSpAlignment: () => this.#checkSpAlignment(),
+      hypercall: (_state) => this.#hypercall(),
       fp: (at, code, shape, extra) => fpHelper(this.view, at, code, shape, extra),
       simd: (at, code, size) => simdHelper(this.view, at, code, size),
       checkStorePair: (_state, lo, hi, bits) => access.checkStorePair(lo, hi, bits),
@@ -499,6 +502,12 @@ export class Core {
   }
 
   /** An access uses a misaligned stack pointer: a fault if SCTLR_EL1.SA (SA0 at EL0) is set. */
+  /** HVC inside generated code: calls that only answer, at EL1 and when nobody watches. */
+  #hypercall(): number {
+    const { call } = this.#peripherals;
+    return call !== undefined && !this.#bare && this.get32(STATE.el) !== 0 && call() ? 0 : 1;
+  }
+
   #checkSpAlignment(): number {
     const checked = this.get32(STATE.el) === 0 ? 1 << 4 : 1 << 3;
     return (this.get32(SLOT.sctlr) & checked) === 0 ? 0 : this.exceptions.record(EC.spAlignment, 0);

@@ -41,4 +41,18 @@ export function guestCall(
   return arch.handle(Number(BigInt.asUintN(32, argument(1))), implementsCall);
 }
 
+/** Answers function `id` if answering is all it does, so that generated code need not be left for it; else undefined. */
+export function answerOnly(
+  services: PsciServices,
+  id: number,
+  argument: (index: 1 | 2 | 3) => bigint,
+): number | undefined {
+  const call = psci.get(id);
+  if (call === undefined) return guestCall(services, id, argument);
+  if (call.onlyAnswers !== true) return undefined;
+  if (call.handle.length > 1) return guestCall(services, id, argument);
+  const answer = call.handle(services, NO_ARGUMENTS);
+  return answer === NO_RETURN ? undefined : answer;
+}
+
 const NO_ARGUMENTS = [0n, 0n, 0n] as const;

@@ -1,5 +1,5 @@
 /** Branches and exception generation (Arm ARM C4.1.93). */
-import { EXIT } from '../state.js';
+import { EXIT, STATE } from '../state.js';
 import { instruction } from './instruction.js';
 
 const offset = (value: number, width: number): number => ((value << (32 - width)) >> (32 - width)) * 4;
@@ -64,12 +64,11 @@ export const BRANCHES = [
     { imm: { imm: (f) => f.imm16 }, flow: 'exit', untested: true },
     (op, k) => k.exit(EXIT.svc, op.imm),
   ),
-  instruction(
-    'HVC',
-    '11010100 000 imm16:16 00010',
-    { imm: { imm: (f) => f.imm16 }, flow: 'exit', untested: true },
-    (op, k) => k.exit(EXIT.hvc, op.imm),
-  ),
+  instruction('HVC', '11010100 000 imm16:16 00010', { imm: { imm: (f) => f.imm16 }, untested: true }, (op, k) => {
+    k.stateStore('u64', STATE.exitInfo, op.imm);
+    // Calls that only answer are answered at once; all others leave, with pc at the instruction.
+    k.if(k.helper('hypercall', []), () => k.exit(EXIT.hvc));
+  }),
   instruction(
     'SMC',
     '11010100 000 imm16:16 00011',

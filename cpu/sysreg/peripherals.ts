@@ -14,6 +14,11 @@ export interface SystemPeripherals {
   writeRegister(key: number, value: bigint): boolean;
   /** Called at least every few thousand backward branches: the place to update lines that depend on time. */
   poll(): void;
+  /**
+   * HVC (immediate in STATE.exitInfo): carries it out if all it does is to answer in the registers, without any effect on
+   * this vCPU's interrupts, power state or address space. False: it has done nothing, and the call leaves `Core.run`.
+   */
+  call?(): boolean;
   /** SEV: sets the event register of all other vCPUs. */
   sendEvent(): void;
 }

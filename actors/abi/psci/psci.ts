@@ -37,6 +37,8 @@ export interface PsciFunction {
   readonly id: number;
   readonly name: string;
   readonly handle: (services: PsciServices, args: readonly [bigint, bigint, bigint]) => Answer;
+  /** All it does is to answer: nothing changes, for the caller or for anyone else. */
+  readonly onlyAnswers?: true;
 }
 
 const AFFINITY_MASK = 0xff00ffffffn;
@@ -47,6 +49,10 @@ const WARM_RESET = 0n;
 const CPU_SUSPEND_STATE_MASK = ~0x0301_ffffn & 0xffff_ffffn;
 
 const row = (id: number, name: string, handle: PsciFunction['handle']): PsciFunction => ({ id, name, handle });
+const answer = (id: number, name: string, handle: PsciFunction['handle']): PsciFunction => ({
+  ...row(id, name, handle),
+  onlyAnswers: true,
+});
 const both = (id: number, name: string, handle: PsciFunction['handle']): readonly PsciFunction[] => [
   row(id, name, handle),
   row((id | SMC64) >>> 0, `${name}64`, handle),
@@ -73,7 +79,7 @@ function affinityInfo(services: PsciServices, [target, level]: readonly [bigint,
 
 /** The functions. */
 export const PSCI_FUNCTIONS: readonly PsciFunction[] = [
-  row(0x8400_0000, 'PSCI_VERSION', () => 0x1_0001),
+  answer(0x8400_0000, 'PSCI_VERSION', () => 0x1_0001),
   ...both(0x8400_0001, 'CPU_SUSPEND', (services, [state]) => {
     if ((state & CPU_SUSPEND_STATE_MASK) !== 0n) return RETURN.invalid;
     // Power-down states may be answered by standby (5.4.3): execution goes on behind the call.
@@ -85,9 +91,10 @@ export const PSCI_FUNCTIONS: readonly PsciFunction[] = [
     return NO_RETURN;
   }),
   ...both(0x8400_0003, 'CPU_ON', cpuOn),
-  ...both(0x8400_0004, 'AFFINITY_INFO', affinityInfo),
+  answer(0x8400_0004, 'AFFINITY_INFO', affinityInfo),
+  answer(0xc400_0004, 'AFFINITY_INFO64', affinityInfo),
   // 2: no trusted OS, nothing to migrate.
-  row(0x8400_0006, 'MIGRATE_INFO_TYPE', () => 2),
+  answer(0x8400_0006, 'MIGRATE_INFO_TYPE', () => 2),
   row(0x8400_0008, 'SYSTEM_OFF', (services) => {
     services.end(STOP.off);
     return NO_RETURN;
@@ -96,7 +103,7 @@ export const PSCI_FUNCTIONS: readonly PsciFunction[] = [
     services.end(STOP.reset);
     return NO_RETURN;
   }),
-  row(0x8400_000a, 'PSCI_FEATURES', (services, [id]) =>
+  answer(0x8400_000a, 'PSCI_FEATURES', (services, [id]) =>
     services.implements(Number(id & 0xffff_ffffn)) ? RETURN.success : RETURN.notSupported,
   ),
   ...both(0x8400_0012, 'SYSTEM_RESET2', (services, [type]) => {
