@@ -10,7 +10,7 @@ import { FunctionBody, i64 } from '../wasm/body.js';
 import type { Block, Region } from './region.js';
 import type { KnownFlags } from './region-flags.js';
 import { RegionOps, type RegionRegisters, type Terminator } from './region-ops.js';
-import { type RememberedBases, rememberedPages } from './remembered-pages.js';
+import { type LoopGuesses, loopGuesses } from './loop-guesses.js';
 
 /** Which registers the region's instructions touch. */
 function registersOf(region: Region): { readonly registers: RegionRegisters; readonly usesFp: boolean } {
@@ -56,7 +56,7 @@ export function emitRegion(region: Region): Uint8Array {
 
 class RegionEmitter {
   readonly #region: Region;
-  readonly #remembered: ReadonlyMap<Block, RememberedBases>;
+  readonly #guesses: ReadonlyMap<Block, LoopGuesses>;
   readonly #k: RegionOps;
   /** Label (block depth) that continues at a block: of its loop for backward edges, of the block before it otherwise. */
   readonly #loopLabel = new Map<Block, number>();
@@ -64,12 +64,12 @@ class RegionEmitter {
 
   constructor(region: Region, k: RegionOps) {
     this.#region = region;
-    this.#remembered = rememberedPages(region);
+    this.#guesses = loopGuesses(region);
     this.#k = k;
   }
 
   emit(usesFp: boolean): void {
-    this.#k.emitEntry(usesFp, this.#remembered.values());
+    this.#k.emitEntry(usesFp, this.#guesses.values());
     const entry = this.#region.blocks.get(this.#region.entry);
     if (entry !== undefined) this.#tree(entry, this.#k.knownFlags);
     this.#k.emitExit();
@@ -105,7 +105,7 @@ class RegionEmitter {
 
   #code(block: Block, flags: KnownFlags | undefined): void {
     const k = this.#k;
-    k.startBlock(this.#remembered.get(block), flags);
+    k.startBlock(this.#guesses.get(block), flags);
     let terminator: Terminator = { kind: 'next' };
     for (const instruction of block.instructions) {
       k.body.resetTemporaries();

@@ -12,7 +12,7 @@ import { EXIT, EXIT_AFTER, type ExitReason, STATE, TLB } from '../state.js';
 import { type FunctionBody, i32, i64, isConstant, type Val } from '../wasm/body.js';
 import type { RegionInstruction } from './region.js';
 import { type KnownFlags, RegionFlags } from './region-flags.js';
-import type { RememberedBases } from './remembered-pages.js';
+import type { LoopGuesses, RememberedBases } from './loop-guesses.js';
 
 /** How a block ends, as its last instruction's semantics said. Targets are page offsets. */
 export type Terminator =
@@ -75,6 +75,10 @@ export class RegionOps extends Ops {
   readonly #checked: ('no' | 'read' | 'write')[] = new Array<'no' | 'read' | 'write'>(32).fill('no');
   /** The bases whose locals live across iterations of the loop that is being emitted. */
   #remembered: RememberedBases | undefined;
+  /** Bit n: register n is a pointer that this loop loads. */
+  #chased = 0;
+  /** i32: the addend of the last access off such a pointer, most often that of the next one too. */
+  readonly #addendGuess: Val;
   /** By strength and base register: a page checked for reading must never serve a store of another loop. */
   readonly #rememberedLocals = {
     read: new Map<number, RememberedLocals>(),
@@ -106,6 +110,7 @@ export class RegionOps extends Ops {
     for (let n = 0; n < 32; n++) {
       this.#v.push(((registers.v >>> n) & 1) === 1 ? body.local('v128') : undefined);
     }
+    this.#addendGuess = body.local('i32');
     this.#flags = new RegionFlags(this, body, registers.flagSources);
     this.#endOfRegisters = this.#firstRegister + this.#x.concat(this.#v).filter((local) => local !== undefined).length;
   }
@@ -113,7 +118,7 @@ export class RegionOps extends Ops {
   // ---- frame of the function ----
 
   /** Emits the entry: loads what the region uses, and opens the block whose end is the common exit. */
-  emitEntry(usesFp: boolean, loops: Iterable<RememberedBases>): void {
+  emitEntry(usesFp: boolean, loops: Iterable<LoopGuesses>): void {
     const { body } = this;
     this.assign(this.page, this.and(this.stateLoad('u64', STATE.pc), i64(~0xfffn)));
     this.assign(this.budget, this.stateLoad('u32', STATE.budget));
@@ -123,7 +128,9 @@ export class RegionOps extends Ops {
       body.end();
     }
     this.#reload();
-    for (const bases of loops) for (const [base, strength] of bases) this.#declareRemembered(base, strength);
+    for (const { remembered } of loops) {
+      for (const [base, strength] of remembered) this.#declareRemembered(base, strength);
+    }
     this.#exitLabel = body.block();
   }
 
@@ -195,9 +202,10 @@ export class RegionOps extends Ops {
   }
 
   /** Begins a block at which every arrival has these flags (undefined: they may come from several places). */
-  startBlock(remembered: RememberedBases | undefined, flags: KnownFlags | undefined): void {
+  startBlock(guesses: LoopGuesses | undefined, flags: KnownFlags | undefined): void {
     this.#flags.known = flags;
-    this.#remembered = remembered;
+    this.#remembered = guesses?.remembered;
+    this.#chased = guesses?.chased ?? 0;
     this.#forgetChecks();
   }
 
@@ -398,7 +406,9 @@ export class RegionOps extends Ops {
       return;
     }
     this.#checked[base] = write ? 'write' : 'read';
-    access(this.#checkAndRemember(va, bytes, write, locals));
+    const isChased = ((this.#chased >>> base) & 1) === 1;
+    this.remember(va, this.checkedEntry(va, bytes, write), locals, isChased);
+    access(this.add(this.wrap(va), locals.addend));
   }
 
   #localsOf(base: number): { readonly page: Val; readonly addend: Val } {
@@ -434,11 +444,28 @@ export class RegionOps extends Ops {
     return entry;
   }
 
-  /** Keeps page and addend of a checked access. */
-  remember(va: Val, entry: Val, locals: { readonly page: Val; readonly addend: Val; readonly room?: Val }): void {
+  /** Keeps page and addend of a checked access; `guess`: the access itself need not wait for the addend. */
+  remember(
+    va: Val,
+    entry: Val,
+    locals: { readonly page: Val; readonly addend: Val; readonly room?: Val },
+    guess = false,
+  ): void {
     this.assign(locals.page, this.and(va, i64(~0xfffn)));
-    this.assign(locals.addend, this.body.load(0x28, 'i32', 2, entry, TLB.addend));
+    this.assign(locals.addend, guess ? this.guessAddend(entry) : this.body.load(0x28, 'i32', 2, entry, TLB.addend));
     if (locals.room !== undefined) this.assign(locals.room, i64(ROOM));
+  }
+
+  /**
+   * The addend of `entry` in a local that already holds it, most often: the processor goes on with that while the entry's
+   * arrives for the comparison. A chain of pointers is otherwise as slow as two loads in a row.
+   */
+  guessAddend(entry: Val): Val {
+    const addend = this.body.load(0x28, 'i32', 2, entry, TLB.addend);
+    this.body.openIf(this.ne(addend, this.#addendGuess));
+    this.assign(this.#addendGuess, addend);
+    this.body.end();
+    return this.#addendGuess;
   }
 
   load(kind: MemoryKind, va: Val, options?: AccessOptions): Val {

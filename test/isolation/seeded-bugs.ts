@@ -446,3 +446,87 @@ export function withLoopBug<T>(name: string, emit: () => T): T {
 function pickSteps({ isRemembered, checkedEntry, remember, forgetPages }: LoopSteps): LoopSteps {
   return { isRemembered, checkedEntry, remember, forgetPages };
 }
+
+type Guess = (this: RegionOps, entry: Val) => Val;
+
+/** A version of `guessAddend` with the condition and the arm given; a local of its own holds the guess. */
+const guessAs = (
+  condition: (k: RegionOps, addend: Val, guess: Val) => Val,
+  arm: (k: RegionOps, addend: Val, guess: Val) => void = (k, addend, guess) => k.assign(guess, addend),
+): Guess =>
+  function (this: RegionOps, entry) {
+    const guess = this.body.local('i32');
+    const addend = addendOf(this, entry);
+    this.body.openIf(condition(this, addend, guess));
+    arm(this, addend, guess);
+    this.body.end();
+    return guess;
+  };
+const differs = (k: RegionOps, addend: Val, guess: Val): Val => k.ne(addend, guess);
+
+/** Bugs of what guesses the addend of a pointer that a loop loads. All must be refused but `none`. */
+export const GUESS_BUGS: Readonly<Record<string, Guess>> = {
+  none: guessAs(differs),
+  'no comparison': function () {
+    return this.body.local('i32');
+  },
+  'comparison the other way round': guessAs((k, addend, guess) => k.eq(addend, guess)),
+  'comparison of low bits': guessAs((k, addend, guess) => k.ne(k.and(addend, i32(255)), k.and(guess, i32(255)))),
+  'another local compared': guessAs((k, addend, guess) => {
+    k.copy(guess);
+    return k.ne(addend, k.body.local('i32'));
+  }),
+  'another local compared, and copied before it is adopted': function (entry) {
+    const [guess, other] = [this.body.local('i32'), this.body.local('i32')];
+    const addend = addendOf(this, entry);
+    this.body.openIf(this.ne(addend, other));
+    this.assign(guess, other);
+    this.assign(guess, addend);
+    this.body.end();
+    return guess;
+  },
+  'nothing adopted': guessAs(differs, () => undefined),
+  'a constant adopted': guessAs(differs, (k, _addend, guess) => k.assign(guess, i32(64))),
+  'adopted and changed': guessAs(differs, (k, addend, guess) => {
+    k.assign(guess, addend);
+    k.assign(guess, k.add(guess, i32(8)));
+  }),
+  'changed before it is adopted': guessAs(differs, (k, addend, guess) => {
+    const other = k.body.local('i32');
+    k.assign(guess, other);
+    k.assign(guess, addend);
+  }),
+  'adopted only sometimes': guessAs(differs, (k, addend, guess) => {
+    k.body.openIf(k.budget);
+    k.assign(guess, addend);
+    k.body.end();
+  }),
+  'adoption jumped over': guessAs(differs, (k, addend, guess) => {
+    k.body.branchIf(k.budget, k.body.depth);
+    k.assign(guess, addend);
+  }),
+  'adopted in the other arm': guessAs(differs, (k, addend, guess) => {
+    k.body.openElse();
+    k.assign(guess, addend);
+  }),
+  'addend of another entry': function (entry) {
+    return guessAddend.call(this, this.add(entry, i32(1 << TLB.entryBytesLog2)));
+  },
+  'call after the comparison': function (entry) {
+    const guess = guessAddend.call(this, entry);
+    step(this, this.state);
+    return guess;
+  },
+};
+const { guessAddend } = RegionOps.prototype;
+
+/** Runs `emit` with the bug `name` of {@link GUESS_BUGS} in the emitter. */
+export function withGuessBug<T>(name: string, emit: () => T): T {
+  const correct = RegionOps.prototype.guessAddend;
+  RegionOps.prototype.guessAddend = GUESS_BUGS[name] ?? correct;
+  try {
+    return emit();
+  } finally {
+    RegionOps.prototype.guessAddend = correct;
+  }
+}

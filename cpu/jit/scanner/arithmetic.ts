@@ -4,8 +4,8 @@ import type { Values } from './values.js';
 
 /** How the main loop treats an operator (by its first byte). */
 export const ACT = { other: 0, get: 1, set: 2, tee: 3, arithmetic: 4, compute: 5 } as const;
-/** Operators of address arithmetic: i32 add, and, shl, shr_u; i64 eq, ne, lt_u, ge_u, add, sub, and, shr_u. */
-const ADDRESS_ARITHMETIC = [0x6a, 0x71, 0x74, 0x76, 0x51, 0x52, 0x54, 0x5a, 0x7c, 0x7d, 0x83, 0x88];
+/** Operators of address arithmetic: i32 ne, add, and, shl, shr_u; i64 eq, ne, lt_u, ge_u, add, sub, and, shr_u. */
+const ADDRESS_ARITHMETIC = [0x47, 0x6a, 0x71, 0x74, 0x76, 0x51, 0x52, 0x54, 0x5a, 0x7c, 0x7d, 0x83, 0x88];
 /** The {@link ACT} of each operator. */
 export const ACTION = ((): Uint8Array => {
   const action = OPERANDS.map((operands) => (operands === 0 ? ACT.other : ACT.compute + operands));
@@ -20,6 +20,8 @@ export const ACTION = ((): Uint8Array => {
 /** The value of address arithmetic operator `code` on `x` and `y`. */
 export function arithmetic(values: Values, code: number, x: number, y: number): number {
   switch (code) {
+    case 0x47:
+      return values.notEqual32(x, y);
     case 0x6a:
       return values.add32(x, y);
     case 0x71:

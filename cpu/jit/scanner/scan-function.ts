@@ -7,6 +7,7 @@
  *  - A fact ("these bytes may be read, or written") is made where a failed comparison has left, and ends with its scope.
  *  - A call may change the TLB, and so may the earlier rounds of a long loop: both start a new epoch, in which earlier facts,
  *    tags and addends no longer count.
+ *  - Adoption: behind `if (addend != local) local := addend` the local holds that addend, whichever way control came.
  *  - Pages remembered across rounds of a loop outlive all that: remembered.ts has their invariant.
  * Types are not checked: the engine validates the module, and every mistake that validation would find only makes this
  * pass see another program than the engine refuses.
@@ -59,6 +60,10 @@ interface Scope {
   thenFallsOut: boolean;
   /** Whether a branch goes to its label. */
   targeted: boolean;
+  /** The arm of an adoption: assignments in it, the local of the last, and what that held before. */
+  assignments: number;
+  adopter: number;
+  before: number;
   /** Operand stack height and number of facts at its start. */
   height: number;
   facts: number;
@@ -81,6 +86,8 @@ export class FunctionScanner {
 
   readonly #scopes: Scope[] = [];
   #depth = 0;
+  /** Whether the innermost scope is the first arm of an if on an addend that differs. */
+  #adopting = false;
   #nextScope = 0;
   #reachable = true;
   /** By scope id: 1 while open. */
@@ -243,8 +250,29 @@ export class FunctionScanner {
       if (!holdsTlb && use === 2) this.#refuse('tlbLocal');
       this.#localUse[index] = holdsTlb ? Math.max(use, 1) : 3;
     }
+    if (this.#adopting) this.#noteAdopter(index);
     this.#remember(index, value);
     this.#noteAssignment(index, value);
+  }
+
+  #noteAdopter(index: number): void {
+    const scope = this.#scopes[this.#depth - 1]!;
+    const known = this.#open[this.#localScope[index]!] === 1 && this.#localTime[index]! >= this.#loopFloor;
+    scope.assignments++;
+    scope.adopter = index;
+    scope.before = known ? this.#localValue[index]! : ZERO;
+  }
+
+  /**
+   * At the end of an if without a second arm whose condition is "addend X differs from Y". If all its arm assigned was X
+   * to a local that held Y before, the local holds X now: by that assignment, or because it held Y and Y equals X.
+   */
+  #adopt(scope: Scope): void {
+    const { condition, adopter } = scope;
+    const addend = this.#values.a[condition]!;
+    if (scope.inElse || scope.targeted || scope.assignments !== 1) return;
+    if (scope.before !== this.#values.b[condition] || scope.before === ZERO) return;
+    if (this.#localScope[adopter] === scope.id && this.#localValue[adopter] === addend) this.#remember(adopter, addend);
   }
 
   #noteAssignment(index: number, value: number): void {
@@ -303,6 +331,9 @@ export class FunctionScanner {
         inElse: false,
         thenFallsOut: false,
         targeted: false,
+        assignments: 0,
+        adopter: 0,
+        before: ZERO,
         height: 0,
         facts: 0,
         loopFloor: 0,
@@ -313,6 +344,7 @@ export class FunctionScanner {
     scope.isLoop = isLoop;
     scope.condition = condition;
     scope.inElse = scope.thenFallsOut = scope.targeted = false;
+    scope.assignments = 0;
     scope.height = this.#height;
     scope.facts = this.#facts.count;
     scope.loopFloor = this.#loopFloor;
@@ -347,6 +379,7 @@ export class FunctionScanner {
     this.#scope = scope.id;
     this.#floor = scope.height;
     this.#reachable = true;
+    this.#adopting = this.#values.kind[scope.condition] === KIND.differs;
   }
 
   #leave(scope: Scope): void {
@@ -392,6 +425,8 @@ export class FunctionScanner {
     const outer = this.#scopes[this.#depth - 1]!;
     this.#scope = outer.id;
     this.#floor = outer.height;
+    if (this.#adopting) this.#adopt(scope);
+    this.#adopting = this.#values.kind[outer.condition] === KIND.differs;
     if (scope.condition === ZERO || scope.targeted) return;
     // What comes behind an if of which one arm never arrives there knows that the other one was taken.
     const kind = this.#values.kind[scope.condition]!;

@@ -3,7 +3,14 @@ import * as assert from 'uvu/assert';
 import { spec } from '../../../test/harness/spec.js';
 import { CanaryMachine } from '../../../test/isolation/canary.js';
 import { accessWord, pageOf, seeded, translatePage } from '../../../test/isolation/random-regions.js';
-import { BUGS, LOOP_BUGS, withBug, withLoopBug } from '../../../test/isolation/seeded-bugs.js';
+import {
+  BUGS,
+  GUESS_BUGS,
+  LOOP_BUGS,
+  withBug,
+  withGuessBug,
+  withLoopBug,
+} from '../../../test/isolation/seeded-bugs.js';
 import { describeRefusal } from './refusal.js';
 import { scanModule } from './scan-module.js';
 
@@ -59,6 +66,31 @@ for (const [name, { rule }] of Object.entries(LOOP_BUGS)) {
       assert.ok(WebAssembly.validate(bytes));
       const scanned = scanModule(bytes);
       assert.is(scanned.ok ? undefined : scanned.error.rule, rule);
+    });
+  }
+}
+
+/** A loop that follows a chain of pointers: LDR X2, [X1, #8]; LDR or STR X3, [X1]; LDR X1, [X1, #16]; CBNZ X1. */
+function emittedChain(bug: string, write: boolean): Uint8Array<ArrayBuffer> {
+  const access = ((write ? 0xf9000000 : 0xf9400000) | (1 << 5) | 3) >>> 0;
+  const words = [access, 0xf9400422, 0xf9400821, (0xb5000000 | ((-3 & 0x7ffff) << 5) | 1) >>> 0];
+  const batch = withGuessBug(bug, () => translatePage(pageOf(words), [0]));
+  if (batch === undefined) throw new Error('nothing was translated');
+  return batch.bytes;
+}
+
+for (const name of Object.keys(GUESS_BUGS)) {
+  for (const write of [false, true]) {
+    test(`guessing: ${name} (${write ? 'store' : 'load'}): ${name === 'none' ? 'accepted' : 'refused'}`, () => {
+      const bytes = emittedChain(name, write);
+      assert.ok(WebAssembly.validate(bytes));
+      const scanned = scanModule(bytes);
+      if (name === 'none') assert.ok(scanned.ok);
+      else
+        assert.ok(
+          !scanned.ok && ['address', 'unchecked', 'stale', 'tlbField'].includes(scanned.error.rule),
+          scanned.ok ? 'accepted' : scanned.error.rule,
+        );
     });
   }
 }

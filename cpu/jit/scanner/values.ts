@@ -44,6 +44,8 @@ export const KIND = {
   local: 24,
   /** i64: va a minus local value b. */
   localOffset: 25,
+  /** i32: not zero exactly if addend a differs from value b. Proves nothing by itself: see scan-function.ts, adoption. */
+  differs: 26,
   // Conditions (i32), each followed by its negation.
   /** Non-zero exactly if page value a equals tag b. */
   hit: 16,
@@ -295,6 +297,12 @@ export class Values {
     if (this.kind[x] !== KIND.pageOffset || !this.#isConstant64(y)) return this.opaque();
     const limit = this.b[y]!;
     return limit > 0 && limit <= PAGE_BYTES ? this.make(KIND.within + negated, x, limit) : this.opaque();
+  }
+
+  /** i32 inequality. */
+  notEqual32(x: number, y: number): number {
+    if (this.kind[x] === KIND.addend) return this.make(KIND.differs, x, y);
+    return this.kind[y] === KIND.addend ? this.make(KIND.differs, y, x) : this.opaque();
   }
 
   eqz32(x: number): number {

@@ -1,5 +1,5 @@
 /**
- * Which base registers of an innermost loop keep the page of their last checked access in locals across iterations.
+ * What is worth guessing about the addresses of an innermost loop. Which base registers keep the page of their last checked access in locals across iterations.
  * A remembered page is only a guess that proves itself at each access, so this decides speed, never correctness: it
  * pays where the base stays or moves in small steps, and costs where each iteration brings a new pointer.
  */
@@ -74,12 +74,37 @@ function basesOf(body: ReadonlySet<Block>): Map<number, 'read' | 'write'> {
   return bases;
 }
 
-/** For each block of an innermost loop, the bases it remembers. */
-export function rememberedPages(region: Region): ReadonlyMap<Block, RememberedBases> {
-  const result = new Map<Block, RememberedBases>();
+/** Base registers that the loop loads from memory: each round waits for the last one's load (bit n: register n). */
+function chasedIn(body: ReadonlySet<Block>): number {
+  let loaded = 0;
+  let bases = 0;
+  for (const block of body) {
+    for (const instruction of block.instructions) {
+      const use = useOf(instruction);
+      if (use.base < 0) continue;
+      instruction.entry.registers.forEach(({ kind, number }, i) => {
+        if (i === use.base) bases |= 1 << number(instruction.fields);
+        else if (kind === 'x' && !use.stores && ((use.written >> i) & 1) === 1)
+          loaded |= 1 << number(instruction.fields);
+      });
+    }
+  }
+  return loaded & bases;
+}
+
+/** What a block of an innermost loop does about its addresses. */
+export interface LoopGuesses {
+  readonly remembered: RememberedBases;
+  /** Bit n: register n is a pointer loaded in the loop, whose addend is guessed to be the one before. */
+  readonly chased: number;
+}
+
+/** For each block of an innermost loop, what it guesses. */
+export function loopGuesses(region: Region): ReadonlyMap<Block, LoopGuesses> {
+  const result = new Map<Block, LoopGuesses>();
   for (const body of innermostLoops(region).values()) {
-    const bases = basesOf(body);
-    if (bases.size > 0) for (const block of body) result.set(block, bases);
+    const guesses = { remembered: basesOf(body), chased: chasedIn(body) };
+    for (const block of body) result.set(block, guesses);
   }
   return result;
 }
