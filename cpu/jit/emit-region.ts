@@ -7,10 +7,10 @@ import { operandUse } from '../interpreter/operand-use.js';
 import { variantIndex } from '../interpreter/record.js';
 import { EXIT } from '../state.js';
 import { FunctionBody, i64 } from '../wasm/body.js';
+import { type LoopGuesses, loopGuesses } from './loop-guesses.js';
 import type { Block, Region } from './region.js';
 import type { KnownFlags } from './region-flags.js';
 import { RegionOps, type RegionRegisters, type Terminator } from './region-ops.js';
-import { type LoopGuesses, loopGuesses } from './loop-guesses.js';
 
 /** Which registers the region's instructions touch. */
 function registersOf(region: Region): { readonly registers: RegionRegisters; readonly usesFp: boolean } {

@@ -10,9 +10,9 @@ import { MEMORY_KINDS, type MemoryKind } from '../memory-kinds.js';
 import { type AccessOptions, type FlagName, type HelperName, Ops } from '../ops.js';
 import { EXIT, EXIT_AFTER, type ExitReason, STATE, TLB } from '../state.js';
 import { type FunctionBody, i32, i64, isConstant, type Val } from '../wasm/body.js';
+import type { LoopGuesses, RememberedBases } from './loop-guesses.js';
 import type { RegionInstruction } from './region.js';
 import { type KnownFlags, RegionFlags } from './region-flags.js';
-import type { LoopGuesses, RememberedBases } from './loop-guesses.js';
 
 /** How a block ends, as its last instruction's semantics said. Targets are page offsets. */
 export type Terminator =
