@@ -31,6 +31,7 @@ import {
 import { Reader } from './reader.js';
 import type { Rule } from './refusal.js';
 import { Remembered } from './remembered.js';
+import { newScope, type Scope } from './scope.js';
 import { assignedInShortLoop } from './short-loop.js';
 import { mayStoreToState } from './state-fields.js';
 import { KIND, provesIfFalse, provesIfTrue, STATE_BASE, Values, ZERO } from './values.js';
@@ -46,29 +47,6 @@ const DEPTH_MAX = 4096;
 export interface Callee {
   readonly params: number;
   readonly results: number;
-}
-
-/** An open block, loop, or arm of an if. */
-interface Scope {
-  /** Unique over the function, from 1. */
-  id: number;
-  isLoop: boolean;
-  /** An if: the value of its condition; else ZERO. */
-  condition: number;
-  /** In the second arm: whether the first one could fall out of its end. */
-  inElse: boolean;
-  thenFallsOut: boolean;
-  /** Whether a branch goes to its label. */
-  targeted: boolean;
-  /** The arm of an adoption: assignments in it, the local of the last, and what that held before. */
-  assignments: number;
-  adopter: number;
-  before: number;
-  /** Operand stack height and number of facts at its start. */
-  height: number;
-  facts: number;
-  /** Time of the innermost open loop's start. */
-  loopFloor: number;
 }
 
 /** See the head of this file. One scanner serves all functions of all modules: its tables are large, its start is not. */
@@ -324,20 +302,7 @@ export class FunctionScanner {
     }
     let scope = this.#scopes[this.#depth];
     if (scope === undefined) {
-      scope = {
-        id: 0,
-        isLoop,
-        condition,
-        inElse: false,
-        thenFallsOut: false,
-        targeted: false,
-        assignments: 0,
-        adopter: 0,
-        before: ZERO,
-        height: 0,
-        facts: 0,
-        loopFloor: 0,
-      };
+      scope = newScope();
       this.#scopes.push(scope);
     }
     this.#depth++;
