@@ -435,6 +435,20 @@ export class Core {
     return host < 0 ? undefined : this.view.getUint32(host, true);
   }
 
+  /** The first `count` words at STATE.pc, fewer where its page ends; for statistics. */
+  wordsHere(count: number): number[] {
+    const host = this.#codeHost();
+    if (host < 0) return [];
+    const within = Math.min(count, (4096 - (host & 0xfff)) >> 2);
+    return Array.from({ length: within }, (_, n) => this.view.getUint32(host + n * 4, true));
+  }
+
+  /** Whether the code at hi:lo is compiled, as far as generated code knows its page; for statistics. */
+  isCompiled(lo: number, hi: number): boolean {
+    const page = this.pages.bound(lo, hi, this.get32(STATE.context));
+    return page !== undefined && this.jit?.covers(page, lo & 0xfff) === true;
+  }
+
   /** STATE.pc was reached often, or a region starts there that the jump cache does not know. */
   #offerToJit(reason: number): number {
     const { jit } = this;

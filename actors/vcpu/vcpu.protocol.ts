@@ -8,6 +8,7 @@ import type { ObjectEnd } from '../runtime/object-channel.js';
 import type { Ask } from '../runtime/protocol.js';
 import type { FrontEndPlace } from '../shared-state/mmio/front-end.js';
 import type { VcpuDebugProtocol } from './debug.protocol.js';
+import type { MeterReading } from './meter.js';
 
 /** What a vCPU counts; all since its start. */
 export interface VcpuStatistics {
@@ -15,13 +16,22 @@ export interface VcpuStatistics {
   readonly state: 'off' | 'running' | 'sleeping' | 'stopped';
   readonly pc: string;
   readonly exits: Readonly<Record<string, number>>;
+  /** Synchronous exceptions, in all and by class. */
   readonly exceptions: number;
+  readonly exceptionClasses: Readonly<Record<string, number>>;
   readonly interrupts: number;
   readonly tlbFills: number;
+  readonly tlbFlushes: number;
+  /** Regions compiled, modules they came in, and what of it is in use. */
   readonly regions: number;
   readonly modules: number;
+  readonly modulesInUse: number;
+  readonly codeBytesInUse: number;
+  readonly evictedRegions: number;
   readonly deviceAccesses: number;
   readonly sleeps: number;
+  /** Time, instructions and hot places, by sampling. */
+  readonly meter: MeterReading;
 }
 
 /** A vCPU's messages: the core's (registers, start), and how it is doing. */

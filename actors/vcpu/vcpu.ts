@@ -11,6 +11,7 @@ import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { TraceWriter } from '../../bus/tap/trace.js';
 import { Core, type Interpreter } from '../../cpu/core.js';
 import { PSTATE } from '../../cpu/cpu-state.js';
+import { exceptionClassName } from '../../cpu/exceptions/class-names.js';
 import type { BackgroundCompiler, FinishedBatch } from '../../cpu/jit/jit.js';
 import { EXIT, STATE, VCPU_AREA_BYTES } from '../../cpu/state.js';
 import { archImplements } from '../abi/gunyah/services.js';
@@ -32,6 +33,7 @@ import { answerOnly, callName, guestCall, implementsCall } from './guest-calls.j
 import { GuestMemory } from './guest-memory.js';
 import { GunyahCalls } from './gunyah-calls.js';
 import { MachineRegisters } from './machine-registers.js';
+import { VcpuMeter } from './meter.js';
 import { RemoteMaintenance } from './remote-maintenance.js';
 import { kindsOf, VcpuTracer } from './tracer.js';
 import type { TracePlace, VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
@@ -50,6 +52,8 @@ const WFI_MS_MAX = 1_000;
 /** WFE: the event that ends it may be a store we do not see (the global monitor), so it is short. */
 const WFE_MS = 0.05;
 
+/** Hot places that statistics show. */
+const HOTTEST = 8;
 /** Instructions between two looks while the guest is stepped for a trace. */
 const TRACED_STEPS = 200;
 
@@ -81,6 +85,7 @@ export class Vcpu {
   readonly #interface: GicCpuInterface;
   readonly #timer: GenericTimer;
   readonly #remote: RemoteMaintenance;
+  readonly #meter: VcpuMeter;
   readonly #report: DebuggedVcpu['report'];
   /** Absent until a debugger's first message. */
   #debugger: VcpuDebugger | undefined;
@@ -151,6 +156,7 @@ export class Vcpu {
       pairLock: block.pairLock,
       affinity: self,
     });
+    this.#meter = new VcpuMeter(this.core);
     this.#psci = this.#psciServices(stage2);
     this.#gunyah = this.#gunyahCalls(config, stage2, thread);
     this.frontEndServices = {
@@ -222,6 +228,13 @@ export class Vcpu {
 
   /** Runs the guest for a while; what the thread does next. */
   slice(): SliceResult {
+    this.#meter.sliceStarts(this.#clock.monotonicMs());
+    const result = this.#slice();
+    this.#meter.sliceEnds(this.#clock.monotonicMs());
+    return result;
+  }
+
+  #slice(): SliceResult {
     const block = this.#block;
     const self = this.index;
     block.setSleeping(self, false);
@@ -296,7 +309,12 @@ export class Vcpu {
     const { core } = this;
     if (this.#tracer?.steps === true) return this.#stepGuest(this.#tracer);
     const started = this.#clock.monotonicMs();
-    let reason = core.run(this.#budget);
+    if (this.#meter.isDue(started)) {
+      const left = this.#meter.estimate(started, () => this.#stepOnce(), EXIT.next);
+      return left === EXIT.next ? EXIT.pause : left;
+    }
+    const budget = this.#budget;
+    let reason = core.run(budget);
     while (reason === EXIT.hvc) {
       this.#count(reason);
       this.#call();
@@ -304,8 +322,19 @@ export class Vcpu {
       if (this.#mode !== 'running' || rest <= 0 || this.#block.stop !== STOP.none) return EXIT.pause;
       reason = core.run(rest);
     }
-    if (reason === EXIT.pause) this.#adjustBudget(this.#clock.monotonicMs() - started);
+    const tookMs = this.#clock.monotonicMs() - started;
+    this.#meter.ran(tookMs, budget - core.get32(STATE.budget));
+    if (reason === EXIT.pause) this.#adjustBudget(tookMs);
     return reason;
+  }
+
+  /** One instruction, calls included; EXIT.next to go on. */
+  #stepOnce(): number {
+    const reason = this.core.step();
+    if (reason !== EXIT.hvc) return reason;
+    this.#count(reason);
+    this.#call();
+    return this.#mode !== 'running' || this.#block.stop !== STOP.none ? EXIT.pause : EXIT.next;
   }
 
   /** The same one instruction at a time, for a trace. */
@@ -506,14 +535,29 @@ export class Vcpu {
         Object.entries(EXIT).flatMap(([name, at]) => (this.#exits[at] ? [[name, this.#exits[at]]] : [])),
       ),
       exceptions: synchronous,
+      exceptionClasses: classCounts(core.exceptions.byClass),
       interrupts: irq + fiq,
       tlbFills: core.space.counters.fills,
+      tlbFlushes: core.space.counters.flushes,
       regions: core.jit?.counters.regions ?? 0,
       modules: core.jit?.counters.modules ?? 0,
+      modulesInUse: core.jit?.store.modules ?? 0,
+      codeBytesInUse: core.jit?.store.bytes ?? 0,
+      evictedRegions: core.jit?.store.counters.evictedRegions ?? 0,
       deviceAccesses: core.access.counters.device,
       sleeps: this.#sleeps,
+      meter: this.#meter.reading(HOTTEST),
     };
   }
+}
+
+/** Exceptions by the names of their classes. */
+function classCounts(byClass: Uint32Array): Record<string, number> {
+  const counted: Record<string, number> = {};
+  byClass.forEach((count, ec) => {
+    if (count > 0) counted[exceptionClassName(ec << 26)] = count;
+  });
+  return counted;
 }
 
 /** The device whose registers lie at `ipa`, for traces. */

@@ -25,6 +25,7 @@ import { loadInterpreter } from '../machine/interpreter-cache.js';
 import { isExpendable, type Machine, type MachineEnd } from '../machine/machine.js';
 import { type ConsolePipe, runMachine } from '../machine/run-machine.js';
 import { checkNumbers, type RunNumbers, type RunText } from '../machine/run-options.js';
+import { statisticsText } from '../machine/statistics-text.js';
 import { ENTROPY, openVirtio, parseVirtio, type VirtioRequest } from '../machine/virtio-options.js';
 import { EXIT_SOFTWARE, EXIT_USAGE, type Terminal, type Verb } from '../program.js';
 import { bootProgress } from '../terminal/boot-progress.js';
@@ -53,6 +54,9 @@ const IMAGE_ARGUMENTS = 'console=ttyAMA0 panic=-1';
 const HVC_ARGUMENTS = ' console=hvc0';
 /** For scripts: only what programs print (see cli/image/initramfs.ts). */
 const PLAIN_ARGUMENTS = ' quiet wurley_plain=1';
+/** Hot places that Ctrl-] i and --stats show. */
+const HOTTEST_ON_SCREEN = 3;
+const HOTTEST_AT_END = 8;
 const PLATFORMS = ['virt', 'gunyah', 'hyperv'] as const;
 
 type Refusal = { readonly exitCode: number; readonly text: string };
@@ -84,6 +88,7 @@ export const addRun: Verb = (program, terminal, done) => {
     .option('--acpi', 'describe the machine by ACPI instead of a device tree')
     .option('--timeout <seconds>', 'end the machine after this long (exit code 124)')
     .option('--trace <what>', TRACE_HELP)
+    .option('--stats', 'at the end, say what each vCPU did: time, instructions, exceptions, hottest places')
     .option('--gdb <port>', 'let GDB connect at this port of 127.0.0.1; PORT,wait: and wait for it')
     .option('--no-jit', 'interpret only')
     .addHelpText(
@@ -289,7 +294,11 @@ async function boot(
       if (early !== undefined) running.stop(STOP.requested, 'a signal');
     });
     if (!end.ok) return refuse(EXIT_SOFTWARE, end.error);
-    trace?.close([{ kind: 'end', ...end.value }, ...((await machine?.statistics()) ?? [])]);
+    const statistics = trace === undefined && text.stats !== true ? [] : ((await machine?.statistics()) ?? []);
+    trace?.close([{ kind: 'end', ...end.value }, ...statistics]);
+    if (text.stats === true) {
+      for (const cpu of statistics) terminal.err(`${statisticsText(cpu, HOTTEST_AT_END).join('\n')}\n`);
+    }
     await machine?.dispose();
     if (early !== undefined) return ok(early);
     return exitOf(end.value);
@@ -380,9 +389,7 @@ async function obey(
       say('wurley: power button pressed');
       return;
     case 'info':
-      for (const cpu of (await machine?.statistics()) ?? []) {
-        say(`cpu ${cpu.index}: ${cpu.state}, pc ${cpu.pc}, ${cpu.regions} regions compiled`);
-      }
+      for (const cpu of (await machine?.statistics()) ?? []) statisticsText(cpu, HOTTEST_ON_SCREEN).forEach(say);
       return;
     default:
       for (const line of ESCAPE_HELP) say(line);

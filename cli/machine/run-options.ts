@@ -18,6 +18,7 @@ export interface RunText {
   readonly timeout?: string;
   readonly trace?: string;
   readonly gdb?: string;
+  readonly stats?: boolean;
   readonly jit: boolean;
   readonly console: string;
   readonly rng?: boolean;

@@ -55,6 +55,8 @@ export class Exceptions {
   #hasFar = false;
   /** Number of exceptions taken, by kind, for statistics. */
   readonly counters = { synchronous: 0, irq: 0, fiq: 0, serror: 0 };
+  /** Synchronous ones by exception class. */
+  readonly byClass = new Uint32Array(64);
 
   constructor(state: CpuState, host: ExceptionHost) {
     this.#state = state;
@@ -91,6 +93,7 @@ export class Exceptions {
   takeRecorded(): void {
     const state = this.#state;
     this.counters.synchronous++;
+    this.byClass[this.#syndrome >>> 26]!++;
     state.setHalves(SLOT.esr, this.#syndrome, 0);
     if (this.#hasFar) state.setHalves(SLOT.far, this.#farLo, this.#farHi);
     this.#enter(VECTOR.synchronous);

@@ -8,7 +8,7 @@ import type { CodePage } from '../code-pages.js';
 import type { Decoder } from '../decode/decoder.js';
 import { RECORD, RECORD_BYTES } from '../interpreter/record.js';
 import { JUMP_CACHE, STATE } from '../state.js';
-import { holdsCode, type RegionCode } from './region-code.js';
+import { holdsCode, offsetsOf, type RegionCode } from './region-code.js';
 import { type CodeBudget, RegionStore } from './region-store.js';
 import { compileScanned } from './scanner/compile-scanned.js';
 import type { Refusal } from './scanner/refusal.js';
@@ -96,6 +96,8 @@ export class Jit {
   #waited = 0;
   /** What is installed. */
   readonly store: RegionStore;
+  /** Words of each page that regions were made from, a bit each; evicted regions leave theirs. */
+  readonly #covered = new Map<CodePage, Uint32Array>();
   /** Counters for statistics: modules and regions compiled, bytes of WebAssembly generated. */
   readonly counters = { modules: 0, regions: 0, instructions: 0, bytes: 0, rejected: 0, stale: 0 };
 
@@ -204,10 +206,25 @@ export class Jit {
         this.#reports.get(page)?.delete(offset);
       } else {
         this.store.install(page, offset, module, exports[name]);
+        this.#cover(page, code);
         this.counters.regions++;
       }
     });
     if (this.store.isSpanOver) this.#evict();
+  }
+
+  #cover(page: CodePage, code: RegionCode): void {
+    let bits = this.#covered.get(page);
+    if (bits === undefined) {
+      bits = new Uint32Array(32);
+      this.#covered.set(page, bits);
+    }
+    for (const offset of offsetsOf(code)) bits[offset >> 7]! |= 1 << ((offset >> 2) & 31);
+  }
+
+  /** Whether byte `offset` of `page` is part of a region: for statistics. */
+  covers(page: CodePage, offset: number): boolean {
+    return (((this.#covered.get(page)?.[offset >> 7] ?? 0) >>> ((offset >> 2) & 31)) & 1) === 1;
   }
 
   /** Only between runs of generated code: a region that is running must stay. */
@@ -241,6 +258,7 @@ export class Jit {
   /** Drops the regions of `page`: its code changed or its records are gone. The caller flushes the jump cache. */
   drop(page: CodePage): void {
     this.store.drop(page);
+    this.#covered.delete(page);
     this.#reports.delete(page);
     this.#queue = this.#queue.filter((request) => request.page !== page);
     for (const requests of this.#inFlight.values()) {

@@ -39,6 +39,16 @@ export function holdsCode(view: DataView, host: number, code: RegionCode): boole
   return true;
 }
 
+/** The byte offsets of all words of `code`. */
+export function* offsetsOf(code: RegionCode): Generator<number> {
+  for (let at = 0; at < code.length; ) {
+    const header = code[at]!;
+    const count = header & 0xffff;
+    for (let n = 0; n < count; n++) yield (header >>> 16) + n * 4;
+    at += count + 1;
+  }
+}
+
 /** Whether `code` is well formed and covers byte `entry` of its page: for code that comes from a file. */
 export function isRegionCode(code: RegionCode, entry: number): boolean {
   let covered = false;

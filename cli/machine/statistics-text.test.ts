@@ -1,0 +1,60 @@
+import * as assert from 'uvu/assert';
+import type { VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
+import { spec } from '../../test/harness/spec.js';
+import { statisticsText } from './statistics-text.js';
+
+const test = spec('statistics text');
+
+const cpu: VcpuStatistics = {
+  index: 1,
+  state: 'sleeping',
+  pc: '0x40080000',
+  exits: { pause: 12_345, wfi: 7, hvc: 0 },
+  exceptions: 30,
+  exceptionClasses: { svc: 20, brk: 10 },
+  interrupts: 5,
+  tlbFills: 1000,
+  tlbFlushes: 3,
+  regions: 40,
+  modules: 2,
+  modulesInUse: 1,
+  codeBytesInUse: 2048,
+  evictedRegions: 1,
+  deviceAccesses: 9,
+  sleeps: 4,
+  meter: {
+    compiledMs: 600,
+    interpretedMs: 200,
+    exitsMs: 50,
+    idleMs: 150,
+    instructions: 85e6,
+    hottest: [
+      { pc: '0x40080000', share: 0.5, compiled: true, words: [0x91000420, 0x17ffffff] },
+      { pc: '0x40090000', share: 0.01, compiled: false, words: [] },
+    ],
+  },
+};
+
+test('everything is said, hot places with their instructions', () => {
+  assert.equal(statisticsText(cpu, 2), [
+    'cpu 1: sleeping, pc 0x40080000',
+    '  about 85 million instructions, 100 MIPS while busy (estimated from samples)',
+    '  time 1.0 s: compiled 60 %, interpreted 20 %, exits 5.0 %, idle 15 %',
+    '  exceptions 30 (svc 20, brk 10), interrupts 5, sleeps 4',
+    '  exits: pause 12,345, wfi 7; device accesses 9',
+    '  TLB: 1,000 misses, 3 flushes',
+    '  code: 40 regions in 2 modules compiled, 1 evicted; 1 modules of 2 KiB in use',
+    '  hottest places (share of samples):',
+    '      50 %  0x40080000  compiled',
+    '              add x0, x1, #0x1',
+    '              b 0x40080000',
+    '     1.0 %  0x40090000  interpreted',
+  ]);
+  assert.is(statisticsText(cpu, 1).length, 11);
+});
+test('a vCPU that never ran', () => {
+  const none = { compiledMs: 0, interpretedMs: 0, exitsMs: 0, idleMs: 0, instructions: 0, hottest: [] };
+  const text = statisticsText({ ...cpu, exits: {}, exceptions: 0, meter: none }, 8).join('\n');
+  assert.match(text, /0 MIPS[\s\S]*time 0\.0 s: compiled 0\.0 %[\s\S]*exits: none/);
+});
+test.run();
