@@ -25,7 +25,7 @@ export const TICK_MS_MIN = 10;
 /** otherwise each actor's budget is watched to this part of it, */
 const BUDGET_PARTS = 32;
 /** and at least this often. What sleeps costs these wakings and nothing else. */
-const TICK_MS_MAX = 100;
+const TICK_MS_MAX = 250;
 /** A tick that comes later than it was due counts for at most this much more. */
 const TICK_LATE_MS_MAX = 10;
 const HANDLER_BUDGET_MS_DEFAULT = 2_000;

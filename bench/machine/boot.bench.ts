@@ -18,7 +18,8 @@ const MEMORY_MIB = 512;
 const ARGUMENTS = 'console=ttyAMA0 panic=-1 quiet wurley_plain=1';
 const ROUNDS = 2;
 const DEADLINE_MS = 90_000;
-const SETTLE_MS = 3_000;
+/** What the boot left to translate is translated by then. */
+const SETTLE_MS = 8_000;
 const IDLE_MS = 10_000;
 /** Linux's clock ticks of /proc/PID/stat are 10 ms. */
 const TICK_MS = 10;
