@@ -68,6 +68,22 @@ for (const state of ['cold', 'hot'] as const) {
   });
 }
 
+test('a breakpoint in a page that hot code of another page calls', () => {
+  const { core, access, pc } = machine();
+  // loop: bl +0x1000; b loop; and there: ret
+  const at = BigInt(CODE) + 0x2000n;
+  const callee = at + 0x1000n;
+  assert.ok(access.write(at, new Uint8Array(Uint32Array.of(0x94000400, 0x17ffffff).buffer), () => undefined));
+  assert.ok(access.write(callee, new Uint8Array(Uint32Array.of(0xd65f03c0).buffer), () => undefined));
+  core.set64(STATE.pc, at);
+  for (let n = 0; n < 60; n++) assert.is(core.run(RUN), EXIT.pause);
+  for (const point of [callee, at + 4n, at]) {
+    access.setPoints([point], []);
+    assert.is(core.run(RUN), EXIT.debugger);
+    assert.is(pc(), point);
+  }
+});
+
 test('registers are read and written whole', () => {
   const { core, access, pc } = machine();
   const file = Uint8Array.from({ length: REGISTER_FILE_BYTES }, (_, n) => n * 7);

@@ -163,6 +163,44 @@ test('threads, the description and unknown packets', async () => {
   assert.ok(session.quiet);
 });
 
+test('whatever arrives is answered and never throws', async () => {
+  const { session, ask } = await attached();
+  let seed = 0x5eed;
+  const below = (n: number): number => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return Math.floor((seed / 2 ** 32) * n);
+  };
+  const starts = [
+    'g',
+    'G',
+    'p',
+    'P',
+    'm',
+    'M',
+    'X',
+    'Z',
+    'z',
+    'H',
+    'T',
+    'vCont',
+    'vCont;',
+    'qXfer:',
+    'q',
+    'Q',
+    's',
+    'c',
+    '?',
+    '',
+  ];
+  const alphabet = '0123456789abcdefxz,;:=-#$%\0\xff';
+  for (let n = 0; n < 20_000; n++) {
+    const tail = Array.from({ length: below(30) }, () => alphabet[below(alphabet.length)] ?? '').join('');
+    await ask(`${starts[below(starts.length)] ?? ''}${tail}`);
+    if (n % 50 === 0) await session.stopped({ cpu: below(2), reason: 'step' });
+  }
+  assert.is(await ask('qC').then((text) => text?.slice(0, 2)), 'QC');
+});
+
 test('the end: detached, killed, or by itself', async () => {
   const one = await attached();
   assert.is(await one.ask('D'), 'OK');

@@ -113,6 +113,11 @@ export class VcpuTracer implements CoreObserver {
     }
   }
 
+  /** A call of another interface was answered. */
+  hypercall(fields: TraceFields): void {
+    this.#emit('hypercall', fields);
+  }
+
   /** A call of the guest was answered; `answer` undefined: it does not return. */
   call(name: string, id: number, args: readonly bigint[], answer: number | undefined): void {
     if (!this.#kinds.has('hypercall')) return;

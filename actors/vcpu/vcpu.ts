@@ -32,6 +32,7 @@ import { COUNTER_HZ, GenericTimer } from './generic-timer.js';
 import { answerOnly, callName, guestCall, implementsCall } from './guest-calls.js';
 import { GuestMemory } from './guest-memory.js';
 import { GunyahCalls } from './gunyah-calls.js';
+import { describeGunyahCall } from './gunyah-trace.js';
 import { MachineRegisters } from './machine-registers.js';
 import { VcpuMeter } from './meter.js';
 import { RemoteMaintenance } from './remote-maintenance.js';
@@ -454,12 +455,17 @@ export class Vcpu {
 
   #call(instruction: 'hvc' | 'smc' = 'hvc'): void {
     const { core } = this;
-    if (this.#gunyah?.handle(instruction, core.get32(STATE.exitInfo)) === 'done') {
-      if (this.#mode === 'off') this.#block.powerOff(this.index);
-      return;
+    const tracer = this.#tracer;
+    if (this.#gunyah !== undefined) {
+      const immediate = core.get32(STATE.exitInfo);
+      const describe = tracer === undefined ? undefined : describeGunyahCall(core.state, instruction, immediate);
+      if (this.#gunyah.handle(instruction, immediate) === 'done') {
+        if (describe !== undefined) tracer?.hypercall(describe());
+        if (this.#mode === 'off') this.#block.powerOff(this.index);
+        return;
+      }
     }
     const id = core.get32(0) >>> 0;
-    const tracer = this.#tracer;
     const args = tracer === undefined ? [] : [1, 2, 3].map((n) => core.get64(n * 8));
     const trng = this.#entropy === undefined ? undefined : trngName(id);
     if (trng !== undefined && this.#entropy !== undefined) {
