@@ -265,51 +265,55 @@ const LEGAL: Readonly<Record<string, Readonly<Record<number, number>>>> = {
   breakIt: { [S.LOAD]: S.INIT_FAILED, [S.RESET]: S.INIT_FAILED },
 };
 
-test('any sequence of requests takes the state machine where section 6 says, and nowhere else', async () => {
-  const request = fc.constantFrom(...Object.keys(LEGAL));
-  await fc.assert(
-    fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 25 }), async (requests) => {
-      const { bench, hlos } = await host();
-      const baseline = bench.pool.freeFrames;
-      const vmid = await allocate(hlos);
-      let parcel = await hlos.image(vmid, guestTree());
-      for (const name of requests) {
-        const before = state(bench, vmid);
-        if (before === S.NONE) break;
-        const after = LEGAL[name]?.[before];
-        const actions: Record<string, () => Promise<number>> = {
-          configure: () => hlos.configure(vmid, parcel),
-          platform: () => hlos.configure(vmid, parcel, 1),
-          breakIt: () => hlos.configure(vmid, 4711),
-          authenticate: async () => (await hlos.call(M.VM_AUTH_IMAGE, new PayloadWriter().u16(vmid).u16(0))).error,
-          initialise: () => hlos.simple(M.VM_INIT, vmid),
-          start: () => hlos.simple(M.VM_START, vmid),
-          force: async () => (await hlos.call(M.VM_STOP, stop(vmid, 1))).error,
-          reset: () => hlos.simple(M.VM_RESET, vmid),
-          deallocate: () => hlos.simple(M.VM_DEALLOCATE, vmid),
-        };
-        const error = await (actions[name]?.() ?? Promise.resolve(-1));
-        if (after === undefined) {
-          assert.is(error, E.VM_STATE, `${name} in state ${before}`);
-          assert.is(state(bench, vmid), before);
-        } else {
-          assert.is(error, name === 'breakIt' ? E.MEM_INVALID : E.OK, `${name} in state ${before}`);
-          assert.is(state(bench, vmid), after);
+test(
+  'any sequence of requests takes the state machine where section 6 says, and nowhere else',
+  async () => {
+    const request = fc.constantFrom(...Object.keys(LEGAL));
+    await fc.assert(
+      fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 25 }), async (requests) => {
+        const { bench, hlos } = await host();
+        const baseline = bench.pool.freeFrames;
+        const vmid = await allocate(hlos);
+        let parcel = await hlos.image(vmid, guestTree());
+        for (const name of requests) {
+          const before = state(bench, vmid);
+          if (before === S.NONE) break;
+          const after = LEGAL[name]?.[before];
+          const actions: Record<string, () => Promise<number>> = {
+            configure: () => hlos.configure(vmid, parcel),
+            platform: () => hlos.configure(vmid, parcel, 1),
+            breakIt: () => hlos.configure(vmid, 4711),
+            authenticate: async () => (await hlos.call(M.VM_AUTH_IMAGE, new PayloadWriter().u16(vmid).u16(0))).error,
+            initialise: () => hlos.simple(M.VM_INIT, vmid),
+            start: () => hlos.simple(M.VM_START, vmid),
+            force: async () => (await hlos.call(M.VM_STOP, stop(vmid, 1))).error,
+            reset: () => hlos.simple(M.VM_RESET, vmid),
+            deallocate: () => hlos.simple(M.VM_DEALLOCATE, vmid),
+          };
+          const error = await (actions[name]?.() ?? Promise.resolve(-1));
+          if (after === undefined) {
+            assert.is(error, E.VM_STATE, `${name} in state ${before}`);
+            assert.is(state(bench, vmid), before);
+          } else {
+            assert.is(error, name === 'breakIt' ? E.MEM_INVALID : E.OK, `${name} in state ${before}`);
+            assert.is(state(bench, vmid), after);
+          }
+          if (name === 'reset' && error === E.OK) {
+            assert.is((await hlos.call(M.MEM_RECLAIM, new PayloadWriter().u32(parcel).u32(0))).error, E.OK);
+            parcel = await hlos.image(vmid, guestTree());
+          }
+          hlos.receive();
         }
-        if (name === 'reset' && error === E.OK) {
-          assert.is((await hlos.call(M.MEM_RECLAIM, new PayloadWriter().u32(parcel).u32(0))).error, E.OK);
-          parcel = await hlos.image(vmid, guestTree());
-        }
-        hlos.receive();
-      }
-      // However it went: afterwards everything of the VM can be returned.
-      const vm = bench.rm.vms.get(vmid);
-      if (vm !== undefined) await bench.rm.tearDown(vm);
-      assert.is((await hlos.call(M.MEM_RECLAIM, new PayloadWriter().u32(parcel).u32(0))).error, E.OK);
-      assert.is(bench.pool.freeFrames, baseline);
-      assert.is(bench.parcels.count, 0);
-    }),
-    { numRuns: 60 },
-  );
-});
+        // However it went: afterwards everything of the VM can be returned.
+        const vm = bench.rm.vms.get(vmid);
+        if (vm !== undefined) await bench.rm.tearDown(vm);
+        assert.is((await hlos.call(M.MEM_RECLAIM, new PayloadWriter().u32(parcel).u32(0))).error, E.OK);
+        assert.is(bench.pool.freeFrames, baseline);
+        assert.is(bench.parcels.count, 0);
+      }),
+      { numRuns: 60 },
+    );
+  },
+  { deadlineMs: 120_000 },
+);
 test.run();

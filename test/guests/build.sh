@@ -62,6 +62,14 @@ link suite.elf $RUNTIME $SUITE
 compile "lateness/main.c" "lateness-main.o" -O2 $GENERAL
 link lateness.elf $RUNTIME lateness-main.o
 
+GUNYAH=
+for path in gunyah/*.c; do
+  s=$(basename "$path")
+  compile "$path" "gunyah-$s.o" -O2 $GENERAL
+  GUNYAH="$GUNYAH gunyah-$s.o"
+done
+link gunyah.elf $RUNTIME $GUNYAH
+
 for level in 0 1 2 3; do
   PROGRAMS=
   for path in programs/*.c; do

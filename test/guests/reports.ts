@@ -9,7 +9,15 @@ import { fileURLToPath } from 'node:url';
 export const guestsFolder = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..', 'test', 'guests');
 
 /** The guest programs; each is `test/guests/bin/NAME.elf`. */
-export type GuestName = 'lateness' | 'bench' | 'suite' | 'programs-O0' | 'programs-O1' | 'programs-O2' | 'programs-O3';
+export type GuestName =
+  | 'gunyah'
+  | 'lateness'
+  | 'bench'
+  | 'suite'
+  | 'programs-O0'
+  | 'programs-O1'
+  | 'programs-O2'
+  | 'programs-O3';
 
 /** Path of a committed guest image. */
 export function guestImage(name: GuestName): string {

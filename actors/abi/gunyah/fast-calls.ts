@@ -34,14 +34,16 @@ const small = (r: CallRegisters, index: number): number =>
 
 function send(caller: GunyahCaller, r: CallRegisters, objects: readonly number[]): number {
   const sender = caller.ports.sender(first(objects));
+  // Results lie in the registers the arguments came in: these are read before any of those is set.
+  const size = small(r, 1);
+  const [lo, hi, push] = [r.lo(2), r.hi(2), (r.lo(3) & 1) !== 0];
   r.setResult(1, 0, 0);
   // The order of gunyah.md section 3: full, then the flags and the size, then the buffer.
   const at = sender.reserve();
   if (at < 0) return at === NOTHING ? E.queueFull : E.failure;
-  const size = small(r, 1);
   let refused = size === 0 || size > sender.messageBytesMax ? E.argumentSize : 0;
   if (refused === 0) {
-    const fault = caller.copyIn(r.lo(2), r.hi(2), size, sender.bytes, at);
+    const fault = caller.copyIn(lo, hi, size, sender.bytes, at);
     if (fault !== undefined) refused = FAULT[fault];
   }
   if (refused !== 0) {
@@ -49,20 +51,21 @@ function send(caller: GunyahCaller, r: CallRegisters, objects: readonly number[]
     return refused;
   }
   sender.stage(size);
-  const hasSpace = sender.publish((r.lo(3) & 1) !== 0);
+  const hasSpace = sender.publish(push);
   r.setResult(1, hasSpace ? 1 : 0, 0);
   return E.ok;
 }
 
 function receive(caller: GunyahCaller, r: CallRegisters, objects: readonly number[]): number {
   const receiver = caller.ports.receiver(first(objects));
+  const [lo, hi, room] = [r.lo(1), r.hi(1), small(r, 2)];
   r.setResult(1, 0, 0);
   r.setResult(2, 0, 0);
   const size = receiver.peek();
   if (size < 0) return size === NOTHING ? E.queueEmpty : E.failure;
-  let refused = size > small(r, 2) ? E.argumentSize : 0;
+  let refused = size > room ? E.argumentSize : 0;
   if (refused === 0) {
-    const fault = caller.copyOut(r.lo(1), r.hi(1), size, receiver.bytes, receiver.offset);
+    const fault = caller.copyOut(lo, hi, size, receiver.bytes, receiver.offset);
     if (fault !== undefined) refused = FAULT[fault];
   }
   if (refused !== 0) {

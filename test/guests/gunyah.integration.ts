@@ -1,0 +1,32 @@
+/**
+ * The Gunyah guest through `wurley run --platform gunyah`: a bare-metal primary VM identifies the hypervisor, talks to the
+ * resource manager, lends memory to a second VM, starts it, exchanges messages with it and takes its memory back.
+ */
+import * as assert from 'uvu/assert';
+import { runUnderWurley } from '../drivers/wurley.js';
+import { spec } from '../harness/spec.js';
+import { guestImage, parseSuite } from './reports.js';
+
+const test = spec('gunyah guest');
+
+for (const more of [[], ['--no-jit']]) {
+  test(
+    `every check of the guest passes ${more.join(' ')}`,
+    async () => {
+      const boot = ['--kernel', guestImage('gunyah')];
+      const platform = ['--platform', 'gunyah', ...more];
+      const run = { boot, cpus: 1, memoryMiB: 64, bootargs: '', deadlineMs: 100_000, more: platform };
+      const outcome = await runUnderWurley(run);
+      assert.ok(outcome.ok, outcome.ok ? '' : outcome.error.text + outcome.error.console);
+      if (!outcome.ok) return;
+      const report = parseSuite(outcome.value.console);
+      assert.ok(report !== undefined, outcome.value.console);
+      assert.equal(report?.failures, []);
+      assert.ok((report?.passed ?? 0) >= 77, outcome.value.console);
+      assert.is(outcome.value.exitCode, 0);
+      assert.is(outcome.value.errors, '');
+    },
+    { deadlineMs: 120_000 },
+  );
+}
+test.run();
