@@ -12,6 +12,7 @@ import { BUNDLE_SUFFIX, loadBundle } from './bundle-file.js';
 import { Cell, SYSTEM } from './cell.js';
 import type { Assignment, HostMessage, HostTask } from './hand-over.js';
 import { useHostFile } from './host-files.js';
+import { useHostNetwork } from './host-network.js';
 import { hostClock, messageLog } from './host-services.js';
 import { listenOnHost } from './host-sockets.js';
 import { CONTROL_TEXT_MAX } from './limits.js';
@@ -98,6 +99,7 @@ async function become(declaration: AnyDeclaration, assignment: Assignment, task:
     log,
     useFile: useHostFile,
     listen: listenOnHost,
+    useNetwork: useHostNetwork,
     ...(declaration.slice === undefined ? {} : { block: (ready, ms) => block?.(ready, ms) }),
   });
   block = blocker(cell, board, slot, clock.monotonicMs);

@@ -6,6 +6,7 @@ import { assert } from '../../bus/assert.js';
 import type { Result } from '../../bus/result.js';
 import type { FileHandle, FileToken } from './files.js';
 import type { Sendable } from './moved.js';
+import type { HostNetwork, NetworkGrant } from './network.js';
 import type { ActorRef, AskFailure, AskKind, BodyOf, ErrorsOf, KindOf, MessageOf, ReplyOf } from './protocol.js';
 import { fnv1a, type Random } from './random.js';
 import type { AskOptions, Clock, Down, Log, Sender } from './services.js';
@@ -47,6 +48,8 @@ export interface ActorContext<P> extends Sender {
   file(token: FileToken): FileHandle;
   /** Listens where the spawner's token allows it; for actors with an event loop. */
   readonly listen: Listen;
+  /** The host's network within `grant`; the only way to it. Its events come between this actor's turns. */
+  network(grant: NetworkGrant): HostNetwork;
   /** Asks the supervisor to stop this actor in order, with its children. */
   stop(): void;
 }

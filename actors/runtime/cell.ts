@@ -21,6 +21,7 @@ import type { BodyCodec } from './body-codec.js';
 import { Endpoint, type SystemLanes } from './endpoint.js';
 import { ENVELOPE_BYTES } from './envelope.js';
 import type { FileHandle, FileToken } from './files.js';
+import type { HostNetwork, NetworkGrant } from './network.js';
 import type { ControlMessage } from './post-office.js';
 import type { ActorRef, AskFailure } from './protocol.js';
 import type { Random } from './random.js';
@@ -54,6 +55,7 @@ export interface CellParts {
   useFile(token: FileToken): FileHandle;
   /** Absent where there are no sockets: the simulator, the system's own actor. */
   readonly listen?: Listen;
+  useNetwork(grant: NetworkGrant): HostNetwork;
   /** Sleeps until `ready` or `timeoutMs`; only blocking actors have one. */
   readonly block?: (ready: () => boolean, timeoutMs: number) => void;
   /** Given to the system's own cell only. */
@@ -320,7 +322,7 @@ export class Cell {
 
   #makeContext(): ActorContext<unknown> {
     const { endpoint, timers } = this;
-    const { clock, random, log, name, incarnation, useFile, block } = this.#parts;
+    const { clock, random, log, name, incarnation, useFile, useNetwork, block } = this.#parts;
     const self: ActorRef<unknown> = { actor: endpoint.actor };
     const me = { actor: endpoint.actor };
     return {
@@ -352,6 +354,7 @@ export class Cell {
       },
       file: useFile,
       listen: this.#parts.listen ?? (async () => err('ENOTSUP')),
+      network: useNetwork,
       stop: () => {
         this.report({ report: 'wantsStop' });
       },

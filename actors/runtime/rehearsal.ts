@@ -8,6 +8,7 @@ import { actor } from './actor.js';
 import { bodyCodec } from './body-codec.js';
 import { Cell, SYSTEM } from './cell.js';
 import { hostClock, hostNowMs, messageLog } from './host-services.js';
+import { offlineNetwork } from './network.js';
 import { PostOffice } from './post-office.js';
 import type { ActorRef, Ask, Tell } from './protocol.js';
 import { pump } from './pump.js';
@@ -47,7 +48,7 @@ export async function rehearse(): Promise<void> {
     throw new Error('no files in a rehearsal');
   };
   const parts = { board, codec, declaration, slot, generation, incarnation: 0, name: 'rehearsal', clock, random, log };
-  const cell = new Cell({ ...parts, useFile });
+  const cell = new Cell({ ...parts, useFile, useNetwork: offlineNetwork });
   await cell.start({ wanted: true });
   const self: ActorRef<RehearsalProtocol> = { actor: cell.endpoint.actor };
   const pumping = pump(cell, { board, slot, clock, pollMicroseconds: 1 });

@@ -10,6 +10,7 @@ import { bodyCodec } from './body-codec.js';
 import { Cell } from './cell.js';
 import type { FileStore } from './files.js';
 import type { Launcher } from './launcher.js';
+import { offlineNetwork } from './network.js';
 import { PostOffice } from './post-office.js';
 import type { BodyOf } from './protocol.js';
 import { seededRandom } from './random.js';
@@ -81,6 +82,7 @@ export function systemCore(parts: EngineParts, limits: SystemLimits): SystemCore
     random: seededRandom(seed, 'system'),
     log,
     useFile: (token) => files.use(token),
+    useNetwork: offlineNetwork,
     interleaved: true,
     lanes: {
       answer: (slot, asked, result) => mail.post(slot, { control: 'answer', asked, result }),

@@ -65,6 +65,27 @@ export const i64 = (at: number): Field<bigint> => ({
   dirty: clean,
 });
 
+/** Unsigned 16-bit integer in network (big-endian) byte order at byte `at`; for the Internet's headers only. */
+export const net16 = (at: number): Field<number> => ({
+  at,
+  sizeBytes: 2,
+  alignBytes: 2,
+  type: 'net16',
+  get: (view, o) => view.getUint16(o, false),
+  put: (view, o, value) => view.setUint16(o, value, false),
+  dirty: clean,
+});
+/** Unsigned 32-bit integer in network (big-endian) byte order at byte `at`; for the Internet's headers only. */
+export const net32 = (at: number): Field<number> => ({
+  at,
+  sizeBytes: 4,
+  alignBytes: 2,
+  type: 'net32',
+  get: (view, o) => view.getUint32(o, false),
+  put: (view, o, value) => view.setUint32(o, value, false),
+  dirty: clean,
+});
+
 /** `count` raw bytes at byte `at`; reading copies them out, writing demands exactly that many (asserted). */
 export const bytes = (at: number, count: number): Field<Uint8Array> => ({
   at,

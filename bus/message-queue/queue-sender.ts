@@ -42,7 +42,8 @@ export class QueueSender implements SendEnd {
   readonly words: Int32Array;
   private readonly signals: QueueSignals | undefined;
   private readonly tap: TapSink | undefined;
-  private readonly depth: number;
+  /** Messages the queue holds. */
+  readonly depth: number;
   private readonly slotMask: number;
   private readonly slotBytes: number;
   /** Number of the next message to publish; in mode `single` ours alone, in locked modes read under the lock. */

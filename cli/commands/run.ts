@@ -62,6 +62,9 @@ const PLATFORMS = ['virt', 'gunyah', 'hyperv'] as const;
 type Refusal = { readonly exitCode: number; readonly text: string };
 const refuse = (exitCode: number, text: string): Result<never, Refusal> => err({ exitCode, text });
 
+/** An option that may be given several times. */
+const gather = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
+
 /** Adds the `run` verb to the program. */
 export const addRun: Verb = (program, terminal, done) => {
   program
@@ -85,6 +88,10 @@ export const addRun: Verb = (program, terminal, done) => {
     ])
     .option('--snapshot-disk', 'throw away what the guest writes to its disks')
     .option('--rng', 'a virtio entropy device with random bytes of this host')
+    .option('--net <kind>', 'none, or user: a network card behind a gateway to the networks of this host', 'none')
+    .option('--publish <ports>', 'HOSTPORT:GUESTPORT[/udp]: a port of this host that leads to the guest', gather)
+    .option('--mac <address>', 'hardware address of the network card')
+    .option('--pcap <file>', 'record the frames of the network card for tcpdump or Wireshark')
     .option('--acpi', 'describe the machine by ACPI instead of a device tree')
     .option('--timeout <seconds>', 'end the machine after this long (exit code 124)')
     .option('--trace <what>', TRACE_HELP)

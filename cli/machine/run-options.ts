@@ -24,6 +24,10 @@ export interface RunText {
   readonly rng?: boolean;
   readonly disk?: readonly string[];
   readonly snapshotDisk?: boolean;
+  readonly net: string;
+  readonly publish?: readonly string[];
+  readonly mac?: string;
+  readonly pcap?: string;
 }
 
 /** The numbers among the options. */

@@ -1,11 +1,13 @@
 /** The virtio devices that the options of `wurley run` ask for, in the order of their slots. */
+import { closeSync, openSync } from 'node:fs';
 import type { FileFault, FileStore } from '../../actors/runtime/files.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { type DiskRequest, openDisk, parseDisk } from './disk-files.js';
+import { type NetworkRequest, type NetworkText, openCapture, parseNetwork } from './network-options.js';
 import type { VirtioChoice } from './virtio-devices.js';
 
 /** The options as text. */
-export interface VirtioText {
+export interface VirtioText extends NetworkText {
   readonly console: string;
   readonly rng?: boolean;
   readonly disk?: readonly string[];
@@ -16,7 +18,8 @@ export interface VirtioText {
 export type VirtioRequest =
   | { readonly kind: 'console' }
   | { readonly kind: 'rng' }
-  | { readonly kind: 'disk'; readonly disk: DiskRequest; readonly isThrowAway: boolean };
+  | { readonly kind: 'disk'; readonly disk: DiskRequest; readonly isThrowAway: boolean }
+  | { readonly kind: 'net'; readonly network: NetworkRequest };
 
 /** Disks of one machine, at most. */
 const DISKS_MAX = 16;
@@ -42,6 +45,9 @@ export function parseVirtio(text: VirtioText): Result<readonly VirtioRequest[], 
     const isThrowAway = text.snapshotDisk === true && !parsed.value.isReadOnly;
     requests.push({ kind: 'disk', disk: parsed.value, isThrowAway });
   }
+  const network = parseNetwork(text);
+  if (!network.ok) return network;
+  if (network.value !== undefined) requests.push({ kind: 'net', network: network.value });
   return ok(requests);
 }
 
@@ -69,6 +75,13 @@ export function openVirtio(
         choices.push({ kind: 'disk', layers: layers.value, isReadOnly: request.disk.isReadOnly });
         break;
       }
+      case 'net': {
+        const { mac, published, capturePath } = request.network;
+        const capture = openCapture(capturePath, files, createFile);
+        if (!capture.ok) return capture;
+        choices.push({ kind: 'net', network: { mac, published, capture: capture.value } });
+        break;
+      }
     }
   }
   return ok(choices);
@@ -76,4 +89,14 @@ export function openVirtio(
 
 function cannotOpen(path: string, { detail }: FileFault): string {
   return `${path} cannot be opened (${detail})`;
+}
+
+/** Makes an empty file at `path`; answers the host's error name when it cannot. */
+function createFile(path: string): string | undefined {
+  try {
+    closeSync(openSync(path, 'w', 0o600));
+    return undefined;
+  } catch (problem) {
+    return problem instanceof Error && 'code' in problem ? String(problem.code) : String(problem);
+  }
 }

@@ -33,7 +33,9 @@ test('sizes of memory', () => {
   for (const wrong of ['', '-1M', '12Q', '1e9', 'M', '0x10']) assert.is(parseMemory(wrong), undefined);
 });
 test('numbers out of range are one sentence', () => {
-  const base = { memory: '512M', cpus: '2', platform: 'virt', gunyahProfile: 'P17', jit: true, console: 'pl011' };
+  const base = {
+    ...{ memory: '512M', cpus: '2', platform: 'virt', gunyahProfile: 'P17', jit: true, console: 'pl011', net: 'none' },
+  };
   assert.ok(checkNumbers(base).ok);
   for (const wrong of [{ cpus: '9' }, { cpus: 'two' }, { memory: '4G' }, { memory: '65M' }, { timeout: '-1' }]) {
     const checked = checkNumbers({ ...base, ...wrong });

@@ -45,6 +45,8 @@ export class SplitQueue {
   /** Chains used so far, modulo 2^16: also the index of the next one to take. */
   #next: number;
   #isBroken: boolean;
+  /** Chains used that the driver does not see yet. */
+  #staged = 0;
   readonly #descriptor = new Int32Array(DESCRIPTOR_WORDS);
   readonly #table = new Int32Array(SEGMENTS_MAX * DESCRIPTOR_WORDS);
   readonly #tableBytes = new Uint8Array(this.#table.buffer);
@@ -140,14 +142,35 @@ export class SplitQueue {
 
   /** Gives the taken chain back, with `writtenBytes` written into it: the driver sees it from here on. */
   use(writtenBytes: number): void {
+    this.stage(writtenBytes);
+    this.publish();
+  }
+
+  /** As {@link use}, but the driver sees it with {@link publish} only, together with all that were staged before. */
+  stage(writtenBytes: number): void {
     const { used, size } = this.#place;
     const entry = used + UsedHead.sizeBytes + (this.#next & (size - 1)) * UsedElement.sizeBytes;
-    const next = (this.#next + 1) & 0xffff;
-    const stored =
-      this.#window.storePair(entry, this.chain.head, writtenBytes | 0) &&
-      this.#window.store16(used + UsedHead.offsets.index, next);
-    if (stored) this.#next = next;
-    else this.#isBroken = true;
+    if (this.#window.storePair(entry, this.chain.head, writtenBytes | 0)) {
+      this.#next = (this.#next + 1) & 0xffff;
+      this.#staged++;
+    } else this.#isBroken = true;
+  }
+
+  /** Shows the driver what was staged. */
+  publish(): void {
+    this.#staged = 0;
+    if (!this.#window.store16(this.#place.used + UsedHead.offsets.index, this.#next)) this.#isBroken = true;
+  }
+
+  /** The driver is at fault in a way only the device can see: nothing more is taken from the queue. */
+  refuse(): void {
+    this.#isBroken = true;
+  }
+
+  /** Takes back what was staged: those chains are next again. */
+  unstage(): void {
+    this.#next = (this.#next - this.#staged) & 0xffff;
+    this.#staged = 0;
   }
 
   /** Whether the driver wants an interrupt for what was used since the last question. */

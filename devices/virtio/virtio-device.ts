@@ -129,6 +129,21 @@ export class VirtioDevice {
     });
   }
 
+  /**
+   * Lets `body` work on queue `index` by itself, inside the window: for devices whose messages take several chains. Answers
+   * what `body` answers, or undefined when there is no such queue now. The driver hears of what was used.
+   */
+  turn<T>(index: number, body: (queue: SplitQueue) => T): T | undefined {
+    return this.window.within(() => {
+      const queue = this.#attach(index);
+      if (queue === undefined) return undefined;
+      const result = body(queue);
+      if (queue.wantsInterrupt()) this.#interrupt(INTERRUPT.usedBuffer);
+      if (queue.isBroken) this.#fail(`queue ${index} is not well-formed`);
+      return result;
+    });
+  }
+
   #serve(queue: SplitQueue, handle: (chain: Chain) => Handled): boolean {
     queue.wantNotifications(false);
     for (let count = 0; count < CHAINS_PER_TURN; count++) {

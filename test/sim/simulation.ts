@@ -8,6 +8,7 @@ import type { ActorKind } from '../../actors/runtime/actor.js';
 import { type BodyCodec, bodyCodec } from '../../actors/runtime/body-codec.js';
 import { Cell } from '../../actors/runtime/cell.js';
 import { MemoryFiles } from '../../actors/runtime/files.js';
+import { offlineNetwork } from '../../actors/runtime/network.js';
 import type { Launch, Launcher, LaunchOrder, WorkerEnd } from '../../actors/runtime/launcher.js';
 import { type Random, seededRandom } from '../../actors/runtime/random.js';
 import type { Clock } from '../../actors/runtime/services.js';
@@ -292,6 +293,7 @@ export class Simulation {
       random: seededRandom(order.seed, order.name),
       log: { info: (text) => this.trace(`info ${text}`), warn: (text) => this.trace(`warn ${text}`) },
       useFile: (token) => this.files.use(token),
+      useNetwork: offlineNetwork,
       block: (ready, timeoutMs) => this.#block(worker, ready, timeoutMs),
       onMessage: (kind, from, asked) => this.trace(`${order.name} takes ${kind} ${from} ${asked}`),
     });

@@ -1,0 +1,51 @@
+/** The virtual switch's worker: a {@link LearningSwitch} over the far ends of the links it is started with. */
+import { actor, actorKind } from '../../../actors/runtime/actor.js';
+import type { Ask } from '../../../actors/runtime/protocol.js';
+import { ok } from '../../../bus/result.js';
+import { LinkEnd, type LinkMemory } from '../link/frame-link.js';
+import { LearningSwitch, macNumber, newPort, type PortCounters } from './learning-switch.js';
+
+/** A port before it is attached. */
+export interface PortConfig {
+  /** This end of the port's link. */
+  readonly link: LinkMemory;
+  /** The only hardware address the port may speak under; absent: any. */
+  readonly mac?: Uint8Array;
+}
+
+/** What the switch is started with; a port whose other end is not there yet only floods less. */
+export interface SwitchConfig {
+  readonly ports: readonly PortConfig[];
+}
+
+/** The switch's messages. */
+export type SwitchProtocol = {
+  /** What every port has seen, in order of the ports. */
+  counters: Ask<object, { ports: readonly PortCounters[] }>;
+};
+
+const switchActor = actor<SwitchConfig, SwitchProtocol, LearningSwitch>({
+  name: 'switch',
+  mailboxMax: 16,
+  supervision: { strategy: 'one-for-one', restartsMax: 10, withinMs: 10_000, otherwise: 'stop' },
+  start({ ports }, context) {
+    const ring = (number: number): void => context.ring({ actor: number }, 1);
+    const learning = new LearningSwitch(() => context.clock.monotonicMs());
+    for (const { link, mac } of ports) {
+      const end = LinkEnd.attach(link, context.self.actor, ring);
+      learning.attach(newPort(end, mac === undefined ? undefined : macNumber(mac)));
+    }
+    context.ring(context.self, 1); // frames may wait already
+    return ok(learning);
+  },
+  on: {
+    counters: ({ ports }) => ok({ ports: ports.flatMap((port) => (port === undefined ? [] : [port.counters])) }),
+  },
+  rang(learning, _flags, context) {
+    if (learning.turn()) context.ring(context.self, 1);
+  },
+});
+export default switchActor;
+
+/** How its worker is made. */
+export const switchKind = actorKind(switchActor, { module: new URL(import.meta.url), heapMegabytesMax: 64 });
