@@ -107,7 +107,11 @@ export class CodePages {
   }
 
   #clear(page: CodePage): void {
-    this.#fill(page.records, 0, RECORDS * RECORD_BYTES);
+    // The operands stay: the instruction that wrote into its own page has still to read its record, for write-back.
+    for (let record = page.records; record < page.records + RECORDS * RECORD_BYTES; record += RECORD_BYTES) {
+      this.#view.setUint16(record + RECORD.handler, HANDLER.decode, true);
+      this.#view.setUint16(record + RECORD.count, 0, true);
+    }
     this.#onDrop(page);
     this.flushJumpCache();
   }

@@ -14,8 +14,10 @@ import { writeRecord } from './interpreter/pre-decode.js';
 import type { HandlerNumbers } from './interpreter/record.js';
 import { simdHelper } from './isa/simd/helper.js';
 import { INSTRUCTIONS } from './isa/table.js';
+import type { CodeJournal } from './jit/code-journal.js';
 import { type BackgroundCompiler, Jit } from './jit/jit.js';
 import type { CodeBudget } from './jit/region-store.js';
+import type { SavedVolume } from './jit/saved-code.js';
 import { MemoryAccess } from './memory-access.js';
 import { AddressSpace } from './mmu/address-space.js';
 import { FAULT, newTranslation, type PhysicalMemory, type Translator, WANT } from './mmu/translator.js';
@@ -87,6 +89,10 @@ export interface CoreOptions {
   readonly jit?: boolean;
   /** Translates and compiles in another thread; absent: in this one. */
   readonly compiler?: BackgroundCompiler | undefined;
+  /** Compiled code of earlier runs, once, when it has come. */
+  readonly saved?: (() => readonly SavedVolume[] | undefined) | undefined;
+  /** Where entry points worth compiling before the next run are noted. */
+  readonly journal?: CodeJournal | undefined;
   /** How much compiled code is kept; absent: what Jit thinks right. */
   readonly codeBudget?: CodeBudget | undefined;
   /** Interrupt controller and timers. */
@@ -206,9 +212,11 @@ export class Core {
     this.#step = step;
     if (options.jit !== false) {
       const { view, table } = this;
-      const { compiler: background, codeBudget: budget } = options;
+      const { compiler: background, codeBudget: budget, journal, saved } = options;
+      const dropCode = (): void => this.pages.dropAll();
       const flushJumpCache = (): void => this.pages.flushJumpCache();
-      const parts = { memory, view, state: layout.state, table, decoder, step, background, budget, flushJumpCache };
+      const places = { memory, view, state: layout.state, table };
+      const parts = { ...places, decoder, step, background, budget, journal, saved, flushJumpCache, dropCode };
       this.jit = new Jit(parts);
     }
     state.setHalves(STATE.monitorAddress, -1, -1);
@@ -529,8 +537,10 @@ export class Core {
 
   #decode(record: number): void {
     const page = this.pages.pageOf(record);
-    const word = this.view.getUint32(page.host + ((record - page.records) >> 2), true);
+    const offset = (record - page.records) >> 2;
+    const word = this.view.getUint32(page.host + offset, true);
     writeRecord(this.view, record, word, decoder.decode(word), this.#numbers);
+    this.jit?.onDecoded(page, offset, word);
   }
 
   /** Asserts or releases interrupt lines of this vCPU from its own thread: bits of PSTATE.a, i, f. */

@@ -10,7 +10,7 @@ import { INSTRUCTIONS } from '../../cpu/isa/table.js';
 import type { FinishedBatch } from '../../cpu/jit/jit.js';
 import { compileScanned } from '../../cpu/jit/scanner/compile-scanned.js';
 import { translateBatch } from '../../cpu/jit/translate.js';
-import { detectFeatures } from '../../cpu/wasm/features.js';
+import { setFeatures } from '../../cpu/wasm/features.js';
 import { actor, actorKind } from '../runtime/actor.js';
 import { MACHINE_HANDLER_BUDGET_MS } from '../runtime/limits.js';
 import { ObjectPort } from '../runtime/object-channel.js';
@@ -68,7 +68,7 @@ const translator = actor<TranslatorConfig, TranslatorProtocol, Translator>({
   handlerBudgetMs: MACHINE_HANDLER_BUDGET_MS,
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
   start(config, { clock, log }) {
-    detectFeatures(); // the flags it depends on are the process's, set before the first worker started
+    if (config.features !== undefined) setFeatures(config.features);
     return ok(new Translator(config, clock, log));
   },
   on: {

@@ -1,5 +1,6 @@
 /** Messages of a translator actor, what it is started with, and what goes through its object channels. */
 import type { EntryPoint } from '../../cpu/jit/translate.js';
+import type { HostFeatures } from '../../cpu/wasm/features.js';
 import type { ObjectEnd } from '../runtime/object-channel.js';
 import type { Ask } from '../runtime/protocol.js';
 
@@ -30,6 +31,8 @@ export type TranslatorProtocol = {
 export interface TranslatorConfig {
   /** The VM's memory, whose code it reads. */
   readonly memory: WebAssembly.Memory;
+  /** What generated code may use of the host; absent: only what every host has. */
+  readonly features?: HostFeatures;
   /** One end for each vCPU: {@link TranslationRequest} comes in, FinishedBatch (cpu/jit/jit.ts) goes out. */
   readonly vcpus: readonly ObjectEnd[];
 }

@@ -3,7 +3,7 @@
 import { err, ok } from '../../bus/result.js';
 import { HandlerNumbers } from '../../cpu/interpreter/record.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
-import { detectFeatures } from '../../cpu/wasm/features.js';
+import { detectFeatures, setFeatures } from '../../cpu/wasm/features.js';
 import type { CoreProtocol } from '../hypervisor/port.protocol.js';
 import { actor, actorKind } from '../runtime/actor.js';
 import { MACHINE_HANDLER_BUDGET_MS } from '../runtime/limits.js';
@@ -25,7 +25,8 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
   handlerBudgetMs: MACHINE_HANDLER_BUDGET_MS,
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
   async start(config, context) {
-    detectFeatures(); // the flags it depends on are the process's, set before the first worker started
+    if (config.features === undefined) detectFeatures();
+    else setFeatures(config.features);
     const interpreter = { module: config.interpreter, numbers: new HandlerNumbers(INSTRUCTIONS) };
     const source = config.entropy === undefined ? undefined : context.file(config.entropy);
     const entropy = (into: Uint8Array): boolean => {
@@ -72,6 +73,7 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
     debugSetSystem: (shell, { index, value }) => shell.debugger.setSystem(index, value),
     debugRead: (shell, { address, bytes }) => shell.debugger.read(address, bytes),
     debugWrite: (shell, { address, bytes }) => shell.debugger.write(address, bytes),
+    handOverJournal: (shell) => ok({ pages: shell.handOverJournal() }),
     getRegisters(shell, { names }) {
       const values = readRegisters(shell.resetOnce(), names);
       return values.ok ? ok({ values: values.value }) : values;

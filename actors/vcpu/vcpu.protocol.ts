@@ -1,5 +1,6 @@
 /** Messages of a vCPU actor, and what it is started with. */
 import type { QueueHandle } from '../../bus/message-queue/queue-layout.js';
+import type { HostFeatures } from '../../cpu/wasm/features.js';
 import type { Profile } from '../abi/gunyah/identity.js';
 import type { VpTicket } from '../hypervisor/partition.protocol.js';
 import type { ProcessorProtocol } from '../hypervisor/processor.protocol.js';
@@ -37,6 +38,8 @@ export interface VcpuStatistics {
 /** A vCPU's messages: the core's (registers, start), and how it is doing. */
 export type VcpuProtocol = ProcessorProtocol & {
   statistics: Ask<object, VcpuStatistics>;
+  /** Sends what was noted for the translation cache through the channel `codeCache`; how many pages that is. */
+  handOverJournal: Ask<object, { readonly pages: number }>;
 } & VcpuDebugProtocol;
 
 /** Where a trace goes. */
@@ -70,6 +73,8 @@ export interface VcpuConfig {
   readonly frontEnds: readonly FrontEndPlace[];
   /** The system clock's reading when the guest's counter was zero, in milliseconds. */
   readonly epochMs: number;
+  /** What the process has found out about its host; absent: the vCPU tries for itself. */
+  readonly features?: HostFeatures;
   /** False switches compiled code off. */
   readonly jit: boolean;
   /** Given to a vCPU of a VM under the Gunyah ABI. */
@@ -80,4 +85,9 @@ export interface VcpuConfig {
   readonly trace?: TracePlace;
   /** The VM's translator; undefined: this vCPU translates for itself. */
   readonly translator?: ObjectEnd | undefined;
+  /**
+   * To the owner of the translation cache: compiled code of earlier runs comes in (one `SavedVolume[]`), and the pages
+   * worth compiling for the next run go out when asked for (`JournalPage[]`). Undefined: neither.
+   */
+  readonly codeCache?: ObjectEnd | undefined;
 }

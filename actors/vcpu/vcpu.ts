@@ -12,7 +12,9 @@ import { TraceWriter } from '../../bus/tap/trace.js';
 import { Core, type Interpreter } from '../../cpu/core.js';
 import { PSTATE } from '../../cpu/cpu-state.js';
 import { exceptionClassName } from '../../cpu/exceptions/class-names.js';
+import { CodeJournal, type JournalPage } from '../../cpu/jit/code-journal.js';
 import type { BackgroundCompiler, FinishedBatch } from '../../cpu/jit/jit.js';
+import type { SavedVolume } from '../../cpu/jit/saved-code.js';
 import { EXIT, STATE, VCPU_AREA_BYTES } from '../../cpu/state.js';
 import { archImplements } from '../abi/gunyah/services.js';
 import type { PsciServices } from '../abi/psci/psci.js';
@@ -101,6 +103,8 @@ export class Vcpu {
   readonly frontEndServices: FrontEndServices;
   readonly #entropy: Entropy | undefined;
   #mode: Mode = 'off';
+  #journal: CodeJournal | undefined;
+  #codeCache: ObjectPort<readonly JournalPage[], readonly SavedVolume[]> | undefined;
   #fresh = true;
   #linesChanged = false;
   readonly #clock: Clock;
@@ -135,12 +139,18 @@ export class Vcpu {
       drain: () => this.#drain(),
     });
     const layout = { state: ticket.area, arena: ticket.arena, arenaBytes: ticket.arenaBytes };
+    if (config.jit && config.codeCache !== undefined) {
+      this.#journal = new CodeJournal(buffer);
+      this.#codeCache = new ObjectPort(config.codeCache);
+    }
     const tracer = config.trace === undefined ? undefined : this.#makeTracer(config.trace);
     this.#tracer = tracer;
     const physical = tracer?.watch(this.#memory, (ipa) => deviceName(config, ipa)) ?? this.#memory;
     this.core = new Core(memory, layout, interpreter, physical, undefined, {
       jit: config.jit,
       observer: tracer,
+      journal: this.#journal,
+      saved: () => this.#codeCache?.take(),
       compiler: config.translator === undefined ? undefined : compilerBehind(config.translator),
       peripherals: {
         readRegister: (key) => registers.read(key),
@@ -526,6 +536,13 @@ export class Vcpu {
         core.maintain('code', -1, 0);
       },
     );
+  }
+
+  /** Sends what was noted for the translation cache. Returns the number of pages. */
+  handOverJournal(): number {
+    const pages = this.#journal?.take() ?? [];
+    this.#codeCache?.send(pages);
+    return pages.length;
   }
 
   /** What it has done so far. */

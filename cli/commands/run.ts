@@ -18,6 +18,7 @@ import { pullImage } from '../image/pull.js';
 import { cacheFolder, findImage, type StoredImage } from '../image/store.js';
 import { hostUnpackers } from '../image/unpackers.js';
 import { readBootFile } from '../machine/boot-files.js';
+import { openCodeCache } from '../machine/code-cache.js';
 import { deathOf } from '../machine/deaths.js';
 import { type GdbRequest, parseGdb } from '../machine/gdb-stub.js';
 import { primaryNodes } from '../machine/gunyah-platform.js';
@@ -234,6 +235,7 @@ async function boot(
   terminal: Terminal,
 ): Promise<Result<number, Refusal>> {
   const interpreter = loadInterpreter(cacheFolder());
+  const codeCache = process.env['WURLEY_CODE_CACHE'] === 'off' ? undefined : openCodeCache(cacheFolder(), plan);
   let machine: Machine | undefined;
   const system = new ActorSystem({
     onEvent(event) {
@@ -291,6 +293,7 @@ async function boot(
       plan,
       interpreter: interpreter.module,
       jit: text.jit,
+      codeCache,
       name: 'vm',
       ...parts,
     };

@@ -24,6 +24,7 @@ import { assert } from '../../bus/assert.js';
 import type { KeepAlive } from '../../bus/doorbell/parking.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { VCPU_AREA_BYTES } from '../../cpu/state.js';
+import { features } from '../../cpu/wasm/features.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import type { MachineDescription } from '../../devices/machine/description.js';
 import { MEMORY_MAP, POWER_BUTTON_LINE, spiToIntid } from '../../devices/machine/memory-map.js';
@@ -31,6 +32,8 @@ import { Pl061 } from '../../devices/power-button/pl061.js';
 import { createSharedRegisters, SharedRegisters } from '../../devices/registers/shared-registers.js';
 import { type ConsoleProtocol, consoleKind } from '../../devices/uart/console.actor.js';
 import type { UartConfig } from '../../devices/uart/uart.config.js';
+import type { CodeCache } from './code-cache.js';
+import { CodeCacheLinks } from './code-cache-links.js';
 import { type GdbRequest, startGdbStub } from './gdb-stub.js';
 import {
   type GunyahPlatform,
@@ -39,6 +42,7 @@ import {
   placesOf,
   startResourceManager,
 } from './gunyah-platform.js';
+import { useGuestFlags } from './native-modules.js';
 import { startVirtioDevices, type VirtioChoice } from './virtio-devices.js';
 import type { SharedVcpuConfig } from './vm-launcher.js';
 
@@ -63,6 +67,8 @@ export interface MachineOptions {
   readonly interpreter: WebAssembly.Module;
   /** False switches compiled code off. */
   readonly jit: boolean;
+  /** Compiled code of earlier runs, and where the next run's comes from; absent: neither. */
+  readonly codeCache?: CodeCache | undefined;
   /** virtio devices, by slot; as many as the description says. With a console among them, it is the machine's console. */
   readonly virtio: readonly VirtioChoice[];
   /** A name that no other machine of the system has. */
@@ -260,16 +266,18 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     gic: windows,
     frontEnds,
     jit: options.jit,
+    features,
     ...trace,
     ...entropy,
   };
   const epochMs = system.clock.monotonicMs();
+  const links = options.jit && options.codeCache !== undefined ? new CodeCacheLinks(options.codeCache) : undefined;
   const channels = options.jit ? tickets.map(() => createObjectChannel()) : [];
   const spawning = tickets.map((ticket, i) =>
     system.spawn(
       vcpuKind,
       {
-        ...{ ...shared, ticket, epochMs, translator: channels[i]?.[0] },
+        ...{ ...shared, ticket, epochMs, translator: channels[i]?.[0], codeCache: links?.connect() },
         ...(primary === undefined ? {} : { gunyah: placesOf(primary, ticket.index, core.ref.actor) }),
       },
       { name: `${name}-vcpu${ticket.index}` },
@@ -278,7 +286,7 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
   const ends = channels.map(([, end]) => end);
   // Nothing waits for it to be there: what its processors ask meanwhile waits in the channels.
   const translating = options.jit
-    ? system.spawn(translatorKind, { memory, vcpus: ends }, { name: `${name}${TRANSLATOR_SUFFIX}` })
+    ? system.spawn(translatorKind, { memory, vcpus: ends, features }, { name: `${name}${TRANSLATOR_SUFFIX}` })
     : undefined;
   placeImages(new Uint8Array(buffer), plan, ram, flash);
   const processors: ActorRef<VcpuProtocol>[] = [];
@@ -302,9 +310,12 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     });
   const [x0] = plan.registers;
   for (const [index, { actor }] of processors.entries()) await core.ask('attachVp', { partition, index, actor });
+  useGuestFlags(); // all threads that run generated code are there
   const names = [VP_REGISTER.pc, VP_REGISTER.x0];
   await core.ask('setVpRegisters', { partition, index: 0, names, values: wide([BigInt(plan.entry), x0]) });
   for (const index of processors.keys()) await core.ask('runVp', { partition, index });
+  // Not before the guest runs: reading the cache takes a while, and the guest does not wait for it.
+  setImmediate(() => void links?.load());
   const keyboard = new ByteStream(streams.input);
   const typedAt: ActorRef<never> = virtio.console ?? console;
   const button = new Pl061({ setLevel: (high) => gic.setLine(gpio.intid, high) });
@@ -344,6 +355,7 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
       if (virtio.console !== undefined) await system.sender.ask(virtio.console, 'flush', {}, ASK);
     },
     async dispose() {
+      await links?.close(system, processors);
       // A thread that has died runs no guest code and acknowledges nothing.
       const alive = new Set(system.inspect().map(({ ref }) => ref.actor));
       for (const [cpu, { actor }] of processors.entries()) if (!alive.has(actor)) block.setOutside(cpu, true);

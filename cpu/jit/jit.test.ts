@@ -69,6 +69,7 @@ class Bench {
       ...{ memory, view, state: 0, table, decoder, step: () => 0 },
       background: options.alone === true ? undefined : this.background,
       budget: options.budget,
+      dropCode: () => this.pages.dropAll(),
       flushJumpCache: () => this.flushes++,
     });
   }
@@ -206,6 +207,21 @@ test('a module counts until the last page with its regions is dropped', () => {
   bench.pages.invalidate(CODE + 4096);
   assert.is(jit.store.modules, 0);
   assert.is(jit.store.bytes, 0);
+});
+
+test('an instruction that writes into its own page finds its operands afterwards', () => {
+  const bench = new Bench({ alone: true });
+  const { jit, view } = bench;
+  const page = bench.page(0);
+  const record = page.records + 3 * RECORD_BYTES;
+  for (let at = 0; at < RECORD_BYTES; at++) view.setUint8(record + at, 0x41 + at);
+  jit.request(page, 0);
+  jit.compileQueue();
+  bench.pages.written(CODE + 512, 4);
+  assert.not(bench.marked(page, 0), 'regions may cover any word: they are gone');
+  assert.is(view.getUint16(record + RECORD.handler, true), 0);
+  assert.is(view.getUint16(record + RECORD.count, true), 0);
+  for (const at of [2, 3, 4, 5, 8, 15]) assert.is(view.getUint8(record + at), 0x41 + at);
 });
 
 test.run();

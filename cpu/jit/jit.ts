@@ -6,10 +6,13 @@
 import { jumpCacheEntry } from '../code-cache-index.js';
 import type { CodePage } from '../code-pages.js';
 import type { Decoder } from '../decode/decoder.js';
+import { HOT_THRESHOLD } from '../interpreter/loop-ops.js';
 import { RECORD, RECORD_BYTES } from '../interpreter/record.js';
 import { JUMP_CACHE, STATE } from '../state.js';
+import type { CodeJournal } from './code-journal.js';
 import { holdsCode, offsetsOf, type RegionCode } from './region-code.js';
-import { type CodeBudget, RegionStore } from './region-store.js';
+import { type CodeBudget, type ModuleInUse, RegionStore } from './region-store.js';
+import { findSaved, type SavedVolume, savedRegion } from './saved-code.js';
 import { compileScanned } from './scanner/compile-scanned.js';
 import type { Refusal } from './scanner/refusal.js';
 import { type EntryPoint, translateBatch } from './translate.js';
@@ -23,6 +26,8 @@ const PATIENCE_PAUSES = 100;
  * background, where translating costs the guest nothing, the first report is enough.
  */
 const REPORTS_HERE = 4;
+/** Arrivals that make an entry point worth a place in the journal: code from the cache costs next to nothing. */
+const WARM_ARRIVALS = 48;
 /** Batches the background has at a time. What becomes hot meanwhile goes with the next one. */
 const IN_FLIGHT_MAX = 2;
 /** Pauses without an answer after which the background is taken for lost, or starved, and batches are compiled here. */
@@ -72,6 +77,12 @@ export interface JitHost {
   readonly background?: BackgroundCompiler | undefined;
   /** How much compiled code is kept. */
   readonly budget?: CodeBudget | undefined;
+  /** Compiled code of earlier runs, once, when it has come. */
+  readonly saved?: (() => readonly SavedVolume[] | undefined) | undefined;
+  /** Has all code decoded anew before more is executed. */
+  readonly dropCode: () => void;
+  /** Where entry points worth compiling before the next run are noted. */
+  readonly journal?: CodeJournal | undefined;
   /** Empties the jump cache. */
   readonly flushJumpCache: () => void;
   /** Told when the scanner refuses a module: an emitter bug. The code stays with the interpreter. */
@@ -79,6 +90,11 @@ export interface JitHost {
 }
 
 type CompiledBatch = Omit<FinishedBatch, 'ticket' | 'module'> & { readonly module: WebAssembly.Module };
+
+interface OpenedVolume {
+  readonly exports: Readonly<Record<string, unknown>>;
+  readonly module: ModuleInUse;
+}
 
 /** Stands for the number of reports once an entry point was asked for. */
 const ASKED = 0x1_0000;
@@ -92,6 +108,9 @@ export class Jit {
   #patience = 0;
   readonly #inFlight = new Map<number, readonly Request[]>();
   #nextTicket = 1;
+  #volumes: readonly SavedVolume[] = [];
+  /** Volumes of which something was installed. */
+  readonly #opened = new Map<SavedVolume, OpenedVolume>();
   /** Pauses since the background last answered or was asked while idle. */
   #waited = 0;
   /** What is installed. */
@@ -99,7 +118,7 @@ export class Jit {
   /** Words of each page that regions were made from, a bit each; evicted regions leave theirs. */
   readonly #covered = new Map<CodePage, Uint32Array>();
   /** Counters for statistics: modules and regions compiled, bytes of WebAssembly generated. */
-  readonly counters = { modules: 0, regions: 0, instructions: 0, bytes: 0, rejected: 0, stale: 0 };
+  readonly counters = { modules: 0, regions: 0, instructions: 0, bytes: 0, rejected: 0, stale: 0, saved: 0 };
 
   constructor(host: JitHost) {
     this.#host = host;
@@ -109,13 +128,51 @@ export class Jit {
   /** The interpreter reports byte `offset` of `page` as hot: asks for a region there when that is worth it. */
   report(page: CodePage, offset: number): void {
     const ofPage = this.#reportsOf(page);
+    const { journal } = this.#host;
+    if (journal !== undefined && !ofPage.has(offset)) {
+      journal.note(page, offset, 'warm');
+      ofPage.set(offset, 0);
+      this.#setCount(page, offset, WARM_ARRIVALS);
+      return;
+    }
     const reports = (ofPage.get(offset) ?? 0) + 1;
     if (reports >= (this.#inBackground ? 1 : REPORTS_HERE)) {
       this.request(page, offset);
       return;
     }
     ofPage.set(offset, reports);
-    this.#host.view.setUint16(page.records + (offset >> 2) * RECORD_BYTES + RECORD.count, 0, true);
+    this.#setCount(page, offset, 0);
+  }
+
+  #setCount(page: CodePage, offset: number, arrivals: number): void {
+    this.#host.view.setUint16(page.records + (offset >> 2) * RECORD_BYTES + RECORD.count, arrivals, true);
+  }
+
+  /** The interpreter has met the instruction at byte `offset` of `page` for the first time since the page changed. */
+  onDecoded(page: CodePage, offset: number, word: number): void {
+    const { journal, view } = this.#host;
+    for (const volume of this.#volumes) {
+      const at = findSaved(volume.index, view, page.host, offset, word);
+      if (at < 0) continue;
+      this.#installSaved(page, offset, volume, at);
+      return;
+    }
+    if (journal !== undefined) this.#setCount(page, offset, HOT_THRESHOLD - WARM_ARRIVALS);
+  }
+
+  #installSaved(page: CodePage, offset: number, volume: SavedVolume, at: number): void {
+    let opened = this.#opened.get(volume);
+    if (opened === undefined) {
+      const { memory, step } = this.#host;
+      const { exports } = new WebAssembly.Instance(volume.module, { env: { memory, step } });
+      // Counts as a module without bytes: its code is shared by everyone who uses the volume, and is freed with that.
+      opened = { exports, module: this.store.add(0) };
+      this.#opened.set(volume, opened);
+    }
+    const { number, code } = savedRegion(volume.index, at);
+    this.store.install(page, offset, opened.module, opened.exports[`r${number}`]);
+    this.#cover(page, code);
+    this.counters.saved++;
   }
 
   /** Asks for a region that starts at byte `offset` of `page`, unless that was done before. */
@@ -123,6 +180,7 @@ export class Jit {
     const ofPage = this.#reportsOf(page);
     if (ofPage.get(offset) === ASKED) return;
     ofPage.set(offset, ASKED);
+    this.#host.journal?.note(page, offset, 'hot');
     this.#queue.push({ page, offset, stale: false });
     if (this.#queue.length === 1) this.#patience = PATIENCE_PAUSES;
     if (this.#queue.length >= BATCH_MAX) this.compileQueue();
@@ -140,6 +198,7 @@ export class Jit {
   /** Tells that the vCPU is outside guest code: takes what the background has done, compiles what has waited long enough. */
   onPause(): void {
     const { background } = this.#host;
+    if (this.#volumes.length === 0) this.#takeSaved();
     if (background !== undefined && this.#inFlight.size > 0) {
       this.#waited++;
       const finished = background.receive();
@@ -149,6 +208,14 @@ export class Jit {
     if (this.#inBackground) {
       if (this.#inFlight.size < IN_FLIGHT_MAX) this.compileQueue();
     } else if (--this.#patience <= 0) this.compileQueue();
+  }
+
+  #takeSaved(): void {
+    const volumes = this.#host.saved?.();
+    if (volumes === undefined) return;
+    this.#volumes = volumes;
+    // What was decoded until now was not looked up.
+    if (volumes.length > 0) this.#host.dropCode();
   }
 
   get #inBackground(): boolean {
@@ -231,7 +298,7 @@ export class Jit {
   #evict(): void {
     for (const { page, offset } of this.store.evict()) {
       this.#reports.get(page)?.delete(offset);
-      this.#host.view.setUint16(page.records + (offset >> 2) * RECORD_BYTES + RECORD.count, 0, true);
+      this.#setCount(page, offset, 0);
     }
     this.#host.flushJumpCache();
   }
@@ -257,6 +324,7 @@ export class Jit {
 
   /** Drops the regions of `page`: its code changed or its records are gone. The caller flushes the jump cache. */
   drop(page: CodePage): void {
+    this.#host.journal?.drop(page);
     this.store.drop(page);
     this.#covered.delete(page);
     this.#reports.delete(page);

@@ -5,7 +5,7 @@
  * Layout: runs of words, each a header (byte offset in the page, shifted left by 16, or'ed with the number of words)
  * followed by the words, in ascending order of offsets.
  */
-export type RegionCode = Uint32Array<ArrayBuffer>;
+export type RegionCode = Uint32Array;
 
 const PAGE_WORDS = 1024;
 
@@ -27,9 +27,9 @@ export function regionCode(words: Iterable<readonly [offset: number, word: numbe
   return Uint32Array.from(code);
 }
 
-/** Whether the guest page at host address `host` holds `code`. */
-export function holdsCode(view: DataView, host: number, code: RegionCode): boolean {
-  for (let at = 0; at < code.length; ) {
+/** Whether the guest page at host address `host` holds `code`, or what lies of it from `start` to `end`. */
+export function holdsCode(view: DataView, host: number, code: RegionCode, start = 0, end = code.length): boolean {
+  for (let at = start; at < end; ) {
     const header = code[at++]!;
     const count = header & 0xffff;
     const from = host + (header >>> 16);

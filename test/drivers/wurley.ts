@@ -53,7 +53,9 @@ export function runUnderWurley(run: WurleyRun, marker?: string): Promise<Result<
   ];
   return new Promise((resolve) => {
     const started = performance.now();
-    const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    // A run must not depend on earlier ones, nor leave a process behind that compiles for the next.
+    const env = { ...process.env, WURLEY_CODE_CACHE: process.env['WURLEY_CODE_CACHE'] ?? 'off' };
+    const child = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     let console = '';
     let errors = '';
     let markerMs: number | undefined;

@@ -1,0 +1,91 @@
+/**
+ * Files of the translation cache: compiled regions of earlier runs (`.code`), and what is to be compiled (`.todo`).
+ *
+ * A `.code` file: magic, SHA-256 of the rest, lengths of the index (in words), of the WebAssembly module and of V8's machine
+ * code for it, then these three (see SavedVolume for the index). It is machine code that will be executed, so it is
+ * read only where the user alone can have put it: see {@link isOurs} and docs/adr/0051.
+ */
+import { createHash } from 'node:crypto';
+import { lstatSync, mkdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { isSavedIndex, type SavedVolume } from '../../cpu/jit/saved-code.js';
+import { whole } from './native-modules.js';
+
+const MAGIC = 'wurley-code-001\n';
+const CHECKSUM_BYTES = 32;
+const LENGTHS_BYTES = 16;
+const HEADER_BYTES = MAGIC.length + CHECKSUM_BYTES + LENGTHS_BYTES;
+/** A larger file is not ours. */
+const FILE_BYTES_MAX = 96 << 20;
+
+/**
+ * Whether `path` belongs to the user who runs this process (or to root) and nobody else may write it. Hosts without user
+ * numbers have folders of the user that others cannot write.
+ */
+export function isOurs(path: string, kind: 'file' | 'folder'): boolean {
+  const stat = lstatSync(path);
+  if (kind === 'file' ? !stat.isFile() : !stat.isDirectory()) return false;
+  const user = process.getuid?.();
+  return user === undefined || ((stat.uid === user || stat.uid === 0) && (stat.mode & 0o022) === 0);
+}
+
+/** Makes the folder, for the user alone. */
+export function makeOwnFolder(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+}
+
+/** Writes a file whole or not at all, for the user alone. */
+export function putFile(path: string, parts: readonly Uint8Array[]): void {
+  makeOwnFolder(dirname(path));
+  const fresh = `${path}.new-${process.pid}`;
+  writeFileSync(fresh, Buffer.concat(parts), { mode: 0o600, flag: 'wx' });
+  renameSync(fresh, path);
+}
+
+/** The content of a `.code` file. */
+export function codeFile(index: Uint32Array, wire: Uint8Array, native: ArrayBuffer): readonly Uint8Array[] {
+  const lengths = Buffer.alloc(LENGTHS_BYTES);
+  lengths.writeUInt32LE(index.length, 0);
+  lengths.writeUInt32LE(wire.length, 4);
+  lengths.writeUInt32LE(native.byteLength, 8);
+  const payload = [
+    lengths,
+    new Uint8Array(index.buffer, index.byteOffset, index.byteLength),
+    wire,
+    new Uint8Array(native),
+  ];
+  const hash = createHash('sha256');
+  for (const part of payload) hash.update(part);
+  return [Buffer.from(MAGIC, 'latin1'), hash.digest(), ...payload];
+}
+
+/**
+ * A volume from a `.code` file; undefined for whatever is not exactly what this build on this host wrote. The file counts
+ * as used now.
+ */
+export async function readCodeFile(path: string): Promise<SavedVolume | undefined> {
+  try {
+    if (!isOurs(path, 'file') || lstatSync(path).size > FILE_BYTES_MAX) return undefined;
+    const now = new Date();
+    utimesSync(path, now, now);
+    const file = await readFile(path);
+    if (file.length < HEADER_BYTES || file.toString('latin1', 0, MAGIC.length) !== MAGIC) return undefined;
+    const payload = file.subarray(MAGIC.length + CHECKSUM_BYTES);
+    const checksum = createHash('sha256').update(payload).digest();
+    if (!checksum.equals(file.subarray(MAGIC.length, MAGIC.length + CHECKSUM_BYTES))) return undefined;
+    const indexBytes = payload.readUInt32LE(0) * 4;
+    const [wireBytes, nativeBytes] = [payload.readUInt32LE(4), payload.readUInt32LE(8)];
+    if (payload.length !== LENGTHS_BYTES + indexBytes + wireBytes + nativeBytes) return undefined;
+    const wireAt = LENGTHS_BYTES + indexBytes;
+    const index = new Uint32Array(new SharedArrayBuffer(indexBytes));
+    new Uint8Array(index.buffer).set(payload.subarray(LENGTHS_BYTES, wireAt));
+    if (!isSavedIndex(index)) return undefined;
+    const wire = new Uint8Array(payload.subarray(wireAt, wireAt + wireBytes));
+    const native = new Uint8Array(payload.subarray(wireAt + wireBytes)).buffer;
+    const module = whole((_, deserialise) => deserialise(native, wire));
+    return module instanceof WebAssembly.Module ? { module, index } : undefined;
+  } catch {
+    return undefined;
+  }
+}

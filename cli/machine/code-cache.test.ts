@@ -1,0 +1,98 @@
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as assert from 'uvu/assert';
+import type { JournalPage } from '../../cpu/jit/code-journal.js';
+import { findSaved, savedRegion } from '../../cpu/jit/saved-code.js';
+import type { BootPlan } from '../../devices/machine/boot-plan.js';
+import { spec } from '../../test/harness/spec.js';
+import { openCodeCache, trimFolder } from './code-cache.js';
+import { readCodeFile } from './code-cache-file.js';
+import { loadInterpreter } from './interpreter-cache.js';
+import { useGuestFlags } from './native-modules.js';
+
+const test = spec('translation cache on disk');
+const PLAN: BootPlan = {
+  placements: [{ ipa: 0x4008_0000, bytes: new Uint8Array(4096).fill(1), what: 'kernel', reservedBytes: 4096 }],
+  entry: 0x4008_0000,
+  registers: [0n, 0n, 0n, 0n],
+  deviceTree: new Uint8Array(),
+  format: 'arm64-image',
+};
+const ADD = 0x91000400; // add x0, x0, #1
+const RET = 0xd65f03c0;
+
+/** A page of `add; ret` pairs, noted at every pair. */
+function page(): JournalPage {
+  const bytes = new Uint8Array(4096);
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; at < 4096; at += 8) {
+    view.setUint32(at, ADD + (at << 7), true);
+    view.setUint32(at + 4, RET, true);
+  }
+  const offsets = Uint16Array.from({ length: 64 }, (_, n) => n * 8);
+  return { bytes, warm: offsets.slice(32), hot: offsets.slice(0, 32) };
+}
+
+async function until(what: string, found: () => boolean): Promise<void> {
+  for (let i = 0; i < 5_000; i++) {
+    if (found()) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`${what} did not happen`);
+}
+
+test(
+  'what one machine noted the next one has compiled; nothing that others could have written or that is damaged is used',
+  async () => {
+    const cache = mkdtempSync(join(tmpdir(), 'wurley-code-'));
+    const folder = join(cache, 'code');
+    try {
+      loadInterpreter(cache);
+      useGuestFlags();
+      const first = openCodeCache(cache, PLAN);
+      assert.equal(await first.load(), []);
+      first.keep([page()]);
+      const files = (suffix: string): string[] => readdirSync(folder).filter((name) => name.endsWith(suffix));
+      await until('the builder', () => files('.code').length === 1 && files('.todo').length === 0);
+
+      const [volume] = await openCodeCache(cache, PLAN).load();
+      assert.ok(volume !== undefined);
+      const view = new DataView(page().bytes.buffer);
+      const found = findSaved(volume.index, view, 0, 48, view.getUint32(48, true));
+      assert.ok(found >= 0);
+      const { number } = savedRegion(volume.index, found);
+      const memory = new WebAssembly.Memory({ initial: 65_536, maximum: 65_536, shared: true });
+      const { exports } = new WebAssembly.Instance(volume.module, { env: { memory, step: () => 0 } });
+      assert.type(exports[`r${number}`], 'function');
+      const other = { ...PLAN, placements: [{ ...PLAN.placements[0]!, bytes: new Uint8Array(4096) }] };
+      assert.equal(await openCodeCache(cache, other).load(), [], 'what another image noted is not loaded');
+
+      const path = join(folder, files('.code')[0] ?? '');
+      const good = readFileSync(path);
+      for (const at of [0, 20, 50, good.length >> 1, good.length - 1]) {
+        const bad = Buffer.from(good);
+        bad[at]! ^= 1;
+        writeFileSync(path, bad);
+        assert.is(await readCodeFile(path), undefined, `byte ${at}`);
+      }
+      writeFileSync(path, good.subarray(0, good.length - 1));
+      assert.is(await readCodeFile(path), undefined, 'cut off');
+      writeFileSync(path, good);
+      assert.ok((await readCodeFile(path)) !== undefined);
+      chmodSync(path, 0o620);
+      assert.is(await readCodeFile(path), undefined, 'the group may write it');
+      chmodSync(path, 0o600);
+      chmodSync(folder, 0o722);
+      assert.equal(await openCodeCache(cache, PLAN).load(), [], 'others may write the folder');
+      chmodSync(folder, 0o700);
+      trimFolder(folder, good.length - 1);
+      assert.equal(files('.code'), []);
+    } finally {
+      rmSync(cache, { recursive: true, force: true });
+    }
+  },
+  { deadlineMs: 180_000 },
+);
+
+test.run();

@@ -1,0 +1,115 @@
+/**
+ * The translation cache on disk: what a machine's vCPUs found worth compiling is compiled after the machine has ended, by
+ * a process of its own at the lowest priority, and a later machine that boots the same thing has it from its first
+ * instruction. Every file may be deleted at any moment. See docs/adr/0051.
+ */
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { serialize } from 'node:v8';
+import type { JournalPage } from '../../cpu/jit/code-journal.js';
+import type { SavedVolume } from '../../cpu/jit/saved-code.js';
+import type { BootPlan } from '../../devices/machine/boot-plan.js';
+import { isOurs, makeOwnFolder, putFile, readCodeFile } from './code-cache-file.js';
+import { nativeKey } from './native-modules.js';
+
+/** Bytes of the whole folder; files not used for longest go first. */
+const FOLDER_BYTES_MAX = 256 << 20;
+/** Volumes of one workload; each run that finds enough new code adds one. */
+const VOLUMES_MAX = 4;
+/** Entry points that make a volume worth its process: for the first of a workload, and for further ones. */
+const NEW_ENTRIES_MIN = { first: 32, more: 400 } as const;
+/** Bytes of the boot image that tell workloads apart. A confusion costs time, nothing else. */
+const SAMPLE_BYTES = 64 << 10;
+const BUILDER = fileURLToPath(new URL('./code-cache-builder.js', import.meta.url));
+
+/** What a builder is to do, as it stands in a `.todo` file. */
+export interface BuildOrder {
+  /** Where the volume goes. */
+  readonly path: string;
+  /** The folder of the interpreter's cache: V8's flags must have gone the same way before. */
+  readonly interpreterFolder: string;
+  readonly pages: readonly JournalPage[];
+}
+
+/** The cache as one machine uses it. */
+export interface CodeCache {
+  /** Reads it; to be called once. What cannot be read is not there. */
+  load(): Promise<readonly SavedVolume[]>;
+  /** Has what was noted compiled for the next machine, if it is enough; never throws, never waits. */
+  keep(pages: readonly JournalPage[]): void;
+}
+
+/** Name of what is booted: the image the first instruction is in, by length and beginning. */
+function workloadKey({ placements, entry }: BootPlan): string {
+  const image = placements.find(({ ipa, bytes }) => entry >= ipa && entry < ipa + bytes.length);
+  const bytes = image?.bytes ?? new Uint8Array();
+  const hash = createHash('sha256').update(`${bytes.length};`).update(bytes.subarray(0, SAMPLE_BYTES));
+  return hash.digest('hex').slice(0, 12);
+}
+
+/** Opens the cache below `cacheFolder` for a machine that boots `plan`. After loadInterpreter. */
+export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
+  const folder = join(cacheFolder, 'code');
+  const stem = `${nativeKey()}-${workloadKey(plan)}`;
+  const pathOf = (n: number): string => join(folder, `${stem}-${n}.code`);
+  /** Number of a volume that is not there; none while the cache cannot be used. */
+  let free: number | undefined;
+  let known = 0;
+  return {
+    async load() {
+      const volumes: SavedVolume[] = [];
+      try {
+        makeOwnFolder(folder);
+        if (!isOurs(folder, 'folder')) return [];
+        for (let n = 0; n < VOLUMES_MAX; n++) {
+          const volume = await readCodeFile(pathOf(n));
+          if (volume === undefined) free ??= n;
+          else volumes.push(volume);
+        }
+      } catch {
+        // A cache that cannot be used is none.
+      }
+      known = volumes.length;
+      return volumes;
+    },
+    keep(pages) {
+      const entries = pages.reduce((sum, { warm, hot }) => sum + warm.length + hot.length, 0);
+      if (free === undefined || entries < (known === 0 ? NEW_ENTRIES_MIN.first : NEW_ENTRIES_MIN.more)) return;
+      try {
+        startBuilder(folder, { path: pathOf(free), interpreterFolder: cacheFolder, pages });
+      } catch {
+        // Then the next run is as slow as this one.
+      }
+    },
+  };
+}
+
+function startBuilder(folder: string, order: BuildOrder): void {
+  const todo = join(folder, `${process.pid}-${Date.now()}.todo`);
+  putFile(todo, [serialize(order)]);
+  const child = spawn(process.execPath, [...process.execArgv, BUILDER, todo], { detached: true, stdio: 'ignore' });
+  child.on('error', () => rmSync(todo, { force: true }));
+  child.unref();
+}
+
+/** Removes the files of the folder that were not used for longest, until it is small enough. */
+export function trimFolder(folder: string, bytesMax = FOLDER_BYTES_MAX): void {
+  const files = readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    try {
+      const { size, mtimeMs } = statSync(path);
+      return [{ path, size, mtimeMs }];
+    } catch {
+      return [];
+    }
+  });
+  let total = files.reduce((sum, { size }) => sum + size, 0);
+  for (const { path, size } of files.sort((a, b) => a.mtimeMs - b.mtimeMs)) {
+    if (total <= bytesMax) return;
+    rmSync(path, { force: true });
+    total -= size;
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * Compiled regions of an earlier run, as a vCPU uses them: a module with one function for each region, and an index that
+ * says which code each was made from. A region is installed when the interpreter meets the first instruction of that
+ * code, if every word of it is there.
+ *
+ * The index is one array of words, made once and searched where it lies: the binary logarithm of the table's size; the
+ * table, of positions of region records (0: none), with linear probing; the records. A record of region n: n, byte offset
+ * of its first instruction, first word, number of code words, code (see RegionCode).
+ */
+import { holdsCode, isRegionCode, type RegionCode } from './region-code.js';
+
+/** Compiled regions from the translation cache. All of it can be posted to another thread. */
+export interface SavedVolume {
+  /** Exports region n as `r<n>`. */
+  readonly module: WebAssembly.Module;
+  /** See the head of this file. */
+  readonly index: Uint32Array;
+}
+
+const RECORD_WORDS = 4;
+const TABLE_LOG2_MAX = 20;
+
+/** The first slot to look at for a region that begins with `word` at byte `offset` of its page. */
+function slotOf(offset: number, word: number, tableLog2: number): number {
+  return Math.imul(Math.imul(word, 0x85ebca6b) ^ (offset << 7), 0x9e3779b1) >>> (32 - tableLog2);
+}
+
+/** Puts an index together. */
+export function savedIndex(
+  regions: readonly { readonly offset: number; readonly word: number; readonly code: RegionCode }[],
+): Uint32Array {
+  const tableLog2 = Math.max(4, Math.ceil(Math.log2(regions.length * 2 + 1)));
+  const size = regions.reduce((sum, { code }) => sum + RECORD_WORDS + code.length, 1 + (1 << tableLog2));
+  const index = new Uint32Array(size);
+  index[0] = tableLog2;
+  let at = 1 + (1 << tableLog2);
+  for (const [n, { offset, word, code }] of regions.entries()) {
+    index.set([n, offset, word, code.length], at);
+    index.set(code, at + RECORD_WORDS);
+    let slot = slotOf(offset, word, tableLog2);
+    while (index[1 + slot] !== 0) slot = (slot + 1) & ((1 << tableLog2) - 1);
+    index[1 + slot] = at;
+    at += RECORD_WORDS + code.length;
+  }
+  return index;
+}
+
+/** Whether `index` is well formed: it may come from a damaged file. */
+export function isSavedIndex(index: Uint32Array): boolean {
+  const tableLog2 = index[0] ?? 0;
+  if (tableLog2 < 4 || tableLog2 > TABLE_LOG2_MAX || index.length < 1 + (1 << tableLog2)) return false;
+  const records = new Set<number>();
+  for (let at = 1 + (1 << tableLog2), n = 0; at < index.length; n++) {
+    records.add(at);
+    const [number = -1, offset = 1, , length = 0] = index.subarray(at, at + RECORD_WORDS);
+    const from = at + RECORD_WORDS;
+    at = from + length;
+    if (number !== n || at > index.length || offset % 4 !== 0) return false;
+    if (!isRegionCode(index.subarray(from, at), offset)) return false;
+  }
+  let free = 0;
+  for (const at of index.subarray(1, 1 + (1 << tableLog2))) {
+    if (at === 0) free++;
+    else if (!records.has(at)) return false;
+  }
+  return free > 0; // or a search would not end
+}
+
+/**
+ * The place in `index` of a region that begins with `word` at byte `offset` of the page at `host` and whose code is all
+ * there; or -1.
+ */
+export function findSaved(index: Uint32Array, view: DataView, host: number, offset: number, word: number): number {
+  const tableLog2 = index[0]!;
+  const mask = (1 << tableLog2) - 1;
+  for (let slot = slotOf(offset, word, tableLog2); ; slot = (slot + 1) & mask) {
+    const at = index[1 + slot]!;
+    if (at === 0) return -1;
+    if (index[at + 1] !== offset || index[at + 2] !== word >>> 0) continue;
+    const from = at + RECORD_WORDS;
+    if (holdsCode(view, host, index, from, from + index[at + 3]!)) return at;
+  }
+}
+
+/** Number and code of the region at place `at` of `index`. */
+export function savedRegion(index: Uint32Array, at: number): { readonly number: number; readonly code: RegionCode } {
+  const from = at + RECORD_WORDS;
+  return { number: index[at]!, code: index.subarray(from, from + index[at + 3]!) };
+}
