@@ -90,7 +90,7 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
 function startBuilder(folder: string, order: BuildOrder): void {
   const todo = join(folder, `${process.pid}-${Date.now()}.todo`);
   putFile(todo, [serialize(order)]);
-  const child = spawn(process.execPath, [...process.execArgv, BUILDER, todo], { detached: true, stdio: 'ignore' });
+  const child = spawn(process.execPath, [BUILDER, todo], { detached: true, stdio: 'ignore' });
   child.on('error', () => rmSync(todo, { force: true }));
   child.unref();
 }
