@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
+import { REAL_KINDS } from './actors/real-kinds.js';
 import { spec } from './harness/spec.js';
 
 const test = spec('house rules');
@@ -55,6 +56,13 @@ test('piscina is imported by actors/runtime/spawn.ts alone, permission flags are
       .map(({ path }) => path);
   assert.equal(using(/from 'piscina'/), ['actors/runtime/spawn.ts']);
   assert.equal(using(/execArgv|--experimental-permission/), ['actors/runtime/spawn.ts']);
+});
+
+test('the kill test knows every actor kind of the product (test/actors/real-kinds.ts)', () => {
+  const kinds = sources.flatMap(({ path }) =>
+    path.endsWith('.actor.ts') && !/^(test|bench)\//.test(path) ? [path.replace(/\.ts$/, '')] : [],
+  );
+  assert.equal(REAL_KINDS.map(({ module }) => module).toSorted(), kinds.toSorted());
 });
 
 test('every test file ends with test.run()', () => {

@@ -22,7 +22,7 @@ const looperKind = patient(hastyLooperKind);
 function inSystem(
   title: string,
   body: (system: ActorSystem, events: SystemEvent[]) => Promise<void>,
-  deadlineMs = 30_000,
+  deadlineMs = 60_000,
 ): void {
   test(
     title,
@@ -43,7 +43,7 @@ function inSystem(
 
 /** Waits until `probe` answers something. */
 async function until<T>(what: string, probe: () => T | undefined | Promise<T | undefined>): Promise<T> {
-  for (let i = 0; i < 1_000; i++) {
+  for (const end = performance.now() + 60_000; performance.now() < end; ) {
     const found = await probe();
     if (found !== undefined) return found;
     await new Promise((resolve) => setTimeout(resolve, 5));
@@ -119,7 +119,7 @@ inSystem('a failed send gives the message back with its reason', async (system) 
 
 inSystem('a full mailbox refuses and never loses what it has taken', async (system) => {
   const echo = await echoNamed(system, 'echo');
-  const slow = system.sender.ask(echo, 'slow', { ms: 100 });
+  const slow = system.sender.ask(echo, 'slow', { ms: 1_000 });
   let taken = 0;
   for (let value = 0; value < 500; value++) {
     const told = system.sender.tell(echo, 'note', { value: taken });

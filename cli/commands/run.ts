@@ -237,10 +237,13 @@ async function boot(
   const interpreter = loadInterpreter(cacheFolder());
   const codeCache = process.env['WURLEY_CODE_CACHE'] === 'off' ? undefined : openCodeCache(cacheFolder(), plan);
   let machine: Machine | undefined;
+  // The first death, which may come before there is a machine to end.
+  let death: string | undefined;
   const system = new ActorSystem({
     onEvent(event) {
-      const death = deathOf(event);
-      if (death === undefined || isExpendable(event.name) || machine?.lost(event.name) === true) return;
+      const found = deathOf(event);
+      if (found === undefined || isExpendable(event.name) || machine?.lost(event.name) === true) return;
+      death ??= found;
       machine?.stop(STOP.crash, death);
     },
     onLog: (line) => terminal.err(`${line.name}: ${line.text}\n`),
@@ -302,8 +305,9 @@ async function boot(
       const { gdbPort } = running;
       if (gdbPort !== undefined) terminal.err(`wurley: GDB may connect: target remote 127.0.0.1:${gdbPort}\n`);
       if (early !== undefined) running.stop(STOP.requested, 'a signal');
+      if (death !== undefined) running.stop(STOP.crash, death);
     });
-    if (!end.ok) return refuse(EXIT_SOFTWARE, end.error);
+    if (!end.ok) return refuse(EXIT_SOFTWARE, death === undefined ? end.error : `the machine failed: ${death}`);
     const statistics = trace === undefined && text.stats !== true ? [] : ((await machine?.statistics()) ?? []);
     trace?.close([{ kind: 'end', ...end.value }, ...statistics]);
     if (text.stats === true) {

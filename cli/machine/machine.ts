@@ -182,8 +182,11 @@ export async function startMachine(system: ActorSystem, options: MachineOptions)
   try {
     return ok(await build(system, options));
   } catch (thrown) {
-    if (thrown instanceof BuildFailure) return err(thrown.message);
-    throw thrown;
+    if (!(thrown instanceof BuildFailure)) throw thrown;
+    // What was built so far goes again, in the order in which a whole machine would: devices and processors, then the core.
+    const parts = system.inspect().filter((actor) => actor.name.startsWith(`${options.name}-`));
+    for (const { ref } of parts.toReversed()) await system.stop(ref);
+    return err(thrown.message);
   }
 }
 
@@ -301,19 +304,20 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
   const stub = stubStarted.value;
   const platform =
     primary === undefined ? undefined : await startPlatform(system, core, primary, { ...shared, epochMs }, name);
-  let detail = '';
-  const ended = block.stopped
-    .parkAsync(() => block.stop !== STOP.none, keepAlive())
-    .then(async () => {
-      await stub?.ended(block.stop === STOP.off ? 0 : block.stop);
-      return { stop: block.stop, detail };
-    });
   const [x0] = plan.registers;
   for (const [index, { actor }] of processors.entries()) await core.ask('attachVp', { partition, index, actor });
   useGuestFlags(); // all threads that run generated code are there
   const names = [VP_REGISTER.pc, VP_REGISTER.x0];
   await core.ask('setVpRegisters', { partition, index: 0, names, values: wide([BigInt(plan.entry), x0]) });
   for (const index of processors.keys()) await core.ask('runVp', { partition, index });
+  let detail = '';
+  // From here on nothing is refused any more: whoever waits for the end keeps the process alive.
+  const ended = block.stopped
+    .parkAsync(() => block.stop !== STOP.none, keepAlive())
+    .then(async () => {
+      await stub?.ended(block.stop === STOP.off ? 0 : block.stop);
+      return { stop: block.stop, detail };
+    });
   // Not before the guest runs: reading the cache takes a while, and the guest does not wait for it.
   setImmediate(() => void links?.load());
   const keyboard = new ByteStream(streams.input);

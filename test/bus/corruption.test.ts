@@ -125,7 +125,7 @@ test(
     canariesLive(bytes);
     truthy(met.corrupt > STATES / 10 && met.messages > STATES / 2, JSON.stringify(met));
   },
-  { deadlineMs: 120_000 },
+  { deadlineMs: 200_000 },
 );
 
 test(
@@ -164,6 +164,6 @@ test(
     process.stdout.write(`  ${state} states, ${Atomics.load(control, 1)} words damaged meanwhile\n`);
     truthy(evident(), `met too little in ${state} states: ${JSON.stringify(met)}`);
   },
-  { deadlineMs: 120_000 },
+  { deadlineMs: 200_000 },
 );
 test.run();

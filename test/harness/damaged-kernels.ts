@@ -21,7 +21,7 @@ export function addDamagedKernelTest(test: Spec, name: string, sample: Uint8Arra
         const plan = await planBoot({ ...SAMPLE_REQUEST, acpi: 'off', kernel: { file: 'bad', bytes } }, unpackers);
         const { user, system } = process.cpuUsage(started);
         const ms = (user + system) / 1000;
-        assert.ok(ms < 1000, `took ${ms} ms`);
+        assert.ok(ms < 5000, `took ${ms} ms`);
         if (plan.ok) checkPlan(plan.value);
         else {
           refused++;

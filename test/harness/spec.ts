@@ -17,6 +17,11 @@ export interface Spec {
 }
 
 const DEADLINE_MS_DEFAULT = 20_000;
+/**
+ * Deadlines are written for a machine that has nothing else to do, and are there to find what hangs: a machine that is slow or
+ * shared gets so many times as long.
+ */
+const PATIENCE = 4;
 
 /** Wraps anything thrown into an Error so that uvu reports it as a failure. */
 function toError(thrown: unknown, title: string): Error {
@@ -43,7 +48,7 @@ async function withDeadline(title: string, body: TestBody, deadlineMs: number): 
 export function spec(name: string): Spec {
   const tests = suite(name);
   const add = (title: string, body: TestBody, options: { readonly deadlineMs?: number } = {}): void => {
-    tests(title, () => withDeadline(title, body, options.deadlineMs ?? DEADLINE_MS_DEFAULT));
+    tests(title, () => withDeadline(title, body, PATIENCE * (options.deadlineMs ?? DEADLINE_MS_DEFAULT)));
   };
   const skip = (title: string, reason: string): void => {
     process.stdout.write(`  skipped: ${name}: ${title} (${reason})\n`);

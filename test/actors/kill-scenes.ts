@@ -1,0 +1,100 @@
+/** Where the kill test finds the product's actors alive: whole machines with a guest that prints, and the demo's pair. */
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type {
+  ActorKind,
+  AnyDeclaration,
+  ConfigOf,
+  ProtocolOf,
+  SpawnFailure,
+  SpawnOptions,
+} from '../../actors/runtime/actor.js';
+import type { ActorRef } from '../../actors/runtime/protocol.js';
+import type { SystemEvent } from '../../actors/runtime/supervisor.js';
+import { ActorSystem } from '../../actors/runtime/system.js';
+import { createQueue } from '../../bus/message-queue/queue-layout.js';
+import type { Result } from '../../bus/result.js';
+import { RAW_BYTES } from '../../cli/demo/demo-protocol.js';
+import { listenerKind } from '../../cli/demo/listener.actor.js';
+import { talkerKind } from '../../cli/demo/talker.actor.js';
+import { hostUnpackers } from '../../cli/image/unpackers.js';
+import { loadInterpreter } from '../../cli/machine/interpreter-cache.js';
+import { type Machine, startMachine } from '../../cli/machine/machine.js';
+import { openVirtio, parseVirtio } from '../../cli/machine/virtio-options.js';
+import { planBoot } from '../../devices/machine/boot-plan.js';
+import type { MortalKinds } from '../fixtures/actors/mortal-kinds.js';
+
+/** Prints a dot, counts a while, and so on, for ever; on every processor that is switched on. */
+const DOTS = Uint32Array.of(
+  0xd2a12003, // mov x3, #0x09000000
+  0x528005c4, // mov w4, #'.'
+  0xd2a00025, // outer: mov x5, #0x10000
+  0xf10004a5, // inner: subs x5, x5, #1
+  0x54ffffe1, // b.ne inner
+  0xb9000064, // str w4, [x3]
+  0x17fffffc, // b outer
+);
+const PRINT_MS_MAX = 120_000;
+
+/** A system in which every actor can be told to die. */
+export class MortalSystem extends ActorSystem {
+  readonly #kinds: MortalKinds;
+
+  constructor(kinds: MortalKinds, onEvent: (event: SystemEvent) => void) {
+    super({ onEvent, onLog: () => undefined, seed: 5 });
+    this.#kinds = kinds;
+  }
+
+  override spawn<D extends AnyDeclaration>(
+    kind: ActorKind<D>,
+    config: ConfigOf<D>,
+    options: SpawnOptions,
+  ): Promise<Result<ActorRef<ProtocolOf<D>>, SpawnFailure>> {
+    // WHY: the mortal kind has the declaration of the real one and a message more.
+    return super.spawn(this.#kinds.of(kind) as ActorKind<D>, config, options);
+  }
+}
+
+let interpreter: WebAssembly.Module | undefined;
+
+/** A machine called `name` with every device there is, two processors, and the guest above on the first. */
+export async function machineScene(system: ActorSystem, name: string): Promise<Machine> {
+  interpreter ??= loadInterpreter(join(tmpdir(), 'wurley-test-cache')).module;
+  const requests = parseVirtio({ console: 'virtio', rng: true });
+  if (!requests.ok) throw new Error(requests.error);
+  const virtio = openVirtio(requests.value, system.files, { columns: 80, rows: 24 });
+  if (!virtio.ok) throw new Error(virtio.error);
+  const slots = virtio.value.map((_, slot) => slot);
+  const description = { cpus: 2, ramBytes: 64 << 20, virtioSlots: slots, fwCfg: false, pmu: false };
+  const kernel = { file: 'dots', bytes: new Uint8Array(DOTS.buffer) };
+  const seeds = { kaslrSeed: 1n, rngSeed: new Uint8Array(64) };
+  const plan = await planBoot(
+    { machine: description, bootArguments: '', ...seeds, kernel, acpi: 'off' },
+    hostUnpackers,
+  );
+  if (!plan.ok) throw new Error('the guest is not accepted');
+  const options = { description, plan: plan.value, interpreter, jit: true, virtio: virtio.value, trace: undefined };
+  const started = await startMachine(system, { ...options, name });
+  if (!started.ok) throw new Error(started.error);
+  return started.value;
+}
+
+/** Waits until the guest of `machine` has printed something that it had not when this was called. */
+export async function prints(machine: Machine): Promise<void> {
+  const stream = machine.serial ?? machine.output;
+  stream.read();
+  machine.resume();
+  for (const end = performance.now() + PRINT_MS_MAX; stream.length === 0; ) {
+    if (performance.now() > end) throw new Error('the guest prints nothing');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** The actors of `npm start`. */
+export async function demoScene(system: ActorSystem): Promise<void> {
+  const queue = createQueue({ depth: 64, messageBytesMax: RAW_BYTES, mode: 'single' });
+  const listener = await system.spawn(listenerKind, { queue }, { name: 'listener' });
+  if (!listener.ok) throw new Error('the listener does not start');
+  const talker = await system.spawn(talkerKind, { listener: listener.value, queue }, { name: 'talker' });
+  if (!talker.ok) throw new Error('the talker does not start');
+}

@@ -1,0 +1,26 @@
+/**
+ * Every actor kind of the product and where the kill test (real-kills.integration.ts) finds one alive. The house rules
+ * (test/tidy.test.ts) hold this table against the sources: a kind that is not here fails them.
+ */
+
+/** Where a kind is met and what its death means. */
+export interface RealKind {
+  /** Path of its module from the root, without its ending. */
+  readonly module: string;
+  /** `machine`: part of a machine that `cli/machine` builds; `demo`: of what `npm start` shows. */
+  readonly scene: 'machine' | 'demo';
+  /** Its registered name, behind the machine's name and a hyphen in scene `machine`. */
+  readonly name: string;
+}
+
+/** The table. */
+export const REAL_KINDS: readonly RealKind[] = [
+  { module: 'actors/hypervisor/hypervisor.actor', scene: 'machine', name: 'core' },
+  { module: 'actors/translator/translator.actor', scene: 'machine', name: 'translator' },
+  { module: 'actors/vcpu/vcpu.actor', scene: 'machine', name: 'vcpu1' },
+  { module: 'devices/uart/console.actor', scene: 'machine', name: 'console' },
+  { module: 'devices/virtio-console/virtio-console.actor', scene: 'machine', name: 'console0' },
+  { module: 'devices/virtio-rng/virtio-rng.actor', scene: 'machine', name: 'rng1' },
+  { module: 'cli/demo/listener.actor', scene: 'demo', name: 'listener' },
+  { module: 'cli/demo/talker.actor', scene: 'demo', name: 'talker' },
+];
