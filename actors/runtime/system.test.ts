@@ -13,7 +13,7 @@ const test = spec('actor system in worker threads');
 
 /** `kind` with time for a machine where a thread may wait long for a processor: nothing here is about spinning. */
 function patient<K extends { readonly declaration: object }>(kind: K): K {
-  return { ...kind, declaration: { ...kind.declaration, handlerBudgetMs: 5_000 } };
+  return { ...kind, declaration: { ...kind.declaration, handlerBudgetMs: 60_000 } };
 }
 const echoKind = patient(hastyKind);
 const looperKind = patient(hastyLooperKind);
