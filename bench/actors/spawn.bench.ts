@@ -7,7 +7,7 @@ import { median, pairedRatio, quantile } from '../measure.js';
 import type { Bench, BenchSuite } from '../report.js';
 import { type SinkProtocol, sinkKind } from './sink.actor.js';
 
-const REPEATS = 15;
+const REPEATS = 31;
 const IDLE_ACTORS = 12;
 const MEMORY_REPEATS = 3;
 
@@ -64,9 +64,12 @@ async function run(bench: Bench): Promise<void> {
   const cold: number[] = [];
   const warm: number[] = [];
   for (let repeat = -3; repeat < REPEATS; repeat++) {
-    const bareTook = await bareMs();
+    // In turns, so that neither is always the one that follows the other's clearing up.
+    const bareFirst = (repeat & 1) === 0;
+    const before = bareFirst ? await bareMs() : undefined;
     const first = await spawnMs(system, sinkKind);
     await system.stop(first.ref);
+    const bareTook = before ?? (await bareMs());
     await system.prepare(warmKind);
     const second = await spawnMs(system, warmKind);
     // The replacement loads on the other processor; it must not share this one with the next measurement.

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { ActorSystem } from '../../actors/runtime/system.js';
 import { median, pairedRatio, quantile } from '../measure.js';
+import { apart, threadOf } from '../placement.js';
 import type { Bench, BenchSuite } from '../report.js';
 import { callerKind } from './caller.actor.js';
-import { apart, threadOf } from './placement.js';
 import type { PortJob, PortPeerData } from './port-peer.worker.js';
 import { sinkKind } from './sink.actor.js';
 

@@ -5,6 +5,7 @@ import { createQueue } from '../../bus/message-queue/queue-layout.js';
 import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { median, nowNs, pairedRatio, quantile } from '../measure.js';
+import { anywhere, apart, threadOf } from '../placement.js';
 import type { Bench, BenchSuite } from '../report.js';
 import type { EchoData, EchoJob } from './echo.worker.js';
 import { bareSleepAsk, bareSpinAsk, queueAsk } from './rtt-loops.js';
@@ -51,12 +52,33 @@ async function run(bench: Bench): Promise<void> {
     back: createQueue(specification),
     bare: new SharedArrayBuffer(4096),
   };
-  const worker = new Worker(new URL('./echo.worker.js', import.meta.url), { workerData: data });
+  const { made: worker, thread } = await threadOf(async () => {
+    const started = new Worker(new URL('./echo.worker.js', import.meta.url), { workerData: data });
+    await once(started, 'online');
+    return started;
+  });
   const sender = QueueSender.attach(data.there, { owner: 1 });
   const receiver = QueueReceiver.attach(data.back, { owner: 1 });
   if (!sender.ok || !receiver.ok) throw new Error('queues do not attach');
-  bench.note('placement: the main thread asks, one worker answers; not pinned to processors');
+  // Round trips of two awake threads say nothing where both share a processor, which is where a busy system puts them.
+  const pinned = apart(process.pid, thread);
+  const where = pinned ? 'kept on processors 0 and 1 by taskset' : 'not pinned to processors';
+  bench.note(`placement: the main thread asks, one worker answers, ${where}`);
+  try {
+    await measure(bench, data, worker, sender.value, receiver.value);
+  } finally {
+    if (pinned) anywhere();
+    await worker.terminate();
+  }
+}
 
+async function measure(
+  bench: Bench,
+  data: EchoData,
+  worker: Worker,
+  sender: QueueSender,
+  receiver: QueueReceiver,
+): Promise<void> {
   const start = async (job: EchoJob): Promise<void> => {
     worker.postMessage(job);
     await once(worker, 'message');
@@ -76,7 +98,7 @@ async function run(bench: Bench): Promise<void> {
     (spins: number): Ask =>
     async (ms, sizeBytes) => {
       await start({ kind: 'queue', sizeBytes, spins });
-      return queueAsk(sender.value, receiver.value, ms, sizeBytes, spins);
+      return queueAsk(sender, receiver, ms, sizeBytes, spins);
     };
   const port: Ask = async (ms, sizeBytes) => {
     const message = new Uint8Array(sizeBytes);
@@ -155,7 +177,6 @@ async function run(bench: Bench): Promise<void> {
     ]);
   }
   const [limit, subject] = (await take([sleep, queue(0)], 64)) ?? [];
-  await worker.terminate();
   if (limit === undefined || subject === undefined) {
     bench.note('bus.rtt.asleep was not measured: the machine is too busy');
     return;

@@ -26,6 +26,16 @@ export function apart(one: number | undefined, other: number | undefined): boole
   }
 }
 
+/** Lets the calling process's first thread run on every processor again: threads that it starts inherit where it may run. */
+export function anywhere(): void {
+  try {
+    const all = `0-${availableParallelism() - 1}`;
+    execFileSync('taskset', ['-p', '-c', all, String(process.pid)], { stdio: 'ignore' });
+  } catch {
+    // Without `taskset` it was not pinned either.
+  }
+}
+
 function threads(): number[] {
   try {
     return readdirSync('/proc/self/task').map(Number);
