@@ -18,6 +18,7 @@ import { RAW_BYTES } from '../../cli/demo/demo-protocol.js';
 import { listenerKind } from '../../cli/demo/listener.actor.js';
 import { talkerKind } from '../../cli/demo/talker.actor.js';
 import { hostUnpackers } from '../../cli/image/unpackers.js';
+import { primaryNodes } from '../../cli/machine/gunyah-platform.js';
 import { loadInterpreter } from '../../cli/machine/interpreter-cache.js';
 import { type Machine, startMachine } from '../../cli/machine/machine.js';
 import { openVirtio, parseVirtio } from '../../cli/machine/virtio-options.js';
@@ -36,13 +37,21 @@ const DOTS = Uint32Array.of(
 );
 const PRINT_MS_MAX = 120_000;
 
+/** After this an actor that is to be killed is found to hang. */
+const VICTIM_BUDGET_MS = 1_000;
+/** Everybody else may wait long for a processor. */
+const BYSTANDER_BUDGET_MS = 60_000;
+
 /** A system in which every actor can be told to die. */
 export class MortalSystem extends ActorSystem {
   readonly #kinds: MortalKinds;
+  readonly #isVictim: (name: string) => boolean;
 
-  constructor(kinds: MortalKinds, onEvent: (event: SystemEvent) => void) {
+  /** `isVictim` says of an actor's name whether that one will be killed. */
+  constructor(kinds: MortalKinds, isVictim: (name: string) => boolean, onEvent: (event: SystemEvent) => void) {
     super({ onEvent, onLog: () => undefined, seed: 5 });
     this.#kinds = kinds;
+    this.#isVictim = isVictim;
   }
 
   override spawn<D extends AnyDeclaration>(
@@ -51,13 +60,14 @@ export class MortalSystem extends ActorSystem {
     options: SpawnOptions,
   ): Promise<Result<ActorRef<ProtocolOf<D>>, SpawnFailure>> {
     // WHY: the mortal kind has the declaration of the real one and a message more.
-    return super.spawn(this.#kinds.of(kind) as ActorKind<D>, config, options);
+    const budgetMs = this.#isVictim(options.name) ? VICTIM_BUDGET_MS : BYSTANDER_BUDGET_MS;
+    return super.spawn(this.#kinds.of(kind, budgetMs) as ActorKind<D>, config, options);
   }
 }
 
 let interpreter: WebAssembly.Module | undefined;
 
-/** A machine called `name` with every device there is, two processors, and the guest above on the first. */
+/** A machine called `name` with everything a machine can have, two processors, and the guest above on the first. */
 export async function machineScene(system: ActorSystem, name: string): Promise<Machine> {
   interpreter ??= loadInterpreter(join(tmpdir(), 'wurley-test-cache')).module;
   const requests = parseVirtio({ console: 'virtio', rng: true });
@@ -65,7 +75,14 @@ export async function machineScene(system: ActorSystem, name: string): Promise<M
   const virtio = openVirtio(requests.value, system.files, { columns: 80, rows: 24 });
   if (!virtio.ok) throw new Error(virtio.error);
   const slots = virtio.value.map((_, slot) => slot);
-  const description = { cpus: 2, ramBytes: 64 << 20, virtioSlots: slots, fwCfg: false, pmu: false };
+  const description = {
+    cpus: 2,
+    ramBytes: 64 << 20,
+    virtioSlots: slots,
+    fwCfg: false,
+    pmu: false,
+    extraNodes: primaryNodes(),
+  };
   const kernel = { file: 'dots', bytes: new Uint8Array(DOTS.buffer) };
   const seeds = { kaslrSeed: 1n, rngSeed: new Uint8Array(64) };
   const plan = await planBoot(
@@ -74,7 +91,8 @@ export async function machineScene(system: ActorSystem, name: string): Promise<M
   );
   if (!plan.ok) throw new Error('the guest is not accepted');
   const options = { description, plan: plan.value, interpreter, jit: true, virtio: virtio.value, trace: undefined };
-  const started = await startMachine(system, { ...options, name });
+  const more = { gunyah: 'P17', gdb: { port: 0, waits: false } } as const;
+  const started = await startMachine(system, { ...options, ...more, name });
   if (!started.ok) throw new Error(started.error);
   return started.value;
 }

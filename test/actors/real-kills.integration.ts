@@ -89,7 +89,8 @@ async function killInMachines(kind: RealKind, ways: readonly Way[]): Promise<voi
   const witness = new Witness();
   const running: Machine[] = [];
   let victim: Machine | undefined;
-  const system = new MortalSystem(kinds, (event) => {
+  const isVictim = (name: string): boolean => name.startsWith('victim') && name.endsWith(`-${kind.name}`);
+  const system = new MortalSystem(kinds, isVictim, (event) => {
     witness.hear(event);
     const death = deathOf(event);
     if (death?.startsWith('victim') && !isExpendable(event.event === 'down' ? event.name : '')) {
@@ -137,7 +138,7 @@ async function killInDemo(kind: RealKind, ways: readonly Way[]): Promise<void> {
   for (const way of ways) {
     const kinds = new MortalKinds();
     const witness = new Witness();
-    const system = new MortalSystem(kinds, witness.hear);
+    const system = new MortalSystem(kinds, (name) => name === kind.name, witness.hear);
     try {
       await demoScene(system);
       const { verdict } = await kill(system, witness, kind.name, way);

@@ -15,7 +15,9 @@ export interface RealKind {
 
 /** The table. */
 export const REAL_KINDS: readonly RealKind[] = [
+  { module: 'actors/gdb/gdb.actor', scene: 'machine', name: 'gdb' },
   { module: 'actors/hypervisor/hypervisor.actor', scene: 'machine', name: 'core' },
+  { module: 'actors/resource-manager/resource-manager.actor', scene: 'machine', name: 'rm' },
   { module: 'actors/translator/translator.actor', scene: 'machine', name: 'translator' },
   { module: 'actors/vcpu/vcpu.actor', scene: 'machine', name: 'vcpu1' },
   { module: 'devices/uart/console.actor', scene: 'machine', name: 'console' },
