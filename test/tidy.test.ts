@@ -62,7 +62,11 @@ test('the kill test knows every actor kind of the product (test/actors/real-kind
   const kinds = sources.flatMap(({ path }) =>
     path.endsWith('.actor.ts') && !/^(test|bench)\//.test(path) ? [path.replace(/\.ts$/, '')] : [],
   );
-  assert.equal(REAL_KINDS.map(({ module }) => module).toSorted(), kinds.toSorted());
+  assert.equal(
+    REAL_KINDS.map(({ module }) => module).toSorted(),
+    kinds.toSorted(),
+    'add the kind to test/actors/real-kinds.ts, and to the machine of test/actors/kill-scenes.ts if it is not in it',
+  );
 });
 
 test('every test file ends with test.run()', () => {

@@ -1,4 +1,5 @@
 /** Where the kill test finds the product's actors alive: whole machines with a guest that prints, and the demo's pair. */
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type {
@@ -36,6 +37,10 @@ const DOTS = Uint32Array.of(
   0x17fffffc, // b outer
 );
 const PRINT_MS_MAX = 120_000;
+const CACHE = join(tmpdir(), 'wurley-test-cache');
+/** An empty disk, read only in fact: what the guest writes is thrown away. */
+const DISK = join(CACHE, 'empty-disk.img');
+const DISK_BYTES = 1 << 20;
 
 /** After this an actor that is to be killed is found to hang. */
 const VICTIM_BUDGET_MS = 1_000;
@@ -69,8 +74,10 @@ let interpreter: WebAssembly.Module | undefined;
 
 /** A machine called `name` with everything a machine can have, two processors, and the guest above on the first. */
 export async function machineScene(system: ActorSystem, name: string): Promise<Machine> {
-  interpreter ??= loadInterpreter(join(tmpdir(), 'wurley-test-cache')).module;
-  const requests = parseVirtio({ console: 'virtio', rng: true });
+  interpreter ??= loadInterpreter(CACHE).module;
+  mkdirSync(CACHE, { recursive: true });
+  writeFileSync(DISK, new Uint8Array(DISK_BYTES));
+  const requests = parseVirtio({ console: 'virtio', rng: true, disk: [DISK], snapshotDisk: true });
   if (!requests.ok) throw new Error(requests.error);
   const virtio = openVirtio(requests.value, system.files, { columns: 80, rows: 24 });
   if (!virtio.ok) throw new Error(virtio.error);

@@ -21,6 +21,7 @@ export const REAL_KINDS: readonly RealKind[] = [
   { module: 'actors/translator/translator.actor', scene: 'machine', name: 'translator' },
   { module: 'actors/vcpu/vcpu.actor', scene: 'machine', name: 'vcpu1' },
   { module: 'devices/uart/console.actor', scene: 'machine', name: 'console' },
+  { module: 'devices/virtio-blk/virtio-blk.actor', scene: 'machine', name: 'disk2' },
   { module: 'devices/virtio-console/virtio-console.actor', scene: 'machine', name: 'console0' },
   { module: 'devices/virtio-rng/virtio-rng.actor', scene: 'machine', name: 'rng1' },
   { module: 'cli/demo/listener.actor', scene: 'demo', name: 'listener' },
