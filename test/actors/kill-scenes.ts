@@ -1,4 +1,4 @@
-/** Where the kill test finds the product's actors alive: whole machines with a guest that prints, and the demo's pair. */
+/** Where the kill test finds the product's actors alive: whole machines with a guest that prints, and those of no machine. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,6 +24,8 @@ import { loadInterpreter } from '../../cli/machine/interpreter-cache.js';
 import { type Machine, startMachine } from '../../cli/machine/machine.js';
 import { openVirtio, parseVirtio } from '../../cli/machine/virtio-options.js';
 import { planBoot } from '../../devices/machine/boot-plan.js';
+import { createLink, farEnd } from '../../devices/network/link/frame-link.js';
+import { switchKind } from '../../devices/network/switch/switch.actor.js';
 import type { MortalKinds } from '../fixtures/actors/mortal-kinds.js';
 
 /** Prints a dot, counts a while, and so on, for ever; on every processor that is switched on. */
@@ -77,7 +79,7 @@ export async function machineScene(system: ActorSystem, name: string): Promise<M
   interpreter ??= loadInterpreter(CACHE).module;
   mkdirSync(CACHE, { recursive: true });
   writeFileSync(DISK, new Uint8Array(DISK_BYTES));
-  const requests = parseVirtio({ console: 'virtio', rng: true, disk: [DISK], snapshotDisk: true });
+  const requests = parseVirtio({ console: 'virtio', rng: true, disk: [DISK], snapshotDisk: true, net: 'user' });
   if (!requests.ok) throw new Error(requests.error);
   const virtio = openVirtio(requests.value, system.files, { columns: 80, rows: 24 });
   if (!virtio.ok) throw new Error(virtio.error);
@@ -115,11 +117,13 @@ export async function prints(machine: Machine): Promise<void> {
   }
 }
 
-/** The actors of `npm start`. */
-export async function demoScene(system: ActorSystem): Promise<void> {
+/** The actors that are of no machine: those of `npm start`, and a switch without a cable. */
+export async function loneScene(system: ActorSystem): Promise<void> {
   const queue = createQueue({ depth: 64, messageBytesMax: RAW_BYTES, mode: 'single' });
   const listener = await system.spawn(listenerKind, { queue }, { name: 'listener' });
   if (!listener.ok) throw new Error('the listener does not start');
   const talker = await system.spawn(talkerKind, { listener: listener.value, queue }, { name: 'talker' });
   if (!talker.ok) throw new Error('the talker does not start');
+  const hub = await system.spawn(switchKind, { ports: [{ link: farEnd(createLink()) }] }, { name: 'switch' });
+  if (!hub.ok) throw new Error('the switch does not start');
 }

@@ -11,7 +11,7 @@ import { isExpendable, type Machine } from '../../cli/machine/machine.js';
 import { MortalKinds, mortalRef } from '../fixtures/actors/mortal-kinds.js';
 import { WAYS, type Way } from '../fixtures/actors/ways-to-die.js';
 import { spec } from '../harness/spec.js';
-import { demoScene, MortalSystem, machineScene, prints } from './kill-scenes.js';
+import { loneScene, MortalSystem, machineScene, prints } from './kill-scenes.js';
 import { REAL_KINDS, type RealKind } from './real-kinds.js';
 
 const test = spec('every actor kind dies in every way');
@@ -133,14 +133,14 @@ async function killInMachines(kind: RealKind, ways: readonly Way[]): Promise<voi
   assert.equal([system.resources().actors, system.resources().workers], [0, 0]);
 }
 
-/** The same for an actor of the demo. */
-async function killInDemo(kind: RealKind, ways: readonly Way[]): Promise<void> {
+/** The same for an actor of no machine. */
+async function killAlone(kind: RealKind, ways: readonly Way[]): Promise<void> {
   for (const way of ways) {
     const kinds = new MortalKinds();
     const witness = new Witness();
     const system = new MortalSystem(kinds, (name) => name === kind.name, witness.hear);
     try {
-      await demoScene(system);
+      await loneScene(system);
       const { verdict } = await kill(system, witness, kind.name, way);
       assert.is(verdict, 'restart');
     } finally {
@@ -155,7 +155,7 @@ for (const kind of REAL_KINDS) {
     `${kind.module}: one sentence, everything given back, the machine beside it goes on`,
     async () => {
       const ways = await waysOf(kind);
-      await (kind.scene === 'machine' ? killInMachines(kind, ways) : killInDemo(kind, ways));
+      await (kind.scene === 'machine' ? killInMachines(kind, ways) : killAlone(kind, ways));
     },
     { deadlineMs: DEADLINE_MS },
   );

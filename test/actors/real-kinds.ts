@@ -7,8 +7,8 @@
 export interface RealKind {
   /** Path of its module from the root, without its ending. */
   readonly module: string;
-  /** `machine`: part of a machine that `cli/machine` builds; `demo`: of what `npm start` shows. */
-  readonly scene: 'machine' | 'demo';
+  /** `machine`: part of a machine that `cli/machine` builds; `alone`: of no machine, such as what `npm start` shows. */
+  readonly scene: 'machine' | 'alone';
   /** Its registered name, behind the machine's name and a hyphen in scene `machine`. */
   readonly name: string;
 }
@@ -20,10 +20,13 @@ export const REAL_KINDS: readonly RealKind[] = [
   { module: 'actors/resource-manager/resource-manager.actor', scene: 'machine', name: 'rm' },
   { module: 'actors/translator/translator.actor', scene: 'machine', name: 'translator' },
   { module: 'actors/vcpu/vcpu.actor', scene: 'machine', name: 'vcpu1' },
+  { module: 'devices/network/gateway/gateway.actor', scene: 'machine', name: 'net3-gateway' },
+  { module: 'devices/network/switch/switch.actor', scene: 'alone', name: 'switch' },
   { module: 'devices/uart/console.actor', scene: 'machine', name: 'console' },
   { module: 'devices/virtio-blk/virtio-blk.actor', scene: 'machine', name: 'disk2' },
   { module: 'devices/virtio-console/virtio-console.actor', scene: 'machine', name: 'console0' },
+  { module: 'devices/virtio-net/virtio-net.actor', scene: 'machine', name: 'net3' },
   { module: 'devices/virtio-rng/virtio-rng.actor', scene: 'machine', name: 'rng1' },
-  { module: 'cli/demo/listener.actor', scene: 'demo', name: 'listener' },
-  { module: 'cli/demo/talker.actor', scene: 'demo', name: 'talker' },
+  { module: 'cli/demo/listener.actor', scene: 'alone', name: 'listener' },
+  { module: 'cli/demo/talker.actor', scene: 'alone', name: 'talker' },
 ];
