@@ -108,6 +108,8 @@ export interface CoreOptions {
 }
 
 const decoder = new Decoder(INSTRUCTIONS);
+/** Reasons to return after which the instruction is done, though its effect is the caller's. */
+const COMPLETED: ReadonlySet<number> = new Set([EXIT.svc, EXIT.hvc, EXIT.smc, EXIT.wfi, EXIT.wfe, EXIT.sev]);
 
 /** See the head of this file. */
 export class Core {
@@ -277,11 +279,8 @@ export class Core {
     this.jit?.onPause();
     for (;;) {
       this.settle();
-      const reason = this.debug.stepping ? this.#stepDebugged() : this.#run(this.#at);
-      if (reason !== EXIT.next) {
-        const left = this.#handle(reason);
-        if (left !== EXIT.next) return left;
-      }
+      const left = this.debug.stepping ? this.#stepDebugged() : this.#runCode();
+      if (left !== EXIT.next) return left;
       // Exceptions count too: a guest that does nothing but fault must not keep its shell from looking around.
       const rest = this.get32(STATE.budget) - 1;
       this.set32(STATE.budget, rest);
@@ -289,32 +288,40 @@ export class Core {
     }
   }
 
+  #runCode(): number {
+    const reason = this.#run(this.#at);
+    return reason === EXIT.next ? EXIT.next : this.#handle(reason);
+  }
+
   /**
-   * Executes one instruction (or takes one exception). `interrupts` false: pending ones stay pending, which is how a
-   * debugger steps.
+   * Executes one instruction, or takes one exception: an interrupt that is due, or the fault of the instruction or of
+   * fetching it. Under the guest's own software step, whatever that makes of the instruction. Results as for `run`.
+   * `interrupts` false: pending ones stay pending, which is how a debugger steps.
    */
   step(interrupts = true): number {
-    for (;;) {
-      if (!this.#bare && interrupts) this.settle();
-      const reason = this.#step(this.#at);
-      if (reason === EXIT.next) return EXIT.next;
-      this.#steppedInPage = false;
-      const left = this.#handle(reason);
-      if (left !== EXIT.next || reason !== EXIT.page || this.#steppedInPage) return left;
+    if (!this.#bare) {
+      const { taken } = this.exceptions;
+      this.settle(interrupts);
+      if (this.exceptions.taken !== taken) return EXIT.next;
+      if (this.debug.stepping) return this.#stepDebugged();
     }
+    const reason = this.#stepSettled();
+    return reason === EXIT.next || this.#handled ? reason : this.#handle(reason);
   }
+  /** What {@link #stepSettled} returned is acted upon already. */
+  #handled = false;
   /** Entering a page with breakpoints executed the instruction already. */
   #steppedInPage = false;
 
   /** Between runs of generated code: deferred work, then what must be taken before the next instruction. */
-  settle(): void {
+  settle(interrupts = true): void {
     if (this.#dropCode) {
       this.#dropCode = false;
       this.pages.dropAll();
     }
     const { state } = this;
     const pending = Atomics.load(state.words, (state.at + STATE.interrupts) >>> 2);
-    if ((pending & ~state.get32(STATE.daif)) !== 0) this.exceptions.takeInterrupt(pending);
+    if (interrupts && (pending & ~state.get32(STATE.daif)) !== 0) this.exceptions.takeInterrupt(pending);
     if ((state.get32(STATE.pstate) & PSTATE.il) !== 0) this.exceptions.take(EC.illegalState, 0);
   }
 
@@ -378,6 +385,7 @@ export class Core {
 
   /** The HVC or SMC that `run` just returned for is not available: it is an undefined instruction after all. */
   refuseCall(): void {
+    this.#noteStepped(false);
     this.set64(STATE.pc, this.get64(STATE.pc) - 4n);
     this.exceptions.take(EC.unknown, 0);
   }
@@ -395,6 +403,7 @@ export class Core {
     if (!this.#bare && state.get32(STATE.el) === 0) {
       const open = (state.get32(SLOT.sctlr) & (isWfe ? 1 << 18 : 1 << 16)) !== 0;
       if (!open) {
+        this.#noteStepped(false);
         this.set64(STATE.pc, this.get64(STATE.pc) - 4n);
         this.exceptions.take(EC.trappedWait, ISS_ALWAYS | (isWfe ? 1 : 0));
         return EXIT.next;
@@ -416,24 +425,42 @@ export class Core {
     }
     const word = this.currentWord();
     const reason = this.#stepSettled();
-    if (reason !== EXIT.next || state.get32(STATE.el) + EC.softwareStep !== ec) return reason;
-    state.set32(STATE.pstate, state.get32(STATE.pstate) & ~PSTATE.ss);
+    const el = state.get32(STATE.el);
+    if (reason !== EXIT.next || el + EC.softwareStep !== ec) {
+      if (COMPLETED.has(reason) && (el !== 0 || (reason !== EXIT.hvc && reason !== EXIT.smc))) this.#noteStepped(true);
+      return reason === EXIT.next || this.#handled ? reason : this.#handle(reason);
+    }
+    this.#noteStepped(true);
     if (!this.debug.stepping) return EXIT.next;
     const exclusive = word !== undefined && isLoadExclusive(word);
     exceptions.take(ec, (1 << 24) | (exclusive ? 1 << 6 : 0) | FAULT.debug);
     return EXIT.next;
   }
 
+  /** PSTATE.SS: clear once an instruction completed under software step (Arm ARM, SSAdvance); set if it did not after all. */
+  #noteStepped(completed: boolean): void {
+    const { state, debug } = this;
+    if (!debug.stepping) return;
+    const pstate = state.get32(STATE.pstate);
+    state.set32(STATE.pstate, completed ? pstate & ~PSTATE.ss : pstate | PSTATE.ss);
+  }
+
   /** One instruction; reasons that do not concern stepping are handled. */
   #stepSettled(): number {
+    this.#handled = false;
     for (;;) {
       const reason = this.#step(this.#at);
       if (reason !== EXIT.page && reason !== EXIT.context) return reason;
-      const before = this.exceptions.counters.synchronous;
+      const before = this.exceptions.taken;
+      this.#steppedInPage = false;
       const left = this.#handle(reason);
-      if (reason === EXIT.context || left !== EXIT.next) return left;
+      if (reason === EXIT.context || left !== EXIT.next) {
+        this.#handled = true;
+        return left;
+      }
       // An exception while the page was entered: the instruction was not executed.
-      if (this.exceptions.counters.synchronous !== before) return EXIT.resume;
+      if (this.exceptions.taken !== before) return EXIT.resume;
+      if (this.#steppedInPage) return EXIT.next;
     }
   }
 
@@ -511,7 +538,7 @@ export class Core {
     if (!this.debug.active || !this.debug.hasBreakpoint(lo, hi)) return EXIT.next;
     // One instruction at a time where a breakpoint is near: the page is unbound again, so the next one comes here too.
     const reason = this.#step(this.#at);
-    this.#steppedInPage = true;
+    this.#steppedInPage = reason !== EXIT.page;
     this.pages.forgetVirtualPage(lo, hi);
     return reason === EXIT.next || reason === EXIT.page ? EXIT.next : this.#handle(reason);
   }
@@ -610,5 +637,5 @@ function observeSystem(helpers: Record<keyof typeof HELPERS, Helper>, state: Cpu
 
 /** LDXR, LDAXR, LDXP, LDAXP: what the EX bit of a step syndrome reports. */
 function isLoadExclusive(word: number): boolean {
-  return (word & 0x3fc00000) >>> 0 === 0x08400000 || (word & 0x3fe00000) >>> 0 === 0x08600000;
+  return (word & 0x3fe00000) >>> 0 === 0x08400000 || (word & 0xbfe00000) >>> 0 === 0x88600000;
 }

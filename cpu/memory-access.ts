@@ -111,12 +111,17 @@ export class MemoryAccess {
     this.counters.slow++;
     const { space, debug, exceptions, state } = this.#parts;
     const write = (access & ACCESS.write) !== 0;
-    const unaligned = (lo & (bytes - 1)) !== 0;
+    const unaligned = (lo & (alignedBytes(bytes, access) - 1)) !== 0;
+    const as = space.accessAs((access & ACCESS.user) !== 0);
+    const first = this.#first;
+    if ((access & ACCESS.modify) !== 0) {
+      // WnR is 0 for what a read would have met already (Arm ARM D24.2.44, ISS of a Data Abort).
+      if (unaligned) return this.#abort(FAULT.alignment, false, lo, hi);
+      if (!this.#translate(lo, hi, false, as, first)) return this.#abort(first.syndrome, false, lo, hi);
+    }
     if (unaligned && ((access & ACCESS.aligned) !== 0 || space.regime.alignmentCheck)) {
       return this.#abort(FAULT.alignment, write, lo, hi);
     }
-    const as = space.accessAs((access & ACCESS.user) !== 0);
-    const first = this.#first;
     if (!this.#translate(lo, hi, write, as, first)) return this.#abort(first.syndrome, write, lo, hi);
     if (first.device && unaligned) return this.#abort(FAULT.alignment, write, lo, hi);
     const total = bytes * count;
@@ -131,10 +136,12 @@ export class MemoryAccess {
     if (debug.active) {
       // The access has not happened yet: the core leaves for the debugger with pc at the instruction.
       if (debug.hostWatched(lo, hi, total, write)) return exceptions.record(EC.unknown, 0);
-      const offset = debug.watched(lo, hi, total, write, as === AS.el0);
+      const reads = !write || (access & ACCESS.modify) !== 0;
+      const read = reads ? debug.watched(lo, hi, total, false, as === AS.el0) : -1;
+      const offset = read >= 0 || !write ? read : debug.watched(lo, hi, total, true, as === AS.el0);
       if (offset >= 0) {
         const at = (lo >>> 0) + offset;
-        const iss = FAULT.debug | (write ? ISS_ABORT.write : 0);
+        const iss = FAULT.debug | (read < 0 ? ISS_ABORT.write : 0);
         const ec = EC.watchpoint + state.get32(STATE.el);
         return exceptions.recordAt(ec, iss, at | 0, at >= 2 ** 32 ? (hi + 1) | 0 : hi);
       }
@@ -218,4 +225,9 @@ export class MemoryAccess {
   #abort(status: number, write: boolean, lo: number, hi: number): 1 {
     return this.#parts.exceptions.recordDataAbort(status, write ? ISS_ABORT.write : 0, lo, hi);
   }
+}
+
+/** Bytes that must be aligned together: an element where the access has several. */
+function alignedBytes(bytes: number, access: number): number {
+  return (access & ACCESS.element) === 0 ? bytes : 1 << ((access >> ACCESS.elementShift) & 3);
 }

@@ -14,11 +14,17 @@ import { type FunctionBody, i32, i64, isConstant, type Val } from './wasm/body.j
 import type { ValueType } from './wasm/module.js';
 import type { WasmOp } from './wasm/opcodes.js';
 
-/** Access modifiers: `user` translates as EL0 would (LDTR, STTR); `aligned` demands natural alignment; `ordered` adds acquire or release. */
+/**
+ * Access modifiers: `user` translates as EL0 would (LDTR, STTR); `aligned` demands natural alignment; `ordered` adds
+ * acquire or release; `modify`: a write that reads first;
+ * `element`: log2 of the bytes that must be aligned together, where that is not the whole access (i32).
+ */
 export interface AccessOptions {
   readonly user?: boolean;
   readonly aligned?: boolean;
   readonly ordered?: boolean;
+  readonly modify?: boolean;
+  readonly element?: Val;
 }
 
 /** Names of functions outside generated code; see helpers.ts for what each does. */

@@ -63,6 +63,12 @@ export class Exceptions {
     this.#host = host;
   }
 
+  /** Exceptions taken since the start, of all kinds. */
+  get taken(): number {
+    const { synchronous, irq, fiq, serror } = this.counters;
+    return synchronous + irq + fiq + serror;
+  }
+
   /** Records a synchronous exception of the instruction under way. Returns 1, the status of a helper that faulted. */
   record(ec: number, iss: number): 1 {
     this.#syndrome = (ec << 26) | IL | iss;

@@ -18,7 +18,16 @@ const SCALAR_KIND = { i32: 'u32', i64: 'u64', f32: 'f32', f64: 'f64' } as const;
 export type HelperIndex = (name: HelperName) => number;
 
 /** Bits of the `access` argument of the slow-path helpers. */
-export const ACCESS = { sizeLog2Mask: 7, write: 8, user: 16, aligned: 32, ordered: 64 } as const;
+export const ACCESS = {
+  sizeLog2Mask: 7,
+  write: 8,
+  user: 16,
+  aligned: 32,
+  ordered: 64,
+  modify: 128,
+  elementShift: 8,
+  element: 1 << 10,
+} as const;
 
 /** Packs an access description for the slow-path helpers. */
 export function accessBits(bytes: number, write: boolean, options: AccessOptions | undefined): number {
@@ -27,7 +36,9 @@ export function accessBits(bytes: number, write: boolean, options: AccessOptions
     (write ? ACCESS.write : 0) |
     (options?.user === true ? ACCESS.user : 0) |
     (options?.aligned === true ? ACCESS.aligned : 0) |
-    (options?.ordered === true ? ACCESS.ordered : 0)
+    (options?.ordered === true ? ACCESS.ordered : 0) |
+    (options?.modify === true ? ACCESS.modify : 0) |
+    (options?.element === undefined ? 0 : ACCESS.element)
   );
 }
 
@@ -234,9 +245,11 @@ export class HandlerOps extends Ops {
     return address;
   }
 
-  #slowCall(name: HelperName, va: Val, access: number): void {
+  #slowCall(name: HelperName, va: Val, access: number, element?: Val): void {
     const high = this.wrap(this.shrU(va, i64(32)));
-    this.#faulting(name, [this.state, this.wrap(va), high, i32(access)]);
+    const bits =
+      element === undefined ? i32(access) : this.or(i32(access), this.shl(element, i32(ACCESS.elementShift)));
+    this.#faulting(name, [this.state, this.wrap(va), high, bits]);
   }
 
   load(kind: MemoryKind, va: Val, options?: AccessOptions): Val {
@@ -251,7 +264,7 @@ export class HandlerOps extends Ops {
         else this.assign(value, this.body.load(load, type, alignLog2, address, 0));
       },
       () => {
-        this.#slowCall('loadSlow', va, accessBits(bytes, false, options));
+        this.#slowCall('loadSlow', va, accessBits(bytes, false, options), options?.element);
         this.assign(value, this.scratch(kind));
       },
     );
@@ -271,7 +284,7 @@ export class HandlerOps extends Ops {
       },
       () => {
         this.stateStore(kind, STATE.scratch, value);
-        this.#slowCall('storeSlow', va, accessBits(bytes, true, options));
+        this.#slowCall('storeSlow', va, accessBits(bytes, true, options), options?.element);
       },
     );
   }

@@ -4,7 +4,7 @@ import type { Val } from '../wasm/body.js';
 import { compareExchangePair } from './exclusives.js';
 import { type Instruction, instruction } from './instruction.js';
 
-const ALIGNED = { aligned: true, ordered: true } as const;
+const ALIGNED = { aligned: true, ordered: true, modify: true } as const;
 
 /** An operand of 2^`log2` bytes from a register: i64 for 8 bytes, else i32 truncated to the size. */
 function sized(k: Ops, log2: number, value: Val): Val {

@@ -161,7 +161,8 @@ export class Operations {
     }
     const high = Math.floor(result.ipa / 2 ** 32) | ((result.attributes >> 8) << 24);
     const low = (result.ipa % 2 ** 32) & ~0xfff;
-    state.setHalves(SLOT.par, low | ((result.attributes & 3) << 7) | (1 << 11), high);
+    // Bit 9, NS, is UNKNOWN for a Non-secure regime, where all known CPUs have 1.
+    state.setHalves(SLOT.par, low | ((result.attributes & 3) << 7) | (1 << 11) | (1 << 9), high);
     return 0;
   }
 }

@@ -33,6 +33,7 @@ const RAM_AT = align(ARENA_AT + ARENA_BYTES);
 export const COUNTER_HZ = 62_500_000;
 /** Backward branches between looks at the clock and the interrupt controller. */
 const SLICE = 2000;
+const EAGER_SLICE = 100;
 const NAME_OF = new Map(SYSTEM_REGISTERS.map((row) => [row.key, row.name]));
 const TIMER_ENABLE = 1n;
 const TIMER_MASK = 2n;
@@ -82,6 +83,8 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
   readonly bytes: Uint8Array;
   readonly core: Core;
   readonly #ramBytes: number;
+  readonly #eager: boolean;
+  readonly #stepped: boolean;
   readonly #gic: Gic;
   readonly #gicRegisters: GicRegisters;
   readonly #interface: GicCpuInterface;
@@ -94,9 +97,22 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
   #output = '';
   #signalsChanged = true;
 
-  /** @param onOutput receives console output a line at a time */
-  constructor(ramMiB: number, options: { readonly jit?: boolean; readonly onOutput?: (text: string) => void } = {}) {
+  /**
+   * @param eager compiles hot code at every pause, which come often; @param stepped runs by single steps;
+   *   @param onOutput receives console output a line at a time
+   */
+  constructor(
+    ramMiB: number,
+    options: {
+      readonly jit?: boolean;
+      readonly eager?: boolean;
+      readonly stepped?: boolean;
+      readonly onOutput?: (text: string) => void;
+    } = {},
+  ) {
     this.#ramBytes = ramMiB << 20;
+    this.#eager = options.eager ?? false;
+    this.#stepped = options.stepped ?? false;
     const pages = (RAM_AT + this.#ramBytes) / WASM_PAGE;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bytes = new Uint8Array(this.memory.buffer);
@@ -274,7 +290,8 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
   run(deadlineMs: number): Stop {
     const end = performance.now() + deadlineMs;
     for (let slice = 0; ; slice++) {
-      const reason = this.core.run(SLICE);
+      const reason = this.#stepped ? this.#steps() : this.core.run(this.#eager ? EAGER_SLICE : SLICE);
+      if (this.#eager) this.core.jit?.compileQueue();
       switch (reason) {
         case EXIT.hvc: {
           const stop = this.#psci();
@@ -291,6 +308,16 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
       }
       if ((slice & 63) === 0 && performance.now() > end) return 'deadline';
     }
+  }
+
+  /** As many single steps as a slice has branches, or to what a step cannot do alone. */
+  #steps(): number {
+    for (let steps = 0; steps < SLICE; steps++) {
+      const reason = this.core.step();
+      if (reason !== EXIT.next && reason !== EXIT.resume) return reason;
+    }
+    this.poll();
+    return EXIT.pause;
   }
 
   /** WFI: waits for a timer. Returns false when nothing will ever come, or the deadline has passed. */

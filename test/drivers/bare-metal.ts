@@ -14,6 +14,10 @@ export interface BareMetalRun {
   readonly deadlineMs: number;
   /** False: interpreter only. */
   readonly jit?: boolean;
+  /** Hot code is compiled at once, not when a batch is worth a module. */
+  readonly eager?: boolean;
+  /** One instruction after the other by Core.step. */
+  readonly stepped?: boolean;
   /** Receives console output a line at a time. */
   readonly onOutput?: (line: string) => void;
 }
@@ -39,6 +43,8 @@ export async function runBareMetal(run: BareMetalRun): Promise<BareMetalOutcome>
   if (!plan.ok) throw new Error(JSON.stringify(plan.error));
   const machine = new BareMetalMachine(run.memoryMiB, {
     jit: run.jit ?? true,
+    eager: run.eager ?? false,
+    stepped: run.stepped ?? false,
     ...(run.onOutput === undefined ? {} : { onOutput: run.onOutput }),
   });
   for (const { ipa, bytes } of plan.value.placements) machine.load(ipa, bytes);

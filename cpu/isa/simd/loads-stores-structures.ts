@@ -1,6 +1,6 @@
 /** LD1 to LD4, ST1 to ST4, and LD1R to LD4R (Arm ARM C4.1.94, Advanced SIMD load/store structures). */
 import type { MemoryKind } from '../../memory-kinds.js';
-import type { Ops } from '../../ops.js';
+import type { AccessOptions, Ops } from '../../ops.js';
 import { i64, type Val } from '../../wasm/body.js';
 import { type Instruction, instruction } from '../instruction.js';
 import type { Reg } from '../operand.js';
@@ -47,34 +47,46 @@ function gather(k: Ops, sources: readonly Val[], indices: readonly number[]): Va
 const BYTES = Array.from({ length: 16 }, (_, i) => i);
 
 /** Loads `bytes` contiguous bytes as vectors of 16, the last perhaps of 8. */
-function loadBlock(k: Ops, address: Val, bytes: number): Val[] {
+function loadBlock(k: Ops, address: Val, bytes: number, options: AccessOptions): Val[] {
   const chunks: Val[] = [];
-  for (let at = 0; at < bytes; at += 16) chunks.push(loadScalar(k, bytes - at >= 16 ? 4 : 3, k.add(address, i64(at))));
+  for (let at = 0; at < bytes; at += 16) {
+    chunks.push(loadScalar(k, bytes - at >= 16 ? 4 : 3, k.add(address, i64(at)), options));
+  }
   return chunks;
 }
 
 /** Stores vectors of 16 bytes, the last perhaps of 8. */
-function storeBlock(k: Ops, address: Val, bytes: number, chunk: (at: number) => Val): void {
+function storeBlock(k: Ops, address: Val, bytes: number, options: AccessOptions, chunk: (at: number) => Val): void {
   for (let at = 0; at < bytes; at += 16) {
     const value = chunk(at);
     const to = k.add(address, i64(at));
-    if (bytes - at >= 16) k.store('v128', to, value);
-    else k.store('u64', to, k.lane('i64x2.extract_lane', 0, value));
+    if (bytes - at >= 16) k.store('v128', to, value, options);
+    else k.store('u64', to, k.lane('i64x2.extract_lane', 0, value), options);
   }
 }
 
 /** Registers `first`, first + 1, ... filled with `bytes` bytes each, without interleaving. */
-function transferPlain(k: Ops, count: number, load: boolean, bytes: number, address: Val, first: Reg): void {
+function transferPlain(
+  k: Ops,
+  count: number,
+  load: boolean,
+  element: Val,
+  bytes: number,
+  address: Val,
+  first: Reg,
+): void {
   if (load) {
     const values = Array.from({ length: count }, (_, i) =>
-      loadScalar(k, bytes === 16 ? 4 : 3, k.add(address, i64(i * bytes))),
+      loadScalar(k, bytes === 16 ? 4 : 3, k.add(address, i64(i * bytes)), { element }),
     );
     values.forEach((value, i) => {
       k.setVreg(first, value, i);
     });
     return;
   }
-  for (let i = 0; i < count; i++) storeBlock(k, k.add(address, i64(i * bytes)), bytes, () => k.vreg(first, i));
+  for (let i = 0; i < count; i++) {
+    storeBlock(k, k.add(address, i64(i * bytes)), bytes, { element }, () => k.vreg(first, i));
+  }
 }
 
 /** Structures of `count` elements of 2^`size` bytes: element j of each structure belongs to register first + j. */
@@ -88,8 +100,9 @@ function transferInterleaved(
   first: Reg,
 ): void {
   const element = 1 << size;
+  const options = { element: k.i32(size) };
   if (load) {
-    const block = loadBlock(k, address, count * bytes);
+    const block = loadBlock(k, address, count * bytes, options);
     const results = Array.from({ length: count }, (_, j) =>
       gather(
         k,
@@ -104,7 +117,7 @@ function transferInterleaved(
     return;
   }
   const registers = Array.from({ length: count }, (_, j) => k.vreg(first, j));
-  storeBlock(k, address, count * bytes, (at) =>
+  storeBlock(k, address, count * bytes, options, (at) =>
     gather(
       k,
       registers,
@@ -123,11 +136,15 @@ function plain(count: number, opcode: string): Instruction[] {
     return instruction(
       `LD1/ST1 (multiple, ${count} registers${label})`,
       `0 q:1 001100 ${post} l:1 0 ${middle} ${opcode} size:2 rn_sp:5 vt:5`,
-      { variant: ['q', 'l'], when: (f) => middle !== 'rm:5' || f['rm'] !== 31 },
+      {
+        variant: ['q', 'l'],
+        imm: { element: (f: { readonly size: number }) => f.size },
+        when: (f) => middle !== 'rm:5' || f['rm'] !== 31,
+      },
       (op, k) => {
         const base = k.reg(op.rn_sp);
         const bytes = 8 << op.q;
-        transferPlain(k, count, op.l === 1, bytes, base, op.vt);
+        transferPlain(k, count, op.l === 1, k.wrap(op.element), bytes, base, op.vt);
         writeBack(k, addressing, op.rn_sp, base, count * bytes, indexOf(op));
       },
     );

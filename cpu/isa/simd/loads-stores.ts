@@ -1,13 +1,13 @@
 /** Loads and stores of one or two SIMD&FP registers (Arm ARM C4.1.94). Structures: loads-stores-structures.ts. */
-import type { Ops } from '../../ops.js';
+import type { AccessOptions, Ops } from '../../ops.js';
 import type { Val } from '../../wasm/body.js';
 import { type Instruction, instruction } from '../instruction.js';
 import type { Reg } from '../operand.js';
 
 /** Reads 2^`scale` bytes into a vector register's lowest bytes; the rest becomes zero. */
-export function loadScalar(k: Ops, scale: number, address: Val): Val {
-  if (scale === 4) return k.load('v128', address);
-  if (scale === 3) return k.load('z64', address);
+export function loadScalar(k: Ops, scale: number, address: Val, options?: AccessOptions): Val {
+  if (scale === 4) return k.load('v128', address, options);
+  if (scale === 3) return k.load('z64', address, options);
   if (scale === 2) return k.load('z32', address);
   const zero: Val = { type: 'v128', local: -1, constant: 0 };
   return k.lane('i32x4.replace_lane', 0, zero, k.load(scale === 1 ? 'u16' : 'u8', address));
