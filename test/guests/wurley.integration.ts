@@ -1,8 +1,10 @@
 /** The guest programs on our own CPU, in process: the same images and expectations as on QEMU. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { runBareMetal } from '../drivers/bare-metal.js';
 import { spec } from '../harness/spec.js';
-import { guestImage, parseSuite } from './reports.js';
+import { guestImage, guestsFolder, parseSuite } from './reports.js';
 
 const test = spec('guests on wurley');
 
@@ -24,5 +26,19 @@ for (const jit of [false, true]) {
     },
     { deadlineMs: 120_000 },
   );
+}
+for (const level of [0, 1, 2, 3] as const) {
+  for (const jit of [false, true]) {
+    test(
+      `programs at -O${level} print what they print on QEMU ${jit ? 'with compiled code' : 'in the interpreter'}`,
+      async () => {
+        const run = { image: guestImage(`programs-O${level}`), memoryMiB: 256, bootargs: '', deadlineMs: 100_000 };
+        const { console, stop } = await runBareMetal({ ...run, jit });
+        assert.is(stop, 'off', console);
+        assert.is(console, readFileSync(join(guestsFolder, 'expected', `programs-O${level}.txt`), 'utf8'));
+      },
+      { deadlineMs: 120_000 },
+    );
+  }
 }
 test.run();
