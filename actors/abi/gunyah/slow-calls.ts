@@ -187,6 +187,8 @@ async function donate(call: Call): Promise<SlowAnswer> {
 }
 
 const EXTENT_ATTRIBUTES = 0x8003_0307;
+/** vcpu_set_affinity: on no processor at all. */
+const NO_PROCESSOR = 0xffff;
 const PRIORITY_MAX = 62n;
 const TIMESLICE_NS = { min: 100_000n, max: 100_000_000n } as const;
 /** Defined bits of vcpu_configure: 0 to 5, 8, 9 and 63. */
@@ -283,7 +285,15 @@ const HANDLERS: Readonly<Record<number, Handler>> = {
     return done(call.core.processors.configure(object(call, 0), options));
   },
   58: (call) => done(call.core.processors.kill(object(call, 0))),
-  61: (call) => done(call.core.processors.setAffinity(object(call, 0), num(call, 1))),
+  61: (call) => {
+    const cpu = num(call, 1);
+    if (cpu === NO_PROCESSOR) {
+      const rights = RIGHTS.thread.affinity | RIGHTS.thread.disable;
+      const found = call.core.objects.capabilities.find(call.space, arg(call, 0), OBJECT_TYPE.thread, rights, false);
+      if (!found.ok) return answer(FAULT[found.error]);
+    }
+    return done(call.core.processors.setAffinity(object(call, 0), cpu));
+  },
   70: (call) => {
     const priority = arg(call, 1);
     return priority > PRIORITY_MAX

@@ -70,7 +70,7 @@ export class CapabilityReader {
     if (Atomics.load(this.words, at + WORD.tag) !== tag) return LOOKUP.null;
     if (this.objects.generation(object) !== generation) return LOOKUP.null;
     if (type !== 0 && this.objects.typeNumber(object) !== type) return LOOKUP.wrongType;
-    if ((held & rights) !== rights) return LOOKUP.noRight;
+    if ((held & rights) !== (rights | 0)) return LOOKUP.noRight;
     if (activeOnly && this.objects.state(object) !== 'active') return LOOKUP.notActive;
     this.object = object;
     this.rights = held;
