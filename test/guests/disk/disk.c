@@ -1,0 +1,128 @@
+/*
+ * disk DEVICE: how fast a block device is, as a Linux program without a C library. Reads and writes go around the page cache
+ * (O_DIRECT). Prints `disk NAME bytes N requests R ns T` per pattern; depth 32 by Linux AIO. It overwrites DEVICE.
+ */
+typedef unsigned long u64;
+typedef long i64;
+
+enum { AT_FDCWD = -100, O_RDWR = 2, O_DIRECT_ARM64 = 0200000 };
+enum { SYS_io_setup = 0, SYS_io_submit = 2, SYS_io_getevents = 4, SYS_openat = 56, SYS_write = 64, SYS_pread64 = 67,
+       SYS_pwrite64 = 68, SYS_fsync = 82, SYS_exit = 93, SYS_clock_gettime = 113 };
+enum { MIB = 1 << 20, BLOCK = 4096, AREA = 128 * MIB, DEPTH = 32, SINGLES = 4000, QUEUED = 16000 };
+
+static i64 call(i64 n, i64 a, i64 b, i64 c, i64 d, i64 e) {
+  register i64 x8 __asm__("x8") = n;
+  register i64 x0 __asm__("x0") = a;
+  register i64 x1 __asm__("x1") = b;
+  register i64 x2 __asm__("x2") = c;
+  register i64 x3 __asm__("x3") = d;
+  register i64 x4 __asm__("x4") = e;
+  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
+  return x0;
+}
+
+static char line[256];
+static int length;
+static void text(const char *s) { while (*s) line[length++] = *s++; }
+static void number(u64 n) {
+  char digits[24];
+  int count = 0;
+  do digits[count++] = (char)('0' + n % 10); while (n /= 10);
+  while (count) line[length++] = digits[--count];
+}
+static void flush(void) { call(SYS_write, 1, (i64)line, length, 0, 0); length = 0; }
+static void die(const char *what, i64 error) {
+  text("disk failed "); text(what); text(" error "); number((u64)-error); text("\n"); flush();
+  call(SYS_exit, 1, 0, 0, 0, 0);
+}
+static u64 now(void) {
+  i64 ts[2];
+  call(SYS_clock_gettime, 1, (i64)ts, 0, 0, 0);
+  return (u64)ts[0] * 1000000000ul + (u64)ts[1];
+}
+static void report(const char *name, u64 bytes, u64 requests, u64 ns) {
+  text("disk "); text(name); text(" bytes "); number(bytes); text(" requests "); number(requests);
+  text(" ns "); number(ns); text("\n"); flush();
+}
+
+/* struct iocb and struct io_event of the kernel's AIO interface. */
+struct iocb { u64 data; unsigned key, rw; unsigned short opcode; short priority; unsigned fd; u64 buffer, bytes, offset, r1; unsigned flags, resfd; };
+struct event { u64 data, object; i64 result, result2; };
+
+static char buffer[MIB] __attribute__((aligned(BLOCK)));
+static char blocks[DEPTH][BLOCK] __attribute__((aligned(BLOCK)));
+static struct iocb requests[DEPTH];
+static struct iocb *list[DEPTH];
+static struct event events[DEPTH];
+static u64 seed = 88172645463325252ul;
+static u64 place(void) {
+  seed ^= seed << 13; seed ^= seed >> 7; seed ^= seed << 17;
+  return seed % (AREA / BLOCK) * BLOCK;
+}
+
+static void sequential(int fd) {
+  for (int i = 0; i < MIB; i++) buffer[i] = (char)(i * 7);
+  for (int write = 1; write >= 0; write--) {
+    u64 from = now();
+    for (i64 at = 0; at < AREA; at += MIB) {
+      i64 done = call(write ? SYS_pwrite64 : SYS_pread64, fd, (i64)buffer, MIB, at, 0);
+      if (done != MIB) die(write ? "write" : "read", done);
+    }
+    if (write) call(SYS_fsync, fd, 0, 0, 0, 0);
+    report(write ? "seq-write" : "seq-read", AREA, AREA / MIB, now() - from);
+  }
+}
+
+static void singles(int fd) {
+  u64 from = now();
+  for (int i = 0; i < SINGLES; i++) {
+    i64 done = call(SYS_pread64, fd, (i64)blocks[0], BLOCK, (i64)place(), 0);
+    if (done != BLOCK) die("rand-1", done);
+  }
+  report("rand-1", (u64)SINGLES * BLOCK, SINGLES, now() - from);
+}
+
+static void queued(int fd) {
+  u64 context = 0;
+  i64 made = call(SYS_io_setup, DEPTH, (i64)&context, 0, 0, 0);
+  if (made < 0) die("io_setup", made);
+  u64 from = now();
+  int submitted = 0, finished = 0, free_count = DEPTH;
+  for (int i = 0; i < DEPTH; i++) list[i] = &requests[i];
+  while (finished < QUEUED) {
+    int batch = 0;
+    while (batch < free_count && submitted + batch < QUEUED) {
+      struct iocb *r = list[batch++];
+      u64 slot = (u64)(r - requests);
+      r->data = slot; r->opcode = 0; r->fd = (unsigned)fd;
+      r->buffer = (u64)blocks[slot]; r->bytes = BLOCK; r->offset = place();
+    }
+    if (batch) {
+      i64 taken = call(SYS_io_submit, (i64)context, batch, (i64)list, 0, 0);
+      if (taken != batch) die("io_submit", taken);
+      submitted += batch;
+    }
+    i64 got = call(SYS_io_getevents, (i64)context, 1, DEPTH, (i64)events, 0);
+    if (got < 1) die("io_getevents", got);
+    for (i64 i = 0; i < got; i++) {
+      if (events[i].result != BLOCK) die("rand-32", events[i].result);
+      list[i] = &requests[events[i].data];
+    }
+    free_count = (int)got;
+    finished += (int)got;
+  }
+  report("rand-32", (u64)QUEUED * BLOCK, QUEUED, now() - from);
+}
+
+__attribute__((used)) static void start(i64 *stack) {
+  if (stack[0] < 2) die("arguments", -22);
+  i64 fd = call(SYS_openat, AT_FDCWD, stack[2], O_RDWR | O_DIRECT_ARM64, 0, 0);
+  if (fd < 0) die("open", fd);
+  sequential((int)fd);
+  singles((int)fd);
+  queued((int)fd);
+  text("disk done\n");
+  flush();
+  call(SYS_exit, 0, 0, 0, 0, 0);
+}
+__asm__(".globl _start\n_start: mov x0, sp\n  bl start\n");
