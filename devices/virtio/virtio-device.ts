@@ -43,6 +43,9 @@ export type Handled = number | 'later' | 'broken';
 
 /** Chains handled in one turn: then whoever waits for the device to leave guest memory gets a chance. */
 const CHAINS_PER_TURN = 64;
+/** A driver hears of chains at the end of a turn, or after so many of them or so many bytes: an interrupt costs it a lot. */
+const QUIET_CHAINS_MAX = 16;
+const QUIET_BYTES_MAX = 256 << 10;
 const TRANSPORT_FEATURES = [FEATURE.indirectDescriptors, FEATURE.eventIndex, FEATURE.version1];
 
 interface Attached {
@@ -124,6 +127,7 @@ export class VirtioDevice {
       const queue = this.#attach(index);
       if (queue === undefined) return false;
       const more = this.#serve(queue, handle);
+      if (queue.wantsInterrupt()) this.#interrupt(INTERRUPT.usedBuffer);
       if (queue.isBroken) this.#fail(`queue ${index} is not well-formed`);
       return more;
     });
@@ -146,6 +150,8 @@ export class VirtioDevice {
 
   #serve(queue: SplitQueue, handle: (chain: Chain) => Handled): boolean {
     queue.wantNotifications(false);
+    let quietChains = 0;
+    let quietBytes = 0;
     for (let count = 0; count < CHAINS_PER_TURN; count++) {
       let taken = queue.take();
       if (taken === 'empty') {
@@ -160,7 +166,10 @@ export class VirtioDevice {
         return false;
       }
       queue.use(handled);
-      // At once, so that the guest goes on while we do the next one; drivers say when they want to know (V1.2, 2.7.10).
+      quietBytes += queue.chain.readableBytes + queue.chain.writableBytes;
+      if (++quietChains < QUIET_CHAINS_MAX && quietBytes < QUIET_BYTES_MAX) continue;
+      quietChains = 0;
+      quietBytes = 0;
       if (queue.wantsInterrupt()) this.#interrupt(INTERRUPT.usedBuffer);
     }
     return true;
