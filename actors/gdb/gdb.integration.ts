@@ -9,6 +9,10 @@ import { spec } from '../../test/harness/spec.js';
 
 const test = spec('gdb');
 const GDB = 'gdb-multiarch';
+const ASSEMBLER = 'aarch64-linux-gnu-as';
+const LINKER = 'aarch64-linux-gnu-ld';
+/** Where arm64 kernels of that time are linked. */
+const LINKED_AT = 0xffff_8000_0800_0000n;
 const LAUNCHER = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'cli', 'main.js');
 const MINUTES = 60_000;
 const folder = mkdtempSync(join(tmpdir(), 'wurley-gdb-'));
@@ -81,7 +85,27 @@ async function gdb(port: string, commands: readonly string[], interruptAfter?: s
 /** mov x1, #0x900_0000; mov w2, #89; str w2, [x1]; mrs x3, currentel; mov w0, #8; movk w0, #0x8400, lsl #16; hvc #0; b . */
 const WORDS = [0xd2a12001, 0x52800b22, 0xb9000022, 0xd5384243, 0x52800100, 0x72b08000, 0xd4000002, 0x14000000];
 
-if (spawnSync(GDB, ['--version']).status !== 0) test.skip('debugs guests', `${GDB} is absent`);
+/** An ELF file with these function symbols and nothing else, as a kernel's vmlinux has them. */
+function symbolFile(symbols: readonly { readonly address: bigint; readonly name: string }[]): string {
+  const sorted = [...symbols].sort((a, b) => (a.address < b.address ? -1 : 1));
+  let at = LINKED_AT;
+  const lines = sorted.map(({ address, name }) => {
+    const skip = address - at;
+    at = address;
+    return `.skip ${skip}\n.globl ${name}\n.type ${name}, %function\n${name}:\n`;
+  });
+  const [source, object, file] = ['s', 'o', 'elf'].map((ending) => join(folder, `names.${ending}`));
+  if (source === undefined || object === undefined || file === undefined) throw new Error('three names were made');
+  writeFileSync(source, `.section .names, "ax", @nobits\n${lines.join('')}.skip 4\n`);
+  assert.is(spawnSync(ASSEMBLER, ['-o', object, source]).status, 0);
+  const where = `--section-start=.names=0x${LINKED_AT.toString(16)}`;
+  const linked = spawnSync(LINKER, ['-e', '0', where, '-o', file, object], { encoding: 'utf8' });
+  assert.is(linked.status, 0, linked.stderr);
+  return file;
+}
+
+const absent = [GDB, ASSEMBLER, LINKER].filter((tool) => spawnSync(tool, ['--version']).status !== 0);
+if (absent.length > 0) test.skip('debugs guests', `${absent.join(', ')} is absent`);
 else {
   test(
     'a bare-metal program: from its first instruction to its end',
@@ -110,6 +134,38 @@ else {
     { deadlineMs: 3 * MINUTES },
   );
 
+  test(
+    "Debian's kernel by its symbols, which fit with KASLR off",
+    async () => {
+      const run = new Run(['debian:6.1-cloud', '--append', 'nokaslr', '--gdb', '0']);
+      run.type(
+        "grep -E ' [tT] (__arm64_sys_sync|ksys_sync|el0_svc|el0_svc_common.*|invoke_syscall|do_el0_svc)$' /proc/kallsyms\n",
+      );
+      run.type('echo ready-now\n');
+      await until('the shell', () => /^ready-now$/m.test(run.output));
+      const symbols = [...run.output.matchAll(/^([0-9a-f]{16}) [tT] ([\w.]+)$/gm)];
+      assert.ok(symbols.length >= 3, run.output);
+      const file = symbolFile(
+        symbols.map(([, address = '', name = '']) => ({ address: BigInt(`0x${address}`), name })),
+      );
+      run.type('sleep 1; sync; poweroff -f\n');
+      const text = await gdb(await run.port(), [
+        ...[`file ${file}`, 'break __arm64_sys_sync', 'continue', 'info symbol $pc', 'break ksys_sync', 'continue'],
+        ...[
+          'printf "in ksys_sync: %d\\n", $pc - (long)&ksys_sync',
+          'printf "from sys_sync: %d\\n", $x30 - (long)&__arm64_sys_sync',
+        ],
+        ...['delete', 'continue'],
+      ]);
+      // GDB sets a function's breakpoint behind its first instruction, PACIASP.
+      assert.match(text, /Breakpoint 1, 0x[0-9a-f]+ in __arm64_sys_sync \(\)/, text);
+      assert.match(text, /^in ksys_sync: [04]$/m);
+      assert.match(text, /^from sys_sync: \d{1,2}$/m);
+      assert.match(text, /exited normally/);
+      assert.is(await run.end(), 0);
+    },
+    { deadlineMs: 5 * MINUTES },
+  );
   test(
     "Debian's kernel on two vCPUs: breakpoints, steps, a watched variable, user memory, Ctrl-C, detach",
     async () => {

@@ -53,6 +53,19 @@ test(
   { deadlineMs: 2 * MINUTES },
 );
 test(
+  'statistics at the end',
+  async () => {
+    const run = { boot: ['--kernel', program], cpus: 1, memoryMiB: 128, bootargs: '', deadlineMs: MINUTES };
+    const outcome = await runUnderWurley({ ...run, more: ['--stats'] });
+    assert.ok(outcome.ok);
+    if (!outcome.ok) return;
+    assert.match(outcome.value.errors, /^cpu 0: stopped, pc 0x[0-9a-f]+\n {2}about \d+ million instructions/);
+    assert.match(outcome.value.errors, /time [\d.]+ s: compiled .*, interpreted .*, exits .*, idle .*\n/);
+    assert.match(outcome.value.errors, /exits: .*hvc 1/);
+  },
+  { deadlineMs: 2 * MINUTES },
+);
+test(
   'a whole boot as JSON lines: entries and returns of exceptions match',
   async () => {
     const lines = await trace(['debian:6.1-cloud'], 'all', 'boot.jsonl');
