@@ -10,6 +10,7 @@ import { DebugUnit } from './exceptions/debug.js';
 import { EC, Exceptions, ISS_ALWAYS } from './exceptions/exceptions.js';
 import { fpHelper } from './fp/helpers.js';
 import type { HelperTable } from './interpreter/build.js';
+import { DecodeMemo } from './interpreter/decode-memo.js';
 import { writeRecord } from './interpreter/pre-decode.js';
 import type { HandlerNumbers } from './interpreter/record.js';
 import { simdHelper } from './isa/simd/helper.js';
@@ -129,6 +130,7 @@ export class Core {
   readonly #step: (state: number) => number;
   readonly #at: number;
   readonly #numbers: HandlerNumbers;
+  readonly #memo: DecodeMemo;
   readonly #translator: Translator;
   readonly #peripherals: SystemPeripherals;
   readonly #affinity: number;
@@ -154,6 +156,7 @@ export class Core {
     const state = new CpuState(memory.buffer, layout.state);
     this.state = state;
     this.view = state.view;
+    this.#memo = new DecodeMemo(state.words);
     this.#at = layout.state;
     this.#numbers = interpreter.numbers;
     this.#peripherals = options.peripherals ?? NO_PERIPHERALS;
@@ -566,7 +569,10 @@ export class Core {
     const page = this.pages.pageOf(record);
     const offset = (record - page.records) >> 2;
     const word = this.view.getUint32(page.host + offset, true);
-    writeRecord(this.view, record, word, decoder.decode(word), this.#numbers);
+    if (!this.#memo.recall(word, record)) {
+      writeRecord(this.view, record, word, decoder.decode(word), this.#numbers);
+      this.#memo.remember(word, record);
+    }
     this.jit?.onDecoded(page, offset, word);
   }
 
