@@ -27,7 +27,7 @@ const forScripts = (from) => ({
 });
 
 /** One CommonJS text with everything that `contents`, standing in `folder`, imports. */
-async function bundle(folder, contents, plugins = [forScripts(folder)]) {
+async function bundle(folder, contents, plugins = [forScripts(folder)], external = []) {
   const built = await build({
     stdin: { contents, resolveDir: folder },
     bundle: true,
@@ -41,6 +41,7 @@ async function bundle(folder, contents, plugins = [forScripts(folder)]) {
     legalComments: 'none',
     logLevel: 'silent',
     plugins,
+    external,
     ...(plugins.length > 0 ? { supported: { 'dynamic-import': false } } : {}),
   });
   return built.outputFiles[0].text;
@@ -71,6 +72,12 @@ for (const entry of readdirSync(dist, { recursive: true })) {
     process.stderr.write(`wurley: ${relative(dist, path)} is not bundled: ${String(thrown.message).split('\n')[0]}\n`);
   }
 }
+// The command itself; piscina finds its own worker beside its own file.
+const cli = join(dist, 'cli');
+await putBundle(
+  join(cli, 'command.bundle'),
+  await bundle(cli, `export { default } from './command.js';`, [forScripts(cli)], ['piscina']),
+);
 await putBundle(
   join(runtime, 'actor-host.bundle'),
   await bundle(runtime, `export { default } from './actor-host.worker.js'; export { rehearse } from './rehearsal.js';`),

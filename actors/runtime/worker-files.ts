@@ -28,7 +28,7 @@ export function actorFile(module: URL): URL {
  * Whether `file` exists and is no older than the compiled sources. While coverage is measured no bundle is, because only
  * modules can be mapped to the sources.
  */
-function isFresh(file: URL): boolean {
+export function isFresh(file: URL): boolean {
   if (process.env['NODE_V8_COVERAGE'] !== undefined) return false;
   const builtMs = modifiedMs(file);
   return builtMs !== undefined && builtMs >= (modifiedMs(COMPILED) ?? 0);
