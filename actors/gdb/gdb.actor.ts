@@ -102,8 +102,9 @@ const gdb = actor<GdbConfig, GdbProtocol, GdbState>({
       return ok({});
     },
     where: ({ listener }) => ok({ port: listener.port }),
-    stopped({ attached }, event, context) {
-      if (attached !== undefined) void enqueue(attached, context, () => attached.session.stopped(event));
+    stopped({ attached, target }, event, context) {
+      if (target.stopped(event) && attached !== undefined)
+        void enqueue(attached, context, () => attached.session.stopped(event));
     },
     async machineEnded({ attached }, { code }, context) {
       if (attached === undefined) return ok({});

@@ -199,7 +199,7 @@ else {
       // The guest goes on as if nobody had been there; GDB may come again, and kill.
       const again = await gdb(await run.port(), ['printf "again %d\\n", $pc != 0', 'kill']);
       assert.match(again, /^again 1$/m);
-      assert.is(typeof (await run.end()), 'number');
+      assert.is(await run.end(), 130);
       assert.not.match(run.output, /BUG|WARNING|stall/);
     },
     { deadlineMs: 5 * MINUTES },

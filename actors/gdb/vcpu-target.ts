@@ -3,7 +3,7 @@
 import type { ActorContext } from '../runtime/actor.js';
 import type { ActorRef } from '../runtime/protocol.js';
 import { STOP, VmBlock } from '../shared-state/vm/vm-block.js';
-import { DEBUG_BYTES_MAX, type DebugReports } from '../vcpu/debug.protocol.js';
+import { DEBUG_BYTES_MAX, type DebugReports, type DebugStop } from '../vcpu/debug.protocol.js';
 import type { VcpuProtocol } from '../vcpu/vcpu.protocol.js';
 import type { GdbConfig, GdbProtocol } from './gdb.protocol.js';
 import type { Points } from './points.js';
@@ -20,6 +20,10 @@ export class VcpuTarget implements GdbTarget {
   readonly #processors: readonly ActorRef<VcpuProtocol>[];
   readonly #config: GdbConfig;
   readonly #on: boolean[] = [];
+  /** vCPUs known to stand still, and their registers where nothing has changed them since. */
+  readonly #held: boolean[] = [];
+  readonly #files: (Uint8Array | undefined)[] = [];
+  #turn = 0;
   /** When the guest's clock began to stand still, or undefined while it goes; and for how long it has stood before. */
   #stoppedMs: number | undefined;
   #awayMs = 0;
@@ -41,12 +45,24 @@ export class VcpuTarget implements GdbTarget {
     return this.#on[cpu] === true;
   }
 
+  /** A vCPU tells that it stopped; false for old news. */
+  stopped({ cpu, turn, file }: DebugStop): boolean {
+    if (turn !== this.#turn) return false;
+    this.#held[cpu] = true;
+    this.#files[cpu] = file;
+    return true;
+  }
+
   async registers(cpu: number): Promise<Uint8Array | undefined> {
+    const known = this.#files[cpu];
+    if (known !== undefined) return known.slice();
     const answer = await this.#context.ask(this.#cpu(cpu), 'debugRegisters', {}, PATIENCE);
+    if (answer.ok) this.#files[cpu] = answer.value.file.slice();
     return answer.ok ? answer.value.file : undefined;
   }
 
   async setRegisters(cpu: number, file: Uint8Array): Promise<boolean> {
+    this.#files[cpu] = undefined;
     return (await this.#context.ask(this.#cpu(cpu), 'debugSetRegisters', { file }, PATIENCE)).ok;
   }
 
@@ -56,6 +72,7 @@ export class VcpuTarget implements GdbTarget {
   }
 
   async setSystemRegister(cpu: number, index: number, value: bigint): Promise<boolean> {
+    this.#files[cpu] = undefined;
     return (await this.#context.ask(this.#cpu(cpu), 'debugSetSystem', { index, value }, PATIENCE)).ok;
   }
 
@@ -93,10 +110,13 @@ export class VcpuTarget implements GdbTarget {
     if (this.#stoppedMs !== undefined) this.#awayMs += this.#context.clock.monotonicMs() - this.#stoppedMs;
     this.#stoppedMs = undefined;
     const awayMs = this.#awayMs;
+    const turn = ++this.#turn;
     await Promise.all(
       actions.map(async (action, cpu) => {
         if (action === 'stay') return;
-        await this.#context.ask(this.#cpu(cpu), 'debugGo', { step: action === 'step', awayMs }, PATIENCE);
+        this.#held[cpu] = false;
+        this.#files[cpu] = undefined;
+        await this.#context.ask(this.#cpu(cpu), 'debugGo', { step: action === 'step', awayMs, turn }, PATIENCE);
       }),
     );
   }
@@ -105,8 +125,10 @@ export class VcpuTarget implements GdbTarget {
     const reporter: ActorRef<DebugReports> = { actor: this.#context.self.actor };
     await Promise.all(
       this.#processors.map(async (ref, cpu) => {
+        if (this.#held[cpu] === true) return;
         const answer = await this.#context.ask(ref, 'debugStop', { reporter }, PATIENCE);
         this.#on[cpu] = answer.ok && answer.value.isOn;
+        this.#held[cpu] = answer.ok;
       }),
     );
     this.#stoppedMs ??= this.#context.clock.monotonicMs();

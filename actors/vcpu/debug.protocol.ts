@@ -14,6 +14,10 @@ export interface DebugStop {
   readonly reason: 'breakpoint' | 'watchpoint' | 'step';
   /** The watchpoint that was hit. */
   readonly watchpoint?: HostWatchpoint;
+  /** The `turn` of the debugGo that this is the end of: what was on its way when the debugger stopped everything is old news. */
+  readonly turn: number;
+  /** The register file of cpu/debug-access.ts, which is asked for next anyway. */
+  readonly file: Uint8Array;
 }
 
 /** What a vCPU does for a debugger. All but the first two need it to stand still. */
@@ -24,7 +28,7 @@ export type VcpuDebugProtocol = {
    * Goes on, for one instruction or until something stops it. The guest's clock stood still for `awayMs` milliseconds since
    * the debugger first stopped it, in all.
    */
-  debugGo: Ask<{ step: boolean; awayMs: number }, object>;
+  debugGo: Ask<{ step: boolean; awayMs: number; turn: number }, object>;
   /** What to stop at, in place of what it was before. */
   debugPoints: Ask<{ breakpoints: readonly bigint[]; watchpoints: readonly HostWatchpoint[] }, object>;
   /** The register file of cpu/debug-access.ts. */

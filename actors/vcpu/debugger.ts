@@ -31,6 +31,13 @@ export class VcpuDebugger {
     this.#access = new DebugAccess(vcpu.core);
   }
 
+  /** Goes on, for the `turn`-th time. */
+  go(step: boolean, turn: number): void {
+    this.mode = step ? 'steps' : 'runs';
+    this.#turn = turn;
+  }
+  #turn = 0;
+
   /** See VcpuDebugProtocol. */
   hold(reporter: ActorRef<DebugReports>): void {
     this.#reporter = reporter;
@@ -44,10 +51,11 @@ export class VcpuDebugger {
     const hit = core.debug.hostHit;
     core.debug.hostHit = undefined;
     if (this.#reporter === undefined) return;
+    const base = { cpu: index, turn: this.#turn, file: this.#access.registers() };
     const stop: DebugStop =
       hit !== undefined
-        ? { cpu: index, reason: 'watchpoint', watchpoint: hit.watchpoint }
-        : { cpu: index, reason: reason === 'step' ? 'step' : 'breakpoint' };
+        ? { ...base, reason: 'watchpoint', watchpoint: hit.watchpoint }
+        : { ...base, reason: reason === 'step' ? 'step' : 'breakpoint' };
     this.#vcpu.report(this.#reporter, stop);
   }
 

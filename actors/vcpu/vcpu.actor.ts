@@ -58,8 +58,8 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
       shell.debugger.hold(reporter);
       return ok({ isOn: shell.isOn });
     },
-    debugGo(shell, { step, awayMs }) {
-      shell.debugGo(step, awayMs);
+    debugGo(shell, { step, awayMs, turn }) {
+      shell.debugGo(step, awayMs, turn);
       return ok({});
     },
     debugPoints(shell, { breakpoints, watchpoints }) {

@@ -289,10 +289,10 @@ export class Vcpu {
   }
 
   /** A debugger lets the guest go on, by one instruction or freely. `awayMs`: how long its clock stood still in all. */
-  debugGo(step: boolean, awayMs: number): void {
+  debugGo(step: boolean, awayMs: number, turn: number): void {
     this.#timer.setAway(awayMs);
     const debug = this.debugger;
-    debug.mode = step ? 'steps' : 'runs';
+    debug.go(step, turn);
     if (step && this.#mode === 'off') debug.stopped('step');
   }
 

@@ -43,7 +43,7 @@ const EXIT_CRASH = EXIT_SOFTWARE;
 const EXIT_DATA = 65;
 /** --timeout ended the machine (as timeout(1)). */
 const EXIT_TIMEOUT = 124;
-/** The user ended it with Ctrl-] q. */
+/** The user ended it with Ctrl-] q, or GDB's kill. */
 const EXIT_QUIT = 130;
 /** Nobody reads what it prints any more (128 + SIGPIPE). */
 const EXIT_PIPE = 141;
@@ -331,6 +331,7 @@ async function boot(
 function exitOf({ stop, detail }: MachineEnd): Result<number, Refusal> {
   if (stop === STOP.off) return ok(0);
   if (stop === STOP.reset) return ok(EXIT_RESET);
+  if (stop === STOP.requested) return ok(EXIT_QUIT); // by a debugger; the other ways are known already
   return refuse(EXIT_CRASH, `the machine failed: ${detail}`);
 }
 
