@@ -22,7 +22,7 @@ for (const more of [[], ['--no-jit']]) {
       const report = parseSuite(outcome.value.console);
       assert.ok(report !== undefined, outcome.value.console);
       assert.equal(report?.failures, []);
-      assert.ok((report?.passed ?? 0) >= 77, outcome.value.console);
+      assert.ok((report?.passed ?? 0) >= 98, outcome.value.console);
       assert.is(outcome.value.exitCode, 0);
       assert.is(outcome.value.errors, '');
     },

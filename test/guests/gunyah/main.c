@@ -117,6 +117,17 @@ static u64 echoes(const struct queues *q, u32 count, u32 size) {
   return good;
 }
 
+/* The second VM makes random hypercalls and says "done"; what else it sent meanwhile is taken and dropped. */
+static int survives_fuzz(const struct queues *q) {
+  static u8 in[240];
+  if (queue_send(q, "fuzz", 4, 0) != OK) return 0;
+  for (;;) {
+    u64 size = queue_wait(q, in, sizeof in, 60000);
+    if (!size) return 0;
+    if (size == 4 && !memcmp(in, "done", 4)) return 1;
+  }
+}
+
 /* EXITED {u16 vmid, u16 type, u32 size, word0}. */
 static void check_exit(const char *name, u16 vmid, u16 type, u32 word0) {
   struct {
@@ -166,19 +177,28 @@ void guest_main(void) {
   check_is("RM: an unknown message", (u64)rm_call(0x56000099, 0, 0, 0, 0), 0xffffffff);
   check_is("RM: a malformed one", (u64)rm_call(VM_ALLOCATE, &word, 3, 0, 0), 4);
   u8 *memory = allocate(LEND_BYTES, 2 << 20);
-  static const char *const ways[] = {"end", "off", "stop"};
-  for (int way = 0; way < 3; way++) {
+  static const char *const ways[] = {"end", "off", "stop", "fuzz"};
+  enum { CANARY_BYTES = 1 << 20 };
+  u8 *canary = allocate(CANARY_BYTES, 4096);
+  for (u32 i = 0; i < CANARY_BYTES; i++) canary[i] = (u8)(i * 7 + (i >> 8));
+  for (int way = 0; way < 4; way++) {
     u32 parcel = 0;
     struct queues echo = {0};
     u16 vmid = start_second(memory, &parcel, &echo);
     check_is("100 messages come back", echoes(&echo, 100, 24), 100);
     check_is("full-size messages come back", echoes(&echo, 20, 240), 20);
+    if (way == 3) {
+      check("20,000 random hypercalls of the other VM", survives_fuzz(&echo));
+      u32 intact = 0;
+      for (u32 i = 0; i < CANARY_BYTES; i++) intact += canary[i] == (u8)(i * 7 + (i >> 8));
+      check_is("a megabyte of this VM's memory is as it was", intact, CANARY_BYTES);
+    }
     if (way < 2) queue_send(&echo, ways[way], 3, 0);
     else {
       u32 stop[2] = {vmid | 1 << 16, 3};
       check_is("RM: forced stop", (u64)rm_call(VM_STOP, stop, 8, 0, 0), 0);
     }
-    static const u16 types[] = {0, 1, 7};
+    static const u16 types[] = {0, 1, 7, 7};
     check_exit("RM: the exit is announced", vmid, types[way], way == 0 ? 1 | 3 << 16 : 0);
     take_back(vmid, parcel, memory);
   }

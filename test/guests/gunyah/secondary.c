@@ -1,8 +1,43 @@
 /*
  * The second VM: no console, only queues. Echoes what it receives with every byte one higher; "end" makes it leave by
- * VM_EXIT, "off" by PSCI, "spin" never again receive.
+ * VM_EXIT, "off" by PSCI; "fuzz" makes it hostile for a while.
  */
 #include "gunyah.h"
+
+static u64 random_state = 0x9e3779b97f4a7c15ull;
+static u64 random_next(void) {
+  random_state ^= random_state << 13;
+  random_state ^= random_state >> 7;
+  random_state ^= random_state << 17;
+  return random_state;
+}
+
+/* Values that name something, point somewhere, or mean nothing. */
+static u64 random_argument(void *scratch) {
+  u64 r = random_next();
+  switch (r & 7) {
+  case 0: return (u64)scratch + (r >> 8 & 0xfff);
+  case 1: return r;
+  case 2: return r >> 32;
+  case 3: return ~0ull << (r >> 8 & 63);
+  default: return r >> 8 & 15;
+  }
+}
+
+/* Hypercalls with random numbers and registers; the two pages at scratch are what may be written to. */
+static void fuzz(u32 calls) {
+  static u8 scratch[8192] ALIGNED(4096);
+  for (u32 n = 0; n < calls; n++) {
+    u64 r = random_next();
+    u64 function = SMCCC_CALL(r % 0x6d);
+    if ((r >> 32 & 15) == 0) function = 0x86000000 | (r >> 40 & 0xffff);
+    if ((r >> 32 & 15) == 1) function = 0xc6000000 | (r >> 40 & 0xffffff);
+    u64 a[4];
+    for (int i = 0; i < 4; i++) a[i] = random_argument(scratch);
+    if (r >> 63) smccc_hvc(function, a[0], a[1], a[2], a[3]);
+    else smccc_smc(function, a[0], a[1], a[2], a[3]);
+  }
+}
 
 void secondary_main(const u8 *tree) {
   static u8 message[240];
@@ -22,7 +57,11 @@ void secondary_main(const u8 *tree) {
       for (;;) __asm__ volatile("wfi");
     }
     if (size == 3 && !memcmp(message, "off", 3)) power_off();
-    if (size == 4 && !memcmp(message, "spin", 4)) for (;;) __asm__ volatile("wfi");
+    if (size == 4 && !memcmp(message, "fuzz", 4)) {
+      fuzz(20000);
+      queue_send(&echo, "done", 4, 1);
+      continue;
+    }
     for (u64 n = 0; n < size; n++) message[n]++;
     queue_send(&echo, message, size, 0);
   }
