@@ -182,7 +182,7 @@ async function prepare(
   const files: Record<string, NamedBytes | undefined> = {};
   for (const [name, file] of Object.entries({ kernel, initrd, firmware: text.firmware, deviceTree: text.dtb })) {
     if (file === undefined) continue;
-    const read = await readBootFile(file, name);
+    const read = await readBootFile(file, name, ramBytes);
     if (!read.ok) return refuse(EXIT_DATA, read.error);
     files[name] = read.value;
   }

@@ -4,8 +4,6 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { err, ok, type Result } from '../../bus/result.js';
 import type { NamedBytes } from '../../devices/machine/boot-plan.js';
 
-/** Larger than any machine's memory. */
-const FILE_BYTES_MAX = 3 * 2 ** 30;
 /** What a pipe may bring: there is no telling beforehand. */
 const PIPE_BYTES_MAX = 512 << 20;
 const CHUNK_BYTES = 1 << 20;
@@ -20,12 +18,15 @@ const REASONS: Readonly<Record<string, string>> = {
   ENAMETOOLONG: 'is too long a name',
 };
 
-/** Reads `file`, which is the user's `what` (kernel, initrd, ...). The error is a sentence that names both. */
-export async function readBootFile(file: string, what: string): Promise<Result<NamedBytes, string>> {
+/**
+ * Reads `file`, which is the user's `what` (kernel, initrd, ...) and cannot be of use when it is larger than `bytesMax`, the
+ * machine's memory. The error is a sentence that names both.
+ */
+export async function readBootFile(file: string, what: string, bytesMax: number): Promise<Result<NamedBytes, string>> {
   let handle: FileHandle | undefined;
   try {
     handle = await open(file, constants.O_RDONLY);
-    const bytes = await readWhole(handle);
+    const bytes = await readWhole(handle, bytesMax);
     if (!bytes.ok) return err(`${file}: ${what}: ${bytes.error}; give another file`);
     return ok({ file, bytes: bytes.value });
   } catch (problem) {
@@ -36,11 +37,11 @@ export async function readBootFile(file: string, what: string): Promise<Result<N
   }
 }
 
-async function readWhole(handle: FileHandle): Promise<Result<Uint8Array, string>> {
+async function readWhole(handle: FileHandle, bytesMax: number): Promise<Result<Uint8Array, string>> {
   const found = await handle.stat();
   if (found.isDirectory()) return err('is a folder, not a file');
   if (found.isFile()) {
-    if (found.size > FILE_BYTES_MAX) return err(`has ${found.size} bytes, more than any machine's memory`);
+    if (found.size > bytesMax) return err(`has ${found.size} bytes, more than the machine's memory of ${bytesMax}`);
     if (found.size > 0) return ok(await readExactly(handle, found.size));
   } else if (!found.isFIFO() && !found.isSocket()) return err('is a device, not a file');
   // A pipe, or a file of /proc, which says that it is empty.
