@@ -26,6 +26,8 @@ export const TICK_MS_MIN = 10;
 const BUDGET_PARTS = 32;
 /** and at least this often. What sleeps costs these wakings and nothing else. */
 const TICK_MS_MAX = 250;
+/** While anybody is awake; a spin is counted from the first tick that meets it, and is to be found within 50 ms of its budget. */
+const TICK_MS_AWAKE = 32;
 /** A tick that comes later than it was due counts for at most this much more. */
 const TICK_LATE_MS_MAX = 10;
 const HANDLER_BUDGET_MS_DEFAULT = 2_000;
@@ -295,6 +297,7 @@ export class Supervisor {
       const starting = record.phase === 'starting' || record.phase === 'restarting';
       const budgetMs = starting ? Math.max(handlerBudgetMs, HANDLER_BUDGET_MS_DEFAULT) : handlerBudgetMs;
       dueMs = Math.min(dueMs, record.phase === 'running' ? budgetMs / BUDGET_PARTS : TICK_MS_MIN);
+      if (busy) dueMs = Math.min(dueMs, TICK_MS_AWAKE, budgetMs - record.stalledMs + 1);
       if (record.stalledMs > budgetMs) {
         this.#fail(record, 'spun', `made no progress for ${budgetMs} ms`);
         continue;

@@ -74,12 +74,13 @@ export class MortalSystem extends ActorSystem {
 
 let interpreter: WebAssembly.Module | undefined;
 
-/** A machine called `name` with everything a machine can have, two processors, and the guest above on the first. */
-export async function machineScene(system: ActorSystem, name: string): Promise<Machine> {
+/** A machine called `name` of two processors, with the guest above on the first; `full`: with everything it can have. */
+export async function machineScene(system: ActorSystem, name: string, full: boolean): Promise<Machine> {
   interpreter ??= loadInterpreter(CACHE).module;
   mkdirSync(CACHE, { recursive: true });
   writeFileSync(DISK, new Uint8Array(DISK_BYTES));
-  const requests = parseVirtio({ console: 'virtio', rng: true, disk: [DISK], snapshotDisk: true, net: 'user' });
+  const devices = { console: 'virtio', rng: true, disk: [DISK], snapshotDisk: true, net: 'user' };
+  const requests = parseVirtio(full ? devices : { console: 'pl011', net: 'none' });
   if (!requests.ok) throw new Error(requests.error);
   const virtio = openVirtio(requests.value, system.files, { columns: 80, rows: 24 });
   if (!virtio.ok) throw new Error(virtio.error);
@@ -100,7 +101,7 @@ export async function machineScene(system: ActorSystem, name: string): Promise<M
   );
   if (!plan.ok) throw new Error('the guest is not accepted');
   const options = { description, plan: plan.value, interpreter, jit: true, virtio: virtio.value, trace: undefined };
-  const more = { gunyah: 'P17', gdb: { port: 0, waits: false } } as const;
+  const more = full ? ({ gunyah: 'P17', gdb: { port: 0, waits: false } } as const) : {};
   const started = await startMachine(system, { ...options, ...more, name });
   if (!started.ok) throw new Error(started.error);
   return started.value;

@@ -98,13 +98,13 @@ async function killInMachines(kind: RealKind, ways: readonly Way[]): Promise<voi
     }
   });
   try {
-    const bystander = await machineScene(system, 'bystander');
+    const bystander = await machineScene(system, 'bystander', false);
     running.push(bystander);
     const alone = held(system);
     let kills = 0;
     for (const [n, way] of ways.entries()) {
       const name = `victim${n - kills}-${kind.name}`;
-      victim ??= await machineScene(system, `victim${n - kills}`);
+      victim ??= await machineScene(system, `victim${n - kills}`, kind.scene === 'fullMachine');
       running.push(victim);
       await prints(victim);
       const { verdict, reason, detail } = await kill(system, witness, name, way);
@@ -155,7 +155,7 @@ for (const kind of REAL_KINDS) {
     `${kind.module}: one sentence, everything given back, the machine beside it goes on`,
     async () => {
       const ways = await waysOf(kind);
-      await (kind.scene === 'machine' ? killInMachines(kind, ways) : killAlone(kind, ways));
+      await (kind.scene === 'alone' ? killAlone(kind, ways) : killInMachines(kind, ways));
     },
     { deadlineMs: DEADLINE_MS },
   );

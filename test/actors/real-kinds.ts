@@ -7,26 +7,29 @@
 export interface RealKind {
   /** Path of its module from the root, without its ending. */
   readonly module: string;
-  /** `machine`: part of a machine that `cli/machine` builds; `alone`: of no machine, such as what `npm start` shows. */
-  readonly scene: 'machine' | 'alone';
-  /** Its registered name, behind the machine's name and a hyphen in scene `machine`. */
+  /**
+   * `machine`: part of every machine that `cli/machine` builds; `fullMachine`: of one with everything a machine can have;
+   * `alone`: of no machine, such as what `npm start` shows.
+   */
+  readonly scene: 'machine' | 'fullMachine' | 'alone';
+  /** Its registered name, behind the machine's name and a hyphen in a machine. */
   readonly name: string;
 }
 
 /** The table. */
 export const REAL_KINDS: readonly RealKind[] = [
-  { module: 'actors/gdb/gdb.actor', scene: 'machine', name: 'gdb' },
+  { module: 'actors/gdb/gdb.actor', scene: 'fullMachine', name: 'gdb' },
   { module: 'actors/hypervisor/hypervisor.actor', scene: 'machine', name: 'core' },
-  { module: 'actors/resource-manager/resource-manager.actor', scene: 'machine', name: 'rm' },
+  { module: 'actors/resource-manager/resource-manager.actor', scene: 'fullMachine', name: 'rm' },
   { module: 'actors/translator/translator.actor', scene: 'machine', name: 'translator' },
   { module: 'actors/vcpu/vcpu.actor', scene: 'machine', name: 'vcpu1' },
-  { module: 'devices/network/gateway/gateway.actor', scene: 'machine', name: 'net3-gateway' },
+  { module: 'devices/network/gateway/gateway.actor', scene: 'fullMachine', name: 'net3-gateway' },
   { module: 'devices/network/switch/switch.actor', scene: 'alone', name: 'switch' },
   { module: 'devices/uart/console.actor', scene: 'machine', name: 'console' },
-  { module: 'devices/virtio-blk/virtio-blk.actor', scene: 'machine', name: 'disk2' },
-  { module: 'devices/virtio-console/virtio-console.actor', scene: 'machine', name: 'console0' },
-  { module: 'devices/virtio-net/virtio-net.actor', scene: 'machine', name: 'net3' },
-  { module: 'devices/virtio-rng/virtio-rng.actor', scene: 'machine', name: 'rng1' },
+  { module: 'devices/virtio-blk/virtio-blk.actor', scene: 'fullMachine', name: 'disk2' },
+  { module: 'devices/virtio-console/virtio-console.actor', scene: 'fullMachine', name: 'console0' },
+  { module: 'devices/virtio-net/virtio-net.actor', scene: 'fullMachine', name: 'net3' },
+  { module: 'devices/virtio-rng/virtio-rng.actor', scene: 'fullMachine', name: 'rng1' },
   { module: 'cli/demo/listener.actor', scene: 'alone', name: 'listener' },
   { module: 'cli/demo/talker.actor', scene: 'alone', name: 'talker' },
 ];
