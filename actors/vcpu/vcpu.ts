@@ -421,6 +421,7 @@ export class Vcpu {
     if (!block.powerOn(this.index, 0n, 0n)) return false;
     block.takePowerOn(this.index);
     this.resetOnce();
+    this.#tracer?.power('on', { pc: `0x${this.core.get64(STATE.pc).toString(16)}` });
     this.#mode = 'running';
     return true;
   }
