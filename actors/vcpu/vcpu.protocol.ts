@@ -1,5 +1,6 @@
 /** Messages of a vCPU actor, and what it is started with. */
 import type { QueueHandle } from '../../bus/message-queue/queue-layout.js';
+import type { CodeBudget } from '../../cpu/jit/region-store.js';
 import type { HostFeatures } from '../../cpu/wasm/features.js';
 import type { Profile } from '../abi/gunyah/identity.js';
 import type { VpTicket } from '../hypervisor/partition.protocol.js';
@@ -83,6 +84,8 @@ export interface VcpuConfig {
   readonly entropy?: FileToken;
   /** Absent: nothing is traced. */
   readonly trace?: TracePlace;
+  /** How much compiled code is kept; absent: what suits a machine. */
+  readonly codeBudget?: CodeBudget | undefined;
   /** The VM's translator; undefined: this vCPU translates for itself. */
   readonly translator?: ObjectEnd | undefined;
   /**

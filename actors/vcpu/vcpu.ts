@@ -150,6 +150,7 @@ export class Vcpu {
       jit: config.jit,
       observer: tracer,
       journal: this.#journal,
+      codeBudget: config.codeBudget,
       saved: () => this.#codeCache?.take(),
       compiler: config.translator === undefined ? undefined : compilerBehind(config.translator),
       peripherals: {

@@ -18,6 +18,7 @@ import { pullImage } from '../image/pull.js';
 import { cacheFolder, findImage, type StoredImage } from '../image/store.js';
 import { hostUnpackers } from '../image/unpackers.js';
 import { readBootFile } from '../machine/boot-files.js';
+import { codeBudgetOf } from '../machine/code-budget.js';
 import { openCodeCache } from '../machine/code-cache.js';
 import { deathOf } from '../machine/deaths.js';
 import { type GdbRequest, parseGdb } from '../machine/gdb-stub.js';
@@ -297,6 +298,7 @@ async function boot(
       interpreter: interpreter.module,
       jit: text.jit,
       codeCache,
+      codeBudget: codeBudgetOf(process.env['WURLEY_JIT_BUDGET']),
       name: 'vm',
       ...parts,
     };

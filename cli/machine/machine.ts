@@ -23,6 +23,7 @@ import type { TracePlace, VcpuProtocol, VcpuStatistics } from '../../actors/vcpu
 import { assert } from '../../bus/assert.js';
 import type { KeepAlive } from '../../bus/doorbell/parking.js';
 import { err, ok, type Result } from '../../bus/result.js';
+import type { CodeBudget } from '../../cpu/jit/region-store.js';
 import { VCPU_AREA_BYTES } from '../../cpu/state.js';
 import { features } from '../../cpu/wasm/features.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
@@ -67,6 +68,8 @@ export interface MachineOptions {
   readonly interpreter: WebAssembly.Module;
   /** False switches compiled code off. */
   readonly jit: boolean;
+  /** How much compiled code each virtual processor keeps; absent: what suits a machine. */
+  readonly codeBudget?: CodeBudget | undefined;
   /** Compiled code of earlier runs, and where the next run's comes from; absent: neither. */
   readonly codeCache?: CodeCache | undefined;
   /** virtio devices, by slot; as many as the description says. With a console among them, it is the machine's console. */
@@ -270,6 +273,7 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     frontEnds,
     jit: options.jit,
     features,
+    codeBudget: options.codeBudget,
     ...trace,
     ...entropy,
   };

@@ -3,7 +3,7 @@
  * A function is a chain of blocks laid out in scrambled order. Which way a branch goes is known to the generator
  * (x16 is 0, x17 is 1) and to nobody else, so every block runs at every call. Three generations with seeds of their own
  * are timed; generating is not. `generations=N` makes more of them, in four regions that take turns: what eviction and
- * rewritten code cost over time.
+ * rewritten code cost over time. `each=N` runs every block N times instead, so that all of them get translated.
  */
 #include "bench.h"
 
@@ -120,8 +120,12 @@ void cold_run(void) {
   static char number[16];
   static u32 *regions[4];
   u32 generations = 0;
+  u32 each = 0;
   boot_option("generations", number, sizeof number);
   for (const char *c = number; *c >= '0' && *c <= '9'; c++) generations = generations * 10 + (u32)(*c - '0');
+  number[0] = 0;
+  boot_option("each", number, sizeof number);
+  for (const char *c = number; *c >= '0' && *c <= '9'; c++) each = each * 10 + (u32)(*c - '0');
   if (generations < 3) generations = 3;
   u64 best = ~0ull, checksum = 0, executed = 0, instructions = 0, count_first = 0;
   for (u32 generation = 0; generation < generations; generation++) {
@@ -138,6 +142,7 @@ void cold_run(void) {
       u32 before = blocks;
       generate_function(function_count);
       functions[function_count].blocks = blocks - before;
+      if (each) functions[function_count].times = each;
       runs += (u64)functions[function_count].times * (blocks - before);
       words += (u64)functions[function_count].times * functions[function_count].instructions;
       function_count++;
@@ -146,7 +151,7 @@ void cold_run(void) {
     for (u32 i = 0; i < DATA_WORDS; i++) data[i] = i * 0x9e3779b97f4a7c15ull;
     u64 start = ticks_now();
     for (u32 first = 0; first < function_count; first += WINDOW)               /* calls of 64 functions interleave */
-      for (u32 turn = 0; turn < 50; turn++)
+      for (u32 turn = 0; turn < (each ? each : 50); turn++)
         for (u32 f = first; f < first + WINDOW && f < function_count; f++)
           if (turn < functions[f].times) call(functions[f].run);
     u64 ns = ticks_to_ns(ticks_now() - start);
