@@ -5,7 +5,7 @@
 import { err, ok, type Result } from '../../bus/result.js';
 import type { CoreMemory, CoreProcessors, GunyahCore } from '../abi/gunyah/core.js';
 import type { ObjectType } from '../shared-state/objects/object-table.js';
-import { STOP, VM_CPUS_MAX, VmBlock } from '../shared-state/vm/vm-block.js';
+import { POWER, STOP, VM_CPUS_MAX, VmBlock } from '../shared-state/vm/vm-block.js';
 import type { KernelObjects } from './kernel-objects.js';
 import type { ObjectFault } from './objects.protocol.js';
 import type { Partition } from './partition.js';
@@ -21,6 +21,15 @@ interface Schedule {
 }
 
 const NO_PROCESSOR = 0xffff;
+/** Register sets of vcpu_register_write: first HV_REGISTER_NAME code and how many (X, PC, SP_EL0 and SP_EL1). */
+const REGISTER_SETS: readonly (readonly [number, number])[] = [
+  [0x20000, 31],
+  [0x20022, 1],
+  [0x20020, 2],
+];
+const SET_PC = 1;
+/** Sets a register of the processor that actor `actor` runs; false when it refuses or does not answer. */
+export type SetRegister = (actor: number, code: number, value: bigint) => Promise<boolean>;
 const PRIORITY_DEFAULT = 32;
 const TIMESLICE_DEFAULT_NS = 5_000_000n;
 
@@ -31,10 +40,18 @@ export class GuestCore implements GunyahCore {
   readonly memory: CoreMemory;
   readonly #memory: ArrayBufferLike;
   readonly #ring: (actor: number) => void;
+  readonly #setRegister: SetRegister;
   readonly #given = new Map<number, PartitionObjects>();
   readonly #schedules = new Map<number, Schedule>();
 
-  constructor(kernel: KernelObjects, memory: ArrayBufferLike, ring: (actor: number) => void, extents: CoreMemory) {
+  constructor(
+    kernel: KernelObjects,
+    memory: ArrayBufferLike,
+    ring: (actor: number) => void,
+    extents: CoreMemory,
+    setRegister: SetRegister,
+  ) {
+    this.#setRegister = setRegister;
     this.objects = kernel;
     this.memory = extents;
     this.#memory = memory;
@@ -126,23 +143,15 @@ export class GuestCore implements GunyahCore {
       setPriority: (thread, priority) => inInit(thread, (of) => void (of.priority = priority)),
       setTimeslice: (thread, ns) => inInit(thread, (of) => void (of.timesliceNs = ns)),
       configure: (thread, options) => inInit(thread, (of) => void (of.options = options)),
-      writeRegister: () => err('unimplemented'),
+      writeRegister: async (thread, set, index, value) => {
+        if (table.state(thread) !== 'active' || table.data(thread) === 0) return err('badState');
+        const block = new VmBlock(this.#memory, table.data(thread));
+        if (block.power(table.aux(thread)) !== POWER.off) return err('badState');
+        const [first, count] = REGISTER_SETS[set] ?? [0, 0];
+        if (index >= count || (set === SET_PC && value % 4n !== 0n)) return err('badArgument');
+        const actor = block.actorOf(table.aux(thread));
+        return actor !== 0 && (await this.#setRegister(actor, first + index, value)) ? ok() : err('badState');
+      },
     };
   }
 }
-
-const REFUSED = { ok: false, error: 'unimplemented' } as const;
-/** Address spaces and extents are not there yet: every operation is refused. */
-export const NO_EXTENTS: CoreMemory = {
-  configureExtent: () => REFUSED,
-  deriveExtent: () => REFUSED,
-  donate: () => Promise.resolve(REFUSED),
-  map: () => REFUSED,
-  unmap: () => Promise.resolve(REFUSED),
-  updateAccess: () => Promise.resolve(REFUSED),
-  lookup: () => REFUSED,
-  unmapAll: () => Promise.resolve(REFUSED),
-  zero: () => REFUSED,
-  addVmmio: () => REFUSED,
-  removeVmmio: () => REFUSED,
-};

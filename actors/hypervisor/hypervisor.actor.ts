@@ -11,8 +11,9 @@ import { MACHINE_HANDLER_BUDGET_MS } from '../runtime/limits.js';
 import type { ActorRef, AskFailure } from '../runtime/protocol.js';
 import { FrameLedger } from '../shared-state/frames/frame-ledger.js';
 import { POWER, STOP, VM_WINDOWS_MAX } from '../shared-state/vm/vm-block.js';
+import { Extents } from './extents.js';
 import { FramePool } from './frame-pool.js';
-import { GuestCore, NO_EXTENTS } from './guest-core.js';
+import { GuestCore } from './guest-core.js';
 import { KernelObjects } from './kernel-objects.js';
 import { parcelVerbs } from './parcel-verbs.js';
 import { Parcels } from './parcels.js';
@@ -114,19 +115,31 @@ function makePorts(
   memory: SharedArrayBuffer,
   pool: FramePool,
   partitions: ReadonlyMap<number, Partition>,
-  ring: (actor: number) => void,
+  ledger: FrameLedger,
+  context: Context,
 ): PortState['ports'] {
   let made: GuestCore | undefined;
+  let extents: Extents | undefined;
+  const ring = (number: number): void => context.ring({ actor: number }, 1);
   const core = (): GuestCore | undefined => {
     if (made !== undefined) return made;
     const kernel = KernelObjects.create(memory, pool, ring);
-    if (kernel !== undefined) made = new GuestCore(kernel, memory, ring, NO_EXTENTS);
+    if (kernel === undefined) return undefined;
+    extents = new Extents(memory, ledger, kernel.table, partitions, (partition) => flushStage2(partition, context));
+    made = new GuestCore(kernel, memory, ring, extents, async (number, code, value) => {
+      const thread: ActorRef<ProcessorProtocol> = { actor: number };
+      const values = new Uint8Array(16);
+      new DataView(values.buffer).setBigUint64(0, value, true);
+      return (await context.ask(thread, 'setRegisters', { names: [code], values }, PROCESSOR_ASK)).ok;
+    });
     return made;
   };
   return {
     core,
     existing: () => made,
-    async settle(context) {
+    collectMemory: () => extents?.collect() ?? Promise.resolve(true),
+    forgetMemory: (partition) => extents?.forget(partition) ?? Promise.resolve(true),
+    async settle() {
       const waits: (() => boolean)[] = [];
       const patience = context.clock.monotonicMs() + STOPPED_MS_MAX;
       for (const { parts } of partitions.values()) {
@@ -143,7 +156,7 @@ function makePorts(
       }
       if (!(await until(context, () => waits.every((isDone) => isDone())))) return false;
       made?.objects.releaseRetired();
-      return true;
+      return (await extents?.collect()) ?? true;
     },
   };
 }
@@ -162,7 +175,7 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
     ledger.move(0, from / HYP_PAGE_BYTES, { owner: 0, state: 'free' }, { owner: 0, state: 'core' });
     const pool = new FramePool(buffer, ledger, from, buffer.byteLength);
     const partitions = new Map<number, Partition>();
-    const ports = makePorts(buffer, pool, partitions, (number) => context.ring({ actor: number }, 1));
+    const ports = makePorts(buffer, pool, partitions, ledger, context);
     const parcels = new Parcels(buffer, ledger, (partition) => flushStage2(partition, context));
     return ok({ pool, frames, memory: buffer, partitions, ports, parcels, next: 1 });
   },
@@ -260,14 +273,15 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
       const quiet = await until(context, () => asked.every((count, cpu) => block.isDone(cpu, count)));
       return quiet ? ok() : err('notAcknowledged');
     },
-    async deletePartition(state, { partition }, context) {
+    async deletePartition(state, { partition }) {
       const found = find(state, partition);
       if (!found.ok) return found;
       if (!found.value.deletable) return err('badState');
       if (!(await state.parcels.forget(found.value))) return err('notAcknowledged');
+      if (!(await state.ports.forgetMemory(found.value))) return err('notAcknowledged');
       if (state.ports.existing()?.of(partition) !== undefined) {
         state.ports.existing()?.forget(partition);
-        if (!(await state.ports.settle(context))) return err('notAcknowledged');
+        if (!(await state.ports.settle())) return err('notAcknowledged');
       }
       state.partitions.delete(partition);
       return ok({ framesReturned: found.value.free() });

@@ -1,7 +1,6 @@
 /** The core's handlers of port.protocol.ts. */
 import { err, ok, type Result } from '../../bus/result.js';
 import { slowCall } from '../abi/gunyah/slow-calls.js';
-import type { ActorContext } from '../runtime/actor.js';
 import type { BodyOf, ErrorsOf, ReplyOf } from '../runtime/protocol.js';
 import { GIC_INTERRUPTS_MAX } from '../shared-state/gic/gic-layout.js';
 import { SOURCE } from '../shared-state/objects/object-table.js';
@@ -21,7 +20,11 @@ export interface PortState {
     /** The objects if anybody has asked for them. */
     existing(): GuestCore | undefined;
     /** Waits until every thread has been outside, then gives frames of destroyed objects back. */
-    settle(context: ActorContext<never>): Promise<boolean>;
+    settle(): Promise<boolean>;
+    /** Returns what extents had whose objects have ended. */
+    collectMemory(): Promise<boolean>;
+    /** A partition ends: nobody maps its frames any more, and no extent holds one. */
+    forgetMemory(partition: Partition): Promise<boolean>;
   };
 }
 
@@ -29,7 +32,6 @@ type PortHandlers = {
   readonly [K in keyof PortVerbs]: (
     state: PortState,
     body: BodyOf<PortVerbs, K>,
-    context: ActorContext<never>,
   ) =>
     | Result<ReplyOf<PortVerbs, K>, ErrorsOf<PortVerbs, K>>
     | Promise<Result<ReplyOf<PortVerbs, K>, ErrorsOf<PortVerbs, K>>>;
@@ -83,9 +85,9 @@ export const portVerbs: PortHandlers = {
   createQueue: (state, { partition, depth, messageBytes }) =>
     create(state, partition, 'messageQueue', (kernel, object) => kernel.configureQueue(object, depth, messageBytes)),
   createDoorbell: (state, { partition }) => create(state, partition, 'doorbell', () => ok()),
-  async destroyObject(state, { object }, context) {
+  async destroyObject(state, { object }) {
     state.ports.core()?.objects.destroy(object);
-    return (await state.ports.settle(context)) ? ok() : err('notAcknowledged');
+    return (await state.ports.settle()) ? ok() : err('notAcknowledged');
   },
   grantCapability(state, { partition, object, rights }) {
     const found = holder(state, partition);
@@ -109,7 +111,7 @@ export const portVerbs: PortHandlers = {
     state.ports.core()?.objects.unbind(object, sourceOf(source));
     return ok();
   },
-  async guestCall(state, { partition, number, args }, context) {
+  async guestCall(state, { partition, number, args }) {
     const found = holder(state, partition);
     if (!found.ok) return found;
     const { core, given } = found.value;
@@ -121,7 +123,8 @@ export const portVerbs: PortHandlers = {
     results.forEach((value, index) => {
       out.setBigUint64(index * 8, BigInt.asUintN(64, value), true);
     });
-    if (core.objects.hasRetired) await state.ports.settle(context);
+    if (core.objects.hasRetired) await state.ports.settle();
+    else await state.ports.collectMemory();
     return ok({ error, results: bytes });
   },
 };

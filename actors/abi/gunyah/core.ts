@@ -52,7 +52,7 @@ export interface CoreProcessors {
   setPriority(thread: number, priority: number): Done;
   setTimeslice(thread: number, nanoseconds: bigint): Done;
   /** Sets a register of a vCPU that is off: sets 0 X, 1 PC, 2 SP. */
-  writeRegister(thread: number, set: number, index: number, value: bigint): Done;
+  writeRegister(thread: number, set: number, index: number, value: bigint): Promise<Done>;
   configure(thread: number, options: bigint): Done;
 }
 

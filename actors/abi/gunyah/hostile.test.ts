@@ -6,7 +6,6 @@ import fc from 'fast-check';
 import * as assert from 'uvu/assert';
 import { GuestBench } from '../../../test/fixtures/gunyah/guest-bench.js';
 import { spec } from '../../../test/harness/spec.js';
-import { GuestCore, NO_EXTENTS } from '../../hypervisor/guest-core.js';
 import { SOURCE } from '../../shared-state/objects/object-table.js';
 import { HYPERCALLS } from './calls.js';
 import { GUNYAH_ERROR } from './errors.js';
@@ -33,7 +32,7 @@ test(
       fc.asyncProperty(fc.array(call, { minLength: 20, maxLength: 120 }), async (calls) => {
         const bench = new GuestBench();
         const { kernel } = bench;
-        const core = new GuestCore(kernel, bench.memory, () => undefined, NO_EXTENTS);
+        const core = bench.core();
         const [one, two, victim] = [bench.vm(), bench.vm(), bench.vm()];
         const [queue, bell, partition] = [bench.queue(4, 64), bench.doorbell(), bench.object('partition')];
         kernel.table.setData(partition, 0, 7);

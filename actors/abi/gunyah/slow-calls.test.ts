@@ -2,7 +2,6 @@
 import * as assert from 'uvu/assert';
 import { type BenchVm, GuestBench } from '../../../test/fixtures/gunyah/guest-bench.js';
 import { spec } from '../../../test/harness/spec.js';
-import { GuestCore, NO_EXTENTS } from '../../hypervisor/guest-core.js';
 import { HYPERCALLS } from './calls.js';
 import { GUNYAH_ERROR as E } from './errors.js';
 import { ALL_RIGHTS, RIGHTS } from './rights.js';
@@ -26,7 +25,7 @@ interface Setting {
 function setting(slots = 64): Setting {
   const bench = new GuestBench();
   const vm = bench.vm(slots);
-  const core = new GuestCore(bench.kernel, bench.memory, () => undefined, NO_EXTENTS);
+  const core = bench.core();
   const owner = bench.object('partition');
   bench.kernel.table.setData(owner, 0, 9);
   bench.kernel.table.setState(owner, 'active');
@@ -170,6 +169,25 @@ test('vCPU objects: scheduling before activation, affinity, kill', async () => {
   s.bench.kernel.table.setState(thread, 'active');
   assert.is(await s.call(0x46, cap, 1), E.objectState);
   assert.is(await s.call(0x47, cap, 100_000), E.objectState);
+  assert.is(await s.call(0x64, cap, 0, 0, 1), E.objectState); // nobody runs it
+  s.vm.block.bindActor(0, 77);
+  for (const [set, index, value] of [
+    [0, 31, 0],
+    [1, 1, 0],
+    [1, 0, 2],
+    [2, 2, 0],
+    [3, 0, 0],
+  ] as const) {
+    assert.is(await s.call(0x64, cap, set, index, value), E.argumentInvalid);
+  }
+  assert.is(await s.call(0x64, cap, 0, 30, NONE), E.ok);
+  assert.is(await s.call(0x64, cap, 1, 0, 0x4000), E.ok);
+  assert.is(await s.call(0x64, cap, 2, 1, 8), E.ok);
+  assert.equal(s.bench.registers, [
+    [77, 0x2001e, NONE],
+    [77, 0x20022, 0x4000n],
+    [77, 0x20021, 8n],
+  ]);
   const vic = s.bench.grant(s.vm, s.vm.vic);
   assert.is(await s.call(0x5c, cap, vic, 970, 2), E.argumentInvalid);
   assert.is(await s.call(0x5c, cap, vic, 970, 1), E.ok);

@@ -313,7 +313,8 @@ const HANDLERS: Readonly<Record<number, Handler>> = {
     const source = VCPU_SOURCES[num(call, 1)];
     return source === undefined ? answer(E.argumentInvalid) : unbind(call, source);
   },
-  100: (call) => done(call.core.processors.writeRegister(object(call, 0), num(call, 1), num(call, 2), arg(call, 3))),
+  100: async (call) =>
+    done(await call.core.processors.writeRegister(object(call, 0), num(call, 1), num(call, 2), arg(call, 3))),
   67: (call) => bind(call, SOURCE.first, 2),
   68: (call) => unbind(call, SOURCE.first),
   102: (call) => {

@@ -1,0 +1,468 @@
+/**
+ * Memory extents and address spaces as guests' hypercalls see them (gunyah.md 2.7, 2.8): an extent is a set of frames of one
+ * partition's memory (its home), by page; mapping it into another partition's address space is what shares them. The ledger
+ * says `shared` of frames in an extent and `lent` of those that their home has lost (donated to protected).
+ *
+ * Root extents are configured over the home's own guest-physical addresses, and offsets are counted from there.
+ */
+import { err, ok, type Result } from '../../bus/result.js';
+import { HYP_PAGE_BYTES } from '../../bus/units.js';
+import type { CoreMemory, Donation, MapAccess, MapRange } from '../abi/gunyah/core.js';
+import type { FrameLedger } from '../shared-state/frames/frame-ledger.js';
+import type { ObjectTable } from '../shared-state/objects/object-table.js';
+import { STAGE2_PAGES_MAX } from '../shared-state/stage2/stage2-map.js';
+import type { ObjectFault } from './objects.protocol.js';
+import type { Flush } from './parcels.js';
+import type { Partition } from './partition.js';
+
+const PAGE = HYP_PAGE_BYTES;
+const BASIC_MAPPINGS_MAX = 4;
+const VMMIO_RANGES_MAX = 128;
+/** Attribute bits of configure: type sparse in 17:16, access in 2:0 (X 1, W 2, R 4). */
+const SPARSE = 1 << 16;
+const TYPE_MASK = 3 << 16;
+const ACCESS_MASK = 7;
+
+type Done = Result<undefined, ObjectFault>;
+
+/** A frame in an extent. */
+interface Frame {
+  readonly host: number;
+  readonly home: Partition;
+  /** Where its home has it, and with which rights. */
+  readonly page: number;
+  readonly rights: number;
+  /** Its home has lost it. */
+  readonly isProtected: boolean;
+}
+interface Mapping {
+  readonly addrspace: number;
+  readonly basePage: number;
+  readonly firstPage: number;
+  readonly pages: number;
+  access: MapAccess;
+}
+interface Extent {
+  /** The object's life, and the partition that pays for it: what the table says after its end is somebody else's. */
+  readonly generation: number;
+  readonly owner: number;
+  readonly isSparse: boolean;
+  readonly parent: number | undefined;
+  readonly pages: number;
+  /** Rights that mappings may have at most (stage-2 bits). */
+  readonly rights: number;
+  readonly memoryType: number;
+  /** By page from the start of the extent. */
+  readonly frames: Map<number, Frame>;
+  readonly mappings: Mapping[];
+}
+
+const inPages = (bytes: bigint): number => Number(bytes >> 12n);
+const isWhole = (value: bigint): boolean => (value & 0xfffn) === 0n;
+const stage2Rights = (access: number): number => ((access & 4) >> 2) | (access & 2) | ((access & 1) << 2);
+
+/** See the head of this file. */
+export class Extents implements CoreMemory {
+  readonly #memory: Uint8Array;
+  readonly #ledger: FrameLedger;
+  readonly #table: ObjectTable;
+  readonly #partitions: ReadonlyMap<number, Partition>;
+  readonly #flush: Flush;
+  readonly #extents = new Map<number, Extent>();
+  readonly #vmmio = new Map<number, { readonly base: bigint; readonly bytes: bigint }[]>();
+
+  constructor(
+    memory: ArrayBufferLike,
+    ledger: FrameLedger,
+    table: ObjectTable,
+    partitions: ReadonlyMap<number, Partition>,
+    flush: Flush,
+  ) {
+    this.#memory = new Uint8Array(memory);
+    this.#ledger = ledger;
+    this.#table = table;
+    this.#partitions = partitions;
+    this.#flush = flush;
+  }
+
+  /** Extents that have frames, for audits. */
+  get count(): number {
+    return this.#extents.size;
+  }
+
+  /** A configured extent whose object lives. */
+  #extent(extent: number): Extent | undefined {
+    const found = this.#extents.get(extent);
+    return found?.generation === this.#table.generation(extent) ? found : undefined;
+  }
+  #space(addrspace: number): Partition | undefined {
+    return this.#partitions.get(this.#table.aux(addrspace));
+  }
+  #configurable(extent: number): boolean {
+    return this.#table.state(extent) === 'init' && !this.#extents.has(extent);
+  }
+
+  configureExtent(extent: number, base: bigint, bytes: bigint, attributes: number): Done {
+    if (!this.#configurable(extent)) return err('badState');
+    if (!isWhole(base) || !isWhole(bytes)) return err('badAlignment');
+    if (bytes === 0n) return err('badSize');
+    const [first, pages] = [inPages(base), inPages(bytes)];
+    if (base + bytes > 1n << 64n) return err('overflow');
+    if (first + pages > STAGE2_PAGES_MAX) return err('badArgument');
+    const type = attributes & TYPE_MASK;
+    if (type !== 0 && type !== SPARSE) return err('badArgument');
+    const home = this.#partitions.get(this.#table.owner(extent));
+    const stage2 = home?.parts?.stage2;
+    if (home === undefined || stage2 === undefined) return err('notOwner');
+    const frames = new Map<number, Frame>();
+    for (let page = 0; page < pages; page++) {
+      const entry = stage2.entry(first + page);
+      const host = (entry & ~0xfff) >>> 0;
+      const known = this.#ledger.entry(host);
+      if (entry === 0 || known.owner !== home.number || known.state !== 'owned') return err('notOwner');
+      frames.set(page, { host, home, page: first + page, rights: entry & 7, isProtected: false });
+    }
+    for (const frame of frames.values()) this.#move(frame, 'owned', 'shared');
+    const rights = stage2Rights(attributes & ACCESS_MASK);
+    const memoryType = (attributes >>> 8) & 3;
+    this.#extents.set(extent, {
+      ...this.#life(extent),
+      ...{ isSparse: type === SPARSE, parent: undefined, pages, rights, memoryType, frames, mappings: [] },
+    });
+    return ok();
+  }
+
+  deriveExtent(extent: number, parent: number, offset: bigint, bytes: bigint, attributes: number): Done {
+    const from = this.#extent(parent);
+    if (!this.#configurable(extent)) return err('badState');
+    if (from === undefined) return err('badConfig');
+    if (!isWhole(offset) || !isWhole(bytes)) return err('badAlignment');
+    if (bytes === 0n) return err('badSize');
+    if (offset + bytes > BigInt(from.pages) * BigInt(PAGE)) return err('badArgument');
+    const type = attributes & TYPE_MASK;
+    if (type !== 0 && type !== SPARSE) return err('badArgument');
+    const [first, pages] = [inPages(offset), inPages(bytes)];
+    const rights = from.rights & stage2Rights(attributes & ACCESS_MASK);
+    const memoryType = (attributes >>> 8) & 3 || from.memoryType;
+    const frames = new Map<number, Frame>();
+    const child = {
+      ...this.#life(extent),
+      isSparse: type === SPARSE,
+      parent,
+      pages,
+      rights,
+      memoryType,
+      frames,
+      mappings: [],
+    };
+    // A sparse child begins empty and is donated to; a basic one takes its range at once.
+    if (!child.isSparse) {
+      if (from.mappings.some((m) => overlaps(m, first, pages))) return err('busy');
+      for (let page = 0; page < pages; page++) if (!from.frames.has(first + page)) return err('notOwner');
+      for (let page = 0; page < pages; page++) this.#hand(from, first + page, frames, page);
+    }
+    this.#extents.set(extent, child);
+    return ok();
+  }
+
+  #life(extent: number): { readonly generation: number; readonly owner: number } {
+    return { generation: this.#table.generation(extent), owner: this.#table.owner(extent) };
+  }
+
+  #hand(from: Extent, page: number, to: Map<number, Frame>, at: number): void {
+    const frame = from.frames.get(page);
+    if (frame === undefined) return;
+    from.frames.delete(page);
+    to.set(at, frame);
+  }
+
+  #move(frame: Frame, from: 'owned' | 'shared' | 'lent', to: 'owned' | 'shared' | 'lent'): void {
+    const owner = frame.home.number;
+    this.#ledger.move(frame.host, 1, { owner, state: from }, { owner, state: to });
+  }
+
+  async donate(direction: Donation, from: number, to: number, offset: bigint, bytes: bigint): Promise<Done> {
+    const [source, target] = [this.#extent(from), this.#extent(to)];
+    if (source === undefined || target === undefined) return err('badState');
+    if (!source.isSparse || !target.isSparse) return err('wrongExtent');
+    const related = {
+      toChild: target.parent === from,
+      toParent: source.parent === to,
+      toSibling: true,
+      toProtected: true,
+      fromProtected: true,
+    }[direction];
+    if (!related || from === to) return err('badArgument');
+    const [first, pages] = [inPages(offset), inPages(bytes)];
+    for (let page = first; page < first + pages; page++) {
+      const frame = source.frames.get(page);
+      if (frame === undefined || page >= target.pages || target.frames.has(page)) return err('notOwner');
+      if (
+        frame.isProtected !== (direction === 'fromProtected') &&
+        direction !== 'toChild' &&
+        direction !== 'toParent'
+      ) {
+        return err('notOwner');
+      }
+    }
+    if (!(await this.#withdraw(source, first, pages))) return err('busy');
+    const homes = new Set<Partition>();
+    for (let page = first; page < first + pages; page++) {
+      const frame = source.frames.get(page);
+      if (frame === undefined) continue;
+      source.frames.delete(page);
+      if (direction === 'toProtected') {
+        this.#move(frame, 'shared', 'lent');
+        frame.home.parts?.stage2.unmap(frame.page);
+        homes.add(frame.home);
+        target.frames.set(page, { ...frame, isProtected: true });
+      } else if (direction === 'fromProtected') {
+        this.#unprotect(frame, 'shared');
+        target.frames.set(page, { ...frame, isProtected: false });
+      } else target.frames.set(page, frame);
+    }
+    for (const home of homes) if (!(await this.#flush(home))) return err('busy');
+    return ok();
+  }
+
+  /** A frame goes back to its home, empty. */
+  #unprotect(frame: Frame, state: 'shared' | 'owned'): void {
+    this.#memory.fill(0, frame.host, frame.host + PAGE);
+    this.#move(frame, 'lent', state);
+    frame.home.parts?.stage2.map(frame.page, frame.host, frame.rights);
+  }
+
+  /** Unmaps whatever maps pages of an extent; answered when nobody can use it. */
+  async #withdraw(extent: Extent, first: number, pages: number): Promise<boolean> {
+    const spaces = new Set<Partition>();
+    for (const mapping of [...extent.mappings]) {
+      if (!overlaps(mapping, first, pages)) continue;
+      this.#unmapPages(mapping, spaces);
+      extent.mappings.splice(extent.mappings.indexOf(mapping), 1);
+      // What of the mapping lies outside the range stays.
+      for (const rest of around(mapping, first, pages)) {
+        extent.mappings.push(rest);
+        this.#mapPages(extent, rest);
+      }
+    }
+    for (const space of spaces) if (!(await this.#flush(space))) return false;
+    return true;
+  }
+
+  #unmapPages(mapping: Mapping, spaces: Set<Partition>): void {
+    const space = this.#space(mapping.addrspace);
+    if (space?.parts === undefined) return;
+    for (let page = 0; page < mapping.pages; page++) space.parts.stage2.unmap(mapping.basePage + page);
+    spaces.add(space);
+  }
+
+  #mapPages(extent: Extent, mapping: Mapping): boolean {
+    const stage2 = this.#space(mapping.addrspace)?.parts?.stage2;
+    if (stage2 === undefined) return false;
+    for (let page = 0; page < mapping.pages; page++) {
+      const frame = extent.frames.get(mapping.firstPage + page);
+      if (frame !== undefined && !stage2.map(mapping.basePage + page, frame.host, mapping.access.kernel)) return false;
+    }
+    return true;
+  }
+
+  /** The pages a mapping call means, or why it cannot. */
+  #range(extent: Extent, { partial }: MapRange): Result<{ first: number; pages: number }, ObjectFault> {
+    if (partial === undefined) return ok({ first: 0, pages: extent.pages });
+    if (!extent.isSparse) return err('wrongExtent');
+    const [first, pages] = [inPages(partial.offset), inPages(partial.bytes)];
+    if (pages === 0) return err('badSize');
+    return first + pages > extent.pages ? err('badArgument') : ok({ first, pages });
+  }
+
+  map(range: MapRange, access: MapAccess): Done {
+    const extent = this.#extent(range.extent);
+    const stage2 = this.#space(range.addrspace)?.parts?.stage2;
+    if (extent === undefined || stage2 === undefined) return err('badState');
+    const asked = this.#range(extent, range);
+    if (!asked.ok) return asked;
+    const { first, pages } = asked.value;
+    const basePage = inPages(range.base);
+    if (basePage + pages > STAGE2_PAGES_MAX) return err('overflow');
+    // One set of rights per page: user and kernel access must agree, as the drivers have it.
+    if (access.kernel !== access.user || access.kernel === 0 || (access.kernel & ~extent.rights) !== 0) {
+      return err('denied');
+    }
+    if (!extent.isSparse && extent.mappings.length >= BASIC_MAPPINGS_MAX) return err('mappingsFull');
+    for (let page = 0; page < pages; page++) {
+      if (!extent.frames.has(first + page)) return err('notOwner');
+      if (stage2.entry(basePage + page) !== 0) return err('existingMapping');
+    }
+    const mapping = { addrspace: range.addrspace, basePage, firstPage: first, pages, access };
+    if (!this.#mapPages(extent, mapping)) {
+      for (let page = 0; page < pages; page++) stage2.unmap(basePage + page);
+      return err('noMemory');
+    }
+    extent.mappings.push(mapping);
+    return ok();
+  }
+
+  /** The mapping that a call names, with the part of it that is meant. */
+  #mapped(range: MapRange): Result<{ extent: Extent; mapping: Mapping; first: number; pages: number }, ObjectFault> {
+    const extent = this.#extent(range.extent);
+    if (extent === undefined) return err('badState');
+    const asked = this.#range(extent, range);
+    if (!asked.ok) return asked;
+    const { first, pages } = asked.value;
+    const basePage = inPages(range.base);
+    const mapping = extent.mappings.find(
+      (m) =>
+        m.addrspace === range.addrspace &&
+        first >= m.firstPage &&
+        first + pages <= m.firstPage + m.pages &&
+        m.basePage + (first - m.firstPage) === basePage,
+    );
+    return mapping === undefined ? err('badArgument') : ok({ extent, mapping, first, pages });
+  }
+
+  async unmap(range: MapRange): Promise<Done> {
+    const found = this.#mapped(range);
+    if (!found.ok) return found;
+    const { extent, mapping, first, pages } = found.value;
+    const spaces = new Set<Partition>();
+    const part = { ...mapping, basePage: mapping.basePage + (first - mapping.firstPage), firstPage: first, pages };
+    this.#unmapPages(part, spaces);
+    extent.mappings.splice(extent.mappings.indexOf(mapping), 1, ...around(mapping, first, pages));
+    for (const space of spaces) if (!(await this.#flush(space))) return err('busy');
+    return ok();
+  }
+
+  async updateAccess(range: MapRange, access: MapAccess): Promise<Done> {
+    const found = this.#mapped(range);
+    if (!found.ok) return found;
+    const { extent, mapping, first, pages } = found.value;
+    if (access.kernel !== access.user || access.kernel === 0 || (access.kernel & ~extent.rights) !== 0) {
+      return err('denied');
+    }
+    const rest = around(mapping, first, pages);
+    const basePage = mapping.basePage + (first - mapping.firstPage);
+    const changed = {
+      ...mapping,
+      basePage,
+      firstPage: first,
+      pages,
+      access: { ...access, memoryType: mapping.access.memoryType },
+    };
+    extent.mappings.splice(extent.mappings.indexOf(mapping), 1, ...rest, changed);
+    this.#mapPages(extent, changed);
+    const space = this.#space(mapping.addrspace);
+    return space === undefined || (await this.#flush(space)) ? ok() : err('busy');
+  }
+
+  lookup: CoreMemory['lookup'] = (addrspace, extent, base, bytes) => {
+    const found = this.#extent(extent);
+    if (found === undefined) return err('badState');
+    if (bytes === 0n) return err('badSize');
+    const page = inPages(base);
+    const mapping = found.mappings.find(
+      (m) => m.addrspace === addrspace && page >= m.basePage && page < m.basePage + m.pages,
+    );
+    if (mapping === undefined) return err('badArgument');
+    const skipped = page - mapping.basePage;
+    const pages = Math.min(inPages(bytes), mapping.pages - skipped);
+    const size = BigInt(PAGE);
+    return ok({
+      offset: BigInt(mapping.firstPage + skipped) * size,
+      bytes: BigInt(pages) * size,
+      access: mapping.access,
+    });
+  };
+
+  async unmapAll(extent: number): Promise<Done> {
+    const found = this.#extent(extent);
+    if (found === undefined) return err('badState');
+    return (await this.#withdraw(found, 0, found.pages)) ? ok() : err('busy');
+  }
+
+  zero(extent: number, offset: bigint, bytes: bigint): Done {
+    const found = this.#extent(extent);
+    if (found === undefined) return err('badState');
+    if (!isWhole(offset) || !isWhole(bytes)) return err('badAlignment');
+    if (offset + bytes > BigInt(found.pages) * BigInt(PAGE)) return err('badArgument');
+    for (let page = inPages(offset); page < inPages(offset + bytes); page++) {
+      const frame = found.frames.get(page);
+      if (frame !== undefined) this.#memory.fill(0, frame.host, frame.host + PAGE);
+    }
+    return ok();
+  }
+
+  addVmmio(addrspace: number, base: bigint, bytes: bigint): Done {
+    const ranges = this.#vmmio.get(addrspace) ?? [];
+    if (ranges.some((range) => base < range.base + range.bytes && range.base < base + bytes)) return err('badArgument');
+    if (ranges.length >= VMMIO_RANGES_MAX) return err('noResource');
+    this.#vmmio.set(addrspace, [...ranges, { base, bytes }]);
+    return ok();
+  }
+  removeVmmio(addrspace: number, base: bigint, bytes: bigint): Done {
+    const ranges = this.#vmmio.get(addrspace) ?? [];
+    const rest = ranges.filter((range) => range.base !== base || range.bytes !== bytes);
+    if (rest.length === ranges.length) return err('badArgument');
+    this.#vmmio.set(addrspace, rest);
+    return ok();
+  }
+
+  /**
+   * Takes back what a partition's end concerns: frames it is the home of, mappings in its address space, extents that it
+   * paid for. After it no frame of the partition is anything but its own.
+   */
+  async forget(partition: Partition): Promise<boolean> {
+    for (const [object, extent] of [...this.#extents]) {
+      for (const mapping of [...extent.mappings]) {
+        if (this.#table.aux(mapping.addrspace) !== partition.number) continue;
+        this.#unmapPages(mapping, new Set());
+        extent.mappings.splice(extent.mappings.indexOf(mapping), 1);
+      }
+      const isOwn = extent.owner === partition.number;
+      const concerned = [...extent.frames].filter(([, frame]) => isOwn || frame.home === partition);
+      if (concerned.length > 0 && !(await this.#withdraw(extent, 0, extent.pages))) return false;
+      this.#release(extent, concerned);
+      if (isOwn) this.#extents.delete(object);
+    }
+    return true;
+  }
+
+  #release(extent: Extent, frames: readonly (readonly [number, Frame])[]): void {
+    for (const [page, frame] of frames) {
+      extent.frames.delete(page);
+      if (frame.isProtected) this.#unprotect(frame, 'owned');
+      else this.#move(frame, 'shared', 'owned');
+    }
+  }
+
+  /** Returns what extents had whose objects have ended. False: somebody did not acknowledge; another call tries again. */
+  async collect(): Promise<boolean> {
+    for (const [object, extent] of [...this.#extents]) {
+      if (this.#table.generation(object) === extent.generation) continue;
+      if (!(await this.#withdraw(extent, 0, extent.pages))) return false;
+      this.#release(extent, [...extent.frames]);
+      this.#extents.delete(object);
+    }
+    return true;
+  }
+}
+
+function overlaps(mapping: Mapping, first: number, pages: number): boolean {
+  return mapping.firstPage < first + pages && first < mapping.firstPage + mapping.pages;
+}
+
+/** What of a mapping is left without pages `first` to `first + pages`. */
+function around(mapping: Mapping, first: number, pages: number): Mapping[] {
+  const rest: Mapping[] = [];
+  const end = first + pages;
+  const mappedEnd = mapping.firstPage + mapping.pages;
+  if (mapping.firstPage < first) rest.push({ ...mapping, pages: first - mapping.firstPage });
+  if (end < mappedEnd) {
+    rest.push({
+      ...mapping,
+      basePage: mapping.basePage + (end - mapping.firstPage),
+      firstPage: end,
+      pages: mappedEnd - end,
+    });
+  }
+  return rest;
+}
