@@ -1,0 +1,29 @@
+/**
+ * The Gunyah guest through `wurley run --platform gunyah`: a bare-metal primary VM identifies the hypervisor, talks to the
+ * resource manager, lends memory to a second VM, starts it, exchanges messages with it and takes its memory back.
+ */
+import * as assert from 'uvu/assert';
+import { runUnderWurley } from '../drivers/wurley.js';
+import { spec } from '../harness/spec.js';
+import { guestImage, parseSuite } from './reports.js';
+
+const test = spec('gunyah guest');
+
+test(
+  'every check of the guest passes',
+  async () => {
+    const boot = ['--kernel', guestImage('gunyah')];
+    const more = ['--platform', 'gunyah'];
+    const outcome = await runUnderWurley({ boot, cpus: 1, memoryMiB: 64, bootargs: '', deadlineMs: 280_000, more });
+    assert.ok(outcome.ok, outcome.ok ? '' : outcome.error.text + outcome.error.console);
+    if (!outcome.ok) return;
+    const report = parseSuite(outcome.value.console);
+    assert.ok(report !== undefined, outcome.value.console);
+    assert.equal(report?.failures, []);
+    assert.ok((report?.passed ?? 0) >= 98, outcome.value.console);
+    assert.is(outcome.value.exitCode, 0);
+    assert.is(outcome.value.errors, '');
+  },
+  { deadlineMs: 300_000 },
+);
+test.run();
