@@ -1,7 +1,9 @@
-/** The host's sockets behind {@link HostNetwork}; the only importer of node:net and node:dgram below cli/. */
-import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
-import { getServers } from 'node:dns';
-import { createServer, isIPv4, Socket } from 'node:net';
+/**
+ * The host's sockets behind {@link HostNetwork}. Most workers have no network: the host's modules are loaded by those that
+ * have, because loading them costs every other worker milliseconds at its start.
+ */
+import type { Socket as DatagramSocket } from 'node:dgram';
+import type { Server, Socket } from 'node:net';
 import { err, ok, type Result } from '../../bus/result.js';
 import type {
   HostDatagrams,
@@ -23,15 +25,16 @@ function fault(code: string): Error {
 }
 
 /** A socket as a stream. */
-function offer(socket: Socket): HostStream {
-  socket.setNoDelay(true);
+function offer(socket: Socket, isLocal = false): HostStream {
+  if (!isLocal) socket.setNoDelay(true);
   return {
     get pendingBytes() {
       return socket.writableLength;
     },
     write: (bytes) => void socket.write(bytes),
     end: () => void socket.end(),
-    reset: () => void socket.resetAndDestroy(),
+    // Sockets of the file system know no reset.
+    reset: () => void (isLocal ? socket.destroy() : socket.resetAndDestroy()),
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
   };
@@ -60,43 +63,90 @@ function datagramsOf(socket: DatagramSocket): HostDatagrams {
 
 const REFUSED: NetworkFault = { reason: 'noRight', detail: 'the network was not granted' };
 
+/** Listens with `server` where `at` says; `port` answers what was bound. */
+function listenOn(
+  server: Server,
+  at: { readonly host: string; readonly port: number } | { readonly path: string },
+): Promise<Result<HostListener, NetworkFault>> {
+  return new Promise((resolve) => {
+    server.once('error', (error) => resolve(err({ reason: 'failed', detail: nameOf(error) })));
+    server.listen(at, () => {
+      const bound = server.address();
+      const port = bound !== null && typeof bound === 'object' ? bound.port : 0;
+      resolve(ok({ port, close: () => void server.close() }));
+    });
+  });
+}
+
+/** Whether somebody listens at `path`. */
+function isAnswered(net: typeof import('node:net'), path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect({ path });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', (error) => resolve(nameOf(error) !== 'ECONNREFUSED'));
+  });
+}
+
 /** The host's network within the rights of `grant`. */
 export function useHostNetwork(grant: NetworkGrant): HostNetwork {
+  const net = process.getBuiltinModule('node:net');
+  const dgram = process.getBuiltinModule('node:dgram');
+  const dns = process.getBuiltinModule('node:dns');
   const mayListen = (at: SocketAddress): boolean =>
     grant.listen.some(({ address, port }) => address === at.address && port === at.port);
+  const mayMeet = (path: string): boolean => grant.local?.includes(path) === true;
+  const accepting = (accepted: (stream: HostStream, from: SocketAddress) => StreamEvents, isLocal = false): Server =>
+    net.createServer({ allowHalfOpen: true }, (socket) => {
+      const from = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
+      follow(socket, accepted(offer(socket, isLocal), from));
+    });
   return {
     connect(to, events) {
-      const socket = new Socket({ allowHalfOpen: true });
+      const socket = new net.Socket({ allowHalfOpen: true });
       follow(socket, events);
       if (!grant.outgoing) socket.destroy(fault('EACCES'));
-      else if (!isIPv4(to.address) || to.port < 1 || to.port > 0xffff) socket.destroy(fault('EADDRNOTAVAIL'));
+      else if (!net.isIPv4(to.address) || to.port < 1 || to.port > 0xffff) socket.destroy(fault('EADDRNOTAVAIL'));
       else socket.connect({ host: to.address, port: to.port });
       return offer(socket);
     },
+    connectLocal(path, events) {
+      const socket = new net.Socket();
+      follow(socket, events);
+      if (mayMeet(path)) socket.connect({ path });
+      else socket.destroy(fault('EACCES'));
+      return offer(socket, true);
+    },
     datagrams({ received, failed }) {
-      const socket = createSocket('udp4');
+      const socket = dgram.createSocket('udp4');
       socket.on('message', (bytes, from) => received(bytes, { address: from.address, port: from.port }));
       socket.on('error', (error) => failed(nameOf(error)));
       return datagramsOf(socket);
     },
-    listen(at, accepted): Promise<Result<HostListener, NetworkFault>> {
+    listen(at, accepted) {
       if (!mayListen(at)) return Promise.resolve(err(REFUSED));
-      const server = createServer({ allowHalfOpen: true, pauseOnConnect: false }, (socket) => {
-        const from = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
-        follow(socket, accepted(offer(socket), from));
-      });
-      return new Promise((resolve) => {
-        server.once('error', (error) => resolve(err({ reason: 'failed', detail: nameOf(error) })));
-        server.listen({ host: at.address, port: at.port }, () => {
-          const bound = server.address();
-          const port = bound !== null && typeof bound === 'object' ? bound.port : at.port;
-          resolve(ok({ port, close: () => void server.close() }));
-        });
-      });
+      return listenOn(accepting(accepted), { host: at.address, port: at.port });
+    },
+    async listenLocal(path, accepted) {
+      if (!mayMeet(path)) return err(REFUSED);
+      const listening = await listenOn(accepting(accepted, true), { path });
+      if (listening.ok || listening.error.detail !== 'EADDRINUSE') return listening;
+      // A process that was killed leaves its socket behind: one that nobody answers at is removed.
+      const { statSync, unlinkSync } = process.getBuiltinModule('node:fs');
+      try {
+        const before = statSync(path);
+        if (!before.isSocket() || (await isAnswered(net, path)) || statSync(path).ino !== before.ino) return listening;
+        unlinkSync(path);
+      } catch (error) {
+        return err({ reason: 'failed', detail: nameOf(error) });
+      }
+      return listenOn(accepting(accepted, true), { path });
     },
     listenDatagrams(at, received): Promise<Result<HostDatagrams & HostListener, NetworkFault>> {
       if (!mayListen(at)) return Promise.resolve(err(REFUSED));
-      const socket = createSocket('udp4');
+      const socket = dgram.createSocket('udp4');
       const offered = datagramsOf(socket);
       socket.on('message', (bytes, from) => received(bytes, { address: from.address, port: from.port }, offered));
       return new Promise((resolve) => {
@@ -107,8 +157,9 @@ export function useHostNetwork(grant: NetworkGrant): HostNetwork {
       });
     },
     nameServers: () =>
-      getServers()
-        .filter((server) => isIPv4(server))
+      dns
+        .getServers()
+        .filter((server) => net.isIPv4(server))
         .map((address) => ({ address, port: 53 })),
   };
 }

@@ -10,6 +10,8 @@ export interface NetworkGrant {
   readonly outgoing: boolean;
   /** Ports of the host it may listen on. */
   readonly listen: readonly { readonly address: string; readonly port: number }[];
+  /** Sockets in the host's file system it may connect to and listen on. */
+  readonly local?: readonly string[];
 }
 
 /** An address and port of the Internet. */
@@ -70,6 +72,8 @@ export interface HostListener {
 export interface HostNetwork {
   /** Opens a connection; its fate comes as events. */
   connect(to: SocketAddress, events: StreamEvents): HostStream;
+  /** As {@link connect}, to a socket in the host's file system. */
+  connectLocal(path: string, events: StreamEvents): HostStream;
   /** Opens a socket for datagrams; `failed` hears the host's error name. */
   datagrams(events: {
     received(bytes: Uint8Array, from: SocketAddress): void;
@@ -79,6 +83,11 @@ export interface HostNetwork {
   listen(
     at: SocketAddress,
     accepted: (stream: HostStream, from: SocketAddress) => StreamEvents,
+  ): Promise<Result<HostListener, NetworkFault>>;
+  /** As {@link listen}, on a socket in the host's file system; refused when there is a file of that name. */
+  listenLocal(
+    path: string,
+    accepted: (stream: HostStream) => StreamEvents,
   ): Promise<Result<HostListener, NetworkFault>>;
   /** As {@link listen} for datagrams; answers go by `socket`. */
   listenDatagrams(
@@ -94,13 +103,16 @@ export function offlineNetwork(): HostNetwork {
   const nothing = (): void => undefined;
   const refused = (): Promise<Result<never, NetworkFault>> =>
     Promise.resolve(err({ reason: 'failed', detail: 'ENETDOWN' }));
+  const unreachable = (_to: unknown, events: StreamEvents): HostStream => {
+    queueMicrotask(() => events.closed('ENETUNREACH'));
+    return { pendingBytes: 0, write: nothing, end: nothing, reset: nothing, pause: nothing, resume: nothing };
+  };
   return {
-    connect(_to, events) {
-      queueMicrotask(() => events.closed('ENETUNREACH'));
-      return { pendingBytes: 0, write: nothing, end: nothing, reset: nothing, pause: nothing, resume: nothing };
-    },
+    connect: unreachable,
+    connectLocal: unreachable,
     datagrams: () => ({ send: nothing, close: nothing }),
     listen: refused,
+    listenLocal: refused,
     listenDatagrams: refused,
     nameServers: () => [],
   };

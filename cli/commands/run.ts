@@ -90,7 +90,11 @@ export const addRun: Verb = (program, terminal, done) => {
     ])
     .option('--snapshot-disk', 'throw away what the guest writes to its disks')
     .option('--rng', 'a virtio entropy device with random bytes of this host')
-    .option('--net <kind>', 'none, or user: a network card behind a gateway to the networks of this host', 'none')
+    .option(
+      '--net <kind>',
+      'user: a card behind a gateway to the networks of this host; switch:NAME: on a switch',
+      'none',
+    )
     .option('--publish <ports>', 'HOSTPORT:GUESTPORT[/udp]: a port of this host that leads to the guest', gather)
     .option('--mac <address>', 'hardware address of the network card')
     .option('--pcap <file>', 'record the frames of the network card for tcpdump or Wireshark')

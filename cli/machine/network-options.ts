@@ -14,13 +14,16 @@ export interface NetworkText {
 
 /** A network card that was asked for. */
 export interface NetworkRequest {
-  readonly mac: Uint8Array;
+  /** The switch the card is connected to; undefined: a gateway. */
+  readonly switchName: string | undefined;
+  /** Undefined: of the card's own making. */
+  readonly mac: Uint8Array | undefined;
   readonly published: readonly PublishedPort[];
   readonly capturePath: string | undefined;
 }
 
-/** The card's hardware address unless one is given, the one QEMU gives its first. */
-const DEFAULT_MAC = '52:54:00:12:34:56';
+const MAC_EXAMPLE = '52:54:00:12:34:56';
+const SWITCH_NAME = /^switch:([a-z0-9][a-z0-9-]{0,31})$/;
 const LOOPBACK = '127.0.0.1';
 const PORT_MAX = 65_535;
 const PUBLISHED_MAX = 64;
@@ -28,14 +31,18 @@ const PUBLISHED_MAX = 64;
 /** Checks the options; undefined: no network. The error is a sentence. */
 export function parseNetwork(text: NetworkText): Result<NetworkRequest | undefined, string> {
   const publish = text.publish ?? [];
-  if (text.net !== 'user' && text.net !== 'none') return err(`--net takes user or none, not "${text.net}"`);
+  const switchName = SWITCH_NAME.exec(text.net)?.[1];
+  if (switchName === undefined && text.net !== 'user' && text.net !== 'none') {
+    return err(`--net takes user, switch:NAME (lower-case letters, digits, -) or none, not "${text.net}"`);
+  }
   if (text.net === 'none') {
     if (publish.length > 0) return err('--publish needs --net user');
-    if (text.pcap !== undefined) return err('--pcap needs --net user');
-    return text.mac === undefined ? ok(undefined) : err('--mac needs --net user');
+    if (text.pcap !== undefined) return err('--pcap needs --net user or switch:NAME');
+    return text.mac === undefined ? ok(undefined) : err('--mac needs --net user or switch:NAME');
   }
-  const mac = parseMac(text.mac ?? DEFAULT_MAC);
-  if (!mac.ok) return err(`--mac takes six bytes such as ${DEFAULT_MAC}, the first one even, not "${text.mac}"`);
+  if (switchName !== undefined && publish.length > 0) return err('--publish needs --net user: a switch has no gateway');
+  const mac = text.mac === undefined ? ok(undefined) : parseMac(text.mac);
+  if (!mac.ok) return err(`--mac takes six bytes such as ${MAC_EXAMPLE}, the first one even, not "${text.mac}"`);
   if (publish.length > PUBLISHED_MAX)
     return err(`--publish was given ${publish.length} times; ${PUBLISHED_MAX} is the most`);
   const published: PublishedPort[] = [];
@@ -44,7 +51,7 @@ export function parseNetwork(text: NetworkText): Result<NetworkRequest | undefin
     if (!parsed.ok) return parsed;
     published.push(parsed.value);
   }
-  return ok({ mac: mac.value, published, capturePath: text.pcap });
+  return ok({ switchName, mac: mac.value, published, capturePath: text.pcap });
 }
 
 /** `[ADDRESS:]HOST:GUEST[/tcp|/udp]`. */

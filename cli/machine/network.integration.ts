@@ -155,4 +155,42 @@ test(
   { deadlineMs: 8 * MINUTES },
 );
 
+test(
+  'two machines of two processes talk over a switch',
+  async () => {
+    const name = `test-${process.pid}`;
+    const card = (last: number): string[] => [
+      'ip link set eth0 up',
+      `ip addr add 10.9.0.${last}/24 dev eth0`,
+      'ping6 -c 1 ::1 > /dev/null',
+    ];
+    const serving = [
+      ...card(1),
+      'seq 1 300000 > /tmp/numbers',
+      'httpd -p 80 -h /tmp',
+      'nc -l -p 2000 < /dev/null',
+      'poweroff -f',
+    ];
+    const asking = [
+      ...card(2),
+      'until ping -c 1 -W 1 10.9.0.1 > /dev/null; do sleep 1; done',
+      'until wget -q -O /tmp/numbers http://10.9.0.1/numbers; do sleep 1; done',
+      'md5sum < /tmp/numbers',
+      'until echo done | nc 10.9.0.1 2000; do sleep 1; done',
+      'poweroff -f',
+    ];
+    const more = ['--net', `switch:${name}`];
+    const base = { boot: ['debian:6.1-cloud'], cpus: 1, memoryMiB: 256, bootargs: '', deadlineMs: 6 * MINUTES, more };
+    const [one, two] = await Promise.all(
+      [serving, asking].map((commands) => runUnderWurley({ ...base, input: `${commands.join('\n')}\n` })),
+    );
+    assert.ok(one?.ok && two?.ok, one?.ok === false ? one.error.text + one.error.console : 'the second failed');
+    assert.equal([one.value.exitCode, two.value.exitCode], [0, 0], one.value.errors + two.value.errors);
+    const numbers = Array.from({ length: 300_000 }, (_, i) => `${i + 1}\n`).join('');
+    assert.ok(two.value.console.includes(`${md5(Buffer.from(numbers))}  -`), two.value.console);
+    assert.ok(one.value.console.includes('done'), one.value.console);
+  },
+  { deadlineMs: 8 * MINUTES },
+);
+
 test.run();

@@ -13,14 +13,14 @@ import type { DiskLayer } from '../../devices/virtio-blk/disk-layers.js';
 import { virtioBlkKind } from '../../devices/virtio-blk/virtio-blk.actor.js';
 import { type VirtioConsoleProtocol, virtioConsoleKind } from '../../devices/virtio-console/virtio-console.actor.js';
 import { virtioRngKind } from '../../devices/virtio-rng/virtio-rng.actor.js';
-import { startUserNetwork, type UserNetwork } from './user-network.js';
+import { type NetworkCard, startNetworkCard } from './network-card.js';
 
 /** A device and what it is made from; its place in the list is its virtio-mmio slot. */
 export type VirtioChoice =
   | { readonly kind: 'console'; readonly columns: number; readonly rows: number }
   | { readonly kind: 'rng'; readonly entropy: FileToken }
   | { readonly kind: 'disk'; readonly layers: readonly DiskLayer[]; readonly isReadOnly: boolean }
-  | { readonly kind: 'net'; readonly network: UserNetwork };
+  | { readonly kind: 'net'; readonly network: NetworkCard };
 
 /** The parts of the machine that devices are connected to. */
 export interface VirtioWiring {
@@ -58,10 +58,10 @@ export async function startVirtioDevices(
     const place = { memory, block, stage2, gic, window: slot, registers, intid: spiToIntid(window.spi) };
     const name = `${machine}-${choice.kind}${slot}`;
     if (choice.kind === 'net') {
-      const network = await startUserNetwork(system, choice.network, place, name);
+      const network = await startNetworkCard(system, choice.network, place, name);
       if (!network.ok) return network;
-      const { card, gateway } = network.value;
-      actors.push(card, gateway);
+      const { card, neighbour } = network.value;
+      actors.push(card, neighbour);
       const config: MmioFrontEndConfig = { registers, memory, block, actor: card.actor };
       frontEnds.push({ base: window.base, sizeBytes: window.sizeBytes, module: FRONT_END, config });
       continue;

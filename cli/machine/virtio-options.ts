@@ -76,10 +76,10 @@ export function openVirtio(
         break;
       }
       case 'net': {
-        const { mac, published, capturePath } = request.network;
+        const { capturePath, ...card } = request.network;
         const capture = openCapture(capturePath, files, createFile);
         if (!capture.ok) return capture;
-        choices.push({ kind: 'net', network: { mac, published, capture: capture.value } });
+        choices.push({ kind: 'net', network: { ...card, capture: capture.value } });
         break;
       }
     }

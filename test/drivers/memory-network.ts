@@ -56,6 +56,12 @@ export class MemoryNetwork implements HostNetwork {
     this.streams.push(stream);
     return stream;
   }
+  connectLocal(path: string, events: StreamEvents): HostStream {
+    return this.connect({ address: path, port: 0 }, events);
+  }
+  listenLocal(): Promise<Result<HostListener, NetworkFault>> {
+    return Promise.resolve(ok({ port: 0, close: () => undefined }));
+  }
   datagrams({ received }: Parameters<HostNetwork['datagrams']>[0]): HostDatagrams {
     this.openSockets++;
     this.received.push(received);

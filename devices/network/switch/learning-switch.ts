@@ -5,9 +5,15 @@
 import type { LinkEnd } from '../link/frame-link.js';
 import { AT, Ethernet, PacketHeader } from '../wire/headers.js';
 
+/** What a port is connected to. */
+export type PortLink = Pick<
+  LinkEnd,
+  'next' | 'received' | 'offset' | 'take' | 'free' | 'reserve' | 'bytes' | 'commit' | 'flush'
+>;
+
 /** One port. */
 export interface SwitchPort {
-  readonly link: LinkEnd;
+  readonly link: PortLink;
   /** The only source address the port may use, as a number; absent: any (a bridge, a gateway). */
   readonly mac?: number;
   readonly counters: PortCounters;
@@ -28,7 +34,7 @@ export interface PortCounters {
 export type FrameTap = (bytes: Uint8Array, at: number, size: number) => void;
 
 /** A port that has seen nothing yet. */
-export function newPort(link: LinkEnd, mac?: number): SwitchPort {
+export function newPort(link: PortLink, mac?: number): SwitchPort {
   const counters = { received: 0, receivedBytes: 0, sent: 0, sentBytes: 0, dropped: 0, spoofed: 0 };
   return mac === undefined ? { link, counters } : { link, mac, counters };
 }
