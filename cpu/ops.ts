@@ -67,6 +67,10 @@ export abstract class Ops {
   abstract readonly state: Val;
   /** The 64-bit value of a general register (or zero, or the stack pointer, by the operand's kind). */
   abstract reg(r: Reg): Val;
+  /** Whether two operands are known to be the same register while code is emitted. */
+  areSame(_a: Reg, _b: Reg): boolean {
+    return false;
+  }
   /** A register as the base of an address: as {@link reg}, and a misaligned stack pointer is an exception (Arm ARM D1.8.2). */
   abstract base(r: Reg): Val;
   /** Writes a general register; `value` is i64. */

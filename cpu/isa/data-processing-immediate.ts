@@ -168,7 +168,9 @@ export const DATA_PROCESSING_IMMEDIATE = [
       hot: true,
     },
     (op, k) => {
-      if (op.sf === 0) {
+      if (k.areSame(op.rn, op.rm)) {
+        k.setRegW(op.rd, k.rotr(k.regW(op.sf, op.rn), k.immW(op.sf, op.lsb)));
+      } else if (op.sf === 0) {
         const pair = k.or(k.shl(k.reg(op.rn), k.i64(32)), k.extendU(k.regW(0, op.rm)));
         k.setRegW(op.rd, k.wrap(k.shrU(pair, op.lsb)));
       } else {

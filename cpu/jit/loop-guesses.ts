@@ -44,6 +44,11 @@ function innermostLoops(region: Region): Map<Block, Set<Block>> {
 
 const useOf = ({ entry, fields }: RegionInstruction) => operandUse(entry, variantIndex(entry, fields));
 
+/** Number of the register that is the base of the instruction's access; 32 if it has none. */
+export function baseRegisterOf(instruction: RegionInstruction): number {
+  return instruction.entry.registers[useOf(instruction).base]?.number(instruction.fields) ?? 32;
+}
+
 /** Whether `instruction` moves register `n` by a constant, or only uses it as an address. */
 function keepsNear(instruction: RegionInstruction, n: number): boolean {
   const { entry, fields } = instruction;
@@ -74,36 +79,80 @@ function basesOf(body: ReadonlySet<Block>): Map<number, 'read' | 'write'> {
   return bases;
 }
 
-/** Base registers that the loop loads from memory: each round waits for the last one's load (bit n: register n). */
-function chasedIn(body: ReadonlySet<Block>): number {
-  let loaded = 0;
-  let bases = 0;
-  for (const block of body) {
-    for (const instruction of block.instructions) {
-      const use = useOf(instruction);
-      if (use.base < 0) continue;
-      instruction.entry.registers.forEach(({ kind, number }, i) => {
-        if (i === use.base) bases |= 1 << number(instruction.fields);
-        else if (kind === 'x' && !use.stores && ((use.written >> i) & 1) === 1)
-          loaded |= 1 << number(instruction.fields);
-      });
-    }
+/** Loops with more instructions than this are not searched for chains of loads. */
+const CHAIN_INSTRUCTIONS_MAX = 160;
+
+/** What one instruction of a loop does to general registers (bit n: register n). */
+interface Flow {
+  readonly instruction: RegionInstruction;
+  /** Registers whose values go into its results, and the results; a base written back is not one. */
+  readonly from: number;
+  readonly to: number;
+  /** Registers that make the address of its access, as far as they can be told from data; 0 if it makes none. */
+  readonly address: number;
+  readonly base: number;
+  readonly isLoad: boolean;
+}
+
+function flowOf(instruction: RegionInstruction): Flow {
+  const { entry, fields } = instruction;
+  const use = useOf(instruction);
+  let from = 0;
+  let to = 0;
+  let base = 0;
+  entry.registers.forEach(({ kind, number }, i) => {
+    const bit = 1 << number(fields);
+    if (kind === 'v' || (kind === 'x' && number(fields) === 31)) return;
+    if (i === use.base) base = bit;
+    if (((use.read >> i) & 1) === 1) from |= bit;
+    if (i !== use.base && ((use.written >> i) & 1) === 1) to |= bit;
+  });
+  const isLoad = use.base >= 0 && !use.stores;
+  return { instruction, from, to, address: isLoad ? from | base : base, base, isLoad };
+}
+
+/** Registers that depend on those in `from`, through any number of instructions and rounds. */
+function dependents(flows: readonly Flow[], from: number): number {
+  for (let reached = from; ; ) {
+    let more = reached;
+    for (const flow of flows) if ((flow.from & more) !== 0) more |= flow.to;
+    if (more === reached) return reached;
+    reached = more;
   }
-  return loaded & bases;
+}
+
+/**
+ * The accesses of a loop that wait for a load of the round before: loads whose address depends on what they load
+ * themselves (the next node of a list, a table looked up with what was looked up), and what is accessed off such pointers.
+ */
+function chainIn(body: ReadonlySet<Block>): ReadonlySet<RegionInstruction> {
+  const flows = [...body].flatMap((block) => block.instructions.map(flowOf));
+  const chain = new Set<RegionInstruction>();
+  if (flows.length > CHAIN_INSTRUCTIONS_MAX) return chain;
+  let pointers = 0;
+  for (const { instruction, to, address, isLoad } of flows) {
+    if (!isLoad || to === 0) continue;
+    const reached = dependents(flows, to);
+    if ((reached & address) === 0) continue;
+    chain.add(instruction);
+    pointers |= reached;
+  }
+  for (const { instruction, base } of flows) if ((base & pointers) !== 0) chain.add(instruction);
+  return chain;
 }
 
 /** What a block of an innermost loop does about its addresses. */
 export interface LoopGuesses {
   readonly remembered: RememberedBases;
-  /** Bit n: register n is a pointer loaded in the loop, whose addend is guessed to be the one before. */
-  readonly chased: number;
+  /** Accesses that wait for loads of the round before: their addend is guessed to be the one before. */
+  readonly chain: ReadonlySet<RegionInstruction>;
 }
 
 /** For each block of an innermost loop, what it guesses. */
 export function loopGuesses(region: Region): ReadonlyMap<Block, LoopGuesses> {
   const result = new Map<Block, LoopGuesses>();
   for (const body of innermostLoops(region).values()) {
-    const guesses = { remembered: basesOf(body), chased: chasedIn(body) };
+    const guesses = { remembered: basesOf(body), chain: chainIn(body) };
     for (const block of body) result.set(block, guesses);
   }
   return result;

@@ -10,7 +10,7 @@ import { MEMORY_KINDS, type MemoryKind } from '../memory-kinds.js';
 import { type AccessOptions, type FlagName, type HelperName, Ops } from '../ops.js';
 import { EXIT, EXIT_AFTER, type ExitReason, STATE, TLB } from '../state.js';
 import { type FunctionBody, i32, i64, isConstant, type Val } from '../wasm/body.js';
-import type { LoopGuesses, RememberedBases } from './loop-guesses.js';
+import { baseRegisterOf, type LoopGuesses, type RememberedBases } from './loop-guesses.js';
 import type { RegionInstruction } from './region.js';
 import { type KnownFlags, RegionFlags } from './region-flags.js';
 
@@ -75,10 +75,10 @@ export class RegionOps extends Ops {
   readonly #checked: ('no' | 'read' | 'write')[] = new Array<'no' | 'read' | 'write'>(32).fill('no');
   /** The bases whose locals live across iterations of the loop that is being emitted. */
   #remembered: RememberedBases | undefined;
-  /** Bit n: register n is a pointer that this loop loads. */
-  #chased = 0;
-  /** i32: the addend of the last access off such a pointer, most often that of the next one too. */
-  readonly #addendGuess: Val;
+  /** Accesses of this loop that wait for a load of the round before. */
+  #chain: ReadonlySet<RegionInstruction> | undefined;
+  /** By base register of such an access, i32: the addend of its last one, most often that of the next one too. */
+  readonly #addendGuesses: Val[] = [];
   /** By strength and base register: a page checked for reading must never serve a store of another loop. */
   readonly #rememberedLocals = {
     read: new Map<number, RememberedLocals>(),
@@ -110,7 +110,6 @@ export class RegionOps extends Ops {
     for (let n = 0; n < 32; n++) {
       this.#v.push(((registers.v >>> n) & 1) === 1 ? body.local('v128') : undefined);
     }
-    this.#addendGuess = body.local('i32');
     this.#flags = new RegionFlags(this, body, registers.flagSources);
     this.#endOfRegisters = this.#firstRegister + this.#x.concat(this.#v).filter((local) => local !== undefined).length;
   }
@@ -205,7 +204,7 @@ export class RegionOps extends Ops {
   startBlock(guesses: LoopGuesses | undefined, flags: KnownFlags | undefined): void {
     this.#flags.known = flags;
     this.#remembered = guesses?.remembered;
-    this.#chased = guesses?.chased ?? 0;
+    this.#chain = guesses?.chain;
     this.#forgetChecks();
   }
 
@@ -258,6 +257,9 @@ export class RegionOps extends Ops {
     const local = this.#x[r.at];
     assert(local !== undefined, 'the register is in the region’s set');
     return local;
+  }
+  override areSame(a: Reg, b: Reg): boolean {
+    return a.kind === b.kind && a.at === b.at;
   }
   base(r: Reg): Val {
     const value = this.reg(r);
@@ -377,8 +379,11 @@ export class RegionOps extends Ops {
     access: (host: Val) => void,
   ): void {
     const base = options === undefined && this.body.depth === this.#instructionDepth ? this.#baseOf(va) : -1;
+    const isChained = this.#instruction !== undefined && this.#chain?.has(this.#instruction) === true;
     if (base < 0) {
-      access(this.hostAddress(va, bytes, write, options));
+      if (!isChained || options !== undefined || this.body.depth !== this.#instructionDepth)
+        access(this.hostAddress(va, bytes, write, options));
+      else access(this.add(this.wrap(va), this.guessAddend(this.checkedEntry(va, bytes, write))));
       return;
     }
     const strength = this.#remembered?.get(base);
@@ -406,8 +411,7 @@ export class RegionOps extends Ops {
       return;
     }
     this.#checked[base] = write ? 'write' : 'read';
-    const isChased = ((this.#chased >>> base) & 1) === 1;
-    this.remember(va, this.checkedEntry(va, bytes, write), locals, isChased);
+    this.remember(va, this.checkedEntry(va, bytes, write), locals, isChained);
     access(this.add(this.wrap(va), locals.addend));
   }
 
@@ -461,11 +465,14 @@ export class RegionOps extends Ops {
    * arrives for the comparison. A chain of pointers is otherwise as slow as two loads in a row.
    */
   guessAddend(entry: Val): Val {
+    const base = this.#instruction === undefined ? 0 : baseRegisterOf(this.#instruction);
+    const guess = this.#addendGuesses[base] ?? this.body.local('i32');
+    this.#addendGuesses[base] = guess;
     const addend = this.body.load(0x28, 'i32', 2, entry, TLB.addend);
-    this.body.openIf(this.ne(addend, this.#addendGuess));
-    this.assign(this.#addendGuess, addend);
+    this.body.openIf(this.ne(addend, guess));
+    this.assign(guess, addend);
     this.body.end();
-    return this.#addendGuess;
+    return guess;
   }
 
   load(kind: MemoryKind, va: Val, options?: AccessOptions): Val {
