@@ -9,8 +9,6 @@ import type { QemuDriver } from '../drivers/qemu-driver.js';
 import { type Block, CaseWriter, drawBlock, drawWord } from './generator.js';
 import { reviewedDifference } from './reviewed.js';
 
-/** Operand sets run with each random word. */
-const SETS_PER_WORD = 16;
 const BATCH_WORDS = 1024;
 /** Batches without a usable case after which a campaign ends. */
 const FRUITLESS_MAX = 16;
@@ -27,6 +25,8 @@ export interface Campaign {
   readonly casesPerEntryMin: number;
   /** Which entries to run, see {@link testable}; all if empty. */
   readonly only: string;
+  /** Operand sets run with each random word: the more, the less is compiled for a case. */
+  readonly setsPerWord: number;
   /** Longest block; 1 runs every instruction alone. */
   readonly blockWords: number;
   /** Drivers besides the handlers (which are the reference for them). */
@@ -111,8 +111,8 @@ export function runCampaign(campaign: Campaign): CampaignResult {
   if (entries.length === 0) throw new Error(`no instruction's name contains "${campaign.only}"`);
   const random = new TestRandom(campaign.seed);
   const handlers = new InterpreterDriver('handlers');
-  const writer = new CaseWriter(BATCH_WORDS * SETS_PER_WORD, random, handlers);
-  const outputs = [handlers, ...campaign.drivers].map(() => new DataView(new ArrayBuffer(writer.bytes.byteLength)));
+  const writer = new CaseWriter(BATCH_WORDS * campaign.setsPerWord, random, handlers);
+  const outputs = campaign.drivers.map(() => new DataView(new ArrayBuffer(writer.bytes.byteLength)));
   const image = new Uint32Array(SLOTS * (128 / 4));
   const perEntry = new Map<string, number>();
   const differences: string[] = [];
@@ -170,7 +170,7 @@ export function runCampaign(campaign: Campaign): CampaignResult {
     handlers.load(image);
     const frames: number[] = [];
     placed.forEach((block, slot) => {
-      for (let set = 0; set < SETS_PER_WORD; set++) {
+      for (let set = 0; set < campaign.setsPerWord; set++) {
         if (!writer.writeCase(frames.length, slot, block)) continue;
         frames.push(slot);
         for (const { name } of block.entries) perEntry.set(name, (perEntry.get(name) ?? 0) + 1);
@@ -178,18 +178,18 @@ export function runCampaign(campaign: Campaign): CampaignResult {
     });
     total += frames.length;
     fruitless = frames.length === 0 ? fruitless + 1 : 0;
-    const drivers = [handlers, ...campaign.drivers];
-    drivers.forEach((driver, d) => {
+    // The writer has run each case by its handlers already, to see that it is worth running.
+    const reference = writer.results;
+    campaign.drivers.forEach((driver, d) => {
       const output = outputs[d];
       if (output === undefined) return;
       driver.load(image);
+      driver.prepare?.(placed.length);
       for (let i = 0; i < frames.length; i++) driver.run(writer.view, output, i * FRAME_BYTES);
     });
-    const reference = outputs[0];
-    if (reference === undefined) break;
-    drivers.forEach((driver, d) => {
+    campaign.drivers.forEach((driver, d) => {
       const output = outputs[d];
-      if (d > 0 && output !== undefined) check(`${driver.name} against handlers`, output, reference, placed, frames);
+      if (output !== undefined) check(`${driver.name} against handlers`, output, reference, placed, frames);
     });
     if (campaign.qemu !== undefined) {
       const answers = campaign.qemu.run(image, writer.bytes, frames.length);

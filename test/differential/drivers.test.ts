@@ -14,7 +14,16 @@ test(
   'every instruction alone: handlers = loop = regions',
   () => {
     const drivers = [new InterpreterDriver('loop'), new InterpreterDriver('jit')];
-    const result = runCampaign({ seed: 1, cases: CASES, only: '', blockWords: 1, casesPerEntryMin: 0, drivers, qemu });
+    const result = runCampaign({
+      seed: 1,
+      cases: CASES,
+      only: '',
+      setsPerWord: 16,
+      blockWords: 1,
+      casesPerEntryMin: 0,
+      drivers,
+      qemu,
+    });
     assert.equal(result.differences, []);
     // A word whose cases would all leave the arena is not run: an entry may be missing now and then.
     assert.ok(result.perEntry.size >= testable('').length * 0.99);
@@ -26,7 +35,16 @@ test(
   'blocks of up to eight instructions: handlers = loop = regions',
   () => {
     const drivers = [new InterpreterDriver('loop'), new InterpreterDriver('jit')];
-    const result = runCampaign({ seed: 2, cases: CASES, only: '', blockWords: 8, casesPerEntryMin: 0, drivers, qemu });
+    const result = runCampaign({
+      seed: 2,
+      cases: CASES,
+      only: '',
+      setsPerWord: 16,
+      blockWords: 8,
+      casesPerEntryMin: 0,
+      drivers,
+      qemu,
+    });
     assert.equal(result.differences, []);
   },
   LOADED,
@@ -45,6 +63,7 @@ test('a driver that sets a flag wrongly once in a while is found, with the instr
     },
   };
   const result = runCampaign({
+    setsPerWord: 16,
     seed: 3,
     cases: 4096,
     only: 'adds',

@@ -1,7 +1,8 @@
 /**
  * A campaign from the command line; prints what differs and how to run it again.
  *
- * Usage: node dist/test/differential/main.js [--seed N] [--cases N] [--block WORDS-MAX] [--only PART,PART,-PART] [--cpu QEMU-CPU] [--no-qemu] [--fused]
+ * Usage: node dist/test/differential/main.js [--seed N] [--cases N] [--block WORDS-MAX] [--only PART,PART,-PART] [--cpu QEMU-CPU] [--no-qemu] [--jit] [--sets N] [--fused]
+ * --jit compares regions alone with the handlers; --sets: cases of each word.
  * --fused generates code with the host's fused multiply-add, if it has one.
  */
 import { parseArgs } from 'node:util';
@@ -20,6 +21,8 @@ const { values } = parseArgs({
     cpu: { type: 'string', default: 'max,pauth=off,sve=off' },
     'no-qemu': { type: 'boolean', default: false },
     fused: { type: 'boolean', default: false },
+    sets: { type: 'string', default: '16' },
+    jit: { type: 'boolean', default: false },
   },
 });
 if (values.fused) {
@@ -36,8 +39,9 @@ const result = runCampaign({
   cases: Number(values.cases),
   casesPerEntryMin: 0,
   only: values.only,
+  setsPerWord: Number(values.sets),
   blockWords: Number(values.block),
-  drivers: [new InterpreterDriver('loop'), new InterpreterDriver('jit')],
+  drivers: values.jit ? [new InterpreterDriver('jit')] : [new InterpreterDriver('loop'), new InterpreterDriver('jit')],
   qemu,
 });
 qemu?.close();

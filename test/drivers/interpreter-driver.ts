@@ -15,6 +15,7 @@ import {
   FRAME_BYTES,
   normalise,
   OUTCOME,
+  SLOT_BYTES,
   WINDOW_AT,
   WINDOW_BYTES,
 } from './case-frame.js';
@@ -70,6 +71,8 @@ export interface Driver {
   readonly name: string;
   /** Loads the arena's image and clears the data pages: call before the cases that use it. */
   load(image: Uint32Array): void;
+  /** Compiles the first `slots` blocks of the arena, where the driver compiles: at once, in few modules. */
+  prepare?(slots: number): void;
   /** Executes the case in `input` (frame at byte `at`) and leaves its result in `output` at the same place. */
   run(input: DataView, output: DataView, at: number): void;
 }
@@ -109,11 +112,16 @@ export class InterpreterDriver implements Driver {
     this.#bytes.fill(0, DATA_HOST, DATA_HOST + DATA_BYTES);
   }
 
-  /** Makes a compiled region start at `pc`, unless there is one. */
-  #compile(pc: number): void {
+  prepare(slots: number): void {
+    if (!this.#jit) return;
+    for (let slot = 0; slot < slots; slot++) this.#request(ARENA_AT + slot * SLOT_BYTES + 4);
+    this.#core.jit?.compileQueue();
+  }
+
+  /** Asks for a region that starts at `pc`, unless there is one. */
+  #request(pc: number): void {
     const host = CODE_HOST + (pc - ARENA_AT);
     this.#core.jit?.request(this.#core.pages.pageAt(host & ~0xfff), host & 0xfff);
-    this.#core.jit?.compileQueue();
   }
 
   run(input: DataView, output: DataView, at: number): void {
@@ -141,7 +149,10 @@ export class InterpreterDriver implements Driver {
     core.set64(STATE.pc, BigInt(first));
     this.#translator.refused = -1n;
     this.#translator.wroteCode = false;
-    if (this.#jit) this.#compile(first);
+    if (this.#jit) {
+      this.#request(first);
+      this.#core.jit?.compileQueue();
+    }
     const reason = this.#loop ? core.run(1 << 20) : this.#steps(first, end);
     const result = new Uint8Array(output.buffer, output.byteOffset + at, FRAME_BYTES);
     result.set(this.#bytes.subarray(STATE_AT + STATE.x, STATE_AT + STATE.x + FRAME.pc), FRAME.x);

@@ -1,0 +1,337 @@
+/**
+ * Random programs for two CPUs whose result does not depend on how they interleave: atomic operations that commute,
+ * exchanges whose sum is known, locks, litmus tests whose forbidden outcomes are counted, code and mappings that the other
+ * CPU changes. Written as assembly text around pairs-runtime.s.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { TestRandom } from '../drivers/fp-operands.js';
+import type { ProgramsImage } from './image.js';
+
+const TEXT_AT = 0x4035_5000;
+const RUNTIME = fileURLToPath(new URL('../../../test/system-programs/pairs-runtime.s', import.meta.url));
+
+const CELL_BYTES = 16;
+/** Cells by number; the first 32 belong to the eight commuting operations in four sizes. */
+const CELL = {
+  swap: 32,
+  sum: 34,
+  compare: 36,
+  wide: 40,
+  exclusive: 41,
+  pair: 45,
+  lock: 46,
+  counters: 47,
+  code: 49,
+  window: 50,
+  forbidden: 51,
+};
+/** Variables of litmus tests: one to a line, from here on; what a half saw is kept from RESULTS_AT on. */
+const VARIABLES_AT = 1024;
+const RESULTS_AT = 3072;
+const VARIABLE_BYTES = 64;
+const OPERATIONS = ['add', 'clr', 'set', 'eor', 'smax', 'smin', 'umax', 'umin'];
+const ORDERS = ['', 'a', 'l', 'al'];
+/** Suffix and register letter of each size. */
+const SIZES = [
+  ['b', 'w'],
+  ['h', 'w'],
+  ['', 'w'],
+  ['', 'x'],
+] as const;
+const CODE_SLOTS = 64;
+
+/** Assembly of both halves of one program. */
+type Halves = readonly [string[], string[]];
+
+/** Writes one program. */
+class PairWriter {
+  readonly halves: Halves = [[], []];
+  readonly #random: TestRandom;
+  #variables = 0;
+  #slots = 0;
+  #window = 'a';
+
+  constructor(random: TestRandom) {
+    this.#random = random;
+  }
+
+  #pick<T>(from: readonly T[]): T {
+    const chosen = from[this.#random.below(from.length)];
+    if (chosen === undefined) throw new Error('nothing to choose from');
+    return chosen;
+  }
+
+  #address(register: string, cell: number): string {
+    return `add ${register}, x19, #${cell * CELL_BYTES}`;
+  }
+
+  /** `body` some times; `0:` is the loop's own label. */
+  #loop(body: readonly string[]): string[] {
+    return [`mov w9, #${1 + this.#random.below(60)}`, '0:', ...body, 'subs w9, w9, #1', 'b.ne 0b'];
+  }
+
+  /** Different code for each half. */
+  #each(write: () => string[]): void {
+    for (const half of this.halves) half.push(...write());
+  }
+
+  meet(): void {
+    for (const half of this.halves) half.push('bl rendezvous');
+  }
+
+  commuting(): void {
+    this.#each(() => {
+      const [operation, size] = [this.#random.below(OPERATIONS.length), this.#random.below(SIZES.length)];
+      const [suffix, letter] = SIZES[size] ?? SIZES[3];
+      const store = this.#random.below(4) === 0;
+      const order = store ? this.#pick(['', 'l']) : this.#pick(ORDERS);
+      const name = `${store ? 'st' : 'ld'}${OPERATIONS[operation]}${order}${suffix}`;
+      const operands = store ? `${letter}1` : `${letter}1, ${letter}2`;
+      const value = `ldr x1, =0x${this.#random.u64().toString(16)}`;
+      return [
+        this.#address('x10', operation * 4 + size),
+        value,
+        ...this.#loop([`${name} ${operands}, [x10]`, 'ror x1, x1, #7']),
+      ];
+    });
+  }
+
+  /** What is put in comes out somewhere: the sum of all that came out, and of what is left, is that of what was put in. */
+  exchange(): void {
+    this.#each(() => {
+      const word = this.#random.below(2);
+      const letter = word === 1 ? 'w' : 'x';
+      const sum = [this.#address('x10', CELL.swap + word), this.#address('x11', CELL.sum + word)];
+      const swap = [`swp${this.#pick(ORDERS)} ${letter}1, ${letter}2, [x10]`, 'stadd x2, [x11]', 'add x1, x1, #3'];
+      return [...sum, `ldr x1, =0x${this.#random.u32().toString(16)}`, ...this.#loop(swap)];
+    });
+  }
+
+  compareAndSwap(): void {
+    this.#each(() => {
+      const size = this.#random.below(SIZES.length);
+      const [suffix, r] = SIZES[size] ?? SIZES[3];
+      const cas = `cas${this.#pick(ORDERS)}${suffix} ${r}3, ${r}2, [x10]`;
+      const body = [
+        `1: ldr${suffix} ${r}1, [x10]`,
+        `add ${r}2, ${r}1, #${1 + this.#random.below(99)}`,
+        `mov ${r}3, ${r}1`,
+      ];
+      return [this.#address('x10', CELL.compare + size), ...this.#loop([...body, cas, `cmp ${r}3, ${r}1`, 'b.ne 1b'])];
+    });
+  }
+
+  /** A 128-bit counter. */
+  compareAndSwapPair(): void {
+    this.#each(() => {
+      const add = ['1: ldp x4, x5, [x10]', 'adds x6, x4, x1', 'adc x7, x5, xzr', 'mov x2, x4', 'mov x3, x5'];
+      const swap = [`casp${this.#pick(ORDERS)} x2, x3, x6, x7, [x10]`, 'cmp x2, x4', 'ccmp x3, x5, #0, eq', 'b.ne 1b'];
+      const value = `ldr x1, =0x${this.#random.u64().toString(16)}`;
+      return [this.#address('x10', CELL.wide), value, ...this.#loop([...add, ...swap])];
+    });
+  }
+
+  exclusive(): void {
+    this.#each(() => {
+      const size = this.#random.below(SIZES.length);
+      const [suffix, r] = SIZES[size] ?? SIZES[3];
+      const load = `ld${this.#pick(['', 'a'])}xr${suffix} ${r}1, [x10]`;
+      const store = `st${this.#pick(['', 'l'])}xr${suffix} w3, ${r}2, [x10]`;
+      const body = [`1: ${load}`, `add ${r}2, ${r}1, #${1 + this.#random.below(99)}`, store, 'cbnz w3, 1b'];
+      return [this.#address('x10', CELL.exclusive + size), ...this.#loop(body)];
+    });
+  }
+
+  exclusivePair(): void {
+    this.#each(() => {
+      const add = [
+        '1: ldaxp x4, x5, [x10]',
+        'adds x6, x4, x1',
+        'adc x7, x5, xzr',
+        'stlxp w3, x6, x7, [x10]',
+        'cbnz w3, 1b',
+      ];
+      const value = `ldr x1, =0x${this.#random.u64().toString(16)}`;
+      return [this.#address('x10', CELL.pair), value, ...this.#loop(add)];
+    });
+  }
+
+  /** Two counters that only the holder of a lock touches, by plain accesses. */
+  lock(): void {
+    this.#each(() => {
+      const exclusive = ['1: ldaxr w2, [x10]', 'cbnz w2, 1b', 'stxr w3, w1, [x10]', 'cbnz w3, 1b'];
+      const swap = ['1: swpa w1, w2, [x10]', 'cbnz w2, 1b'];
+      const compare = ['1: mov w2, #0', 'casa w2, w1, [x10]', 'cbnz w2, 1b'];
+      const count = (at: number): string[] => [
+        `ldr x4, [x11, #${at}]`,
+        `add x4, x4, #${1 + this.#random.below(9)}`,
+        `str x4, [x11, #${at}]`,
+      ];
+      const inside = [...count(0), ...count(CELL_BYTES)];
+      const acquire = this.#pick([exclusive, swap, compare]);
+      const cells = [this.#address('x10', CELL.lock), this.#address('x11', CELL.counters), 'mov w1, #1'];
+      return [...cells, ...this.#loop([...acquire, ...inside, 'stlr wzr, [x10]'])];
+    });
+  }
+
+  /** Two variables nobody has used; places for what each half sees. */
+  #variable(): number {
+    return VARIABLES_AT + VARIABLE_BYTES * this.#variables++;
+  }
+
+  /** Message passing, store buffering, load buffering or coherence; forbidden: the outcome that is counted. */
+  litmus(): void {
+    if (VARIABLES_AT + (this.#variables + 2) * VARIABLE_BYTES > RESULTS_AT) return;
+    const [x, y] = [this.#variable(), this.#variable()];
+    const result = RESULTS_AT + 8 * this.#variables;
+    const fence = this.#pick(['dmb ish', 'dmb sy', 'dsb ish']);
+    const ordered = this.#random.below(2) === 0;
+    const write = (at: number, last: boolean): string[] => [
+      `add x10, x19, #${at}`,
+      `${last && ordered ? 'stlr' : 'str'} x1, [x10]`,
+    ];
+    const read = (at: number, into: string, first: boolean): string[] => [
+      `add x11, x19, #${at}`,
+      `${first && ordered ? 'ldar' : 'ldr'} ${into}, [x11]`,
+    ];
+    const between = ordered ? [] : [fence];
+    const keep = (register: string, place: number): string[] => [
+      `add x10, x19, #${result + place}`,
+      `str ${register}, [x10]`,
+    ];
+    const kind = this.#pick(['passing', 'buffering', 'loads', 'coherence']);
+    const [first, second] = this.halves;
+    this.meet();
+    for (const half of this.halves) half.push('mov x1, #1', ...Array(this.#random.below(6)).fill('nop'));
+    if (kind === 'passing') {
+      first.push(...write(x, false), ...between, ...write(y, true));
+      second.push(...read(y, 'x2', true), ...between, ...read(x, 'x3', false), ...keep('x2', 0), ...keep('x3', 8));
+    } else if (kind === 'buffering') {
+      // STLR before LDAR is ordered, too (Arm ARM B2.3.3): all four accesses are, or the fence stands between them.
+      const load = (at: number): string[] => read(at, 'x2', true);
+      first.push(...write(x, true), ...between, ...load(y), ...keep('x2', 0));
+      second.push(...write(y, true), ...between, ...load(x), ...keep('x2', 8));
+    } else if (kind === 'loads') {
+      first.push(...read(x, 'x2', true), ...between, ...write(y, true), ...keep('x2', 0));
+      second.push(...read(y, 'x2', true), ...between, ...write(x, true), ...keep('x2', 8));
+    } else {
+      first.push(...write(x, false));
+      second.push(...read(x, 'x2', false), ...read(x, 'x3', false), ...keep('x2', 0), ...keep('x3', 8));
+    }
+    this.meet();
+    // Of what both saw: 1 then 0 (passing, coherence), 0 and 0 (buffering), 1 and 1 (loads) cannot be.
+    const [one, other] = kind === 'buffering' ? [0, 0] : kind === 'loads' ? [1, 1] : [1, 0];
+    first.push(
+      `add x10, x19, #${result}`,
+      'ldp x2, x3, [x10]',
+      `cmp x2, #${one}`,
+      `ccmp x3, #${other}, #0, eq`,
+      'cset x2, eq',
+    );
+    first.push(this.#address('x10', CELL.forbidden), 'stadd x2, [x10]');
+  }
+
+  /** The first half changes an instruction that the second has run before, and tells it. */
+  codeOfTheOther(): void {
+    const slot = this.#slots++ % CODE_SLOTS;
+    const flag = this.#variable();
+    const [first, second] = this.halves;
+    const number = this.#random.below(0x10000);
+    const place = ['adrp x10, code', `add x10, x10, #${slot * 8}`];
+    second.push(...place, 'mov x12, x30', 'blr x10', 'mov x30, x12');
+    this.meet();
+    const announce = [`add x11, x19, #${flag}`, 'mov w1, #1', 'stlr w1, [x11]'];
+    first.push(...place, `ldr w1, =0x${(0x52800000 | (number << 5)).toString(16)}`, 'str w1, [x10]');
+    first.push('dc cvau, x10', 'dsb ish', 'ic ivau, x10', 'dsb ish', 'isb', ...announce);
+    second.push(`add x11, x19, #${flag}`, `1: ldar w1, [x11]`, 'cbz w1, 1b', 'isb', ...place);
+    second.push('mov x12, x30', 'blr x10', 'mov x30, x12', this.#address('x10', CELL.code), 'stadd x0, [x10]');
+  }
+
+  /** The first half maps another frame, and the second sees it. */
+  mappingOfTheOther(): void {
+    const [first, second] = this.halves;
+    this.#window = this.#window === 'a' ? 'b' : 'a';
+    const look = ['ldr x10, =0xffffff8000000000', 'ldr x0, [x10]'];
+    for (const half of this.halves) half.push(...look);
+    this.meet();
+    first.push(
+      'adrp x10, window_l3',
+      'str xzr, [x10]',
+      'dsb ishst',
+      'ldr x11, =0xffffff8000000',
+      'and x11, x11, #0xfffffffffff',
+    );
+    first.push(this.#pick(['tlbi vaae1is, x11', 'tlbi vaale1is, x11', 'tlbi vmalle1is']), 'dsb ish');
+    first.push(
+      `adrp x11, frame_${this.#window}`,
+      'ldr x12, =0x0060000000000707',
+      'orr x11, x11, x12',
+      'str x11, [x10]',
+    );
+    first.push('dsb ishst', 'isb');
+    this.meet();
+    second.push('isb', ...look, 'lsl x0, x0, #4', this.#address('x10', CELL.window), 'stadd x0, [x10]');
+  }
+
+  /** The frame that is mapped at a program's start is always the first. */
+  finish(): void {
+    if (this.#window === 'b') this.mappingOfTheOther();
+  }
+}
+
+/** The assembly of one program's halves. */
+export function pairProgram(seed: number): Halves {
+  const random = new TestRandom(seed);
+  const writer = new PairWriter(random);
+  const items = 5 + random.below(8);
+  for (let i = 0; i < items; i++) {
+    const kind = random.below(20);
+    if (kind < 4) writer.commuting();
+    else if (kind < 6) writer.exchange();
+    else if (kind < 8) writer.compareAndSwap();
+    else if (kind < 9) writer.compareAndSwapPair();
+    else if (kind < 11) writer.exclusive();
+    else if (kind < 12) writer.exclusivePair();
+    else if (kind < 14) writer.lock();
+    else if (kind < 18) writer.litmus();
+    else if (kind < 19) writer.codeOfTheOther();
+    else writer.mappingOfTheOther();
+  }
+  writer.finish();
+  return writer.halves;
+}
+
+/** Builds the image of the pairs with these seeds. */
+export function buildPairsImage(seeds: readonly number[]): ProgramsImage {
+  const folder = mkdtempSync(join(tmpdir(), 'wurley-pairs-'));
+  const text = ['  .section .text, "ax"'];
+  for (const [n, seed] of seeds.entries()) {
+    pairProgram(seed).forEach((half, cpu) => {
+      text.push(`p${n}_${cpu}:`, 'mov x25, x30', ...half, 'ret x25', '.ltorg');
+    });
+  }
+  text.push(
+    '  .section .rodata, "a"',
+    '  .balign 16',
+    'pairs:',
+    ...seeds.map((_, n) => `.quad p${n}_0, p${n}_1`),
+    '.quad 0, 0',
+  );
+  writeFileSync(join(folder, 'pairs-programs.s'), `${text.join('\n')}\n`);
+  const object = join(folder, 'pairs.o');
+  const file = join(folder, 'pairs.elf');
+  execFileSync('aarch64-linux-gnu-as', ['-march=armv8.2-a', '-I', folder, '-o', object, RUNTIME]);
+  execFileSync('aarch64-linux-gnu-ld', [
+    `-Ttext=0x${TEXT_AT.toString(16)}`,
+    '-z',
+    'max-page-size=4096',
+    '-o',
+    file,
+    object,
+  ]);
+  return { file, dispose: () => rmSync(folder, { recursive: true }) };
+}
