@@ -30,9 +30,14 @@ export function buildImage(programs: readonly Program[], verbose = false): Progr
   head.writeUInt32LE(programs.length, 0);
   head.writeUInt32LE(verbose ? 1 : 0, 4);
   writeFileSync(join(folder, 'programs.bin'), Buffer.concat([head, ...programs.map(programRecord)]));
+  return assembleImage(folder, RUNTIME);
+}
+
+/** Assembles and links `runtime`, which includes files of `folder`; the image lies there, too. */
+export function assembleImage(folder: string, runtime: string): ProgramsImage {
   const object = join(folder, 'programs.o');
   const file = join(folder, 'programs.elf');
-  execFileSync(ASSEMBLER, ['-march=armv8.2-a', '-I', folder, '-o', object, RUNTIME]);
+  execFileSync(ASSEMBLER, ['-march=armv8.2-a', '-I', folder, '-o', object, runtime]);
   execFileSync(LINKER, [`-Ttext=0x${TEXT_AT.toString(16)}`, '-z', 'max-page-size=4096', '-o', file, object]);
   return { file, dispose: () => rmSync(folder, { recursive: true }) };
 }

@@ -3,15 +3,13 @@
  * exchanges whose sum is known, locks, litmus tests whose forbidden outcomes are counted, code and mappings that the other
  * CPU changes. Written as assembly text around pairs-runtime.s.
  */
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TestRandom } from '../drivers/fp-operands.js';
-import type { ProgramsImage } from './image.js';
+import { assembleImage, type ProgramsImage } from './image.js';
 
-const TEXT_AT = 0x4035_5000;
 const RUNTIME = fileURLToPath(new URL('../../../test/system-programs/pairs-runtime.s', import.meta.url));
 
 const CELL_BYTES = 16;
@@ -322,16 +320,5 @@ export function buildPairsImage(seeds: readonly number[]): ProgramsImage {
     '.quad 0, 0',
   );
   writeFileSync(join(folder, 'pairs-programs.s'), `${text.join('\n')}\n`);
-  const object = join(folder, 'pairs.o');
-  const file = join(folder, 'pairs.elf');
-  execFileSync('aarch64-linux-gnu-as', ['-march=armv8.2-a', '-I', folder, '-o', object, RUNTIME]);
-  execFileSync('aarch64-linux-gnu-ld', [
-    `-Ttext=0x${TEXT_AT.toString(16)}`,
-    '-z',
-    'max-page-size=4096',
-    '-o',
-    file,
-    object,
-  ]);
-  return { file, dispose: () => rmSync(folder, { recursive: true }) };
+  return assembleImage(folder, RUNTIME);
 }
