@@ -112,7 +112,7 @@ export function runCampaign(campaign: Campaign): CampaignResult {
   const random = new TestRandom(campaign.seed);
   const handlers = new InterpreterDriver('handlers');
   const writer = new CaseWriter(BATCH_WORDS * campaign.setsPerWord, random, handlers);
-  const outputs = campaign.drivers.map(() => new DataView(new ArrayBuffer(writer.bytes.byteLength)));
+  const outputs = [handlers, ...campaign.drivers].map(() => new DataView(new ArrayBuffer(writer.bytes.byteLength)));
   const image = new Uint32Array(SLOTS * (128 / 4));
   const perEntry = new Map<string, number>();
   const differences: string[] = [];
@@ -178,18 +178,19 @@ export function runCampaign(campaign: Campaign): CampaignResult {
     });
     total += frames.length;
     fruitless = frames.length === 0 ? fruitless + 1 : 0;
-    // The writer has run each case by its handlers already, to see that it is worth running.
-    const reference = writer.results;
-    campaign.drivers.forEach((driver, d) => {
+    const drivers = [handlers, ...campaign.drivers];
+    drivers.forEach((driver, d) => {
       const output = outputs[d];
       if (output === undefined) return;
       driver.load(image);
       driver.prepare?.(placed.length);
       for (let i = 0; i < frames.length; i++) driver.run(writer.view, output, i * FRAME_BYTES);
     });
-    campaign.drivers.forEach((driver, d) => {
+    const reference = outputs[0];
+    if (reference === undefined) break;
+    drivers.forEach((driver, d) => {
       const output = outputs[d];
-      if (output !== undefined) check(`${driver.name} against handlers`, output, reference, placed, frames);
+      if (d > 0 && output !== undefined) check(`${driver.name} against handlers`, output, reference, placed, frames);
     });
     if (campaign.qemu !== undefined) {
       const answers = campaign.qemu.run(image, writer.bytes, frames.length);

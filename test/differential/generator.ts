@@ -224,11 +224,6 @@ export class CaseWriter {
     return false;
   }
 
-  /** What the probe made of the cases written, frame by frame. */
-  get results(): DataView {
-    return this.#scratch;
-  }
-
   #try(at: number): number {
     this.#probe.run(this.view, this.#scratch, at);
     return this.#scratch.getUint32(at + FRAME.outcome, true);
