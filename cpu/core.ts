@@ -23,7 +23,7 @@ import { MemoryAccess } from './memory-access.js';
 import { AddressSpace } from './mmu/address-space.js';
 import { FAULT, newTranslation, type PhysicalMemory, type Translator, WANT } from './mmu/translator.js';
 import type { CoreObserver } from './observer.js';
-import { EXIT, STATE, VCPU_AREA_BYTES } from './state.js';
+import { EXIT, STATE, VCPU_AREA_BYTES, WORK } from './state.js';
 import { SystemRegisters } from './sysreg/access.js';
 import { Operations } from './sysreg/operations.js';
 import {
@@ -272,7 +272,8 @@ export class Core {
   }
 
   /**
-   * Executes guest code until something needs the shell; at most about `budget` backward branches. The result is a
+   * Executes guest code until something needs the shell; for about `budget` (STATE.budget) and at most some
+   * hundred instructions more. The result is a
    * value of EXIT: `pause` (budget used up), `wfi` and `wfe` (pc is behind the instruction; no interrupt is pending),
    * `hvc` and `smc` (pc is behind the instruction, exitInfo holds the immediate), and for programs without a system
    * every exception.
@@ -285,7 +286,7 @@ export class Core {
       const left = this.debug.stepping ? this.#stepDebugged() : this.#runCode();
       if (left !== EXIT.next) return left;
       // Exceptions count too: a guest that does nothing but fault must not keep its shell from looking around.
-      const rest = this.get32(STATE.budget) - 1;
+      const rest = this.get32(STATE.budget) - WORK.core;
       this.set32(STATE.budget, rest);
       if (rest <= 0) return this.#handle(EXIT.pause);
     }

@@ -21,7 +21,10 @@ export const STATE = {
   flagZ: 288,
   flagV: 296,
   flagC: 304,
-  /** i32: instructions' worth of work left before generated code must return; negative or zero means return. */
+  /**
+   * i32: work left before generated code must return; negative or zero means return. The unit is one compiled
+   * instruction; all that runs longer counts for more (see {@link WORK}), so that equal budgets take similar times.
+   */
   budget: 308,
   /** i32, written by any thread: non-zero asks the vCPU to return to its shell. */
   attention: 312,
@@ -76,6 +79,20 @@ export const STATE = {
   v: 512,
   /** System registers, 8 bytes each; slots are assigned by sysreg/. */
   sysregs: 1024,
+} as const;
+
+/** What counts against STATE.budget besides instructions of compiled loops, in their unit. */
+export const WORK = {
+  /** An interpreted instruction. */
+  interpreted: 4,
+  /** A computed branch or one to another page, interpreted. */
+  elsewhere: 128,
+  /** A region left, and what had to be done in between by an instruction's handler. */
+  region: 16,
+  /** An instruction done by its handler inside a region. */
+  handler: 50,
+  /** An exception, or another return to the core. */
+  core: 200,
 } as const;
 
 /** Size of the state block in bytes. */

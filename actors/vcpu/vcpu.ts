@@ -42,10 +42,10 @@ import { kindsOf, VcpuTracer } from './tracer.js';
 import type { TracePlace, VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
 
 /**
- * Backward branches between two looks at timers and requests. It follows the guest: a look costs about a microsecond, so
- * a loop of a few nanoseconds gets more of them, one of long rounds fewer, for some 30 microseconds between two looks.
+ * Work (STATE.budget) between two looks at timers and requests. It follows the guest: a look costs about a microsecond, so
+ * a guest that runs from registers gets more of it, one that waits for memory less, for some 30 microseconds between two.
  */
-const BUDGET = { min: 500, max: 16_000, shortMs: 0.02, longMs: 0.045 } as const;
+const BUDGET = { min: 4_000, max: 64_000, shortMs: 0.02, longMs: 0.045 } as const;
 /** Runs per slice. */
 const RUNS = 16;
 /** A vCPU that is off, or whose VM has stopped, looks this often whether its thread should end. */

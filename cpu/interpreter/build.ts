@@ -8,7 +8,7 @@
 
 import { HASH_MULTIPLIER, JUMP_CONTEXT_SHIFT, JUMP_GROUP, PAGE_CONTEXT_SHIFT } from '../code-cache-index.js';
 import type { Instruction } from '../isa/instruction.js';
-import { EXIT, EXIT_AFTER, JUMP_CACHE, PAGE_CACHE, STATE } from '../state.js';
+import { EXIT, EXIT_AFTER, JUMP_CACHE, PAGE_CACHE, STATE, WORK } from '../state.js';
 import { FunctionBody, i32, i64, type Val } from '../wasm/body.js';
 import { ModuleBuilder } from '../wasm/module.js';
 import { HandlerOps } from './handler-ops.js';
@@ -120,7 +120,7 @@ function interpretBody(frame: ModuleFrame): Uint8Array {
       emitFindRecord(k, pc, base, () => body.return(i32(EXIT.page))),
     );
     k.assign(delta, k.sub(k.and(pc, i64(~0xfffn)), k.extendU(k.shrU(base, i32(2)))));
-    emitCount(k, record, (reason) => body.return(i32(reason)));
+    emitCount(k, record, i32(WORK.elsewhere), (reason) => body.return(i32(reason)));
     body.resetTemporaries();
   }
   const next = body.loop();
@@ -237,7 +237,7 @@ function runBody(frame: ModuleFrame, interpret: number, step: number): Uint8Arra
   const again = body.loop();
   const tryRegion = body.block();
   // Loops that go through several regions have their backward branch here.
-  const budget = k.sub(k.stateLoad('u32', STATE.budget), i32(1));
+  const budget = k.sub(k.stateLoad('u32', STATE.budget), i32(WORK.region));
   k.stateStore('u32', STATE.budget, budget);
   k.if(k.op('i32.le_s', budget, i32(0)), () => body.return(i32(EXIT.pause)));
   emitIfInJumpCache(k, (slot) => {

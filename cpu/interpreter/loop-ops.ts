@@ -3,7 +3,7 @@
  * own locals and control moves by branching to the loop's labels instead of returning.
  */
 
-import { EXIT, EXIT_AFTER, type ExitReason, STATE } from '../state.js';
+import { EXIT, EXIT_AFTER, type ExitReason, STATE, WORK } from '../state.js';
 import { type FunctionBody, i32, i64, isConstant, type Val } from '../wasm/body.js';
 import type { HelperIndex } from './handler-ops.js';
 import { HandlerOps } from './handler-ops.js';
@@ -72,16 +72,18 @@ export class LoopOps extends HandlerOps {
 
   /** Accounts for a backward branch: budget, and the target's heat. */
   #countBackward(target: Val, offset: Val): void {
-    emitCount(this, target, (reason) => {
+    // The offset is in bytes and not positive: the instructions of the loop, and a little for one that is its own.
+    const work = this.sub(i32(2 * WORK.interpreted), this.mul(this.wrap(offset), i32(WORK.interpreted / 4)));
+    emitCount(this, target, work, (reason) => {
       this.stateStore('u64', STATE.pc, this.add(this.pc(), offset));
       this.body.return(i32(reason));
     });
   }
 }
 
-/** Takes one off the budget and counts an arrival at `record`; `leave` is emitted for each reason to stop. */
-export function emitCount(k: HandlerOps, record: Val, leave: (reason: ExitReason) => void): void {
-  const budget = k.sub(k.stateLoad('u32', STATE.budget), i32(1));
+/** Takes `work` off the budget and counts an arrival at `record`; `leave` is emitted for each reason to stop. */
+export function emitCount(k: HandlerOps, record: Val, work: Val, leave: (reason: ExitReason) => void): void {
+  const budget = k.sub(k.stateLoad('u32', STATE.budget), work);
   k.stateStore('u32', STATE.budget, budget);
   k.if(k.op('i32.le_s', budget, i32(0)), () => leave(EXIT.pause));
   const count = k.add(k.body.load(0x2f, 'i32', 1, record, RECORD.count), i32(1));

@@ -7,10 +7,13 @@ import { operandUse } from '../interpreter/operand-use.js';
 import { variantIndex } from '../interpreter/record.js';
 import { EXIT } from '../state.js';
 import { FunctionBody, i64 } from '../wasm/body.js';
-import { type LoopGuesses, loopGuesses } from './loop-guesses.js';
+import { type LoopGuesses, loopGuesses, loopWork, roundWork } from './loop-guesses.js';
 import type { Block, Region } from './region.js';
 import type { KnownFlags } from './region-flags.js';
 import { RegionOps, type RegionRegisters, type Terminator } from './region-ops.js';
+
+/** Part of its instructions that a region is taken to run without a loop, the other way round. */
+const ENTRY_SHARE = 8;
 
 /** Which registers the region's instructions touch. */
 function registersOf(region: Region): { readonly registers: RegionRegisters; readonly usesFp: boolean } {
@@ -57,6 +60,7 @@ export function emitRegion(region: Region): Uint8Array {
 class RegionEmitter {
   readonly #region: Region;
   readonly #guesses: ReadonlyMap<Block, LoopGuesses>;
+  readonly #work: ReadonlyMap<Block, number>;
   readonly #k: RegionOps;
   /** Label (block depth) that continues at a block: of its loop for backward edges, of the block before it otherwise. */
   readonly #loopLabel = new Map<Block, number>();
@@ -65,11 +69,14 @@ class RegionEmitter {
   constructor(region: Region, k: RegionOps) {
     this.#region = region;
     this.#guesses = loopGuesses(region);
+    this.#work = loopWork(region);
     this.#k = k;
   }
 
   emit(usesFp: boolean): void {
-    this.#k.emitEntry(usesFp, this.#guesses.values());
+    let instructions = 0;
+    for (const block of this.#region.blocks.values()) instructions += block.instructions.length;
+    this.#k.emitEntry(usesFp, this.#guesses.values(), Math.ceil(instructions / ENTRY_SHARE));
     const entry = this.#region.blocks.get(this.#region.entry);
     if (entry !== undefined) this.#tree(entry, this.#k.knownFlags);
     this.#k.emitExit();
@@ -163,7 +170,7 @@ class RegionEmitter {
     }
     const loop = target.order <= from.order ? this.#loopLabel.get(target) : undefined;
     if (loop !== undefined) {
-      k.emitBudget(offset);
+      k.emitBudget(offset, roundWork(target, from, this.#work.get(target) ?? 0));
       k.body.branch(loop);
       return;
     }

@@ -5,6 +5,7 @@
  */
 import { operandUse } from '../interpreter/operand-use.js';
 import { variantIndex } from '../interpreter/record.js';
+import { WORK } from '../state.js';
 import type { Block, Region, RegionInstruction } from './region.js';
 
 /** Loops with more instructions than this have too few registers left. */
@@ -15,8 +16,8 @@ const BASES_MAX = 4;
 /** By general register number: for what accesses its page is remembered. A page good for writing is good for reading. */
 export type RememberedBases = ReadonlyMap<number, 'read' | 'write'>;
 
-/** The blocks of each loop that contains no other, by the loop's header. */
-function innermostLoops(region: Region): Map<Block, Set<Block>> {
+/** The blocks of each loop, by the loop's header. */
+function loopsOf(region: Region): Map<Block, Set<Block>> {
   const predecessors = new Map<Block, Block[]>();
   for (const block of region.blocks.values()) {
     for (const offset of block.successors) {
@@ -35,9 +36,6 @@ function innermostLoops(region: Region): Map<Block, Set<Block>> {
       pending.push(...(predecessors.get(block) ?? []));
     }
     loops.set(header, body);
-  }
-  for (const [header, body] of [...loops]) {
-    if ([...body].some((block) => block !== header && block.isLoop)) loops.delete(header);
   }
   return loops;
 }
@@ -151,9 +149,41 @@ export interface LoopGuesses {
 /** For each block of an innermost loop, what it guesses. */
 export function loopGuesses(region: Region): ReadonlyMap<Block, LoopGuesses> {
   const result = new Map<Block, LoopGuesses>();
-  for (const body of innermostLoops(region).values()) {
+  for (const [header, body] of loopsOf(region)) {
+    if ([...body].some((block) => block !== header && block.isLoop)) continue;
     const guesses = { remembered: basesOf(body), chain: chainIn(body) };
     for (const block of body) result.set(block, guesses);
   }
   return result;
+}
+
+/** Part that optional blocks of a loop count for, the other way round: a switch in a loop has many and runs few. */
+const OPTIONAL_SHARE = 8;
+
+/** What `block` takes off the budget (see STATE.budget). */
+function blockWork({ instructions }: Block): number {
+  let work = 0;
+  for (const instruction of instructions) work += useOf(instruction).alwaysHelps ? WORK.handler : 1;
+  return work;
+}
+
+/** What all blocks of each loop take off the budget, by the loop's header. */
+export function loopWork(region: Region): ReadonlyMap<Block, number> {
+  const result = new Map<Block, number>();
+  for (const [header, body] of loopsOf(region)) {
+    let work = 0;
+    for (const block of body) work += blockWork(block);
+    result.set(header, work);
+  }
+  return result;
+}
+
+/**
+ * What a round of the loop at `header` that ends in `last` takes off the budget: the blocks that it has surely run, and a
+ * part of the others (`all`: the whole loop's).
+ */
+export function roundWork(header: Block, last: Block, all: number): number {
+  let sure = blockWork(header);
+  for (let block = last; block !== header; block = block.dominator) sure += blockWork(block);
+  return Math.max(1, sure + Math.floor((all - sure) / OPTIONAL_SHARE));
 }

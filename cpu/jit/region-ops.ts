@@ -117,10 +117,10 @@ export class RegionOps extends Ops {
   // ---- frame of the function ----
 
   /** Emits the entry: loads what the region uses, and opens the block whose end is the common exit. */
-  emitEntry(usesFp: boolean, loops: Iterable<LoopGuesses>): void {
+  emitEntry(usesFp: boolean, loops: Iterable<LoopGuesses>, work: number): void {
     const { body } = this;
     this.assign(this.page, this.and(this.stateLoad('u64', STATE.pc), i64(~0xfffn)));
-    this.assign(this.budget, this.stateLoad('u32', STATE.budget));
+    this.assign(this.budget, this.sub(this.stateLoad('u32', STATE.budget), i32(work)));
     if (usesFp) {
       this.body.openIf(this.stateLoad('u32', STATE.fpTrap));
       body.return(i32(EXIT.step));
@@ -182,9 +182,9 @@ export class RegionOps extends Ops {
     this.body.branch(this.#exitLabel);
   }
 
-  /** Takes one off the budget before a backward branch to `offset`; leaves when it is used up. */
-  emitBudget(offset: number): void {
-    this.assign(this.budget, this.sub(this.budget, i32(1)));
+  /** Takes `work` off the budget before a backward branch to `offset`; leaves when it is used up. */
+  emitBudget(offset: number, work: number): void {
+    this.assign(this.budget, this.sub(this.budget, i32(work)));
     this.body.openIf(this.op('i32.le_s', this.budget, i32(0)));
     this.leaveTo(offset, EXIT.pause);
     this.body.end();

@@ -31,9 +31,9 @@ const ARENA_BYTES = ARENA_PAGES * RECORD_PAGE_BYTES;
 const RAM_AT = align(ARENA_AT + ARENA_BYTES);
 /** Counter frequency in hertz: QEMU's. */
 export const COUNTER_HZ = 62_500_000;
-/** Backward branches between looks at the clock and the interrupt controller. */
-const SLICE = 2000;
-const EAGER_SLICE = 100;
+/** Work (STATE.budget) between looks at the clock and the interrupt controller. */
+const SLICE = 40_000;
+const EAGER_SLICE = 2_000;
 const NAME_OF = new Map(SYSTEM_REGISTERS.map((row) => [row.key, row.name]));
 const TIMER_ENABLE = 1n;
 const TIMER_MASK = 2n;

@@ -153,7 +153,7 @@ export class InterpreterDriver implements Driver {
       this.#request(first);
       this.#core.jit?.compileQueue();
     }
-    const reason = this.#loop ? core.run(1 << 20) : this.#steps(first, end);
+    const reason = this.#loop ? core.run(1 << 24) : this.#steps(first, end);
     const result = new Uint8Array(output.buffer, output.byteOffset + at, FRAME_BYTES);
     result.set(this.#bytes.subarray(STATE_AT + STATE.x, STATE_AT + STATE.x + FRAME.pc), FRAME.x);
     result.set(this.#bytes.subarray(STATE_AT + STATE.v, STATE_AT + STATE.v + 512), FRAME.v);
