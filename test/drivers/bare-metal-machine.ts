@@ -32,7 +32,7 @@ const RAM_AT = align(ARENA_AT + ARENA_BYTES);
 /** Counter frequency in hertz: QEMU's. */
 export const COUNTER_HZ = 62_500_000;
 /** Work (STATE.budget) between looks at the clock and the interrupt controller. */
-const SLICE = 40_000;
+const SLICE = 10_000;
 const EAGER_SLICE = 2_000;
 const NAME_OF = new Map(SYSTEM_REGISTERS.map((row) => [row.key, row.name]));
 const TIMER_ENABLE = 1n;
