@@ -72,7 +72,7 @@ export class CanaryMachine {
       }
     }
     image.writeInt32LE(0, STATE_AT + STATE.fpTrap);
-    image.writeInt32LE(50, STATE_AT + STATE.budget);
+    image.writeInt32LE(2_000, STATE_AT + STATE.budget);
   }
 
   /** Sets all general registers to addresses in and around the guest pages, most of them near page boundaries. */
