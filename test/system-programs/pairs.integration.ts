@@ -8,7 +8,7 @@ import { buildPairsImage, pairProgram } from './pairs.js';
 
 const PAIRS = Number(process.env['WURLEY_PAIRS'] ?? 1000);
 const SEED = Number(process.env['WURLEY_SEED'] ?? 1);
-const DEADLINE_MS = 240_000;
+const DEADLINE_MS = 400_000;
 
 const test = spec('system-programs on two CPUs');
 const missing = missingImageTool() ?? (qemuSystemVersion() === undefined ? 'qemu-system-aarch64' : undefined);

@@ -36,7 +36,7 @@ else {
       }
       assert.ok(endless < PROGRAMS / 100, `${endless} programs did not end`);
     },
-    { deadlineMs: 850_000 },
+    { deadlineMs: 1_400_000 },
   );
 }
 
