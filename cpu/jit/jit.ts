@@ -34,7 +34,7 @@ const IN_FLIGHT_MAX = 2;
 const LATE_PAUSES = 20_000;
 
 /** Compiled code of one vCPU: with V8's machine code and records some 100 MB (bench cpu.memory). */
-const BUDGET_DEFAULT: CodeBudget = { bytesMax: 12 << 20, modulesMax: 1_000 };
+const BUDGET_DEFAULT: CodeBudget = { bytesMax: 10 << 20, modulesMax: 800 };
 
 /** An entry point waiting to be compiled. */
 interface Request {

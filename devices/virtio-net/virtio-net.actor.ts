@@ -108,17 +108,16 @@ const large = new Uint8Array(AT.ip + MTU + 4);
 function receive(state: NetState): boolean {
   const { device, link } = state;
   if (!link.waiting && state.cut.length === 0) return false;
-  const more = device.turn(QUEUE.receive, (queue) => {
+  // While the guest has too few buffers its next notification goes on; otherwise nobody rings for what came meanwhile.
+  const waits = device.turn(QUEUE.receive, (queue) => {
     queue.wantNotifications(false);
     for (let count = 0; count < FRAMES_PER_TURN; count++) {
       const done = deliverNext(state, queue);
-      if (done === 'waits') return false;
-      if (done === 'empty') break;
+      if (done !== 'done') return done === 'waits';
     }
-    return link.waiting || state.cut.length > 0;
+    return false;
   });
-  link.free();
-  return more === true;
+  return (link.free() || state.cut.length > 0) && waits === false;
 }
 
 /** Delivers one frame: `empty` when none waits, `waits` when the guest has too few buffers. */

@@ -292,6 +292,27 @@ test('a refused connection, an unknown segment and a guess are answered as they 
   assert.is(b.gateway.tcp.count, 0);
 });
 
+test('a frame that comes while taken ones are not yet given back is not forgotten', () => {
+  const memory = createLink(8);
+  let rings = 0;
+  const near = LinkEnd.attach(memory, 1, () => rings++);
+  const far = LinkEnd.attach(farEnd(memory), 2, () => undefined);
+  const guest = new FrameGuest(near, Uint8Array.of(0x52, 0x54, 0, 1, 2, 3), GUEST);
+  guest.arp(ROUTER);
+  assert.is(rings, 1);
+  assert.ok(far.next() > 0);
+  far.take();
+  assert.is(far.next(), 0);
+  guest.arp(ROUTER);
+  assert.is(rings, 1, 'the sender saw a queue that was not empty');
+  assert.ok(far.free(), 'so the receiver is told to look again');
+  assert.ok(far.next() > 0);
+  far.take();
+  assert.not.ok(far.free());
+  guest.arp(ROUTER);
+  assert.is(rings, 2);
+});
+
 test('a published port opens a connection to the guest', () => {
   const b = bench();
   b.guest.arp(ROUTER);

@@ -138,9 +138,9 @@ export class Gateway {
       this.#frame(link.received, link.receivedView, link.offset, size);
       link.take();
     }
-    if (taken > 0) link.free();
+    const more = taken > 0 && link.free();
     this.settle();
-    return taken === FRAMES_PER_TURN;
+    return more;
   }
 
   /** Sends what is owed and could not be sent before. */

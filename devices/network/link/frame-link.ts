@@ -114,9 +114,13 @@ export class LinkEnd implements FrameSink {
   take(): void {
     this.#receiver.take();
   }
-  /** Gives the places of all taken frames back. */
-  free(): void {
+  /**
+   * Gives the places of all taken frames back. True when a frame waits that came before: its sender saw the queue filled
+   * with what was taken but not yet given back, so it rings nobody, and who asks must look again.
+   */
+  free(): boolean {
     this.#receiver.free();
+    return this.waiting;
   }
 
   reserve(): number {

@@ -102,8 +102,7 @@ export class LearningSwitch {
       this.#forward(number, port, link.received, link.offset, size, now);
       link.take();
     }
-    if (taken > 0) link.free();
-    return taken === FRAMES_PER_TURN;
+    return taken > 0 && link.free();
   }
 
   #forward(number: number, port: SwitchPort, bytes: Uint8Array, at: number, size: number, now: number): void {

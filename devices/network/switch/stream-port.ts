@@ -60,12 +60,14 @@ export class StreamPort implements PortLink {
   take(): void {
     this.#taken++;
   }
-  free(): void {
+  free(): boolean {
     this.#waiting = this.#waiting.slice(this.#taken);
     this.#taken = 0;
-    if (!this.#paused || this.#waiting.length > WAITING_LOW) return;
-    this.#paused = false;
-    this.#stream.resume();
+    if (this.#paused && this.#waiting.length <= WAITING_LOW) {
+      this.#paused = false;
+      this.#stream.resume();
+    }
+    return this.#waiting.length > 0;
   }
 
   reserve(): number {
