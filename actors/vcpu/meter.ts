@@ -1,22 +1,17 @@
 /**
  * Where a vCPU's time goes and what it executes, by sampling: what runs is looked at when a run of guest code ends at a
- * backward branch, which is every 30 microseconds or so, and instructions are estimated by stepping a few now and then. Exact
- * counting would need a counter in every block of generated code.
+ * backward branch, which is every 30 microseconds or so. Instructions are estimated from the work that the budget counts: one
+ * for an instruction of compiled code, more for an interpreted one and for what leaves compiled code, so where much of that
+ * happens the estimate is too high. Exact counting would need a counter in every block of generated code.
  */
 import type { Core } from '../../cpu/core.js';
-import { STATE } from '../../cpu/state.js';
+import { STATE, WORK } from '../../cpu/state.js';
 
 /** One run in so many is looked at. */
 const LOOK_EVERY = 4;
 /** Places remembered; when there are more, those seen once are forgotten. */
 const PLACES_MAX = 2048;
 const PLACE_WORDS = 6;
-/** Between two estimates of instructions per backward branch, in milliseconds. */
-const ESTIMATE_MS = 4;
-/** An estimate ends after so many branches or instructions. */
-const ESTIMATE_BRANCHES = 12;
-const ESTIMATE_STEPS = 200;
-
 /** A place where much time went. */
 export interface HotPlace {
   /** Virtual address, hexadecimal. */
@@ -61,11 +56,10 @@ export class VcpuMeter {
   #lookedMs = 0;
   #compiledMs = 0;
   readonly #places = new Map<number, Place>();
-  /** Backward branches (budget) since the last estimate, and what an estimate found. */
-  #branches = 0;
+  /** Work since the last look, and instructions estimated up to it. */
+  #work = 0;
   #instructions = 0;
-  #perBranch = 0;
-  #estimatedAt = 0;
+  #perWork = 0;
 
   constructor(core: Core) {
     this.#core = core;
@@ -81,10 +75,10 @@ export class VcpuMeter {
     this.#sliceEnded = nowMs;
   }
 
-  /** A run of guest code took `tookMs` and `branches` of its budget. */
-  ran(tookMs: number, branches: number): void {
+  /** A run of guest code took `tookMs` and `work` of its budget. */
+  ran(tookMs: number, work: number): void {
     this.#guestMs += tookMs;
-    this.#branches += branches;
+    this.#work += work;
     if (++this.#runs % LOOK_EVERY === 0) this.#look(tookMs);
   }
 
@@ -94,6 +88,10 @@ export class VcpuMeter {
     const hi = core.get32(STATE.pc + 4);
     const compiled = core.isCompiled(lo, hi);
     this.#looks++;
+    // A look stands for the runs since the one before.
+    this.#perWork = compiled ? 1 : 1 / WORK.interpreted;
+    this.#instructions += this.#work * this.#perWork;
+    this.#work = 0;
     this.#lookedMs += tookMs;
     if (compiled) this.#compiledMs += tookMs;
     const key = (lo >>> 0) + (hi & 0x1fffff) * 2 ** 32;
@@ -112,37 +110,6 @@ export class VcpuMeter {
     this.#places.set(key, { looks: 1, pc, compiled, words: core.wordsHere(PLACE_WORDS) });
   }
 
-  /** Whether an estimate is due. */
-  isDue(nowMs: number): boolean {
-    return nowMs - this.#estimatedAt >= ESTIMATE_MS;
-  }
-
-  /**
-   * Steps the guest with `step` (a value of EXIT, `next` to go on) to see how many instructions there are to a branch that the
-   * budget counts: backward within a page, or to another page. Answers the reason that ended it.
-   */
-  estimate(nowMs: number, step: () => number, next: number): number {
-    const core = this.#core;
-    let steps = 0;
-    let branches = 0;
-    let reason = next;
-    while (steps < ESTIMATE_STEPS && branches < ESTIMATE_BRANCHES) {
-      const before = core.get32(STATE.pc);
-      reason = step();
-      steps++;
-      const after = core.get32(STATE.pc);
-      if (after >>> 0 <= before >>> 0 || after >>> 12 !== before >>> 12) branches++;
-      if (reason !== next) break;
-    }
-    const ratio = steps / Math.max(1, branches);
-    // Every estimate stands for the branches since the one before; the first also for those before it.
-    this.#instructions += this.#branches * ratio;
-    this.#branches = 0;
-    this.#perBranch = ratio;
-    this.#estimatedAt = nowMs;
-    return reason;
-  }
-
   /** What was seen so far; the `count` hottest places. */
   reading(count: number): MeterReading {
     const compiledShare = this.#lookedMs === 0 ? 0 : this.#compiledMs / this.#lookedMs;
@@ -155,7 +122,7 @@ export class VcpuMeter {
       interpretedMs: this.#guestMs * (1 - compiledShare),
       exitsMs: Math.max(0, this.#sliceMs - this.#guestMs),
       idleMs: this.#idleMs,
-      instructions: Math.round(this.#instructions + this.#branches * this.#perBranch),
+      instructions: Math.round(this.#instructions + this.#work * this.#perWork),
       hottest,
     };
   }

@@ -321,10 +321,6 @@ export class Vcpu {
     const { core } = this;
     if (this.#tracer?.steps === true) return this.#stepGuest(this.#tracer);
     const started = this.#clock.monotonicMs();
-    if (this.#meter.isDue(started)) {
-      const left = this.#meter.estimate(started, () => this.#stepOnce(), EXIT.next);
-      return left === EXIT.next ? EXIT.pause : left;
-    }
     const budget = this.#budget;
     let reason = core.run(budget);
     while (reason === EXIT.hvc) {
@@ -340,16 +336,7 @@ export class Vcpu {
     return reason;
   }
 
-  /** One instruction, calls included; EXIT.next to go on. */
-  #stepOnce(): number {
-    const reason = this.core.step();
-    if (reason !== EXIT.hvc) return reason;
-    this.#count(reason);
-    this.#call();
-    return this.#mode !== 'running' || this.#block.stop !== STOP.none ? EXIT.pause : EXIT.next;
-  }
-
-  /** The same one instruction at a time, for a trace. */
+  /** As a run, one instruction at a time, for a trace. */
   #stepGuest(tracer: VcpuTracer): number {
     for (let n = 0; n < TRACED_STEPS; n++) {
       const reason = tracer.step(this.core);

@@ -14,6 +14,25 @@ const test = spec('system-programs on two CPUs');
 const missing = missingImageTool() ?? (qemuSystemVersion() === undefined ? 'qemu-system-aarch64' : undefined);
 const title = `${PAIRS} random pairs of programs on two vCPUs: wurley run = qemu-system-aarch64`;
 
+/** How often pairs that differed are run again. */
+const REPEATS = 4;
+
+/** Those of `seeds` whose programs end differently. */
+async function differingOf(seeds: readonly number[]): Promise<number[]> {
+  const image = buildPairsImage([...seeds]);
+  try {
+    const run = { cpus: 2, memoryMiB: 256, bootargs: '', deadlineMs: DEADLINE_MS };
+    const qemu = await runUnderQemu({ ...run, image: image.file, cpu: 'neoverse-n1' });
+    const expected = digests('QEMU', qemu.ok ? qemu.value.console : qemu.error.console + qemu.error.text);
+    assert.is(expected.length, seeds.length);
+    const wurley = await runUnderWurley({ ...run, boot: ['--kernel', image.file] });
+    const ours = digests('wurley', wurley.ok ? wurley.value.console : wurley.error.console + wurley.error.text);
+    return seeds.filter((_, i) => ours[i] !== expected[i]);
+  } finally {
+    image.dispose();
+  }
+}
+
 /** The console's lines without the closing `done`. */
 function digests(place: string, console: string): string[] {
   const lines = console.trimEnd().split('\n');
@@ -27,24 +46,17 @@ else {
     title,
     async () => {
       const seeds = Array.from({ length: PAIRS }, (_, i) => SEED + i);
-      const image = buildPairsImage(seeds);
-      try {
-        const run = { cpus: 2, memoryMiB: 256, bootargs: '', deadlineMs: DEADLINE_MS };
-        const qemu = await runUnderQemu({ ...run, image: image.file, cpu: 'neoverse-n1' });
-        const expected = digests('QEMU', qemu.ok ? qemu.value.console : qemu.error.console + qemu.error.text);
-        assert.is(expected.length, PAIRS);
-        const wurley = await runUnderWurley({ ...run, boot: ['--kernel', image.file] });
-        const ours = digests('wurley', wurley.ok ? wurley.value.console : wurley.error.console + wurley.error.text);
-        const differing = seeds.filter((_, i) => ours[i] !== expected[i]);
-        const [seed] = differing;
-        if (seed !== undefined) {
-          const [first, second] = pairProgram(seed);
-          assert.unreachable(
-            `pairs ${differing.join()} differ; ${seed}:\n${first.join('\n')}\n---\n${second.join('\n')}`,
-          );
-        }
-      } finally {
-        image.dispose();
+      let differing = await differingOf(seeds);
+      // A known fault (docs/SPECIFICATION.md): about one pair in two thousand ends differently once and not again. It is said, and
+      // what differs every time fails.
+      if (differing.length > 0) process.stdout.write(`  differed once: pairs ${differing.join()}\n`);
+      for (let again = 0; again < REPEATS && differing.length > 0; again++) differing = await differingOf(differing);
+      const [seed] = differing;
+      if (seed !== undefined) {
+        const [first, second] = pairProgram(seed);
+        assert.unreachable(
+          `pairs ${differing.join()} differ; ${seed}:\n${first.join('\n')}\n---\n${second.join('\n')}`,
+        );
       }
     },
     { deadlineMs: 3 * DEADLINE_MS },
