@@ -186,6 +186,15 @@ export class Parcels {
     }
   }
 
+  /** The parcel, if `partition` may receive it with `rights`: as a donation, or lent or shared. */
+  #received(number: number, partition: Partition, rights: number, isDonation: boolean): Result<Parcel, ParcelFault> {
+    const parcel = this.#parcels.get(number);
+    if (parcel === undefined) return err('noParcel');
+    const isRight = rights > 0 && (rights & ~STAGE2_RIGHTS.all) === 0;
+    const isKind = (parcel.transfer === 'donate') === isDonation;
+    return isRight && isKind && partition !== parcel.owner ? ok(parcel) : err('badArgument');
+  }
+
   /** See ParcelVerbs.mapParcel. */
   map(
     number: number,
@@ -193,10 +202,9 @@ export class Parcels {
     places: readonly PageRange[],
     rights: number,
   ): Result<undefined, ParcelFault> {
-    const parcel = this.#parcels.get(number);
-    if (parcel === undefined) return err('noParcel');
-    const isRight = rights > 0 && (rights & ~STAGE2_RIGHTS.all) === 0;
-    if (!isRight || parcel.transfer === 'donate' || partition === parcel.owner) return err('badArgument');
+    const received = this.#received(number, partition, rights, false);
+    if (!received.ok) return received;
+    const parcel = received.value;
     if (parcel.holders.has(partition)) return err('inUse');
     const refused = this.#placesFor(parcel, partition, places);
     if (refused !== undefined) return err(refused);
@@ -224,10 +232,9 @@ export class Parcels {
     places: readonly PageRange[],
     rights: number,
   ): Result<undefined, ParcelFault> {
-    const parcel = this.#parcels.get(number);
-    if (parcel === undefined) return err('noParcel');
-    const isRight = rights > 0 && (rights & ~STAGE2_RIGHTS.all) === 0;
-    if (!isRight || parcel.transfer !== 'donate' || partition === parcel.owner) return err('badArgument');
+    const received = this.#received(number, partition, rights, true);
+    if (!received.ok) return received;
+    const parcel = received.value;
     const refused = this.#placesFor(parcel, partition, places);
     if (refused !== undefined) return err(refused);
     if (!this.#map(parcel, partition, places, rights)) return err('noMemory');

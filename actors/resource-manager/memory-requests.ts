@@ -1,5 +1,5 @@
 /** Requests about memory parcels (gunyah.md 5.8). */
-import type { Result } from '../../bus/result.js';
+import { err, ok, type Result } from '../../bus/result.js';
 import type { PageRange, Transfer } from '../hypervisor/parcel.protocol.js';
 import {
   type AclEntry,
@@ -28,9 +28,20 @@ const PLACE_FROM = 0x3_0000_0000;
 const PLACE_END = 0x4_0000_0000;
 const PLACE_ALIGN = 0x20_0000;
 
-/** The first error among lists, or undefined. */
-const errorOf = (...lists: readonly Result<unknown, number>[]): number | undefined =>
-  lists.flatMap((list) => (list.ok ? [] : [list.error]))[0];
+/** The three lists with which a request describes a parcel, and its end; the error is the first one's. */
+function readLists(
+  request: Request,
+): Result<{ acl: readonly AclEntry[]; sgl: ParcelRequest['sgl']; attributes: readonly AttributeEntry[] }, number> {
+  const { reader } = request;
+  const acl = readList(reader, readAcl);
+  if (!acl.ok) return acl;
+  const sgl = readList(reader, readSgl);
+  if (!sgl.ok) return sgl;
+  const attributes = readList(reader, readAttribute);
+  if (!attributes.ok) return attributes;
+  if (!isWhole(request)) return err(E.MSG_INVALID);
+  return ok({ acl: acl.value, sgl: sgl.value, attributes: attributes.value });
+}
 
 const give =
   (transfer: Transfer): RequestHandler =>
@@ -41,15 +52,12 @@ const give =
     const flags = reader.u8();
     reader.zero(1);
     const label = reader.u32();
-    const acl = readList(reader, readAcl);
-    const sgl = acl.ok ? readList(reader, readSgl) : acl;
-    const attributes = sgl.ok ? readList(reader, readAttribute) : sgl;
-    const wrong = errorOf(acl, sgl, attributes);
-    if (wrong !== undefined) return reply(wrong);
-    if (!isWhole(request) || !acl.ok || !sgl.ok || !attributes.ok) return reply(E.MSG_INVALID);
+    const lists = readLists(request);
+    if (!lists.ok) return reply(lists.error);
+    const { acl, sgl, attributes } = lists.value;
     const asked: ParcelRequest = {
       ...{ transfer, memoryType, flags, label },
-      ...{ acl: acl.value, sgl: sgl.value, attributes: attributes.value },
+      ...{ acl, sgl, attributes },
     };
     const refused = rm.parcels.check(asked, client.vmid, (vmid) => rm.vms.get(vmid) !== undefined);
     if (refused !== E.OK) return reply(refused);
@@ -211,21 +219,18 @@ const lookupSgl: RequestHandler = (request) => {
   const memoryType = reader.u8();
   reader.zero(3);
   const label = reader.u32();
-  const acl = readList(reader, readAcl);
-  const sgl = acl.ok ? readList(reader, readSgl) : acl;
-  const attributes = sgl.ok ? readList(reader, readAttribute) : sgl;
-  const wrong = errorOf(acl, sgl, attributes);
-  if (wrong !== undefined) return reply(wrong);
-  if (!isWhole(request) || !acl.ok || !sgl.ok || !attributes.ok) return reply(E.MSG_INVALID);
+  const lists = readLists(request);
+  if (!lists.ok) return reply(lists.error);
+  const { acl, sgl, attributes } = lists.value;
   const found = rm.parcels.all().find((parcel) => {
     const places = parcel.owner === client.vmid ? parcel.ranges : placesOf(parcel, client.vmid);
     return (
       parcel.memoryType === memoryType &&
       parcel.label === label &&
-      sameAcl(acl.value, parcel.acl) &&
-      sameAttributes(attributes.value, parcel.attributes) &&
-      places.length === sgl.value.length &&
-      places.every(({ ipa, bytes }, n) => ipa === sgl.value[n]?.ipa && bytes === sgl.value[n]?.bytes)
+      sameAcl(acl, parcel.acl) &&
+      sameAttributes(attributes, parcel.attributes) &&
+      places.length === sgl.length &&
+      places.every(({ ipa, bytes }, n) => ipa === sgl[n]?.ipa && bytes === sgl[n]?.bytes)
     );
   });
   return found === undefined

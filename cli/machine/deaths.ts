@@ -1,4 +1,5 @@
 /** What the end of an actor means for the machine it belongs to. */
+import type { SpawnFailure } from '../../actors/runtime/actor.js';
 import type { SystemEvent } from '../../actors/runtime/supervisor.js';
 
 /** What each reason is called in a sentence. */
@@ -17,4 +18,10 @@ const REASONS: Readonly<Record<string, string>> = {
 export function deathOf(event: SystemEvent): string | undefined {
   if (event.event !== 'down' || event.reason === 'stopped' || event.verdict === 'restart') return undefined;
   return `${event.name} ${REASONS[event.reason] ?? 'died'} (${event.detail})`;
+}
+
+/** Why the actor `name` did not start, as a sentence; one that refuses says why itself. */
+export function whyNotStarted(name: string, failure: SpawnFailure): string {
+  const refused = failure.reason === 'startRefused' && typeof failure.error === 'string';
+  return refused ? String(failure.error) : `${name} did not start (${JSON.stringify(failure)})`;
 }

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { SpawnFailure } from '../../actors/runtime/actor.js';
 import type { FileToken } from '../../actors/runtime/files.js';
 import type { ActorRef } from '../../actors/runtime/protocol.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
@@ -14,6 +13,7 @@ import { createLink, farEnd, type LinkMemory } from '../../devices/network/link/
 import { switchKind } from '../../devices/network/switch/switch.actor.js';
 import type { VirtioPlace } from '../../devices/virtio/virtio-device.js';
 import { virtioNetKind } from '../../devices/virtio-net/virtio-net.actor.js';
+import { whyNotStarted } from './deaths.js';
 
 /** The card and what is behind it. */
 export interface NetworkCard {
@@ -41,7 +41,7 @@ export async function startNetworkCard(
   if (!neighbour.ok) return neighbour;
   const recorded = network.capture === undefined ? {} : { capture: network.capture };
   const card = await system.spawn(virtioNetKind, { place, mac, link, ...recorded }, { name });
-  if (!card.ok) return err(sentence(name, card.error));
+  if (!card.ok) return err(whyNotStarted(name, card.error));
   return ok({ card: card.value, neighbour: neighbour.value });
 }
 
@@ -57,12 +57,12 @@ async function startNeighbour(
     if (!place.ok) return place;
     const config = { ports: [{ link, mac }], meetingPlace: place.value };
     const started = await system.spawn(switchKind, config, { name: `${name}-switch` });
-    return started.ok ? started : err(sentence(`${name}-switch`, started.error));
+    return started.ok ? started : err(whyNotStarted(`${name}-switch`, started.error));
   }
   const listen = published.map(({ address, hostPort }) => ({ address, port: hostPort }));
   const config = { link, plan: DEFAULT_PLAN, grant: { outgoing: true, listen }, published };
   const started = await system.spawn(gatewayKind, config, { name: `${name}-gateway` });
-  return started.ok ? started : err(sentence(`${name}-gateway`, started.error));
+  return started.ok ? started : err(whyNotStarted(`${name}-gateway`, started.error));
 }
 
 /** Where the switches called `name` of this user's processes meet: a socket in a folder that is the user's alone. */
@@ -78,9 +78,4 @@ function meetingPlace(name: string): Result<string, string> {
     return err(`${folder} cannot be made (${code}); set XDG_RUNTIME_DIR`);
   }
   return ok(join(folder, `switch-${name}`));
-}
-
-function sentence(name: string, failure: SpawnFailure): string {
-  const refused = failure.reason === 'startRefused' && typeof failure.error === 'string';
-  return refused ? String(failure.error) : `${name} did not start (${JSON.stringify(failure)})`;
 }

@@ -13,6 +13,7 @@ import type { DiskLayer } from '../../devices/virtio-blk/disk-layers.js';
 import { virtioBlkKind } from '../../devices/virtio-blk/virtio-blk.actor.js';
 import { type VirtioConsoleProtocol, virtioConsoleKind } from '../../devices/virtio-console/virtio-console.actor.js';
 import { virtioRngKind } from '../../devices/virtio-rng/virtio-rng.actor.js';
+import { whyNotStarted } from './deaths.js';
 import { type NetworkCard, startNetworkCard } from './network-card.js';
 
 /** A device and what it is made from; its place in the list is its virtio-mmio slot. */
@@ -67,7 +68,7 @@ export async function startVirtioDevices(
       continue;
     }
     const started = await start(system, choice, place, { output, input }, name);
-    if (!started.ok) return err(whyNot(name, started.error));
+    if (!started.ok) return err(whyNotStarted(name, started.error));
     const ref = started.value;
     if (choice.kind === 'console') console = { actor: ref.actor };
     actors.push(ref);
@@ -75,12 +76,6 @@ export async function startVirtioDevices(
     frontEnds.push({ base: window.base, sizeBytes: window.sizeBytes, module: FRONT_END, config });
   }
   return ok({ frontEnds, actors, console });
-}
-
-/** A device that refuses says why in a sentence. */
-function whyNot(name: string, failure: SpawnFailure): string {
-  const refused = failure.reason === 'startRefused' && typeof failure.error === 'string';
-  return refused ? String(failure.error) : `${name} did not start (${JSON.stringify(failure)})`;
 }
 
 function start(
