@@ -13,7 +13,7 @@ import { hypercall, IDENTIFY, type SlowAnswer } from '../abi/gunyah/dispatch.js'
 import { GUNYAH_ERROR } from '../abi/gunyah/errors.js';
 import { API_INFO, type Profile } from '../abi/gunyah/identity.js';
 import { archCall, serviceCall } from '../abi/gunyah/services.js';
-import { CapabilityReader } from '../shared-state/capabilities/capability-space.js';
+import { CapabilityReader, LOOKUP } from '../shared-state/capabilities/capability-space.js';
 import { ObjectTable, SOURCE } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
 import type { Stage2Reader } from '../shared-state/stage2/stage2-map.js';
@@ -82,6 +82,12 @@ export class GunyahCalls implements GunyahCaller, CallRegisters {
   /** Whether the vCPU was killed (vcpu_kill). */
   get isKilled(): boolean {
     return this.#objects.state(this.#places.thread) !== 'active';
+  }
+
+  /** The active object behind capability `id`; undefined when there is none. */
+  objectOf(id: bigint): number | undefined {
+    const [lo, hi] = [Number(BigInt.asIntN(32, id)), Number(BigInt.asIntN(32, id >> 32n))];
+    return this.capabilities.lookup(lo, hi, 0, 0, true) === LOOKUP.ok ? this.capabilities.object : undefined;
   }
 
   /** Tells whoever the vCPU's halt interrupt is bound to. */

@@ -8,6 +8,7 @@ import type { ProcessorProtocol } from '../hypervisor/processor.protocol.js';
 import type { FileToken } from '../runtime/files.js';
 import type { ObjectEnd } from '../runtime/object-channel.js';
 import type { Ask } from '../runtime/protocol.js';
+import type { CallTapPlace } from '../shared-state/call-tap/call-tap.js';
 import type { FrontEndPlace } from '../shared-state/mmio/front-end.js';
 import type { VcpuDebugProtocol } from './debug.protocol.js';
 import type { MeterReading } from './meter.js';
@@ -84,6 +85,8 @@ export interface VcpuConfig {
   readonly entropy?: FileToken;
   /** Absent: nothing is traced. */
   readonly trace?: TracePlace;
+  /** Where every call is recorded while somebody watches; absent: nowhere. */
+  readonly callTap?: CallTapPlace | undefined;
   /** How much compiled code is kept; absent: what suits a machine. */
   readonly codeBudget?: CodeBudget | undefined;
   /** The VM's translator; undefined: this vCPU translates for itself. */

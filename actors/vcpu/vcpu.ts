@@ -29,6 +29,7 @@ import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.
 import { STAGE2_RIGHTS, Stage2Reader } from '../shared-state/stage2/stage2-map.js';
 import { POWER, type Ring, STOP, VM_CPUS_MAX, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import type { TranslationRequest } from '../translator/translator.protocol.js';
+import { CallRecorder } from './call-recorder.js';
 import { type DebuggedVcpu, VcpuDebugger } from './debugger.js';
 import { COUNTER_HZ, GenericTimer } from './generic-timer.js';
 import { answerOnly, callName, guestCall, implementsCall } from './guest-calls.js';
@@ -95,6 +96,7 @@ export class Vcpu {
   readonly #wake: (cpu: number) => void;
   readonly #psci: PsciServices;
   readonly #gunyah: GunyahCalls | undefined;
+  readonly #recorder: CallRecorder | undefined;
   readonly #frontEnds: FrontEnd[] = [];
   /** By reason. */
   readonly #exits = new Float64Array(EXIT_REASONS);
@@ -171,6 +173,9 @@ export class Vcpu {
     this.#meter = new VcpuMeter(this.core);
     this.#psci = this.#psciServices(stage2);
     this.#gunyah = this.#gunyahCalls(config, stage2, thread);
+    const recorded = { partition: ticket.partition, index: self, state: () => this.core.state };
+    this.#recorder =
+      config.callTap && new CallRecorder(config.callTap, { ...recorded, nowMs: () => thread.clock.monotonicMs() });
     this.frontEndServices = {
       setLine: (intid, level) => gic.setLine(intid, level),
       ring: thread.ring,
@@ -453,6 +458,18 @@ export class Vcpu {
   readonly #argument = (index: 1 | 2 | 3): bigint => this.core.get64(index * 8);
 
   #call(instruction: 'hvc' | 'smc' = 'hvc'): void {
+    const recorder = this.#recorder;
+    if (recorder?.isOn !== true) {
+      this.#answer(instruction);
+      return;
+    }
+    const immediate = this.core.get32(STATE.exitInfo);
+    recorder.called();
+    this.#answer(instruction);
+    recorder.answered(instruction, immediate, this.#gunyah);
+  }
+
+  #answer(instruction: 'hvc' | 'smc'): void {
     const { core } = this;
     const tracer = this.#tracer;
     if (this.#gunyah !== undefined) {
@@ -485,7 +502,7 @@ export class Vcpu {
   /** Answers a call that does nothing else, without leaving generated code; not where calls are traced or Gunyah's. */
   #answerAtOnce(): boolean {
     const { core } = this;
-    if (this.#gunyah !== undefined || this.#tracer !== undefined) return false;
+    if (this.#gunyah !== undefined || this.#tracer !== undefined || this.#recorder?.isOn === true) return false;
     const answer = answerOnly(this.#psci, core.get32(0) >>> 0, this.#argument);
     if (answer === undefined) return false;
     core.state.setHalves(0, answer | 0, Math.floor(answer / 2 ** 32));

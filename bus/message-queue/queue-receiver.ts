@@ -175,6 +175,11 @@ export class QueueReceiver implements ReceiveEnd {
     return this.words[WORD.tail] !== (this.shared ? this.words[WORD.head] : this.head);
   }
 
+  /** Number of the next message to take: right after one was taken, its number plus one. */
+  get position(): number {
+    return this.head >>> 0;
+  }
+
   /** Between `take` and `free`: whether another message waits behind those taken. Exact in mode `shared` (Gunyah's X2). */
   get hasMore(): boolean {
     return this.tailSeen !== this.head || Atomics.load(this.words, WORD.tail) !== this.head;

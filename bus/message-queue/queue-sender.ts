@@ -134,6 +134,11 @@ export class QueueSender implements SendEnd {
     return this.space.park(this.mayHaveSpace, spins, timeoutMs);
   }
 
+  /** Number of the next message, counted from the queue's making and wrapping: right after a publication, ours plus one. */
+  get position(): number {
+    return this.tail >>> 0;
+  }
+
   /** True when a message would fit now, as far as a look without the lock can tell; also true for corrupted indices. */
   readonly mayHaveSpace = (): boolean => {
     const tail = this.lock === undefined ? this.tail : Atomics.load(this.words, WORD.tail);

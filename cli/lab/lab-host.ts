@@ -160,7 +160,8 @@ export interface CallRecord {
   readonly object: number;
   /** Which message of that queue it was, counted from its making and wrapping at 2^32. */
   readonly sequence: number;
-  /** The message that was sent or received. */
+  /** Length of the message that was sent or received, and its first 256 bytes. */
+  readonly messageBytes: number;
   readonly message: Uint8Array | undefined;
   /** Records lost before this one because nobody took them. */
   readonly lost: number;
@@ -176,7 +177,10 @@ export interface LabHost {
   readonly events: Observable<LabEvent>;
   /** Every queue of the host as it stands now. */
   queues(): readonly QueueCounters[];
-  /** The calls of all VMs while there is a subscriber; with none the guests pay for nothing. */
+  /**
+   * The calls of all VMs while there is a subscriber; with none the guests pay for nothing. `callStream` (call-stream.ts) is
+   * this over a host's `CallTap`, whose `place` every vCPU is given as its `callTap`.
+   */
   readonly calls: Observable<readonly CallRecord[]>;
   /** Ends what still runs and gives everything back. */
   dispose(): Promise<void>;
