@@ -45,7 +45,7 @@ const DISK = join(CACHE, 'empty-disk.img');
 const DISK_BYTES = 1 << 20;
 
 /** After this an actor that is to be killed is found to hang. */
-const VICTIM_BUDGET_MS = 1_000;
+export const VICTIM_BUDGET_MS = 1_000;
 /** Everybody else may wait long for a processor. */
 const BYSTANDER_BUDGET_MS = 60_000;
 
@@ -59,6 +59,11 @@ export class MortalSystem extends ActorSystem {
     super({ onEvent, onLog: () => undefined, seed: 5 });
     this.#kinds = kinds;
     this.#isVictim = isVictim;
+  }
+
+  /** When the worker killed last made its last move, on this system's clock. */
+  diedAtMs(): number {
+    return this.#kinds.lastMoveMs();
   }
 
   override spawn<D extends AnyDeclaration>(

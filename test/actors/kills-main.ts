@@ -1,0 +1,36 @@
+/** `npm run kills -- [--kills 100] [--kind virtio-blk]`: the campaign behind real-kills.integration.ts. Exits 1 when anything was wrong. */
+import { parseArgs } from 'node:util';
+import { killKind } from './real-kills.js';
+import { REAL_KINDS } from './real-kinds.js';
+
+const { values } = parseArgs({
+  options: { kills: { type: 'string', default: '100' }, kind: { type: 'string', default: '' } },
+});
+const kills = Number(values.kills);
+const kinds = REAL_KINDS.filter(({ module }) => module.includes(values.kind));
+if (!Number.isInteger(kills) || kills < 1 || kinds.length === 0) {
+  process.stderr.write("kills: --kills wants a whole number above 0, --kind a part of an actor module's path.\n");
+  process.exit(64);
+}
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const share = (sorted: readonly number[], part: number): number => sorted[Math.ceil(sorted.length * part) - 1] ?? 0;
+const all: number[] = [];
+let wrong = 0;
+for (const kind of kinds) {
+  try {
+    const delays = (await killKind(kind, kills)).map(({ delayMs }) => delayMs).sort((a, b) => a - b);
+    all.push(...delays);
+    say(`${kind.module}: ${delays.length} kills, seen within ${share(delays, 0.99).toFixed(1)} ms (p99)`);
+  } catch (thrown) {
+    wrong += 1;
+    say(`${kind.module}: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+  }
+}
+all.sort((a, b) => a - b);
+say(
+  `${all.length} kills of ${kinds.length} kinds: seen within p50 ${share(all, 0.5).toFixed(1)} ms, p99 ${share(all, 0.99).toFixed(1)} ms`,
+);
+say(
+  `${wrong === 0 ? 'nothing wrong' : `${wrong} kinds went wrong`} (npm run kills -- --kills ${kills}${values.kind === '' ? '' : ` --kind ${values.kind}`})`,
+);
+process.exitCode = wrong === 0 ? 0 : 1;
