@@ -1,7 +1,6 @@
 /** The machine as the resource manager's actor reaches it: asks to the core, orders to the launcher. */
 import { assert } from '../../bus/assert.js';
 import { err, ok, type Result } from '../../bus/result.js';
-import type { Profile } from '../abi/gunyah/identity.js';
 import { RIGHTS } from '../abi/gunyah/rights.js';
 import type { VpTicket } from '../hypervisor/partition.protocol.js';
 import type { CoreProtocol, ObjectPlaces, PartitionObjects } from '../hypervisor/port.protocol.js';
@@ -10,7 +9,7 @@ import { ObjectTable } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
 import { STOP, type Stop, VmBlock } from '../shared-state/vm/vm-block.js';
 import type { LaunchOrder } from './resource-manager.protocol.js';
-import type { BootRegisters, GivenPort, HostFault, RmHost } from './rm-host.js';
+import type { AboutVm, BootRegisters, GivenPort, HostFault, RmHost } from './rm-host.js';
 import { RpcLink } from './rpc-link.js';
 import { RPC } from './rpc-packet.js';
 
@@ -56,8 +55,6 @@ export class CoreHost implements RmHost {
   readonly #parts: HostParts;
   readonly #ports: Ports;
   readonly #vms = new Map<number, Known>();
-  /** The profile launched VMs speak. */
-  profile: Profile = 'P17';
 
   constructor(parts: HostParts, table: number) {
     this.#parts = parts;
@@ -115,7 +112,7 @@ export class CoreHost implements RmHost {
     return true;
   }
 
-  async startVm(partition: number, boot: BootRegisters): Promise<Result<undefined, HostFault>> {
+  async startVm(partition: number, boot: BootRegisters, about: AboutVm): Promise<Result<undefined, HostFault>> {
     const known = this.#vms.get(partition);
     if (known?.given === undefined) return err('refused');
     const registers = [{ code: HV_PC, value: hex(boot.pc) }];
@@ -125,7 +122,8 @@ export class CoreHost implements RmHost {
     known.isLaunched = true;
     const done = await this.#parts.order({
       ...{ kind: 'launch', partition, tickets: known.tickets, places: { table, space, threads } },
-      ...{ profile: this.profile, registers },
+      ...about,
+      registers,
     });
     return done ? ok() : err('refused');
   }

@@ -116,6 +116,7 @@ const init: RequestHandler = async (request) => {
   if (!made.ok) return fail(request, vm, E.NORESOURCE);
   vm.partition = made.value.partition;
   vm.config = config;
+  vm.name = config.name;
   if (!(await makeVdevices(rm, vm, config))) return fail(request, vm, E.NORESOURCE);
   rm.setState(vm, S.READY);
   return reply(E.OK);
@@ -167,7 +168,8 @@ const start: RequestHandler = async (request) => {
     else if (register >> 8 === 1) pc = value;
     else sp.set(index, value);
   }
-  const started = await rm.host.startVm(partition, { pc, x, sp });
+  const about = { vmid, owner: vm.owner, name: config.name, profile: vm.profile };
+  const started = await rm.host.startVm(partition, { pc, x, sp }, about);
   if (!started.ok) return fail(request, vm, E.NORESOURCE);
   rm.setState(vm, S.RUNNING);
   return reply(E.OK);

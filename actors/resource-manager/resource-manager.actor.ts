@@ -10,12 +10,18 @@ import { err, ok, type Result } from '../../bus/result.js';
 import { type ActorContext, actor, actorKind } from '../runtime/actor.js';
 import { STOP, type Stop } from '../shared-state/vm/vm-block.js';
 import { CoreHost, type LaunchOrderBody } from './core-host.js';
+import { FREE_IRQ_START } from './guest-tree.js';
 import { ResourceManager } from './resource-manager.js';
-import type { PortText, ResourceManagerConfig, ResourceManagerProtocol } from './resource-manager.protocol.js';
+import type {
+  AdoptedVm,
+  Adoption,
+  PortText,
+  ResourceManagerConfig,
+  ResourceManagerProtocol,
+} from './resource-manager.protocol.js';
 import { EXIT_TYPE, type ExitType, VMID } from './rm-messages.js';
 import { serveClient } from './rpc-server.js';
-import { giveLink } from './vdevices.js';
-import type { Vm } from './vm.js';
+import { GUEST_VIRQ_FROM, giveLink, joinLink } from './vdevices.js';
 
 type Context = ActorContext<ResourceManagerProtocol>;
 interface State {
@@ -47,7 +53,7 @@ async function serveAll({ rm, host }: State): Promise<void> {
   for (const vm of rm.vms.all()) {
     await serveClient(rm, vm);
     const stop = vm.partition === undefined ? STOP.none : host.stopOf(vm.partition);
-    if (stop !== STOP.none && vm.isAlive && vm.vmid !== VMID.HLOS) await rm.exited(vm, EXIT_OF[stop], 0, 0);
+    if (stop !== STOP.none && vm.isAlive && !vm.isAdopted) await rm.exited(vm, EXIT_OF[stop], 0, 0);
   }
 }
 
@@ -103,17 +109,30 @@ const text = ({ capability, virq }: { capability: bigint; virq: number }): PortT
   virq,
 });
 
-async function adopt(
-  { rm, host }: State,
-  body: { vmid: number; partition: number; block: number; profile: Vm['profile'] },
-): Promise<Result<{ tx: PortText; rx: PortText }, 'refused'>> {
-  const { vmid, partition, block, profile } = body;
-  if (rm.vms.get(vmid) !== undefined) return err('refused');
+async function adopt({ rm, host }: State, adoption: Adoption): Promise<Result<AdoptedVm, 'refused'>> {
+  const { partition, block, profile, vdevices } = adoption;
+  const vmid = adoption.vmid === VMID.SELF ? rm.vms.freeDynamic() : adoption.vmid;
+  if (vmid === undefined || rm.vms.get(vmid) !== undefined) return err('refused');
   host.adopt(partition, block);
-  const vm = rm.adopt(vmid, partition, profile);
-  const link = await giveLink(rm, vm, vmid === VMID.HLOS);
+  const vm = rm.adopt(vmid, partition, profile, adoption);
+  const isPrimary = vmid === VMID.HLOS;
+  const link = await giveLink(rm, vm, isPrimary);
+  const ports: { peer: number; tx?: PortText; rx?: PortText }[] = [];
+  for (const device of vdevices) {
+    const joined = await joinLink(rm, vm, device, isPrimary ? FREE_IRQ_START : GUEST_VIRQ_FROM);
+    if (joined === undefined) return err('refused');
+    const { tx, rx, peer } = joined;
+    ports.push({ peer, ...(tx && { tx: text(tx) }), ...(rx && { rx: text(rx) }) });
+  }
   if (link === undefined) return err('refused');
-  return ok({ tx: text(link.tx), rx: text(link.rx) });
+  return ok({ vmid, tx: text(link.tx), rx: text(link.rx), ports });
+}
+
+async function release({ rm }: State, vmid: number): Promise<Result<undefined, 'refused'>> {
+  const vm = rm.vms.get(vmid);
+  if (vm === undefined || !vm.isAdopted) return err('refused');
+  await rm.remove(vm);
+  return ok();
 }
 
 const resourceManager = actor<ResourceManagerConfig, ResourceManagerProtocol, State>({
@@ -128,6 +147,12 @@ const resourceManager = actor<ResourceManagerConfig, ResourceManagerProtocol, St
   },
   on: {
     adopt: (state, body) => enqueue(state, () => adopt(state, body)),
+    release: (state, { vmid }) => enqueue(state, () => release(state, vmid)),
+    setHome({ rm }, { partition }) {
+      rm.links.home = partition;
+      return ok();
+    },
+    queues: ({ rm }) => ok({ queues: rm.queues.all() }),
     launched({ orders }, { order, done }) {
       orders.get(order)?.(done);
       orders.delete(order);

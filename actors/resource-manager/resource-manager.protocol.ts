@@ -5,6 +5,7 @@ import type { Profile } from '../abi/gunyah/identity.js';
 import type { VpTicket } from '../hypervisor/partition.protocol.js';
 import type { CoreProtocol, ObjectPlaces, PartitionObjects } from '../hypervisor/port.protocol.js';
 import type { ActorRef, Ask, Tell } from '../runtime/protocol.js';
+import type { VdeviceConfig } from './vm-config.js';
 
 /** Something a VM can name: its capability as `0x` hexadecimal text, and the interrupt it raises. */
 export interface PortText {
@@ -12,18 +13,51 @@ export interface PortText {
   readonly virq: number;
 }
 
+/** A VM that was built without the resource manager. */
+export interface Adoption {
+  /** 0: any dynamic one. */
+  readonly vmid: number;
+  readonly owner: number;
+  /** What the ends of links to it name. */
+  readonly name: string;
+  readonly partition: number;
+  readonly block: number;
+  readonly profile: Profile;
+  /** Ports to give it beside its RPC queues. */
+  readonly vdevices: readonly VdeviceConfig[];
+}
+
+/** What an adopted VM was given. */
+export interface AdoptedVm {
+  readonly vmid: number;
+  readonly tx: PortText;
+  readonly rx: PortText;
+  /** In the order of the adoption's vdevices; what a device has no end for is absent. */
+  readonly ports: readonly { readonly peer: number; readonly tx?: PortText; readonly rx?: PortText }[];
+}
+
+/** A message queue that VMs share, or one and the resource manager; names of VMs, or `rm`. */
+export interface QueueLine {
+  readonly object: number;
+  readonly name: string;
+  readonly from: string;
+  readonly to: string;
+}
+
 /** The resource manager's messages. */
 export type ResourceManagerProtocol = {
-  /** A VM that was built without it: gives it RPC queues. VMID 3 is the primary VM. */
-  adopt: Ask<
-    { vmid: number; partition: number; block: number; profile: Profile },
-    { tx: PortText; rx: PortText },
-    'refused'
-  >;
+  /** Gives a VM that was built without it RPC queues and what else its adoption names. VMID 3 is the primary VM. */
+  adopt: Ask<Adoption, AdoptedVm, 'refused'>;
+  /** An adopted VM has ended and its threads are gone: returns its partition and those of the VMs it made. */
+  release: Ask<{ vmid: number }, undefined, 'refused'>;
+  /** The partition that pays for links between VMs, which outlive them. */
+  setHome: Ask<{ partition: number }, undefined>;
   /** The launcher's answer to an order. */
   launched: Tell<{ order: number; done: boolean }>;
   /** What VMs there are. */
   vms: Ask<object, { vms: readonly { vmid: number; state: number; partition: number }[] }>;
+  /** What message queues there are. */
+  queues: Ask<object, { queues: readonly QueueLine[] }>;
 };
 
 /** An order to the launcher, which gives processors their threads (only the main thread can make workers with memory). */
@@ -35,6 +69,10 @@ export type LaunchOrder =
       readonly tickets: readonly VpTicket[];
       readonly places: ObjectPlaces & Pick<PartitionObjects, 'threads'>;
       readonly profile: Profile;
+      readonly vmid: number;
+      readonly owner: number;
+      /** As its configuration calls it. */
+      readonly name: string;
       /** Registers of processor 0 by HV_REGISTER_NAME code, values as `0x` hexadecimal text. */
       readonly registers: readonly { readonly code: number; readonly value: string }[];
     }

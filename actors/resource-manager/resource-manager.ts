@@ -5,10 +5,12 @@
  */
 import type { Profile } from '../abi/gunyah/identity.js';
 import { InterruptLoans } from './interrupt-loans.js';
+import { LinkPorts } from './link-ports.js';
 import { MemoryParcels } from './memory-parcels.js';
 import { PayloadWriter } from './payload.js';
+import { QueueNames } from './queue-names.js';
 import type { RmHost } from './rm-host.js';
-import { EXIT_TYPE, type ExitType, RM_NOTIFICATION, VM_STATE, VMID, type VmState } from './rm-messages.js';
+import { EXIT_TYPE, type ExitType, RM_NOTIFICATION, VM_STATE, type VmState } from './rm-messages.js';
 import { PACKET } from './rpc-packet.js';
 import { Vm, VmTable } from './vm.js';
 
@@ -20,18 +22,28 @@ export class ResourceManager {
   readonly loans = new InterruptLoans();
   /** Static VMIDs the platform lists as secondary VMs. */
   readonly staticVmids: ReadonlySet<number>;
+  readonly links: LinkPorts;
+  readonly queues = new QueueNames();
   #notification = 0;
   #handle = 1;
 
   constructor(host: RmHost, staticVmids: readonly number[] = []) {
     this.host = host;
     this.parcels = new MemoryParcels(host);
+    this.links = new LinkPorts(host, this.queues);
     this.staticVmids = new Set(staticVmids);
   }
 
   /** A VM that was built without us: it runs. VMID 3 is the primary one. */
-  adopt(vmid: number, partition: number, profile: Profile): Vm {
-    const vm = new Vm(vmid, VMID.RM, profile);
+  adopt(
+    vmid: number,
+    partition: number,
+    profile: Profile,
+    about: { readonly owner: number; readonly name: string },
+  ): Vm {
+    const vm = new Vm(vmid, about.owner, profile);
+    vm.isAdopted = true;
+    vm.name = about.name;
     vm.partition = partition;
     vm.state = VM_STATE.RUNNING;
     this.vms.add(vm);
@@ -87,7 +99,10 @@ export class ResourceManager {
       if (vm.partition === undefined || !parcel.holders.has(vm.vmid)) continue;
       await this.parcels.release(parcel, vm.vmid, vm.partition, false);
     }
-    for (const port of vm.ports.splice(0)) await this.host.destroyPort(port);
+    for (const port of vm.ports.splice(0)) {
+      this.queues.forget(port);
+      await this.host.destroyPort(port);
+    }
     if (vm.partition !== undefined) {
       await this.host.stopVm(vm.partition);
       await this.host.deleteVm(vm.partition);
@@ -103,5 +118,12 @@ export class ResourceManager {
     vm.reserved.length = 0;
     vm.osState = 0;
     vm.appState = 0;
+  }
+
+  /** A VM goes for good, and before it the VMs it made. */
+  async remove(vm: Vm): Promise<void> {
+    for (const other of this.vms.all()) if (other.owner === vm.vmid && other !== vm) await this.remove(other);
+    await this.tearDown(vm);
+    this.vms.delete(vm.vmid);
   }
 }

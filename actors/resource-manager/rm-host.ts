@@ -3,6 +3,7 @@
  * The actor implements it by messages; models and fuzzers by a few maps.
  */
 import type { Result } from '../../bus/result.js';
+import type { Profile } from '../abi/gunyah/identity.js';
 import type { PageRange, ParcelFault, ParcelPiece, Transfer } from '../hypervisor/parcel.protocol.js';
 import type { RpcLink } from './rpc-link.js';
 
@@ -30,6 +31,14 @@ export interface BootRegisters {
   readonly sp: ReadonlyMap<number, bigint>;
 }
 
+/** What whoever gives a VM its threads is told of it. */
+export interface AboutVm {
+  readonly vmid: number;
+  readonly owner: number;
+  readonly name: string;
+  readonly profile: Profile;
+}
+
 /** Which end of a queue or doorbell a VM gets. */
 export type PortEnd = 'send' | 'receive';
 
@@ -40,7 +49,7 @@ export interface RmHost {
   stopVm(partition: number): Promise<void>;
   /** Returns everything the partition had. */
   deleteVm(partition: number): Promise<void>;
-  startVm(partition: number, boot: BootRegisters): Promise<Result<undefined, HostFault>>;
+  startVm(partition: number, boot: BootRegisters, about: AboutVm): Promise<Result<undefined, HostFault>>;
 
   /** The RPC link of a VM with its two queues, whose ends the VM gets; both interrupts go to the VM. */
   createLink(

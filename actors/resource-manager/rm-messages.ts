@@ -135,4 +135,6 @@ export const VMID = {
   DYNAMIC_FIRST: 0x80,
   DYNAMIC_END: 0xbf,
   RM: 0xff,
+  /** Whoever it may be (a peer that is not there yet). */
+  ANY: 0xfffe,
 } as const;

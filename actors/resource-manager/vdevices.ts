@@ -3,13 +3,16 @@
 import type { TreeNode } from '../../devices/machine/device-tree/tree.js';
 import { RIGHTS } from '../abi/gunyah/rights.js';
 import { doorbellNode, FREE_IRQ_START, queuePairNode, rpcNode } from './guest-tree.js';
+import { type LinkEnds, nameOf } from './link-ports.js';
+import { RM_NAME } from './queue-names.js';
 import type { ResourceManager } from './resource-manager.js';
 import type { GivenPort, PortEnd } from './rm-host.js';
+import { VMID } from './rm-messages.js';
 import { RESOURCE_TYPE, type Vm } from './vm.js';
 import type { VdeviceConfig, VmConfig } from './vm-config.js';
 
 /** First interrupt of a secondary VM's ports: behind what its own device tree uses. */
-const GUEST_VIRQ_FROM = 512;
+export const GUEST_VIRQ_FROM = 512;
 /** Nodes made for a VM, until its tree is written. */
 const nodesOf = new WeakMap<Vm, TreeNode[]>();
 
@@ -17,10 +20,6 @@ const nodesOf = new WeakMap<Vm, TreeNode[]>();
 export function vdeviceNodes(vm: Vm): readonly TreeNode[] {
   return nodesOf.get(vm) ?? [];
 }
-
-/** Last part of a `generate` path: the node's name. */
-const nodeName = ({ generate }: VdeviceConfig): string =>
-  (generate.split('/').pop() ?? 'vdevice').split('@')[0] ?? 'vdevice';
 
 /** Gives the VM its RPC queues; its ends of them, or undefined. */
 export async function giveLink(
@@ -34,6 +33,8 @@ export async function giveLink(
   const { link, tx, rx } = made.value;
   vm.link = link;
   vm.ports.push(tx.object, rx.object);
+  rm.queues.note(tx.object, RM_NAME, vm.name, RM_NAME);
+  rm.queues.note(rx.object, RM_NAME, RM_NAME, vm.name);
   return { tx, rx };
 }
 
@@ -88,12 +89,14 @@ export async function makeQueuePair(
   vm.ports.push(...objects);
   const [toOwner, toVm] = objects;
   if (toOwner === undefined || toVm === undefined) return undefined;
+  rm.queues.note(toOwner, nameOf(device), vm.name, owner.name);
+  rm.queues.note(toVm, nameOf(device), owner.name, vm.name);
   const tx = await give(rm, vm, vm, toOwner, 'send', 'queue', device);
   const rx = await give(rm, vm, vm, toVm, 'receive', 'queue', device);
   const ownerTx = await give(rm, owner, vm, toVm, 'send', 'queue', device);
   const ownerRx = await give(rm, owner, vm, toOwner, 'receive', 'queue', device);
   if (tx === undefined || rx === undefined || ownerTx === undefined || ownerRx === undefined) return undefined;
-  return queuePairNode(nodeName(device), tx, rx, { ...device, peer: owner.vmid });
+  return queuePairNode(nameOf(device), tx, rx, { ...device, peer: owner.vmid });
 }
 
 async function makeDoorbell(
@@ -111,7 +114,7 @@ async function makeDoorbell(
   const theirs = await give(rm, owner, vm, bell.value, isSource ? 'receive' : 'send', 'bell', device);
   return mine === undefined || theirs === undefined
     ? undefined
-    : doorbellNode(nodeName(device), mine, isSource, device.label);
+    : doorbellNode(nameOf(device), mine, isSource, device.label);
 }
 
 async function makeQueue(rm: ResourceManager, vm: Vm, owner: Vm, device: VdeviceConfig): Promise<boolean> {
@@ -119,9 +122,39 @@ async function makeQueue(rm: ResourceManager, vm: Vm, owner: Vm, device: Vdevice
   const queue = await rm.host.createQueue(vm.partition, device.depth, device.messageBytes);
   if (!queue.ok) return false;
   vm.ports.push(queue.value);
+  const [from, to] = device.isSender ? [vm, owner] : [owner, vm];
+  rm.queues.note(queue.value, nameOf(device), from.name, to.name);
   const mine = await give(rm, vm, vm, queue.value, device.isSender ? 'send' : 'receive', 'queue', device);
   const theirs = await give(rm, owner, vm, queue.value, device.isSender ? 'receive' : 'send', 'queue', device);
   return mine !== undefined && theirs !== undefined;
+}
+
+/** A VM's ends of a link to a sibling. */
+export interface JoinedLink extends LinkEnds {
+  readonly peer: number;
+}
+
+/** Gives a VM its ends of a link that is not with its owner; the interrupts are free numbers from `virqFrom` on. */
+export async function joinLink(
+  rm: ResourceManager,
+  vm: Vm,
+  device: VdeviceConfig,
+  virqFrom: number,
+): Promise<JoinedLink | undefined> {
+  const { peer } = device;
+  if (peer === undefined || vm.partition === undefined) return undefined;
+  const ends = await rm.links.join(vm.name, vm.partition, { ...device, peer }, virqFrom);
+  if (ends === undefined) return undefined;
+  const vmid = rm.vms.all().find((other) => other.name === peer)?.vmid ?? VMID.ANY;
+  return { ...ends, peer: vmid };
+}
+
+/** The node of a link's end. */
+function linkNode(device: VdeviceConfig, { tx, rx, peer }: JoinedLink): TreeNode | undefined {
+  const name = nameOf(device);
+  if (tx !== undefined && rx !== undefined) return queuePairNode(name, tx, rx, { ...device, peer });
+  const end = tx ?? rx;
+  return end && doorbellNode(name, end, tx !== undefined, device.label);
 }
 
 /** Makes everything a configuration names; false when something could not be made. */
@@ -135,6 +168,9 @@ export async function makeVdevices(rm: ResourceManager, vm: Vm, config: VmConfig
     if (device.type === 'rm-rpc') {
       const link = await giveLink(rm, vm, false);
       made = link && rpcNode(link.tx, link.rx, false);
+    } else if (device.peer !== undefined) {
+      const joined = await joinLink(rm, vm, device, GUEST_VIRQ_FROM);
+      made = joined && linkNode(device, joined);
     } else if (device.type === 'message-queue-pair') made = await makeQueuePair(rm, vm, owner, device);
     else if (device.type === 'message-queue') {
       if (!(await makeQueue(rm, vm, owner, device))) return false;

@@ -10,6 +10,8 @@ export interface VdeviceConfig {
   readonly generate: string;
   readonly label: number;
   readonly peerDefault: boolean;
+  /** Name of the VM at the other end; undefined: the owner. */
+  readonly peer: string | undefined;
   readonly messageBytes: number;
   readonly depth: number;
   readonly isSender: boolean;
@@ -35,6 +37,7 @@ export interface VmConfig {
 export type ConfigFault = 'tree' | 'config';
 
 const NAME_MAX = 79;
+const PEER_PREFIX = 'vm-name:';
 const CPUS_MAX = 8;
 const VDEVICES_MAX = 64;
 const KNOWN_TYPES = new Set(['rm-rpc', 'doorbell', 'doorbell-source', 'message-queue', 'message-queue-pair']);
@@ -75,8 +78,10 @@ function vdevice(node: TreeNode): VdeviceConfig | undefined {
   const messageBytes = Number(number(node, 'message-size') ?? 240n);
   const label = Number(number(node, 'label') ?? 0n);
   if (depth < 1 || depth > 255 || messageBytes < 1 || messageBytes > 1023 || label > 0xffff_ffff) return undefined;
+  const peer = text(node, 'peer');
+  if (peer !== undefined && !peer.startsWith(PEER_PREFIX)) return undefined;
   return {
-    ...{ type, label, depth, messageBytes },
+    ...{ type, label, depth, messageBytes, peer: peer?.slice(PEER_PREFIX.length) },
     generate: text(node, 'generate') ?? `/hypervisor/${type}`,
     peerDefault: node.properties.has('peer-default'),
     isSender: node.properties.has('is-sender'),

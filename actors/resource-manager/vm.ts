@@ -34,6 +34,10 @@ export class Vm {
   readonly vmid: number;
   readonly owner: number;
   readonly profile: Profile;
+  /** Whether somebody else built it, and ends it. */
+  isAdopted = false;
+  /** As its configuration or whoever built it calls it. */
+  name = '';
   state: VmState = VM_STATE.LOAD;
   osState = 0;
   appState = 0;

@@ -5,12 +5,11 @@
 
 import type { Profile } from '../../actors/abi/gunyah/identity.js';
 import { VP_REGISTER } from '../../actors/abi/hyperv/vp-register-names.js';
-import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
 import type { VpTicket } from '../../actors/hypervisor/partition.protocol.js';
-import type { CoreProtocol } from '../../actors/hypervisor/port.protocol.js';
+import { VMID } from '../../actors/resource-manager/rm-messages.js';
 import type { FileToken } from '../../actors/runtime/files.js';
 import { createObjectChannel } from '../../actors/runtime/object-channel.js';
-import type { ActorRef, AskKind, BodyOf, ReplyOf } from '../../actors/runtime/protocol.js';
+import type { ActorRef } from '../../actors/runtime/protocol.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
 import { ByteStream, createByteStream } from '../../actors/shared-state/byte-stream/byte-stream.js';
 import { Gic } from '../../actors/shared-state/gic/gic.js';
@@ -19,9 +18,7 @@ import { STAGE2_RIGHTS } from '../../actors/shared-state/stage2/stage2-map.js';
 import { STOP, type Stop, VmBlock, waker } from '../../actors/shared-state/vm/vm-block.js';
 import { translatorKind } from '../../actors/translator/translator.actor.js';
 import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
-import type { TracePlace, VcpuProtocol, VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
-import { assert } from '../../bus/assert.js';
-import type { KeepAlive } from '../../bus/doorbell/parking.js';
+import type { GunyahPlaces, TracePlace, VcpuProtocol, VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import type { CodeBudget } from '../../cpu/jit/region-store.js';
 import { VCPU_AREA_BYTES } from '../../cpu/state.js';
@@ -33,26 +30,18 @@ import { Pl061 } from '../../devices/power-button/pl061.js';
 import { createSharedRegisters, SharedRegisters } from '../../devices/registers/shared-registers.js';
 import { type ConsoleProtocol, consoleKind } from '../../devices/uart/console.actor.js';
 import type { UartConfig } from '../../devices/uart/uart.config.js';
+import { BuildFailure } from '../host/core-client.js';
+import { giveObjects, placesOf } from '../host/gunyah-platform.js';
+import { Host } from '../host/host.js';
+import { keepAlive } from '../host/keep-alive.js';
 import type { CodeCache } from './code-cache.js';
 import { CodeCacheLinks } from './code-cache-links.js';
 import { type GdbRequest, startGdbStub } from './gdb-stub.js';
-import {
-  type GunyahPlatform,
-  PRIMARY_SLOTS,
-  type PrimaryVm,
-  placesOf,
-  startResourceManager,
-} from './gunyah-platform.js';
 import { useGuestFlags } from './native-modules.js';
 import { startVirtioDevices, type VirtioChoice } from './virtio-devices.js';
-import type { SharedVcpuConfig } from './vm-launcher.js';
 
-/** Pages of the machine's memory: all 4 GiB are reserved, and cost nothing before they are touched. */
-const WASM_PAGES = 65_536;
 const STREAM_BYTES = 64 * 1024;
 const ARENA_BYTES = 96 << 20;
-/** Arena of a VM that a guest makes: there may be many. */
-const SECONDARY_ARENA_BYTES = 16 << 20;
 const TRANSLATOR_SUFFIX = '-translator';
 const ASK = { timeoutMs: 10_000 } as const;
 const MODULE = {
@@ -127,45 +116,6 @@ export function isExpendable(name: string): boolean {
   return name.endsWith(TRANSLATOR_SUFFIX);
 }
 
-/** Keeps the event loop alive while something waits in Atomics.waitAsync. */
-export function keepAlive(): KeepAlive {
-  let timer: NodeJS.Timeout | undefined;
-  return {
-    hold() {
-      timer ??= setInterval(() => undefined, 0x3fff_ffff);
-    },
-    release() {
-      clearInterval(timer);
-      timer = undefined;
-    },
-  };
-}
-
-/** The core, asked in order; the first refusal ends the building. */
-class Core {
-  readonly system: ActorSystem;
-  readonly ref: ActorRef<CoreProtocol>;
-
-  constructor(system: ActorSystem, ref: ActorRef<CoreProtocol>) {
-    this.system = system;
-    this.ref = ref;
-  }
-
-  async ask<K extends AskKind<CoreProtocol>>(
-    kind: K,
-    body: BodyOf<CoreProtocol, K>,
-  ): Promise<ReplyOf<CoreProtocol, K>> {
-    // WHY: the bodies of the partition interface are plain data, which is what Sendable asks for.
-    const answer = await this.system.sender.ask(this.ref, kind, body as never, ASK);
-    if (answer.ok) return answer.value;
-    const { error } = answer;
-    const reason = typeof error === 'string' ? error : ((error as { reason?: string }).reason ?? 'unknown');
-    throw new BuildFailure(`the hypervisor core refused ${kind}: ${reason}`);
-  }
-}
-
-class BuildFailure extends Error {}
-
 /** Copies the boot images to their places. */
 function placeImages(memory: Uint8Array, plan: BootPlan, ram: MappedRam, flash: MappedRam | undefined): void {
   for (const { ipa, bytes } of plan.placements) {
@@ -180,36 +130,54 @@ interface MappedRam {
   readonly bytes: number;
 }
 
-/** Builds the machine and starts its first processor. The error is a sentence. */
+/** Builds the machine, on a host of its own, and starts its first processor. The error is a sentence. */
 export async function startMachine(system: ActorSystem, options: MachineOptions): Promise<Result<Machine, string>> {
   try {
-    return ok(await build(system, options));
+    const { name, interpreter, jit } = options;
+    const host = await Host.start(system, { name, interpreter, jit });
+    const machine = await assemble(host, await layFoundation(host, options), options);
+    const dispose = async (): Promise<void> => {
+      await machine.dispose();
+      await host.close();
+    };
+    return ok({ ...machine, dispose });
   } catch (thrown) {
     if (!(thrown instanceof BuildFailure)) throw thrown;
-    // What was built so far goes again, in the order in which a whole machine would: devices and processors, then the core.
-    const parts = system.inspect().filter((actor) => actor.name.startsWith(`${options.name}-`));
-    for (const { ref } of parts.toReversed()) await system.stop(ref);
+    await stopAll(system, options.name);
     return err(thrown.message);
   }
 }
 
-async function build(system: ActorSystem, options: MachineOptions): Promise<Machine> {
-  const { description, plan, name } = options;
-  const { cpus, ramBytes } = description;
-  const memory = new WebAssembly.Memory({ initial: WASM_PAGES, maximum: WASM_PAGES, shared: true });
-  const buffer: unknown = memory.buffer;
-  assert(buffer instanceof SharedArrayBuffer, 'a shared memory has a shared buffer');
-  const started = await system.spawn(hypervisorKind, { memory: { buffer } }, { name: `${name}-core` });
-  if (!started.ok) throw new BuildFailure(`the hypervisor core did not start (${started.error.reason})`);
-  const core = new Core(system, started.value);
+/** What was built so far of `name` goes again, in the order in which a whole machine would: devices and processors, then the core. */
+async function stopAll(system: ActorSystem, name: string): Promise<void> {
+  const parts = system.inspect().filter((actor) => actor.name.startsWith(`${name}-`));
+  for (const { ref } of parts.toReversed()) await system.stop(ref);
+}
+
+/** The part of a VM that the core holds: a partition with memory and processors. */
+export interface Foundation {
+  readonly partition: number;
+  readonly parts: { readonly block: number; readonly stage2: number; readonly gic: number };
+  readonly tickets: readonly VpTicket[];
+  /** What processor `index` needs to make Gunyah's calls. */
+  readonly gunyah: ((index: number) => GunyahPlaces) | undefined;
+  /** Registers processor 0 starts with, by HV_REGISTER_NAME code. */
+  readonly registers: readonly (readonly [number, bigint])[];
+  /** What can be done while workers start. */
+  readonly meanwhile: () => void;
+  /** What must be there before the first instruction. */
+  readonly ready: () => Promise<void>;
+  /** Returns it all to the core, when the threads have ended. */
+  readonly release: () => Promise<void>;
+}
+
+/** A partition with fresh memory into which the plan's images go. Throws BuildFailure. */
+async function layFoundation(host: Host, options: MachineOptions): Promise<Foundation> {
+  const { core } = host;
+  const { plan, description, gunyah: profile } = options;
   const { partition } = await core.ask('createPartition', {});
-  await core.ask('setProperty', { partition, property: 'processorCount', value: cpus });
-  const areaBytes = Math.ceil(VCPU_AREA_BYTES / 4096) * 4096;
-  await core.ask('setProperty', { partition, property: 'processorAreaBytes', value: areaBytes });
-  await core.ask('setProperty', { partition, property: 'processorArenaBytes', value: ARENA_BYTES });
-  const parts = await core.ask('initializePartition', { partition });
-  const primary =
-    options.gunyah === undefined ? undefined : await givePrimary(core, partition, parts.block, options.gunyah);
+  const parts = await initialise(host, partition, description.cpus, ARENA_BYTES);
+  const given = profile === undefined ? undefined : await giveObjects(host, partition);
   const map = async (ipa: number, bytes: number): Promise<MappedRam> => {
     const { extents } = await core.ask('mapGuestMemory', { partition, ipa, bytes, rights: STAGE2_RIGHTS.all });
     const [first] = extents;
@@ -217,12 +185,56 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     return first;
   };
   const tickets: VpTicket[] = [];
-  for (let index = 0; index < cpus; index++) tickets.push(await core.ask('createVp', { partition, index }));
-  const ram = await map(MEMORY_MAP.ramBase, ramBytes);
+  for (let index = 0; index < description.cpus; index++) tickets.push(await core.ask('createVp', { partition, index }));
+  const ram = await map(MEMORY_MAP.ramBase, description.ramBytes);
   const { flash: flashWindow } = MEMORY_MAP;
   const flashUsed = plan.placements.some(({ ipa }) => ipa < flashWindow.base + flashWindow.sizeBytes);
   const flash = flashUsed ? await map(flashWindow.base, flashWindow.sizeBytes) : undefined;
+  return {
+    ...{ partition, parts, tickets },
+    gunyah: given && profile && ((index) => placesOf(host, given, profile, index)),
+    registers: bootRegisters(plan),
+    meanwhile: () => placeImages(new Uint8Array(host.buffer), plan, ram, flash),
+    async ready() {
+      if (given === undefined || profile === undefined) return;
+      const platform = await host.gunyah({ table: given.table });
+      await platform.adoptPrimary({ partition, block: parts.block, profile, name: options.name });
+    },
+    release: async () => {
+      if (host.platform === undefined || given === undefined) await core.tryAsk('deletePartition', { partition });
+      else await host.platform.release(VMID.HLOS);
+    },
+  };
+}
 
+/** Gives a new partition its block, its interrupt controller and its (empty) stage-2 map. Throws BuildFailure. */
+async function initialise(
+  host: Host,
+  partition: number,
+  cpus: number,
+  arenaBytes: number,
+): Promise<Foundation['parts']> {
+  const { core } = host;
+  const areaBytes = Math.ceil(VCPU_AREA_BYTES / 4096) * 4096;
+  await core.ask('setProperty', { partition, property: 'processorCount', value: cpus });
+  await core.ask('setProperty', { partition, property: 'processorAreaBytes', value: areaBytes });
+  await core.ask('setProperty', { partition, property: 'processorArenaBytes', value: arenaBytes });
+  return core.ask('initializePartition', { partition });
+}
+
+/** Where a plan starts, and with what. */
+function bootRegisters({ entry, registers: [x0] }: BootPlan): Foundation['registers'] {
+  return [
+    [VP_REGISTER.pc, BigInt(entry)],
+    [VP_REGISTER.x0, x0],
+  ];
+}
+
+/** Gives a foundation its devices and threads, and starts it. Throws BuildFailure. */
+async function assemble(host: Host, foundation: Foundation, options: MachineOptions): Promise<Machine> {
+  const { name } = options;
+  const { system, memory, buffer, core } = host;
+  const { partition, parts, tickets } = foundation;
   const block = new VmBlock(buffer, parts.block);
   const ring = (number: number): void => system.sender.ring({ actor: number }, 1);
   const gic = new Gic(buffer, parts.gic, waker(block, ring));
@@ -274,6 +286,7 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     jit: options.jit,
     features,
     codeBudget: options.codeBudget,
+    callTap: host.options.callTap,
     ...trace,
     ...entropy,
   };
@@ -285,7 +298,7 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
       vcpuKind,
       {
         ...{ ...shared, ticket, epochMs, translator: channels[i]?.[0], codeCache: links?.connect() },
-        ...(primary === undefined ? {} : { gunyah: placesOf(primary, ticket.index, core.ref.actor) }),
+        ...(foundation.gunyah && { gunyah: foundation.gunyah(ticket.index) }),
       },
       { name: `${name}-vcpu${ticket.index}` },
     ),
@@ -295,7 +308,7 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
   const translating = options.jit
     ? system.spawn(translatorKind, { memory, vcpus: ends, features }, { name: `${name}${TRANSLATOR_SUFFIX}` })
     : undefined;
-  placeImages(new Uint8Array(buffer), plan, ram, flash);
+  foundation.meanwhile();
   const processors: ActorRef<VcpuProtocol>[] = [];
   for (const spawned of await Promise.all(spawning)) {
     if (!spawned.ok) throw new BuildFailure(`a virtual processor did not start (${JSON.stringify(spawned.error)})`);
@@ -306,13 +319,12 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
     options.gdb === undefined ? ok(undefined) : await startGdbStub(system, options.gdb, debugged, name);
   if (!stubStarted.ok) throw new BuildFailure(stubStarted.error);
   const stub = stubStarted.value;
-  const platform =
-    primary === undefined ? undefined : await startPlatform(system, core, primary, { ...shared, epochMs }, name);
-  const [x0] = plan.registers;
+  await foundation.ready();
   for (const [index, { actor }] of processors.entries()) await core.ask('attachVp', { partition, index, actor });
   useGuestFlags(); // all threads that run generated code are there
-  const names = [VP_REGISTER.pc, VP_REGISTER.x0];
-  await core.ask('setVpRegisters', { partition, index: 0, names, values: wide([BigInt(plan.entry), x0]) });
+  const names = foundation.registers.map(([code]) => code);
+  const values = wide(foundation.registers.map(([, value]) => value));
+  await core.ask('setVpRegisters', { partition, index: 0, names, values });
   for (const index of processors.keys()) await core.ask('runVp', { partition, index });
   let detail = '';
   // From here on nothing is refused any more: whoever waits for the end keeps the process alive.
@@ -353,7 +365,7 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
       block.end(reason);
       for (let cpu = 0; cpu < block.cpus; cpu++) if (block.poke(cpu)) ring(block.actorOf(cpu));
     },
-    lost: (worker) => platform?.lost(worker) ?? false,
+    lost: (worker) => host.lost(worker),
     async statistics() {
       const answers = await Promise.all(processors.map((ref) => system.sender.ask(ref, 'statistics', {}, ASK)));
       return answers.flatMap((answer) => (answer.ok ? [answer.value] : []));
@@ -367,47 +379,15 @@ async function build(system: ActorSystem, options: MachineOptions): Promise<Mach
       // A thread that has died runs no guest code and acknowledges nothing.
       const alive = new Set(system.inspect().map(({ ref }) => ref.actor));
       for (const [cpu, { actor }] of processors.entries()) if (!alive.has(actor)) block.setOutside(cpu, true);
-      const ending = { partition };
-      await system.sender.ask(core.ref, 'finalizePartition', ending, ASK);
-      await platform?.close();
+      await core.tryAsk('finalizePartition', { partition });
       const translator = await translating;
       const helpers = translator?.ok === true ? [translator.value] : [];
       const stubs = stub === undefined ? [] : [stub.actor];
       const actors = [...stubs, ...processors, ...helpers, console, ...virtio.actors];
       await Promise.all(actors.map((ref) => system.stop(ref)));
-      // Whether or not the core is still there to hear it: what it held goes with it.
-      await system.sender.ask(core.ref, 'deletePartition', ending, ASK);
-      await system.stop(core.ref);
+      await foundation.release();
     },
   };
-}
-
-/** Gives the partition what a primary VM of Gunyah has. */
-async function givePrimary(core: Core, partition: number, block: number, profile: Profile): Promise<PrimaryVm> {
-  const given = await core.ask('giveObjects', { partition, slots: PRIMARY_SLOTS });
-  return { partition, block, profile, given };
-}
-
-/** Starts the resource manager; it is there before the guest's first call. */
-async function startPlatform(
-  system: ActorSystem,
-  core: Core,
-  primary: PrimaryVm,
-  shared: SharedVcpuConfig,
-  name: string,
-): Promise<GunyahPlatform> {
-  const { memory, interpreter, gic, jit, epochMs } = shared;
-  const areaBytes = Math.ceil(VCPU_AREA_BYTES / 4096) * 4096;
-  const options = { name, areaBytes, arenaBytes: SECONDARY_ARENA_BYTES, keepAlive: keepAlive() };
-  const started = await startResourceManager(
-    system,
-    core.ref,
-    primary,
-    { memory, interpreter, gic, jit, epochMs },
-    options,
-  );
-  if (!started.ok) throw new BuildFailure(started.error);
-  return started.value;
 }
 
 /** Register values as they travel: 16 bytes each. */

@@ -2,7 +2,8 @@
 import type { ActorSystem } from '../../actors/runtime/system.js';
 import type { ByteStream } from '../../actors/shared-state/byte-stream/byte-stream.js';
 import { err, ok, type Result } from '../../bus/result.js';
-import { keepAlive, type Machine, type MachineEnd, type MachineOptions, startMachine } from './machine.js';
+import { keepAlive } from '../host/keep-alive.js';
+import { type Machine, type MachineEnd, type MachineOptions, startMachine } from './machine.js';
 
 /** Where console bytes go and come from. */
 export interface ConsolePipe {

@@ -3,7 +3,6 @@
  * machine's memory and the compiled interpreter. Orders come through a queue whose doorbell wakes us, answers go as messages.
  */
 import { VP_REGISTER } from '../../actors/abi/hyperv/vp-register-names.js';
-import type { CoreProtocol } from '../../actors/hypervisor/port.protocol.js';
 import {
   type LauncherPlace,
   type LaunchOrder,
@@ -11,30 +10,43 @@ import {
   type ResourceManagerProtocol,
 } from '../../actors/resource-manager/resource-manager.protocol.js';
 import type { ActorRef } from '../../actors/runtime/protocol.js';
-import type { ActorSystem } from '../../actors/runtime/system.js';
 import { STOP, VmBlock } from '../../actors/shared-state/vm/vm-block.js';
 import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
-import type { VcpuConfig, VcpuProtocol } from '../../actors/vcpu/vcpu.protocol.js';
+import type { VcpuProtocol } from '../../actors/vcpu/vcpu.protocol.js';
 import { assert } from '../../bus/assert.js';
 import { Codec } from '../../bus/codec/codec.js';
 import { createDoorbell, Doorbell } from '../../bus/doorbell/doorbell.js';
 import type { KeepAlive } from '../../bus/doorbell/parking.js';
 import { createQueue } from '../../bus/message-queue/queue-layout.js';
 import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
+import { features } from '../../cpu/wasm/features.js';
+import { MEMORY_MAP } from '../../devices/machine/memory-map.js';
+import type { HostParts } from './host-parts.js';
 
-/** What every vCPU of a machine has in common. */
-export type SharedVcpuConfig = Pick<VcpuConfig, 'memory' | 'interpreter' | 'gic' | 'jit' | 'epochMs'>;
+/** An order to start a VM. */
+export type Launch = Extract<LaunchOrder, { kind: 'launch' }>;
 
+/** Who wants to know of VMs that guests make. */
+export interface LaunchWatcher {
+  /** It runs; `block` is its shared block. */
+  started(launch: Launch, block: VmBlock): void;
+  /** Its threads are gone. */
+  ended(partition: number): void;
+}
+
+/** Where the interrupt controller of a VM that a guest makes lies. */
+const GIC_WINDOWS = {
+  distributor: MEMORY_MAP.gicDistributor.base,
+  redistributors: MEMORY_MAP.gicRedistributors.base,
+};
 const OWNER = 2;
 const ASK = { timeoutMs: 10_000 } as const;
 
 /** See the head of this file. */
 export class VmLauncher {
   readonly place: LauncherPlace = { orders: createQueue(ORDER_QUEUE), bell: createDoorbell() };
-  readonly #system: ActorSystem;
-  readonly #core: ActorRef<CoreProtocol>;
-  readonly #shared: SharedVcpuConfig;
-  readonly #name: string;
+  readonly #host: HostParts;
+  readonly #watcher: LaunchWatcher | undefined;
   readonly #orders: QueueReceiver;
   readonly #bell: Doorbell;
   readonly #codec = new Codec({});
@@ -42,11 +54,9 @@ export class VmLauncher {
   readonly #blocks = new Map<number, VmBlock>();
   #closed = false;
 
-  constructor(system: ActorSystem, core: ActorRef<CoreProtocol>, shared: SharedVcpuConfig, name: string) {
-    this.#system = system;
-    this.#core = core;
-    this.#shared = shared;
-    this.#name = name;
+  constructor(host: HostParts, watcher: LaunchWatcher | undefined) {
+    this.#host = host;
+    this.#watcher = watcher;
     const orders = QueueReceiver.attach(this.place.orders, { owner: OWNER });
     const bell = Doorbell.attach(this.place.bell, { owner: OWNER });
     assert(orders.ok && bell.ok, 'our own queue is whole');
@@ -67,29 +77,33 @@ export class VmLauncher {
         // WHY: the only sender is our own resource manager, compiled against the same type.
         const order = read.value as LaunchOrder;
         const done = order.kind === 'launch' ? await this.#launch(order) : await this.#end(order.partition);
-        this.#system.sender.tell(manager, 'launched', { order: order.order, done });
+        this.#host.system.sender.tell(manager, 'launched', { order: order.order, done });
       }
     }
   }
 
-  async #launch(order: Extract<LaunchOrder, { kind: 'launch' }>): Promise<boolean> {
+  async #launch(order: Launch): Promise<boolean> {
     const { partition, tickets, places, profile, registers } = order;
-    const { sender } = this.#system;
+    const { system, memory, core, options } = this.#host;
+    const { interpreter, jit, callTap } = options;
+    const { sender } = system;
     const threads: ActorRef<VcpuProtocol>[] = [];
     this.#threads.set(partition, threads);
     const [first] = tickets;
     assert(first !== undefined, 'a VM has a processor');
-    this.#blocks.set(partition, new VmBlock(this.#shared.memory.buffer, first.block));
+    const block = new VmBlock(memory.buffer, first.block);
+    this.#blocks.set(partition, block);
+    const epochMs = system.clock.monotonicMs();
     for (const ticket of tickets) {
       const thread = places.threads[ticket.index] ?? 0;
-      const gunyah = { profile, table: places.table, space: places.space, thread, core: this.#core.actor };
-      const config = { ...this.#shared, ticket, gunyah, frontEnds: [] };
-      const name = `${this.#name}-p${partition}-vcpu${ticket.index}`;
-      const spawned = await this.#system.spawn(vcpuKind, config, { name });
+      const gunyah = { profile, table: places.table, space: places.space, thread, core: core.ref.actor };
+      const shared = { memory, interpreter, jit, features, callTap, epochMs, gic: GIC_WINDOWS };
+      const name = `${options.name}-p${partition}-vcpu${ticket.index}`;
+      const spawned = await system.spawn(vcpuKind, { ...shared, ticket, gunyah, frontEnds: [] }, { name });
       if (!spawned.ok) return false;
       threads.push(spawned.value);
       const { index } = ticket;
-      const attached = await sender.ask(this.#core, 'attachVp', { partition, index, actor: spawned.value.actor }, ASK);
+      const attached = await sender.ask(core.ref, 'attachVp', { partition, index, actor: spawned.value.actor }, ASK);
       if (!attached.ok) return false;
     }
     const values = new Uint8Array(registers.length * 16);
@@ -97,12 +111,13 @@ export class VmLauncher {
     for (const [n, { value }] of registers.entries()) view.setBigUint64(n * 16, BigInt(value), true);
     const names = registers.map(({ code }) => code);
     assert(names.includes(VP_REGISTER.pc), 'a boot processor has a place to start');
-    const set = await sender.ask(this.#core, 'setVpRegisters', { partition, index: 0, names, values }, ASK);
+    const set = await sender.ask(core.ref, 'setVpRegisters', { partition, index: 0, names, values }, ASK);
     if (!set.ok) return false;
     for (const { index } of tickets) {
-      const runs = await sender.ask(this.#core, 'runVp', { partition, index }, ASK);
+      const runs = await sender.ask(core.ref, 'runVp', { partition, index }, ASK);
       if (!runs.ok) return false;
     }
+    this.#watcher?.started(order, block);
     return true;
   }
 
@@ -120,8 +135,14 @@ export class VmLauncher {
     const threads = this.#threads.get(partition) ?? [];
     this.#threads.delete(partition);
     this.#blocks.delete(partition);
-    await Promise.all(threads.map((thread) => this.#system.stop(thread)));
+    await Promise.all(threads.map((thread) => this.#host.system.stop(thread)));
+    this.#watcher?.ended(partition);
     return true;
+  }
+
+  /** The processors of a VM that was launched. */
+  threadsOf(partition: number): readonly ActorRef<VcpuProtocol>[] {
+    return this.#threads.get(partition) ?? [];
   }
 
   /** Ends everything that was launched, and the serving. */
@@ -129,9 +150,9 @@ export class VmLauncher {
     this.#closed = true;
     this.#bell.send(1);
     for (const partition of [...this.#threads.keys()]) {
-      await this.#system.sender.ask(this.#core, 'finalizePartition', { partition }, ASK);
+      await this.#host.core.tryAsk('finalizePartition', { partition });
       await this.#end(partition);
-      await this.#system.sender.ask(this.#core, 'deletePartition', { partition }, ASK);
+      await this.#host.core.tryAsk('deletePartition', { partition });
     }
   }
 }

@@ -1,0 +1,24 @@
+/** The parts of a host that its resource manager and its launcher are built on. */
+import type { ActorSystem } from '../../actors/runtime/system.js';
+import type { CallTapPlace } from '../../actors/shared-state/call-tap/call-tap.js';
+import type { CoreClient } from './core-client.js';
+
+/** What every VM of a host has in common. */
+export interface HostOptions {
+  /** A name that no other host or VM of the system has. */
+  readonly name: string;
+  readonly interpreter: WebAssembly.Module;
+  /** False switches compiled code off. */
+  readonly jit: boolean;
+  /** Where every call of every VM is recorded while somebody watches; absent: nowhere. */
+  readonly callTap?: CallTapPlace | undefined;
+}
+
+/** See the head of this file. */
+export interface HostParts {
+  readonly system: ActorSystem;
+  readonly options: HostOptions;
+  /** All physical memory. */
+  readonly memory: WebAssembly.Memory;
+  readonly core: CoreClient;
+}

@@ -1,0 +1,82 @@
+/**
+ * A host: the physical memory that all its VMs share, the hypervisor core that owns it, and, from the first Gunyah VM on, one
+ * resource manager with the launcher that gives the VMs of guests their threads. What a VM consists of beside that is in
+ * cli/machine; how many there are and how they are linked is the caller's business.
+ */
+import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
+import type { ActorSystem } from '../../actors/runtime/system.js';
+import { assert } from '../../bus/assert.js';
+import { BuildFailure, CoreClient } from './core-client.js';
+import { GunyahPlatform, type PlatformOptions } from './gunyah-platform.js';
+import type { HostOptions, HostParts } from './host-parts.js';
+
+/** Pages of the machine's memory: all 4 GiB are reserved, and cost nothing before they are touched. */
+const WASM_PAGES = 65_536;
+
+/** Frames of a host, for audits. */
+export interface HostCensus {
+  readonly freeFrames: number;
+  readonly frames: number;
+  readonly partitions: number;
+}
+
+/** See the head of this file. */
+export class Host implements HostParts {
+  readonly system: ActorSystem;
+  readonly options: HostOptions;
+  readonly memory: WebAssembly.Memory;
+  readonly buffer: SharedArrayBuffer;
+  readonly core: CoreClient;
+  #platform: Promise<GunyahPlatform> | undefined;
+  #running: GunyahPlatform | undefined;
+
+  private constructor(system: ActorSystem, options: HostOptions, memory: WebAssembly.Memory, core: CoreClient) {
+    this.system = system;
+    this.options = options;
+    this.memory = memory;
+    const buffer: unknown = memory.buffer;
+    assert(buffer instanceof SharedArrayBuffer, 'a shared memory has a shared buffer');
+    this.buffer = buffer;
+    this.core = core;
+  }
+
+  /** Starts an empty host; throws BuildFailure. */
+  static async start(system: ActorSystem, options: HostOptions): Promise<Host> {
+    const memory = new WebAssembly.Memory({ initial: WASM_PAGES, maximum: WASM_PAGES, shared: true });
+    const buffer: unknown = memory.buffer;
+    assert(buffer instanceof SharedArrayBuffer, 'a shared memory has a shared buffer');
+    const started = await system.spawn(hypervisorKind, { memory: { buffer } }, { name: `${options.name}-core` });
+    if (!started.ok) throw new BuildFailure(`the hypervisor core did not start (${started.error.reason})`);
+    return new Host(system, options, memory, new CoreClient(system, started.value));
+  }
+
+  /** The resource manager, started when first asked for; `options` count then. Throws BuildFailure. */
+  gunyah(options: PlatformOptions): Promise<GunyahPlatform> {
+    this.#platform ??= GunyahPlatform.start(this, options).then((platform) => {
+      this.#running = platform;
+      return platform;
+    });
+    return this.#platform;
+  }
+
+  /** The resource manager, if it was ever asked for. */
+  get platform(): GunyahPlatform | undefined {
+    return this.#running;
+  }
+
+  /** A worker called `name` has died: true if it was of a VM that a guest had made, which alone ends with it. */
+  lost(name: string): boolean {
+    return this.#running?.lost(name) ?? false;
+  }
+
+  /** What the core holds. */
+  census(): Promise<HostCensus> {
+    return this.core.ask('census', {});
+  }
+
+  /** Ends resource manager and core; every VM was disposed before. */
+  async close(): Promise<void> {
+    await this.#running?.close();
+    await this.system.stop(this.core.ref);
+  }
+}
