@@ -23,6 +23,7 @@ export class CpuState {
   /** Address of the state block. */
   readonly at: number;
   readonly bytes: Uint8Array;
+  readonly halves: Uint16Array;
   readonly words: Int32Array;
   readonly wide: BigInt64Array;
   readonly view: DataView;
@@ -30,6 +31,7 @@ export class CpuState {
   constructor(memory: ArrayBufferLike, at: number) {
     this.at = at;
     this.bytes = new Uint8Array(memory);
+    this.halves = new Uint16Array(memory);
     this.words = new Int32Array(memory);
     this.wide = new BigInt64Array(memory);
     this.view = new DataView(memory);

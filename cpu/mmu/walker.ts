@@ -187,10 +187,10 @@ export class Walker implements Translator {
       const word = (frame + (at & 0xfff)) >>> 2;
       // A descriptor is one 64-bit value to the guest: read again if another vCPU replaced it in between.
       let low = Atomics.load(this.#words, word);
-      let high = this.#words[word + 1]!;
+      let high = Atomics.load(this.#words, word + 1);
       while (Atomics.load(this.#words, word) !== low) {
         low = Atomics.load(this.#words, word);
-        high = this.#words[word + 1]!;
+        high = Atomics.load(this.#words, word + 1);
       }
       const isTable = (low & 2) !== 0 && level < 3;
       const isLeaf =

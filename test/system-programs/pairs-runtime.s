@@ -1,5 +1,6 @@
 // Runs the pairs of programs that pairs.ts wrote, one half on each of two CPUs, and prints a digest of what memory holds
-// after both. Entered at EL1 with the MMU off; x19 is the address of the cells while a program runs.
+// after both, and how many forbidden outcomes there were. Entered at EL1 with the MMU off; while a program runs x19 is the
+// address of the cells, and x24 that of another page for variables.
   .equ UART, 0x09000000
   .equ WINDOW, 0xffffff8000000000       // a page by TTBR1 that programs map to either of two frames
   .section .text, "ax"
@@ -19,8 +20,9 @@ _start:
 1: ldp x22, x23, [x21], #16
   cbz x22, finish
   adrp x19, cells
+  add x24, x19, #4096
   mov x0, x19
-  mov x1, #4096
+  mov x1, #8192
 2: stp xzr, xzr, [x0], #16
   subs x1, x1, #16
   b.ne 2b
@@ -38,6 +40,7 @@ second:
 1: ldp x22, x23, [x21], #16
   cbz x22, .
   adrp x19, cells
+  add x24, x19, #4096
   bl rendezvous
   blr x23
   bl rendezvous
@@ -97,8 +100,9 @@ rendezvous:
   b 1b
 2: ret
 
-// What the halves exchanged is added up, forbidden outcomes are counted, and all that is order-free is digested.
+// What the halves exchanged is added up, all that is order-free is digested, and forbidden outcomes are printed apart.
 check:
+  mov x27, x30
   mov x26, #0
   adrp x0, cells
   ldr x1, [x0, #(32 * 16)]              // what is left of the exchanges belongs to their sums
@@ -111,6 +115,11 @@ check:
   add x2, x2, x1
   str x2, [x0, #(35 * 16)]
   str xzr, [x0, #(33 * 16)]
+  ldr x28, [x0, #(51 * 16)]
+  ldr x1, [x0, #(52 * 16)]
+  orr x28, x28, x1, lsl #32
+  str xzr, [x0, #(51 * 16)]
+  str xzr, [x0, #(52 * 16)]
   ldr x5, =0x9e3779b97f4a7c15
   mov x1, #128
 1: ldr x2, [x0], #8
@@ -120,6 +129,9 @@ check:
   subs x1, x1, #1
   b.ne 1b
   mov x0, x26
+  bl put_hex
+  mov x0, x28
+  mov x30, x27
   b put_hex
 
   .balign 2048
@@ -182,7 +194,7 @@ code:                                   // MOVZ w0, #n; RET: the numbers change
   .endr
   .bss
   .balign 4096
-  .irp p, l1, window_l1, window_l2, window_l3, frame_a, frame_b, meeting, cells
+  .irp p, l1, window_l1, window_l2, window_l3, frame_a, frame_b, meeting, cells, others
 \p: .skip 4096
   .endr
 

@@ -25,9 +25,14 @@ const CELL = {
   counters: 47,
   code: 49,
   window: 50,
+  /** Forbidden outcomes of litmus tests, and apart from them those of STLR before LDAR: QEMU has some. */
   forbidden: 51,
+  overtaken: 52,
 };
-/** Variables of litmus tests: one to a line, from here on; what a half saw is kept from RESULTS_AT on. */
+/**
+ * Variables of litmus tests: one to a line, from here on in either of two pages (x19 and x24); what a half saw is kept from
+ * RESULTS_AT on.
+ */
 const VARIABLES_AT = 1024;
 const RESULTS_AT = 3072;
 const VARIABLE_BYTES = 64;
@@ -42,8 +47,11 @@ const SIZES = [
 ] as const;
 const CODE_SLOTS = 64;
 
+const LITMUS_KINDS = ['passing', 'buffering', 'loads', 'coherence'] as const;
+type LitmusKind = (typeof LITMUS_KINDS)[number];
+
 /** Assembly of both halves of one program. */
-type Halves = readonly [string[], string[]];
+export type Halves = readonly [string[], string[]];
 
 /** Writes one program. */
 class PairWriter {
@@ -176,33 +184,40 @@ class PairWriter {
     });
   }
 
-  /** Two variables nobody has used; places for what each half sees. */
+  /** The place of a variable nobody has used; there is one in each page. */
   #variable(): number {
     return VARIABLES_AT + VARIABLE_BYTES * this.#variables++;
   }
 
-  /** Message passing, store buffering, load buffering or coherence; forbidden: the outcome that is counted. */
-  litmus(): void {
-    if (VARIABLES_AT + (this.#variables + 2) * VARIABLE_BYTES > RESULTS_AT) return;
-    const [x, y] = [this.#variable(), this.#variable()];
-    const result = RESULTS_AT + 8 * this.#variables;
+  /**
+   * Message passing, store buffering, load buffering or coherence; forbidden: the outcome that is counted. Half of them
+   * begin with what a half writes not being in its TLB, and what it reads there: stores go another way than loads.
+   */
+  litmus(fixed?: { readonly kind: LitmusKind; readonly ordered: boolean; readonly cold: boolean }): void {
+    if (VARIABLES_AT + (this.#variables + 1) * VARIABLE_BYTES > RESULTS_AT) return;
+    const result = RESULTS_AT + 16 * this.#variables;
+    const at = this.#variable();
+    const [x, y] = [`add x10, x19, #${at}`, `add x10, x24, #${at}`];
     const fence = this.#pick(['dmb ish', 'dmb sy', 'dsb ish']);
-    const ordered = this.#random.below(2) === 0;
-    const write = (at: number, last: boolean): string[] => [
-      `add x10, x19, #${at}`,
-      `${last && ordered ? 'stlr' : 'str'} x1, [x10]`,
-    ];
-    const read = (at: number, into: string, first: boolean): string[] => [
-      `add x11, x19, #${at}`,
+    const ordered = fixed?.ordered ?? this.#random.below(2) === 0;
+    const cold = fixed?.cold ?? this.#random.below(2) === 0;
+    const write = (place: string, last: boolean): string[] => [place, `${last && ordered ? 'stlr' : 'str'} x1, [x10]`];
+    const read = (place: string, into: string, first: boolean): string[] => [
+      place.replace('x10', 'x11'),
       `${first && ordered ? 'ldar' : 'ldr'} ${into}, [x11]`,
     ];
     const between = ordered ? [] : [fence];
-    const keep = (register: string, place: number): string[] => [
-      `add x10, x19, #${result + place}`,
+    const keep = (register: string, offset: number): string[] => [
+      `add x10, x19, #${result + offset}`,
       `str ${register}, [x10]`,
     ];
-    const kind = this.#pick(['passing', 'buffering', 'loads', 'coherence']);
+    const forget = (place: string): string[] => [place, 'ubfx x12, x10, #12, #44', 'tlbi vae1, x12', 'dsb nsh', 'isb'];
+    const kind = fixed?.kind ?? this.#pick(LITMUS_KINDS);
     const [first, second] = this.halves;
+    if (cold) {
+      first.push(...read(y, 'x2', false), ...forget(x));
+      second.push(...read(x, 'x2', false), ...forget(y));
+    }
     this.meet();
     for (const half of this.halves) half.push('mov x1, #1', ...Array(this.#random.below(6)).fill('nop'));
     if (kind === 'passing') {
@@ -210,9 +225,8 @@ class PairWriter {
       second.push(...read(y, 'x2', true), ...between, ...read(x, 'x3', false), ...keep('x2', 0), ...keep('x3', 8));
     } else if (kind === 'buffering') {
       // STLR before LDAR is ordered, too (Arm ARM B2.3.3): all four accesses are, or the fence stands between them.
-      const load = (at: number): string[] => read(at, 'x2', true);
-      first.push(...write(x, true), ...between, ...load(y), ...keep('x2', 0));
-      second.push(...write(y, true), ...between, ...load(x), ...keep('x2', 8));
+      first.push(...write(x, true), ...between, ...read(y, 'x2', true), ...keep('x2', 0));
+      second.push(...write(y, true), ...between, ...read(x, 'x2', true), ...keep('x2', 8));
     } else if (kind === 'loads') {
       first.push(...read(x, 'x2', true), ...between, ...write(y, true), ...keep('x2', 0));
       second.push(...read(y, 'x2', true), ...between, ...write(x, true), ...keep('x2', 8));
@@ -230,7 +244,8 @@ class PairWriter {
       `ccmp x3, #${other}, #0, eq`,
       'cset x2, eq',
     );
-    first.push(this.#address('x10', CELL.forbidden), 'stadd x2, [x10]');
+    const count = kind === 'buffering' && ordered ? CELL.overtaken : CELL.forbidden;
+    first.push(this.#address('x10', count), 'stadd x2, [x10]');
   }
 
   /** The first half changes an instruction that the second has run before, and tells it. */
@@ -281,6 +296,26 @@ class PairWriter {
   }
 }
 
+/** What the runtime prints of one pair. */
+export interface PairResult {
+  /** Of all that no interleaving changes, in hexadecimal. */
+  readonly digest: string;
+  /** Outcomes of litmus tests that the architecture forbids; `overtaken`: a LDAR came before an earlier STLR. */
+  readonly forbidden: number;
+  readonly overtaken: number;
+}
+
+/** The results on a console that ends with `done`; undefined where the image ended otherwise. */
+export function pairResults(console: string): PairResult[] | undefined {
+  const lines = console.trimEnd().split('\n');
+  if (lines.pop() !== 'done' || lines.length % 2 !== 0) return undefined;
+  return lines.flatMap((digest, i) => {
+    const counts = lines[i + 1] ?? '';
+    const [overtaken, forbidden] = [counts.slice(0, 8), counts.slice(8)].map((half) => Number.parseInt(half, 16));
+    return i % 2 === 0 ? [{ digest, forbidden: forbidden ?? Number.NaN, overtaken: overtaken ?? Number.NaN }] : [];
+  });
+}
+
 /** The assembly of one program's halves. */
 export function pairProgram(seed: number): Halves {
   const random = new TestRandom(seed);
@@ -303,12 +338,19 @@ export function pairProgram(seed: number): Halves {
   return writer.halves;
 }
 
-/** Builds the image of the pairs with these seeds. */
-export function buildPairsImage(seeds: readonly number[]): ProgramsImage {
+/** A program of nothing but STLR before LDAR, with what is stored to not in the TLB. */
+export function overtakingProgram(seed: number, times: number): Halves {
+  const writer = new PairWriter(new TestRandom(seed));
+  for (let n = 0; n < times; n++) writer.litmus({ kind: 'buffering', ordered: true, cold: true });
+  return writer.halves;
+}
+
+/** Builds the image of these pairs. */
+export function buildPairsImage(pairs: readonly Halves[]): ProgramsImage {
   const folder = mkdtempSync(join(tmpdir(), 'wurley-pairs-'));
   const text = ['  .section .text, "ax"'];
-  for (const [n, seed] of seeds.entries()) {
-    pairProgram(seed).forEach((half, cpu) => {
+  for (const [n, pair] of pairs.entries()) {
+    pair.forEach((half, cpu) => {
       text.push(`p${n}_${cpu}:`, 'mov x25, x30', ...half, 'ret x25', '.ltorg');
     });
   }
@@ -316,7 +358,7 @@ export function buildPairsImage(seeds: readonly number[]): ProgramsImage {
     '  .section .rodata, "a"',
     '  .balign 16',
     'pairs:',
-    ...seeds.map((_, n) => `.quad p${n}_0, p${n}_1`),
+    ...pairs.map((_, n) => `.quad p${n}_0, p${n}_1`),
     '.quad 0, 0',
   );
   writeFileSync(join(folder, 'pairs-programs.s'), `${text.join('\n')}\n`);
