@@ -86,4 +86,4 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
 export default vcpu;
 
 /** How its workers are made. */
-export const vcpuKind = actorKind(vcpu, { module: new URL(import.meta.url), heapMegabytesMax: 256 });
+export const vcpuKind = actorKind(vcpu, { module: new URL(import.meta.url), heapMegabytesMax: 256, workersMax: 256 });

@@ -12,6 +12,7 @@ import { faultSentence } from '../../devices/machine/boot-fault.js';
 import { type BootPlan, type BootRequest, type NamedBytes, planBoot } from '../../devices/machine/boot-plan.js';
 import type { MachineDescription } from '../../devices/machine/description.js';
 import { primaryNodes } from '../host/gunyah-platform.js';
+import { imageArguments } from '../image/boot-arguments.js';
 import { CATALOG, findCatalogEntry } from '../image/catalog.js';
 import { READY_MARKER } from '../image/initramfs.js';
 import { progressLine } from '../image/progress-line.js';
@@ -50,10 +51,6 @@ const EXIT_QUIT = 130;
 const EXIT_PIPE = 141;
 /** Its terminal went away (128 + SIGHUP). */
 const EXIT_HANGUP = 129;
-/** Command lines of images: console on the PL011, and a panic ends the machine instead of hanging. */
-const IMAGE_ARGUMENTS = 'console=ttyAMA0 panic=-1';
-/** The last one named is /dev/console, once it is there. */
-const HVC_ARGUMENTS = ' console=hvc0';
 /** For scripts: only what programs print (see cli/image/initramfs.ts). */
 const PLAIN_ARGUMENTS = ' quiet wurley_plain=1';
 /** Hot places that Ctrl-] i and --stats show. */
@@ -178,7 +175,7 @@ async function prepare(
     initrd ??= stored.value.initrdPath;
     const isScript = process.stdin.isTTY !== true || !terminal.isTTY;
     if (isScript && text.initrd === undefined) readyMarker = READY_MARKER;
-    const consoles = `${IMAGE_ARGUMENTS}${text.console === 'virtio' ? HVC_ARGUMENTS : ''}`;
+    const consoles = imageArguments(text.console === 'virtio');
     bootArguments = `${consoles}${isScript ? PLAIN_ARGUMENTS : ''} ${bootArguments}`.trimEnd();
   }
   if (kernel === undefined && text.firmware === undefined) {

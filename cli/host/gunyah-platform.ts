@@ -12,7 +12,7 @@ import type {
 } from '../../actors/resource-manager/resource-manager.protocol.js';
 import { VMID } from '../../actors/resource-manager/rm-messages.js';
 import type { ActorRef } from '../../actors/runtime/protocol.js';
-import type { GunyahPlaces } from '../../actors/vcpu/vcpu.protocol.js';
+import type { GunyahPlaces, VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
 import { VCPU_AREA_BYTES } from '../../cpu/state.js';
 import type { TreeNode } from '../../devices/machine/device-tree/tree.js';
 import { BuildFailure } from './core-client.js';
@@ -30,6 +30,8 @@ const RPC_PORTS = {
   rx: { capability: 1n, virq: FREE_IRQ_START + 1 },
 } as const;
 const ASK = { timeoutMs: 20_000 } as const;
+/** Name of a worker that runs a processor of a VM that a guest made. */
+const WORKER = /^[a-z0-9-]*-p(\d+)-vcpu\d+$/;
 
 /** The nodes of the primary VM's tree. */
 export function primaryNodes(): readonly TreeNode[] {
@@ -94,6 +96,26 @@ export class GunyahPlatform {
     if (!answer.ok)
       throw new BuildFailure(`the resource manager did not take the VM (${JSON.stringify(answer.error)})`);
     return answer.value;
+  }
+
+  /** Makes a partition the one that pays for links between VMs. */
+  async setHome(partition: number): Promise<void> {
+    const done = await this.#host.system.sender.ask(this.manager, 'setHome', { partition }, ASK);
+    if (!done.ok) throw new BuildFailure('the resource manager does not answer');
+  }
+
+  /** The partition of a guest-made VM whose worker is called `worker`. */
+  static partitionOf(worker: string): number | undefined {
+    const found = WORKER.exec(worker);
+    return found === null ? undefined : Number(found[1]);
+  }
+
+  /** What the vCPUs of a VM did that a guest made. */
+  async statistics(partition: number): Promise<readonly VcpuStatistics[]> {
+    const { sender } = this.#host.system;
+    const threads = this.#launcher.threadsOf(partition);
+    const answers = await Promise.all(threads.map((thread) => sender.ask(thread, 'statistics', {}, ASK)));
+    return answers.flatMap((answer) => (answer.ok ? [answer.value] : []));
   }
 
   /** As {@link adopt} for the primary VM whose tree has {@link primaryNodes}. */

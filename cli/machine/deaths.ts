@@ -17,6 +17,11 @@ const REASONS: Readonly<Record<string, string>> = {
  */
 export function deathOf(event: SystemEvent): string | undefined {
   if (event.event !== 'down' || event.reason === 'stopped' || event.verdict === 'restart') return undefined;
+  return deathSentence(event);
+}
+
+/** Which worker died and how, in a sentence part. */
+export function deathSentence(event: Extract<SystemEvent, { event: 'down' }>): string {
   return `${event.name} ${REASONS[event.reason] ?? 'died'} (${event.detail})`;
 }
 

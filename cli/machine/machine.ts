@@ -4,8 +4,6 @@
  */
 
 import type { Profile } from '../../actors/abi/gunyah/identity.js';
-import { VP_REGISTER } from '../../actors/abi/hyperv/vp-register-names.js';
-import type { VpTicket } from '../../actors/hypervisor/partition.protocol.js';
 import { VMID } from '../../actors/resource-manager/rm-messages.js';
 import type { FileToken } from '../../actors/runtime/files.js';
 import { createObjectChannel } from '../../actors/runtime/object-channel.js';
@@ -14,14 +12,12 @@ import type { ActorSystem } from '../../actors/runtime/system.js';
 import { ByteStream, createByteStream } from '../../actors/shared-state/byte-stream/byte-stream.js';
 import { Gic } from '../../actors/shared-state/gic/gic.js';
 import type { FrontEndPlace } from '../../actors/shared-state/mmio/front-end.js';
-import { STAGE2_RIGHTS } from '../../actors/shared-state/stage2/stage2-map.js';
 import { STOP, type Stop, VmBlock, waker } from '../../actors/shared-state/vm/vm-block.js';
 import { translatorKind } from '../../actors/translator/translator.actor.js';
 import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
-import type { GunyahPlaces, TracePlace, VcpuProtocol, VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
+import type { TracePlace, VcpuProtocol, VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import type { CodeBudget } from '../../cpu/jit/region-store.js';
-import { VCPU_AREA_BYTES } from '../../cpu/state.js';
 import { features } from '../../cpu/wasm/features.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import type { MachineDescription } from '../../devices/machine/description.js';
@@ -31,6 +27,7 @@ import { createSharedRegisters, SharedRegisters } from '../../devices/registers/
 import { type ConsoleProtocol, consoleKind } from '../../devices/uart/console.actor.js';
 import type { UartConfig } from '../../devices/uart/uart.config.js';
 import { BuildFailure } from '../host/core-client.js';
+import { bootRegisters, type Foundation, mapMemory, newPartition, newProcessors } from '../host/foundation.js';
 import { giveObjects, placesOf } from '../host/gunyah-platform.js';
 import { Host } from '../host/host.js';
 import { keepAlive } from '../host/keep-alive.js';
@@ -41,6 +38,7 @@ import { useGuestFlags } from './native-modules.js';
 import { startVirtioDevices, type VirtioChoice } from './virtio-devices.js';
 
 const STREAM_BYTES = 64 * 1024;
+/** Record arena of each processor of a machine that is alone on its host. */
 const ARENA_BYTES = 96 << 20;
 const TRANSLATOR_SUFFIX = '-translator';
 const ASK = { timeoutMs: 10_000 } as const;
@@ -67,6 +65,8 @@ export interface MachineOptions {
   readonly name: string;
   /** The Gunyah ABI its calls speak; absent on a `virt` machine. */
   readonly gunyah?: Profile;
+  /** False: its processors translate hot code for themselves, which saves a worker. */
+  readonly ownTranslator?: boolean;
   /** Where vCPUs tell what happens; absent: nowhere. */
   readonly trace?: TracePlace | undefined;
   /** A stub for GDB. */
@@ -116,20 +116,6 @@ export function isExpendable(name: string): boolean {
   return name.endsWith(TRANSLATOR_SUFFIX);
 }
 
-/** Copies the boot images to their places. */
-function placeImages(memory: Uint8Array, plan: BootPlan, ram: MappedRam, flash: MappedRam | undefined): void {
-  for (const { ipa, bytes } of plan.placements) {
-    const extent = flash !== undefined && ipa < flash.ipa + flash.bytes ? flash : ram;
-    memory.set(bytes, extent.host + (ipa - extent.ipa));
-  }
-}
-
-interface MappedRam {
-  readonly ipa: number;
-  readonly host: number;
-  readonly bytes: number;
-}
-
 /** Builds the machine, on a host of its own, and starts its first processor. The error is a sentence. */
 export async function startMachine(system: ActorSystem, options: MachineOptions): Promise<Result<Machine, string>> {
   try {
@@ -149,52 +135,24 @@ export async function startMachine(system: ActorSystem, options: MachineOptions)
 }
 
 /** What was built so far of `name` goes again, in the order in which a whole machine would: devices and processors, then the core. */
-async function stopAll(system: ActorSystem, name: string): Promise<void> {
+export async function stopAll(system: ActorSystem, name: string): Promise<void> {
   const parts = system.inspect().filter((actor) => actor.name.startsWith(`${name}-`));
   for (const { ref } of parts.toReversed()) await system.stop(ref);
 }
 
-/** The part of a VM that the core holds: a partition with memory and processors. */
-export interface Foundation {
-  readonly partition: number;
-  readonly parts: { readonly block: number; readonly stage2: number; readonly gic: number };
-  readonly tickets: readonly VpTicket[];
-  /** What processor `index` needs to make Gunyah's calls. */
-  readonly gunyah: ((index: number) => GunyahPlaces) | undefined;
-  /** Registers processor 0 starts with, by HV_REGISTER_NAME code. */
-  readonly registers: readonly (readonly [number, bigint])[];
-  /** What can be done while workers start. */
-  readonly meanwhile: () => void;
-  /** What must be there before the first instruction. */
-  readonly ready: () => Promise<void>;
-  /** Returns it all to the core, when the threads have ended. */
-  readonly release: () => Promise<void>;
-}
-
-/** A partition with fresh memory into which the plan's images go. Throws BuildFailure. */
+/** The foundation of a machine that is alone on its host. Throws BuildFailure. */
 async function layFoundation(host: Host, options: MachineOptions): Promise<Foundation> {
   const { core } = host;
   const { plan, description, gunyah: profile } = options;
-  const { partition } = await core.ask('createPartition', {});
-  const parts = await initialise(host, partition, description.cpus, ARENA_BYTES);
+  const { cpus, ramBytes } = description;
+  const { partition, parts } = await newPartition(host, cpus, ARENA_BYTES);
   const given = profile === undefined ? undefined : await giveObjects(host, partition);
-  const map = async (ipa: number, bytes: number): Promise<MappedRam> => {
-    const { extents } = await core.ask('mapGuestMemory', { partition, ipa, bytes, rights: STAGE2_RIGHTS.all });
-    const [first] = extents;
-    if (first === undefined) throw new BuildFailure('the hypervisor core mapped nothing');
-    return first;
-  };
-  const tickets: VpTicket[] = [];
-  for (let index = 0; index < description.cpus; index++) tickets.push(await core.ask('createVp', { partition, index }));
-  const ram = await map(MEMORY_MAP.ramBase, description.ramBytes);
-  const { flash: flashWindow } = MEMORY_MAP;
-  const flashUsed = plan.placements.some(({ ipa }) => ipa < flashWindow.base + flashWindow.sizeBytes);
-  const flash = flashUsed ? await map(flashWindow.base, flashWindow.sizeBytes) : undefined;
+  const tickets = await newProcessors(host, partition, cpus);
+  const meanwhile = await mapMemory(host, partition, plan, ramBytes);
   return {
-    ...{ partition, parts, tickets },
+    ...{ partition, parts, tickets, meanwhile },
     gunyah: given && profile && ((index) => placesOf(host, given, profile, index)),
     registers: bootRegisters(plan),
-    meanwhile: () => placeImages(new Uint8Array(host.buffer), plan, ram, flash),
     async ready() {
       if (given === undefined || profile === undefined) return;
       const platform = await host.gunyah({ table: given.table });
@@ -207,31 +165,8 @@ async function layFoundation(host: Host, options: MachineOptions): Promise<Found
   };
 }
 
-/** Gives a new partition its block, its interrupt controller and its (empty) stage-2 map. Throws BuildFailure. */
-async function initialise(
-  host: Host,
-  partition: number,
-  cpus: number,
-  arenaBytes: number,
-): Promise<Foundation['parts']> {
-  const { core } = host;
-  const areaBytes = Math.ceil(VCPU_AREA_BYTES / 4096) * 4096;
-  await core.ask('setProperty', { partition, property: 'processorCount', value: cpus });
-  await core.ask('setProperty', { partition, property: 'processorAreaBytes', value: areaBytes });
-  await core.ask('setProperty', { partition, property: 'processorArenaBytes', value: arenaBytes });
-  return core.ask('initializePartition', { partition });
-}
-
-/** Where a plan starts, and with what. */
-function bootRegisters({ entry, registers: [x0] }: BootPlan): Foundation['registers'] {
-  return [
-    [VP_REGISTER.pc, BigInt(entry)],
-    [VP_REGISTER.x0, x0],
-  ];
-}
-
 /** Gives a foundation its devices and threads, and starts it. Throws BuildFailure. */
-async function assemble(host: Host, foundation: Foundation, options: MachineOptions): Promise<Machine> {
+export async function assemble(host: Host, foundation: Foundation, options: MachineOptions): Promise<Machine> {
   const { name } = options;
   const { system, memory, buffer, core } = host;
   const { partition, parts, tickets } = foundation;
@@ -292,7 +227,8 @@ async function assemble(host: Host, foundation: Foundation, options: MachineOpti
   };
   const epochMs = system.clock.monotonicMs();
   const links = options.jit && options.codeCache !== undefined ? new CodeCacheLinks(options.codeCache) : undefined;
-  const channels = options.jit ? tickets.map(() => createObjectChannel()) : [];
+  const translates = options.jit && options.ownTranslator !== false;
+  const channels = translates ? tickets.map(() => createObjectChannel()) : [];
   const spawning = tickets.map((ticket, i) =>
     system.spawn(
       vcpuKind,
@@ -305,7 +241,7 @@ async function assemble(host: Host, foundation: Foundation, options: MachineOpti
   );
   const ends = channels.map(([, end]) => end);
   // Nothing waits for it to be there: what its processors ask meanwhile waits in the channels.
-  const translating = options.jit
+  const translating = translates
     ? system.spawn(translatorKind, { memory, vcpus: ends, features }, { name: `${name}${TRANSLATOR_SUFFIX}` })
     : undefined;
   foundation.meanwhile();

@@ -30,8 +30,12 @@ export async function runMachine(
 ): Promise<Result<MachineEnd, string>> {
   const started = await startMachine(system, options);
   if (!started.ok) return err(started.error);
-  const machine = started.value;
-  onStart(machine);
+  onStart(started.value);
+  return ok(await followMachine(started.value, pipe));
+}
+
+/** Connects a running machine's consoles with a pipe until it has ended and everything it printed was handed on. */
+export async function followMachine(machine: Machine, pipe: ConsolePipe): Promise<MachineEnd> {
   const closeInput = feed(machine, pipe);
   let over = false;
   let spoke = false;
@@ -68,7 +72,7 @@ export async function runMachine(
   await reading;
   await readingSerial;
   if (!spoke) for (const bytes of serial) await pipe.write(bytes);
-  return ok(end);
+  return end;
 }
 
 /** Hands what is typed to the machine, keeping what its input stream has no room for. */

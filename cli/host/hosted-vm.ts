@@ -1,0 +1,93 @@
+/** A VM of a host as a lab sees it, from its start to the moment when everything it had is given back. */
+import { Subject } from 'rxjs';
+import { STOP, type Stop } from '../../actors/shared-state/vm/vm-block.js';
+import type { VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
+import type { LabVm, VcpuCounters, VmEnd, VmState } from '../lab/lab-host.js';
+import type { Machine } from '../machine/machine.js';
+import { followMachine } from '../machine/run-machine.js';
+
+const REASONS: Readonly<Record<Stop, VmEnd['reason']>> = {
+  [STOP.none]: 'requested',
+  [STOP.off]: 'off',
+  [STOP.reset]: 'reset',
+  [STOP.crash]: 'crash',
+  [STOP.requested]: 'requested',
+};
+
+/** What a VM's end was. */
+export function vmEnd(stop: Stop, detail: string): VmEnd {
+  return { reason: REASONS[stop], detail };
+}
+
+/** A vCPU's counters as a lab shows them. */
+export function countersOf({ index, state, exits, interrupts, meter }: VcpuStatistics): VcpuCounters {
+  const { instructions, compiledMs, interpretedMs, exitsMs, idleMs } = meter;
+  return { index, state, instructions, guestMs: compiledMs + interpretedMs, exitsMs, idleMs, exits, interrupts };
+}
+
+/** See the head of this file. */
+export class HostedVm implements LabVm {
+  readonly name: string;
+  readonly vmid: number;
+  readonly madeBy = undefined;
+  readonly output = new Subject<Uint8Array>();
+  readonly ended: Promise<VmEnd>;
+  readonly #machine: Machine;
+  #state: VmState = 'running';
+
+  /** `giveBack` returns what the machine itself does not: its files. */
+  constructor(
+    name: string,
+    vmid: number,
+    machine: Machine,
+    giveBack: () => void,
+    isTold: (vm: HostedVm, end: VmEnd) => void,
+  ) {
+    this.name = name;
+    this.vmid = vmid;
+    this.#machine = machine;
+    const pipe = {
+      showsSerial: true,
+      write: (bytes: Uint8Array): Promise<void> => {
+        this.output.next(bytes);
+        return Promise.resolve();
+      },
+      onInput: () => () => undefined,
+    };
+    this.ended = followMachine(machine, pipe).then(async ({ stop, detail }) => {
+      this.#state = 'ended';
+      await machine.dispose();
+      giveBack();
+      this.output.complete();
+      const end = vmEnd(stop, detail);
+      isTold(this, end);
+      return end;
+    });
+  }
+
+  get state(): VmState {
+    return this.#state;
+  }
+
+  type(bytes: Uint8Array): number {
+    return this.#state === 'ended' ? 0 : this.#machine.type(bytes);
+  }
+  resize(columns: number, rows: number): void {
+    if (this.#state !== 'ended') this.#machine.resize(columns, rows);
+  }
+  shutDown(): void {
+    if (this.#state !== 'ended') this.#machine.pressPowerButton();
+  }
+  kill(detail: string): void {
+    this.#machine.stop(STOP.requested, detail);
+  }
+  /** A worker of it has died. */
+  crash(detail: string): void {
+    this.#machine.stop(STOP.crash, detail);
+  }
+
+  async counters(): Promise<readonly VcpuCounters[]> {
+    if (this.#state === 'ended') return [];
+    return (await this.#machine.statistics()).map(countersOf);
+  }
+}

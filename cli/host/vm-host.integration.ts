@@ -1,0 +1,133 @@
+/** A host of several VMs: they run side by side, end alone, and give everything back. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as assert from 'uvu/assert';
+import { guestImage } from '../../test/guests/reports.js';
+import { spec } from '../../test/harness/spec.js';
+import type { LabEvent, LabVm, VmSpec } from '../lab/lab-host.js';
+import { VmHost } from './vm-host.js';
+
+const test = spec('vm host');
+const MINUTE = 60_000;
+/** Prints a dot and a line feed, counts a while, and so on. */
+const DOTS = [
+  0xd2a12000, // movz x0, #0x900, lsl #16
+  0x528005c3, // again: mov w3, #'.'
+  0x39000003, // strb w3, [x0]
+  0x52800143, // mov w3, #10
+  0x39000003, // strb w3, [x0]
+  0xd2a00081, // movz x1, #4, lsl #16
+  0xf1000421, // delay: subs x1, x1, #1
+  0x54ffffe1, // b.ne delay
+  0x17fffff9, // b again
+] as const;
+
+const folder = mkdtempSync(join(tmpdir(), 'wurley-host-'));
+const dots = join(folder, 'dots.bin');
+writeFileSync(dots, new Uint8Array(Uint32Array.from(DOTS).buffer));
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+function vmSpec(name: string, over: Partial<VmSpec> = {}): VmSpec {
+  return {
+    ...{ name, boot: { kernel: dots, initrd: undefined }, append: '', memoryBytes: 64 << 20, cpus: 1 },
+    ...{ platform: 'virt', profile: 'P17', primary: false, console: 'pl011', disks: [], rng: false, networks: [] },
+    ...over,
+  };
+}
+
+async function start(host: VmHost, wanted: VmSpec): Promise<LabVm> {
+  const started = await host.start(wanted);
+  if (!started.ok) throw new Error(started.error);
+  return started.value;
+}
+
+/** Waits until the VM has printed something new. */
+function prints(vm: LabVm): Promise<string> {
+  return new Promise((resolve) => {
+    const subscription = vm.output.subscribe((bytes) => {
+      subscription.unsubscribe();
+      resolve(Buffer.from(bytes).toString('latin1'));
+    });
+  });
+}
+
+async function hostOf(primaryGuest = false): Promise<VmHost> {
+  const host = await VmHost.start({ primaryGuest, onLog: () => undefined });
+  if (!host.ok) throw new Error(host.error);
+  return host.value;
+}
+
+test(
+  'VMs run side by side; one is killed, one loses a worker, one is started again; everything comes back',
+  async () => {
+    const host = await hostOf();
+    try {
+      const none = host.resources();
+      const empty = await host.census();
+      const told: LabEvent[] = [];
+      host.events.subscribe((event) => told.push(event));
+      const [a, b, c] = [
+        await start(host, vmSpec('a')),
+        await start(host, vmSpec('b')),
+        await start(host, vmSpec('c')),
+      ];
+      for (const vm of [a, b, c]) assert.match(await prints(vm), /\./);
+      assert.is((await host.start(vmSpec('b'))).ok, false);
+      a.kill('the test');
+      assert.equal(await a.ended, { reason: 'requested', detail: 'the test' });
+      assert.is(a.state, 'ended');
+      host.killWorker('b-vcpu0');
+      assert.equal(await b.ended, { reason: 'crash', detail: 'b-vcpu0 was killed (killed on request)' });
+      await prints(c);
+      const again = await start(host, vmSpec('a'));
+      await prints(again);
+      assert.ok((await again.counters()).length === 1);
+      assert.equal(await a.counters(), []);
+      for (const vm of [again, c]) {
+        vm.kill('over');
+        await vm.ended;
+      }
+      assert.equal(await host.census(), empty);
+      assert.equal(host.resources(), none);
+      const died = told.filter(({ kind }) => kind === 'workerDied');
+      assert.equal(
+        died.map((event) => event.kind === 'workerDied' && [event.worker, event.vm, event.restarts]),
+        [['b-vcpu0', 'b', false]],
+      );
+      assert.is(told.filter(({ kind }) => kind === 'ended').length, 4);
+    } finally {
+      await host.dispose();
+    }
+  },
+  { deadlineMs: 3 * MINUTE },
+);
+
+test(
+  'a guest that is the primary VM makes a VM of its own beside one that the host launched',
+  async () => {
+    const host = await hostOf(true);
+    try {
+      const neighbour = await start(host, vmSpec('neighbour', { platform: 'gunyah' }));
+      const empty = await host.census();
+      const told: LabEvent[] = [];
+      host.events.subscribe((event) => told.push(event));
+      const boot = { kernel: guestImage('gunyah'), initrd: undefined };
+      const primary = await start(host, vmSpec('primary', { platform: 'gunyah', primary: true, boot }));
+      assert.is(primary.vmid, 3);
+      let text = '';
+      primary.output.subscribe((bytes) => (text += Buffer.from(bytes).toString('latin1')));
+      const end = await primary.ended;
+      assert.equal(end, { reason: 'off', detail: '' }, text);
+      assert.ok(/\b0 failed/.test(text), text);
+      const made = told.filter(({ kind }) => kind === 'started').map((event) => event.kind === 'started' && event.vm);
+      assert.ok(made.some((vm) => vm !== false && vm.madeBy === 'primary'));
+      await prints(neighbour);
+      assert.equal(await host.census(), empty);
+    } finally {
+      await host.dispose();
+    }
+  },
+  { deadlineMs: 5 * MINUTE },
+);
+test.run();
