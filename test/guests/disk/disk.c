@@ -1,6 +1,6 @@
 /*
  * disk DEVICE: how fast a block device is, as a Linux program without a C library. Reads and writes go around the page cache
- * (O_DIRECT). Prints `disk NAME bytes N requests R ns T` per pattern, T the least of ROUNDS; depth 32 by Linux AIO. It overwrites
+ * (O_DIRECT). Prints `disk NAME bytes N requests R ns T` per pattern, T the least of its rounds; depth 32 by Linux AIO. It overwrites
  * DEVICE.
  */
 typedef unsigned long u64;
@@ -9,7 +9,7 @@ typedef long i64;
 enum { AT_FDCWD = -100, O_RDWR = 2, O_DIRECT_ARM64 = 0200000 };
 enum { SYS_io_setup = 0, SYS_io_submit = 2, SYS_io_getevents = 4, SYS_openat = 56, SYS_write = 64, SYS_pread64 = 67,
        SYS_pwrite64 = 68, SYS_fsync = 82, SYS_exit = 93, SYS_clock_gettime = 113 };
-enum { MIB = 1 << 20, BLOCK = 4096, AREA = 128 * MIB, DEPTH = 32, SINGLES = 4000, QUEUED = 16000, ROUNDS = 4 };
+enum { MIB = 1 << 20, BLOCK = 4096, AREA = 128 * MIB, DEPTH = 32, SINGLES = 4000, QUEUED = 16000, SEQUENTIAL_ROUNDS = 10, ROUNDS = 4 };
 
 static i64 call(i64 n, i64 a, i64 b, i64 c, i64 d, i64 e) {
   register i64 x8 __asm__("x8") = n;
@@ -66,7 +66,7 @@ static void sequential(int fd) {
   for (int i = 0; i < MIB; i++) buffer[i] = (char)(i * 7);
   for (int write = 1; write >= 0; write--) {
     u64 best = ~0ul;
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < SEQUENTIAL_ROUNDS; round++) {
       u64 from = now();
       for (i64 at = 0; at < AREA; at += MIB) {
         i64 done = call(write ? SYS_pwrite64 : SYS_pread64, fd, (i64)buffer, MIB, at, 0);
