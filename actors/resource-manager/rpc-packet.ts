@@ -7,7 +7,7 @@ import { u8, u16, u32 } from '../../bus/layout/fields.js';
 import { struct } from '../../bus/layout/struct.js';
 
 /** The header of every packet. */
-const PacketHeader = struct('PacketHeader', 8, {
+export const PacketHeader = struct('PacketHeader', 8, {
   /** API version in 3:0, header length in words in 7:4. */
   api: u8(0),
   /** Type in 1:0, number of continuation packets of the message in 7:2. */

@@ -5,11 +5,8 @@ import type { CpuState } from '../../cpu/cpu-state.js';
 import { CALL_BY_NUMBER } from '../abi/gunyah/calls.js';
 import { decodeCall } from '../abi/gunyah/decode.js';
 import { IDENTIFY } from '../abi/gunyah/dispatch.js';
-import { GUNYAH_ERROR } from '../abi/gunyah/errors.js';
+import { errorName } from '../abi/gunyah/errors.js';
 
-const ERROR_NAMES: ReadonlyMap<number, string> = new Map(
-  Object.entries(GUNYAH_ERROR).map(([name, code]) => [code, name]),
-);
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 
 /**
@@ -35,6 +32,6 @@ export function describeGunyahCall(
   return () => {
     const error = Number(BigInt.asIntN(32, register(0)));
     const results = error === 0 ? (call?.results ?? []).map((name, n) => [`>${name}`, hex(register(n + 1))]) : [];
-    return { ...head, result: ERROR_NAMES.get(error) ?? error, ...Object.fromEntries(results) };
+    return { ...head, result: errorName(error), ...Object.fromEntries(results) };
   };
 }

@@ -54,7 +54,7 @@ export type LinkSpec =
       readonly kind: 'queue';
       readonly name: string;
       readonly between: readonly [string, string];
-      /** Messages each direction holds, 1 to 256, and bytes of the longest, 1 to 1024. */
+      /** Messages each direction holds, 1 to 255, and bytes of the longest, 1 to 1023. */
       readonly depth: number;
       readonly messageBytesMax: number;
     }

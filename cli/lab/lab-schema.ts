@@ -14,8 +14,8 @@ const NETWORKS_MAX = 4;
 const RESTARTS_MAX = 1000;
 const WITHIN_SECONDS_MAX = 86_400;
 /** What gunyah.md section 3 allows a queue. */
-const QUEUE_DEPTH_MAX = 256;
-const MESSAGE_BYTES_MAX = 1024;
+const QUEUE_DEPTH_MAX = 255;
+const MESSAGE_BYTES_MAX = 1023;
 
 const NAME = /^[a-z][a-z0-9-]{0,31}$/;
 const name = z

@@ -38,6 +38,11 @@ export const GUNYAH_ERROR = {
   extentType: 121,
   existingMapping: 200,
 } as const;
+const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(GUNYAH_ERROR).map(([name, code]) => [code, name]));
+/** Name of an error code, for people; the number as text when it has none. */
+export function errorName(code: number): string {
+  return NAMES.get(code) ?? String(code);
+}
 const LOOKUP_ERROR: Readonly<Record<Lookup, number>> = {
   [LOOKUP.ok]: GUNYAH_ERROR.ok,
   [LOOKUP.null]: GUNYAH_ERROR.capNull,
