@@ -119,3 +119,15 @@ export class FakeHost implements LabHost {
     this.events.complete();
   }
 }
+
+/** A successful call of hypercall `n` in the native form by `vm`'s first vCPU, 500 ns long. */
+export function callOf(vm: string, n: number, startNs: number, moved: Partial<CallRecord> = {}): CallRecord {
+  const message = moved.message;
+  return {
+    ...{ vm, vcpu: 0, startNs, durationNs: 500, instruction: 'hvc', immediate: 0x6000 + n },
+    ...{ before: [5n, 3n, 0x4020_0000n, 0n, 0n, 0n, 0n, 0n, 0n], after: [0n, 1n, 0n, 0n, 0n] },
+    ...{ object: 0, sequence: 0, messageBytes: message?.length ?? 0, lost: 0 },
+    ...moved,
+    message,
+  };
+}
