@@ -2,10 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { addDemo } from './commands/demo.js';
 import { addImage } from './commands/image.js';
+import { addLabVerbs } from './commands/lab.js';
 import { addRun } from './commands/run.js';
+import { addUp } from './commands/up.js';
 import { runProgram, type Terminal, type Verb } from './program.js';
 
-const VERBS: readonly Verb[] = [addDemo, addImage, addRun];
+const VERBS: readonly Verb[] = [addDemo, addImage, addRun, addUp, addLabVerbs];
 
 /** Runs the command line `args` on this process's terminal; the exit code. */
 export default async function command(args: readonly string[]): Promise<number> {

@@ -76,6 +76,16 @@ for path in gunyah/*.c; do
 done
 link gunyah.elf $RUNTIME $GUNYAH
 
+# The embedded lab's guest ships with the product: with the committed images its image goes to cli/lab/guests.
+LAB="gunyah-calls.c.o gunyah-rm.c.o gunyah-tree.c.o"
+for path in ../../cli/lab/guests/*.c; do
+  s=$(basename "$path")
+  compile "$path" "lab-$s.o" -O2 $GENERAL -ffile-prefix-map="$here/../../cli/lab/guests"=.
+  LAB="$LAB lab-$s.o"
+done
+link lab.elf $RUNTIME $LAB
+if [ "$out" = "$here/bin" ]; then mv "$out/lab.elf" "$here/../../cli/lab/guests/lab.elf"; fi
+
 for level in 0 1 2 3; do
   PROGRAMS=
   for path in programs/*.c; do
