@@ -109,6 +109,8 @@ export interface CoreOptions {
 }
 
 const decoder = new Decoder(INSTRUCTIONS);
+/** What of the TLB each request invalidates. */
+const INVALIDATED = { 'tlbi-all': 'all', 'tlbi-asid': 'asid', 'tlbi-va': 'va', 'tlbi-va-last': 'va-last' } as const;
 /** Reasons to return after which the instruction is done, though its effect is the caller's. */
 const COMPLETED: ReadonlySet<number> = new Set([EXIT.svc, EXIT.hvc, EXIT.smc, EXIT.wfi, EXIT.wfe, EXIT.sev]);
 
@@ -132,6 +134,7 @@ export class Core {
   readonly #numbers: HandlerNumbers;
   readonly #memo: DecodeMemo;
   readonly #translator: Translator;
+  readonly #physical: PhysicalMemory;
   readonly #peripherals: SystemPeripherals;
   readonly #affinity: number;
   /** A program without a system: exceptions are the shell's, which gave its own translation. */
@@ -158,6 +161,7 @@ export class Core {
     this.view = state.view;
     this.#memo = new DecodeMemo(state.words);
     this.#at = layout.state;
+    this.#physical = physical;
     this.#numbers = interpreter.numbers;
     this.#peripherals = options.peripherals ?? NO_PERIPHERALS;
     this.#affinity = options.affinity ?? 0;
@@ -272,11 +276,10 @@ export class Core {
   }
 
   /**
-   * Executes guest code until something needs the shell; for about `budget` (STATE.budget) and at most some
-   * hundred instructions more. The result is a
-   * value of EXIT: `pause` (budget used up), `wfi` and `wfe` (pc is behind the instruction; no interrupt is pending),
-   * `hvc` and `smc` (pc is behind the instruction, exitInfo holds the immediate), and for programs without a system
-   * every exception.
+   * Executes guest code until something needs the shell; for about `budget` (STATE.budget) and at most some hundred
+   * instructions more. The result is a value of EXIT: `pause` (budget used up), `wfi` and `wfe` (pc is behind the instruction;
+   * no interrupt is pending), `hvc` and `smc` (pc is behind it, exitInfo holds the immediate), and for programs without a
+   * system every exception.
    */
   run(budget: number): number {
     this.set32(STATE.budget, budget);
@@ -357,6 +360,7 @@ export class Core {
     switch (reason) {
       case EXIT.exception:
         if (this.debug.hostHit !== undefined) return EXIT.debugger;
+        if (this.#physical.isHeld === true) return EXIT.held;
         exceptions.takeRecorded();
         return EXIT.next;
       case EXIT.svc:
@@ -389,9 +393,13 @@ export class Core {
 
   /** The HVC or SMC that `run` just returned for is not available: it is an undefined instruction after all. */
   refuseCall(): void {
+    this.#takeBack(EC.unknown, 0);
+  }
+  /** The instruction that pc is behind faults after all. */
+  #takeBack(ec: number, iss: number): void {
     this.#noteStepped(false);
     this.set64(STATE.pc, this.get64(STATE.pc) - 4n);
-    this.exceptions.take(EC.unknown, 0);
+    this.exceptions.take(ec, iss);
   }
 
   #advance(): void {
@@ -405,11 +413,8 @@ export class Core {
     const { state } = this;
     const isWfe = reason === EXIT.wfe;
     if (!this.#bare && state.get32(STATE.el) === 0) {
-      const open = (state.get32(SLOT.sctlr) & (isWfe ? 1 << 18 : 1 << 16)) !== 0;
-      if (!open) {
-        this.#noteStepped(false);
-        this.set64(STATE.pc, this.get64(STATE.pc) - 4n);
-        this.exceptions.take(EC.trappedWait, ISS_ALWAYS | (isWfe ? 1 : 0));
+      if ((state.get32(SLOT.sctlr) & (isWfe ? 1 << 18 : 1 << 16)) === 0) {
+        this.#takeBack(EC.trappedWait, ISS_ALWAYS | (isWfe ? 1 : 0));
         return EXIT.next;
       }
     }
@@ -528,7 +533,10 @@ export class Core {
     if (!this.#translator.translate(lo, hi, WANT.execute, el === 0, translation)) {
       return this.#fetchFault(EC.instructionAbort + el, translation.syndrome, lo, hi);
     }
-    if (translation.host < 0) return this.#fetchFault(EC.instructionAbort + el, FAULT.external, lo, hi);
+    if (translation.host < 0) {
+      if (this.#physical.holds?.(translation.ipa, WANT.execute) === true) return EXIT.held;
+      return this.#fetchFault(EC.instructionAbort + el, FAULT.external, lo, hi);
+    }
     if (this.debug.active && this.debug.stopsAt(lo, hi)) return EXIT.debugger;
     if (this.debug.active && this.debug.breaksAt(lo, hi)) {
       exceptions.take(EC.breakpoint + el, FAULT.debug);
@@ -554,13 +562,13 @@ export class Core {
     return EXIT.next;
   }
 
-  /** An access uses a misaligned stack pointer: a fault if SCTLR_EL1.SA (SA0 at EL0) is set. */
   /** HVC inside generated code: calls that only answer, at EL1 and when nobody watches. */
   #hypercall(): number {
     const { call } = this.#peripherals;
     return call !== undefined && !this.#bare && this.get32(STATE.el) !== 0 && call() ? 0 : 1;
   }
 
+  /** An access uses a misaligned stack pointer: a fault if SCTLR_EL1.SA (SA0 at EL0) is set. */
   #checkSpAlignment(): number {
     const checked = this.get32(STATE.el) === 0 ? 1 << 4 : 1 << 3;
     return (this.get32(SLOT.sctlr) & checked) === 0 ? 0 : this.exceptions.record(EC.spAlignment, 0);
@@ -587,22 +595,8 @@ export class Core {
 
   /** Carries out what another vCPU asked for with RemoteCpus.request. Only between runs. */
   maintain(kind: RemoteRequest, lo: number, hi: number): void {
-    switch (kind) {
-      case 'code':
-        this.codeWritten(lo, 4096);
-        return;
-      case 'tlbi-all':
-        this.space.invalidate('all', lo, hi);
-        return;
-      case 'tlbi-asid':
-        this.space.invalidate('asid', lo, hi);
-        return;
-      case 'tlbi-va':
-        this.space.invalidate('va', lo, hi);
-        return;
-      default:
-        this.space.invalidate('va-last', lo, hi);
-    }
+    if (kind === 'code') this.codeWritten(lo, 4096);
+    else this.space.invalidate(INVALIDATED[kind], lo, hi);
   }
 
   /** Memory that may hold code was written from outside: `bytes` bytes at host address `host`, or everything if -1. */

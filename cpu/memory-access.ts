@@ -57,7 +57,11 @@ export class MemoryAccess {
     const write = (access & ACCESS.write) !== 0;
     // DC ZVA (the only single-byte probe for writing that is not exclusive or atomic) faults on device memory.
     if (device && bytes === 1 && write) return this.#abort(FAULT.alignment, write, lo, hi);
-    if (host < 0 || (lo & (PAGE - 1)) + bytes > PAGE) return this.#abort(UNSUPPORTED_ATOMIC, write, lo, hi);
+    if (host < 0 || (lo & (PAGE - 1)) + bytes > PAGE) {
+      const { physical, exceptions } = this.#parts;
+      const isHeld = host < 0 && physical.holds?.(this.#first.ipa, write ? WANT.write : WANT.read) === true;
+      return isHeld ? exceptions.record(EC.unknown, 0) : this.#abort(UNSUPPORTED_ATOMIC, write, lo, hi);
+    }
     if (write) pages.written((host & ~63) >>> 0, 64);
     state.set32(STATE.scratch, host);
     return 0;
@@ -225,7 +229,7 @@ export class MemoryAccess {
     const into = state.at + STATE.scratch + offset;
     for (let done = 0; done < bytes; done += 8) {
       const value = physical.read(ipa + done, Math.min(8, bytes));
-      if (value === undefined) return this.#abort(FAULT.external, false, lo, hi);
+      if (value === undefined) return this.#refused(false, lo, hi);
       if (bytes >= 8) state.view.setBigUint64(into + done, value, true);
       else if (bytes === 4) state.view.setUint32(into, Number(BigInt.asUintN(32, value)), true);
       else if (bytes === 2) state.view.setUint16(into, Number(BigInt.asUintN(16, value)), true);
@@ -240,9 +244,15 @@ export class MemoryAccess {
     for (let done = 0; done < bytes; done += 8) {
       const width = Math.min(8, bytes);
       const value = BigInt.asUintN(width * 8, state.view.getBigUint64(state.at + STATE.scratch + offset + done, true));
-      if (!physical.write(ipa + done, width, value)) return this.#abort(FAULT.external, true, lo, hi);
+      if (!physical.write(ipa + done, width, value)) return this.#refused(true, lo, hi);
     }
     return 0;
+  }
+
+  /** No device answered: an abort, unless the shell is to find out. */
+  #refused(write: boolean, lo: number, hi: number): 1 {
+    const { physical, exceptions } = this.#parts;
+    return physical.isHeld === true ? exceptions.record(EC.unknown, 0) : this.#abort(FAULT.external, write, lo, hi);
   }
 
   #abort(status: number, write: boolean, lo: number, hi: number): 1 {

@@ -133,6 +133,8 @@ export const EXIT = {
   region: 15,
   /** (core) A debugger outside the guest wants to stop here: at a breakpoint, or before a watched access. */
   debugger: 16,
+  /** (core) An access whose outcome is for the shell to find out: PhysicalMemory.isHeld. pc is the instruction's address. */
+  held: 17,
   /** The context changed (system register, PSTATE): pc is the next instruction; look everything up again. */
   context: 32,
   /** Wait for interrupt, wait for event; pc is the next instruction. */

@@ -11,13 +11,13 @@ import type { CoreMemory, Donation, MapAccess, MapRange } from '../abi/gunyah/co
 import type { FrameLedger } from '../shared-state/frames/frame-ledger.js';
 import type { ObjectTable } from '../shared-state/objects/object-table.js';
 import { STAGE2_PAGES_MAX } from '../shared-state/stage2/stage2-map.js';
+import { VMMIO_RANGES_MAX, VmmioRanges } from '../shared-state/vm/vmmio-ranges.js';
 import type { ObjectFault } from './objects.protocol.js';
 import type { Flush } from './parcels.js';
 import type { Partition } from './partition.js';
 
 const PAGE = HYP_PAGE_BYTES;
 const BASIC_MAPPINGS_MAX = 4;
-const VMMIO_RANGES_MAX = 128;
 /** Attribute bits of configure: type sparse in 17:16, access in 2:0 (X 1, W 2, R 4). */
 const SPARSE = 1 << 16;
 const TYPE_MASK = 3 << 16;
@@ -57,6 +57,13 @@ interface Extent {
   readonly mappings: Mapping[];
 }
 
+/** Addresses a guest can form end here. */
+const IPA_END = 1n << 48n;
+/** Bytes from `base` on. */
+interface Range {
+  readonly base: bigint;
+  readonly bytes: bigint;
+}
 const inPages = (bytes: bigint): number => Number(bytes >> 12n);
 const isWhole = (value: bigint): boolean => (value & 0xfffn) === 0n;
 const stage2Rights = (access: number): number => ((access & 4) >> 2) | (access & 2) | ((access & 1) << 2);
@@ -69,7 +76,8 @@ export class Extents implements CoreMemory {
   readonly #partitions: ReadonlyMap<number, Partition>;
   readonly #flush: Flush;
   readonly #extents = new Map<number, Extent>();
-  readonly #vmmio = new Map<number, { readonly base: bigint; readonly bytes: bigint }[]>();
+  /** VMMIO ranges by address space, of the life they were made in. */
+  readonly #vmmio = new Map<number, { readonly generation: number; readonly ranges: readonly Range[] }>();
 
   constructor(
     memory: ArrayBufferLike,
@@ -392,18 +400,30 @@ export class Extents implements CoreMemory {
   }
 
   addVmmio(addrspace: number, base: bigint, bytes: bigint): Done {
-    const ranges = this.#vmmio.get(addrspace) ?? [];
+    const ranges = this.#rangesOf(addrspace);
+    if (base + bytes > IPA_END) return err('badArgument');
     if (ranges.some((range) => base < range.base + range.bytes && range.base < base + bytes)) return err('badArgument');
     if (ranges.length >= VMMIO_RANGES_MAX) return err('noResource');
-    this.#vmmio.set(addrspace, [...ranges, { base, bytes }]);
+    this.#setRanges(addrspace, [...ranges, { base, bytes }]);
     return ok();
   }
   removeVmmio(addrspace: number, base: bigint, bytes: bigint): Done {
-    const ranges = this.#vmmio.get(addrspace) ?? [];
+    const ranges = this.#rangesOf(addrspace);
     const rest = ranges.filter((range) => range.base !== base || range.bytes !== bytes);
     if (rest.length === ranges.length) return err('badArgument');
-    this.#vmmio.set(addrspace, rest);
+    this.#setRanges(addrspace, rest);
     return ok();
+  }
+  #rangesOf(addrspace: number): readonly Range[] {
+    const found = this.#vmmio.get(addrspace);
+    return found?.generation === this.#table.generation(addrspace) ? found.ranges : [];
+  }
+  #setRanges(addrspace: number, ranges: readonly Range[]): void {
+    this.#vmmio.set(addrspace, { generation: this.#table.generation(addrspace), ranges });
+    const block = this.#table.data(addrspace);
+    if (block === 0) return; // one that no VM runs in
+    const numbers = ranges.map(({ base, bytes }) => ({ base: Number(base), bytes: Number(bytes) }));
+    new VmmioRanges(this.#memory.buffer, { at: block }).replace(numbers);
   }
 
   /**

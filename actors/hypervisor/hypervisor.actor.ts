@@ -22,6 +22,7 @@ import { type PartitionFault, VP_STATE_TYPES } from './partition.protocol.js';
 import type { CoreProtocol } from './port.protocol.js';
 import { type PortState, portVerbs } from './port-verbs.js';
 import type { ProcessorProtocol } from './processor.protocol.js';
+import { ProxiedRuns, proxiedVerbs } from './proxied-verbs.js';
 
 /** What the core is started with. */
 export interface HypervisorConfig {
@@ -36,6 +37,8 @@ interface HypervisorState {
   readonly partitions: Map<number, Partition>;
   readonly ports: PortState['ports'];
   readonly parcels: Parcels;
+  readonly proxied: ProxiedRuns;
+  readonly self: number;
   next: number;
 }
 
@@ -177,7 +180,8 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
     const partitions = new Map<number, Partition>();
     const ports = makePorts(buffer, pool, partitions, ledger, context);
     const parcels = new Parcels(buffer, ledger, (partition) => flushStage2(partition, context));
-    return ok({ pool, frames, memory: buffer, partitions, ports, parcels, next: 1 });
+    const [proxied, self] = [new ProxiedRuns(), context.self.actor];
+    return ok({ pool, frames, memory: buffer, partitions, ports, parcels, proxied, self, next: 1 });
   },
   on: {
     createPartition(state, _, context) {
@@ -266,6 +270,7 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
       const found = find(state, partition);
       if (!found.ok) return found;
       found.value.stop();
+      state.proxied.rang();
       const parts = found.value.parts;
       if (parts === undefined) return ok();
       const { block } = parts;
@@ -297,11 +302,13 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
     },
     ...portVerbs,
     ...parcelVerbs,
+    ...proxiedVerbs,
     census(state) {
       const { pool, frames, partitions } = state;
       return ok({ freeFrames: pool.freeFrames, frames, partitions: partitions.size });
     },
   },
+  rang: (state) => state.proxied.rang(),
 });
 export default hypervisor;
 

@@ -22,7 +22,8 @@ import {
   type Source,
 } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
-import type { Ring } from '../shared-state/vm/vm-block.js';
+import { ProxiedRun } from '../shared-state/vm/proxied-run.js';
+import { type Ring, VmBlock } from '../shared-state/vm/vm-block.js';
 import { CapabilityDirectory } from './capability-directory.js';
 import type { Extent, FramePool } from './frame-pool.js';
 import type { ObjectFault } from './objects.protocol.js';
@@ -246,6 +247,7 @@ export class KernelObjects {
     const mask = 1 << (virq & 31);
     gic.locked(() => gic.setBits('edge', 0, virq & ~31, mask, isEdge ? mask : 0));
     this.table.bind(object, source, { to: 'interrupt', vic, virq });
+    this.#schedule(object, source, true);
     return ok();
   }
 
@@ -253,16 +255,29 @@ export class KernelObjects {
   bindActor(object: number, source: Source, actor: number): Result<undefined, ObjectFault> {
     if (this.table.boundTo(object, source) !== 0) return err('bound');
     this.table.bind(object, source, { to: 'actor', actor });
+    this.#schedule(object, source, true);
     return ok();
   }
 
   /** Takes a binding back; afterwards no thread raises it any more. Unbinding twice is no error. */
   unbind(object: number, source: Source): void {
     this.table.bind(object, source, undefined);
+    this.#schedule(object, source, false);
     this.#settle(object);
     for (const taken of this.#virqs.values()) {
       for (const [virq, by] of taken) if (by.object === object && by.source === source) taken.delete(virq);
     }
+  }
+
+  /** A vCPU whose wake-up interrupt leads somewhere is run by whoever that is; else it runs by itself. */
+  #schedule(object: number, source: Source, proxied: boolean): void {
+    if (source === SOURCE.second && this.table.type(object) === 'thread') this.proxiedRun(object)?.setProxied(proxied);
+  }
+
+  /** How thread `object` is run by others, or undefined for one that has no processor. */
+  proxiedRun(object: number): ProxiedRun | undefined {
+    const at = this.table.data(object);
+    return at === 0 ? undefined : new ProxiedRun(this.#memory, new VmBlock(this.#memory, at), this.table.aux(object));
   }
 
   #settle(object: number): void {

@@ -175,6 +175,11 @@ export class Partition {
     return this.#finalized || this.#parts === undefined;
   }
 
+  /** Whether the partition's life is over. */
+  get isOver(): boolean {
+    return this.#finalized;
+  }
+
   /** Ends the partition's life: no processor runs from here on. */
   stop(): void {
     this.#finalized = true;

@@ -7,6 +7,7 @@ import type { Ask } from '../runtime/protocol.js';
 import type { ObjectFault } from './objects.protocol.js';
 import type { ParcelVerbs } from './parcel.protocol.js';
 import type { HypervisorProtocol, PartitionFault, PartitionRef } from './partition.protocol.js';
+import type { ProxiedVerbs } from './proxied.protocol.js';
 
 /** The objects a partition has from the start, as indices of the object table; absent ones are 0. */
 export interface PartitionObjects {
@@ -72,4 +73,4 @@ export type PortVerbs = {
 };
 
 /** Everything the core answers. */
-export type CoreProtocol = HypervisorProtocol & PortVerbs & ParcelVerbs;
+export type CoreProtocol = HypervisorProtocol & PortVerbs & ParcelVerbs & ProxiedVerbs;

@@ -183,6 +183,12 @@ export class CoreHost implements RmHost {
     const bound = await ask('bindInterrupt', { partition, object, source, ...where, level: level === true });
     return bound.ok ? ok({ object, capability, virq: bound.value.virq }) : err('refused');
   }
+  threadOf(partition: number, index: number): number {
+    return this.#vms.get(partition)?.given?.threads[index] ?? 0;
+  }
+  async addVmmio(partition: number, base: number, bytes: number): Promise<Result<undefined, HostFault>> {
+    return (await this.#parts.ask('setVmmioRange', { partition, base, bytes })).ok ? ok() : err('refused');
+  }
   async destroyPort(object: number): Promise<void> {
     await this.#parts.ask('destroyObject', { object });
   }

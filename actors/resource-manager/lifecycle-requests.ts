@@ -6,7 +6,7 @@ import type { Parcel } from './memory-parcels.js';
 import { PayloadWriter } from './payload.js';
 import { isWhole, type Reply, type Request, type RequestHandler, reply } from './request.js';
 import { RM_ERROR as E, EXIT_TYPE, RM_MESSAGE as M, RM_NOTIFICATION, VM_STATE, VMID } from './rm-messages.js';
-import { makeVdevices, vdeviceNodes } from './vdevices.js';
+import { giveVcpus, makeVdevices, vdeviceNodes } from './vdevices.js';
 import { Vm } from './vm.js';
 import { readVmConfig } from './vm-config.js';
 
@@ -21,6 +21,8 @@ const BASE_ALIGN = 0x20_0000n;
 /** Boot register sets: X, PC, SP, and how many each has. */
 const BOOT_SETS = [31, 1, 2] as const;
 const AUTH_ENTRIES_MAX = 64;
+/** The range below 1 GiB that every VM but a platform's has for its owner's devices. */
+const VMMIO_DEFAULT_BYTES = 0x4000_0000;
 
 const fail = (request: Request, vm: Vm, error: number): Reply => {
   request.rm.setState(vm, S.INIT_FAILED);
@@ -117,7 +119,12 @@ const init: RequestHandler = async (request) => {
   vm.partition = made.value.partition;
   vm.config = config;
   vm.name = config.name;
-  if (!(await makeVdevices(rm, vm, config))) return fail(request, vm, E.NORESOURCE);
+  if (vm.image.auth !== AUTH_PLATFORM && !(await rm.host.addVmmio(vm.partition, 0, VMMIO_DEFAULT_BYTES)).ok) {
+    return fail(request, vm, E.NORESOURCE);
+  }
+  if (!(await makeVdevices(rm, vm, config)) || !(await giveVcpus(rm, vm, config))) {
+    return fail(request, vm, E.NORESOURCE);
+  }
   rm.setState(vm, S.READY);
   return reply(E.OK);
 };

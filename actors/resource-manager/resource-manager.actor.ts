@@ -46,6 +46,7 @@ const EXIT_OF: Readonly<Record<Exclude<Stop, 0>, ExitType>> = {
   [STOP.reset]: EXIT_TYPE.PSCI_SYSTEM_RESET,
   [STOP.crash]: EXIT_TYPE.SOFTWARE_ERROR,
   [STOP.requested]: EXIT_TYPE.FORCED_STOP,
+  [STOP.watchdog]: EXIT_TYPE.WATCHDOG_BITE,
 };
 
 /** Serves every client until nobody has anything more, then looks who has stopped. */

@@ -71,6 +71,10 @@ export interface RmHost {
     },
   ): Promise<Result<GivenPort, HostFault>>;
   destroyPort(object: number): Promise<void>;
+  /** A VM's processor `index` as an object, 0 when there is none. */
+  threadOf(partition: number, index: number): number;
+  /** Faults of `[base, base + bytes)` go to whoever runs the VM's processors by proxy. */
+  addVmmio(partition: number, base: number, bytes: number): Promise<Result<undefined, HostFault>>;
 
   createParcel(
     partition: number,

@@ -181,3 +181,24 @@ export async function makeVdevices(rm: ResourceManager, vm: Vm, config: VmConfig
   }
   return true;
 }
+
+/**
+ * Lists the VM's processors for its owner, which may yield to them; those that it runs by proxy raise an interrupt in it when
+ * they want to run (gunyah.md 5.7, type 4).
+ */
+export async function giveVcpus(rm: ResourceManager, vm: Vm, config: VmConfig): Promise<boolean> {
+  const owner = rm.vms.get(vm.owner);
+  if (owner === undefined || vm.partition === undefined) return false;
+  for (let index = 0; index < config.cpus; index++) {
+    const rights = RIGHTS.thread.affinity | RIGHTS.thread.yieldTo;
+    const wakeup = config.isProxy ? { source: 'second' as const, virqFrom: FREE_IRQ_START } : {};
+    if (owner.partition === undefined) continue;
+    const given = await rm.host.givePort(owner.partition, rm.host.threadOf(vm.partition, index), { rights, ...wakeup });
+    if (!given.ok) return false;
+    const { capability, virq } = given.value;
+    const line = { holder: owner.vmid, type: RESOURCE_TYPE.vcpu, partner: vm.vmid, handle: rm.nextHandle() };
+    const virqHandle = virq === 0 ? 0 : rm.nextHandle();
+    vm.resources.push({ ...line, label: index, capability, virqHandle, virq });
+  }
+  return true;
+}

@@ -3,6 +3,7 @@ import type { PhysicalMemory, Want } from '../../cpu/mmu/translator.js';
 import { GICD_BYTES, GICR_BYTES, type GicRegisters } from '../shared-state/gic/gic-mmio.js';
 import type { FrontEnd } from '../shared-state/mmio/front-end.js';
 import { STAGE2_RIGHTS, type Stage2Reader } from '../shared-state/stage2/stage2-map.js';
+import type { HeldAccesses } from './held-accesses.js';
 
 /** Rights an access needs, by Want. */
 const RIGHT_OF = [STAGE2_RIGHTS.read, STAGE2_RIGHTS.write, STAGE2_RIGHTS.execute] as const;
@@ -20,6 +21,8 @@ export class GuestMemory implements PhysicalMemory {
   readonly #stage2: Stage2Reader;
   readonly #windows: DeviceWindow[] = [];
   #last: DeviceWindow | undefined;
+  /** Accesses that whoever runs this processor is asked about; absent: there is nobody. */
+  held: HeldAccesses | undefined;
 
   constructor(stage2: Stage2Reader) {
     this.#stage2 = stage2;
@@ -71,14 +74,21 @@ export class GuestMemory implements PhysicalMemory {
     return found;
   }
 
+  get isHeld(): boolean {
+    return this.held?.isHeld === true;
+  }
+  holds(ipa: number, want: Want): boolean {
+    return this.held?.holds(ipa, want) === true;
+  }
+
   read(ipa: number, bytes: number): bigint | undefined {
     const window = this.#find(ipa);
-    return window?.read(ipa - window.base, bytes);
+    return window === undefined ? this.held?.read(ipa, bytes) : window.read(ipa - window.base, bytes);
   }
 
   write(ipa: number, bytes: number, value: bigint): boolean {
     const window = this.#find(ipa);
     window?.write(ipa - window.base, bytes, value);
-    return window !== undefined;
+    return window !== undefined || this.held?.write(ipa, bytes, value) === true;
   }
 }

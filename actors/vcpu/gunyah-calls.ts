@@ -17,7 +17,9 @@ import { CapabilityReader, LOOKUP } from '../shared-state/capabilities/capabilit
 import { ObjectTable, SOURCE } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
 import type { Stage2Reader } from '../shared-state/stage2/stage2-map.js';
+import { ProxiedRun, RUN_STATE, type RunExit } from '../shared-state/vm/proxied-run.js';
 import { POWER, type Ring, VmBlock } from '../shared-state/vm/vm-block.js';
+import { ProxyRunner } from './proxy-runner.js';
 import type { GunyahPlaces } from './vcpu.protocol.js';
 
 /** What of its vCPU the calls need. */
@@ -32,8 +34,8 @@ export interface GunyahVcpu {
   readonly nowMs: () => number;
   /** The vCPU powers off when the call is over. */
   powerOff(): void;
-  /** Waits as WFI does when the call is over. */
-  suspend(): void;
+  /** Waits as WFI does when the call is over, in power state `state` (CPU_SUSPEND). */
+  suspend(state: bigint): void;
   /** Carries out what others asked meanwhile; called before the guest goes on after having been outside. */
   drain(): void;
   /** Sends a slow call and blocks until the answer is there; undefined when the core does not answer. */
@@ -45,6 +47,8 @@ export type Handled = 'done' | 'arch';
 
 const PAGE = 4096;
 const ARGUMENTS = 8;
+/** P17: emulate, retry, fault. */
+const RESUME_ACTION_MAX = 2;
 /** How long scheduler_yield gives the processor away, in milliseconds. */
 const YIELD_MS = 0.05;
 
@@ -62,6 +66,7 @@ export class GunyahCalls implements GunyahCaller, CallRegisters {
   readonly #bytes: Uint8Array;
   readonly #objects: ObjectTable;
   readonly #translation = newTranslation();
+  readonly #runner = new ProxyRunner();
   readonly #nap = new Int32Array(new SharedArrayBuffer(4));
   /** Index of the word where argument 0 of the current call lies. */
   #argumentsAt = 0;
@@ -95,6 +100,35 @@ export class GunyahCalls implements GunyahCaller, CallRegisters {
     this.ports.assert(this.#places.thread, SOURCE.first, true);
   }
 
+  /** Tells the vCPU's owner that it wants to be run. */
+  announceWakeup(): void {
+    this.ports.assert(this.#places.thread, SOURCE.second, true);
+  }
+
+  /** Whether the vCPU is inside vcpu_run: then it executes nothing itself. */
+  get isRunning(): boolean {
+    return this.#runner.isWaiting;
+  }
+
+  /** Ends a vcpu_run whose vCPU has parked; false while it runs. `interrupted`: it is asked to park. */
+  finishRun(interrupted: boolean): boolean {
+    const exit = this.#runner.finish();
+    if (exit === undefined) {
+      if (interrupted) this.#runner.recall();
+      return false;
+    }
+    this.setResult(0, 0, 0);
+    this.#setExit(exit, this);
+    return true;
+  }
+
+  #setExit({ state, data }: RunExit, registers: CallRegisters): void {
+    registers.setResult(1, state, 0);
+    data.forEach((value, index) => {
+      registers.setResult(index + 2, Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n)));
+    });
+  }
+
   /** Answers the call that just trapped with `immediate`. */
   handle(instruction: 'hvc' | 'smc', immediate: number): Handled {
     const base = this.#vcpu.core.state.at >>> 2;
@@ -115,7 +149,7 @@ export class GunyahCalls implements GunyahCaller, CallRegisters {
       case 'arch': {
         const answer = archCall(asked.id, this.#words[base + 2] ?? 0);
         if (answer === undefined) return 'arch';
-        if (answer === 'suspend') this.#vcpu.suspend();
+        if (answer === 'suspend') this.#vcpu.suspend(BigInt((this.#words[base + 2] ?? 0) >>> 0));
         const value = answer === 'suspend' ? 0 : answer;
         this.setResult(0, value, value >> 31);
         return 'done';
@@ -227,7 +261,7 @@ export class GunyahCalls implements GunyahCaller, CallRegisters {
       powerOn: (object, entry, context, keep) => {
         const target = blockOf(object);
         const cpu = objects.aux(object);
-        if (target === undefined || keep !== 0 || !target.powerOn(cpu, entry, context)) return false;
+        if (target === undefined || !target.powerOn(cpu, entry, context, keep)) return false;
         if (target.poke(cpu)) ring(target.actorOf(cpu));
         return true;
       },
@@ -244,9 +278,31 @@ export class GunyahCalls implements GunyahCaller, CallRegisters {
         for (let cpu = 0; cpu < target.cpus; cpu++) if (target.power(cpu) === POWER.on) return 1;
         return 0;
       },
-      // Without a wake-up interrupt a vCPU is not run by proxy, and proxy runs are not there yet (gunyah.md 2.9).
-      run: () => GUNYAH_ERROR.busy,
-      runCheck: () => GUNYAH_ERROR.busy,
+      run: (object, registers) => {
+        const target = blockOf(object);
+        if (target === undefined) return GUNYAH_ERROR.objectState;
+        const cpu = objects.aux(object);
+        const run = new ProxiedRun(memory, target, cpu);
+        if (!run.isProxied) return GUNYAH_ERROR.busy;
+        const action = this.profile === 'P17' ? registers.lo(2) >>> 0 : 0;
+        if (action > RESUME_ACTION_MAX || (action !== 0 && registers.hi(2) !== 0)) return GUNYAH_ERROR.argumentInvalid;
+        const value = (BigInt(registers.hi(1) >>> 0) << 32n) | BigInt(registers.lo(1) >>> 0);
+        const poke = (): void => {
+          if (target.poke(cpu)) ring(target.actorOf(cpu));
+        };
+        // The results are set when the run ends, see finishRun.
+        return this.#runner.begin(run, block.actorOf(index), poke, value, action) ? GUNYAH_ERROR.ok : GUNYAH_ERROR.busy;
+      },
+      runCheck: (object, registers) => {
+        const target = blockOf(object);
+        if (target === undefined) return GUNYAH_ERROR.objectState;
+        const run = new ProxiedRun(memory, target, objects.aux(object));
+        const exit = run.isProxied && !run.hasAttention ? run.peek() : undefined;
+        const isParked = exit?.state === RUN_STATE.expectsWakeup || exit?.state === RUN_STATE.poweredOff;
+        if (exit === undefined || !isParked) return GUNYAH_ERROR.busy;
+        this.#setExit(exit, registers);
+        return GUNYAH_ERROR.ok;
+      },
     };
   }
 }

@@ -139,6 +139,10 @@ export class VcpuTracer implements CoreObserver {
     };
     return {
       frame: (page, want) => memory.frame(page, want),
+      holds: (ipa, want) => memory.holds?.(ipa, want) === true,
+      get isHeld() {
+        return memory.isHeld === true;
+      },
       read(ipa, bytes) {
         const value = memory.read(ipa, bytes);
         tell('read', ipa, bytes, value);

@@ -8,8 +8,9 @@ import type { CoreProtocol } from '../hypervisor/port.protocol.js';
 import { actor, actorKind } from '../runtime/actor.js';
 import { MACHINE_HANDLER_BUDGET_MS } from '../runtime/limits.js';
 import type { FrontEndFactory } from '../shared-state/mmio/front-end.js';
-import { Vcpu, type VcpuThread } from './vcpu.js';
+import { Vcpu } from './vcpu.js';
 import type { VcpuConfig, VcpuProtocol } from './vcpu.protocol.js';
+import type { VcpuThread } from './vcpu-thread.js';
 import { readRegisters, writeRegisters } from './vp-registers.js';
 
 /** A call with the most registers: 128 codes and 128 values of 16 bytes. */
@@ -78,7 +79,7 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
       const values = readRegisters(shell.resetOnce(), names);
       return values.ok ? ok({ values: values.value }) : values;
     },
-    setRegisters: (shell, { names, values }) => writeRegisters(shell.resetOnce(), names, values),
+    setRegisters: (shell, { names, values }) => writeRegisters(shell.prepare(), names, values),
     start: (shell) => (shell.start() ? ok() : err('badState')),
   },
   slice: (shell) => shell.slice(),

@@ -11,24 +11,21 @@ import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { TraceWriter } from '../../bus/tap/trace.js';
 import { Core, type Interpreter } from '../../cpu/core.js';
 import { PSTATE } from '../../cpu/cpu-state.js';
-import { exceptionClassName } from '../../cpu/exceptions/class-names.js';
 import { CodeJournal, type JournalPage } from '../../cpu/jit/code-journal.js';
-import type { BackgroundCompiler, FinishedBatch } from '../../cpu/jit/jit.js';
 import type { SavedVolume } from '../../cpu/jit/saved-code.js';
 import { EXIT, STATE, VCPU_AREA_BYTES } from '../../cpu/state.js';
 import { archImplements } from '../abi/gunyah/services.js';
 import type { PsciServices } from '../abi/psci/psci.js';
 import { type Entropy, trngCall, trngName } from '../abi/smccc/trng.js';
 import type { SliceResult } from '../runtime/actor.js';
-import { type ObjectEnd, ObjectPort } from '../runtime/object-channel.js';
+import { ObjectPort } from '../runtime/object-channel.js';
 import type { Clock } from '../runtime/services.js';
 import { Gic } from '../shared-state/gic/gic.js';
 import { GicCpuInterface } from '../shared-state/gic/gic-cpu-interface.js';
-import { GICD_BYTES, GICR_BYTES, GicRegisters } from '../shared-state/gic/gic-mmio.js';
+import { GicRegisters } from '../shared-state/gic/gic-mmio.js';
 import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
 import { STAGE2_RIGHTS, Stage2Reader } from '../shared-state/stage2/stage2-map.js';
-import { POWER, type Ring, STOP, VM_CPUS_MAX, VmBlock, waker } from '../shared-state/vm/vm-block.js';
-import type { TranslationRequest } from '../translator/translator.protocol.js';
+import { POWER, type Ring, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import { CallRecorder } from './call-recorder.js';
 import { type DebuggedVcpu, VcpuDebugger } from './debugger.js';
 import { COUNTER_HZ, GenericTimer } from './generic-timer.js';
@@ -38,9 +35,13 @@ import { GunyahCalls } from './gunyah-calls.js';
 import { describeGunyahCall } from './gunyah-trace.js';
 import { MachineRegisters } from './machine-registers.js';
 import { VcpuMeter } from './meter.js';
+import { makeProxied, type ProxiedVcpu } from './proxied-vcpu.js';
 import { RemoteMaintenance } from './remote-maintenance.js';
 import { kindsOf, VcpuTracer } from './tracer.js';
 import type { TracePlace, VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
+import { readStatistics } from './vcpu-statistics.js';
+import type { VcpuThread } from './vcpu-thread.js';
+import { compilerBehind, deviceName } from './vcpu-wiring.js';
 
 /**
  * Work (STATE.budget) between two looks at timers and requests. It follows the guest: a look costs about a microsecond, so
@@ -58,27 +59,12 @@ const WFE_MS = 0.05;
 
 /** Hot places that statistics show. */
 const HOTTEST = 8;
+/** What vcpu_poweron leaves as it is. */
+const KEEP = { pc: 1, x0: 2 } as const;
 /** Instructions between two looks while the guest is stepped for a trace. */
 const TRACED_STEPS = 200;
 
 type Mode = 'off' | 'running' | 'wfi' | 'wfe' | 'stopped';
-
-/** What the shell needs of its thread. */
-export interface VcpuThread {
-  readonly clock: Clock;
-  readonly ring: Ring;
-  /** The host's entropy; absent where the machine has no TRNG. */
-  readonly entropy?: Entropy;
-  /** 32 random bits. */
-  readonly random: () => number;
-  /** Sends a slow hypercall to the core and blocks; undefined when it does not answer. */
-  readonly askCore: (
-    core: number,
-    body: { partition: number; abi: 'gunyah'; number: number; args: Uint8Array },
-  ) => { readonly error: number; readonly results: Uint8Array } | undefined;
-  /** Tells a debugger that this vCPU has stopped. */
-  readonly report: DebuggedVcpu['report'];
-}
 
 /** See the head of this file. */
 export class Vcpu {
@@ -97,6 +83,8 @@ export class Vcpu {
   readonly #psci: PsciServices;
   readonly #gunyah: GunyahCalls | undefined;
   readonly #recorder: CallRecorder | undefined;
+  /** Absent on a VM without Gunyah. */
+  readonly #proxied: ProxiedVcpu | undefined;
   readonly #frontEnds: FrontEnd[] = [];
   /** By reason. */
   readonly #exits = new Float64Array(EXIT_REASONS);
@@ -176,6 +164,8 @@ export class Vcpu {
     const recorded = { partition: ticket.partition, index: self, state: () => this.core.state };
     this.#recorder =
       config.callTap && new CallRecorder(config.callTap, { ...recorded, nowMs: () => thread.clock.monotonicMs() });
+    const places = { memory: memory.buffer, block, index: self, guest: this.#memory, stage2 };
+    this.#proxied = this.#gunyah && makeProxied(places, thread, this.#gunyah);
     this.frontEndServices = {
       setLine: (intid, level) => gic.setLine(intid, level),
       ring: thread.ring,
@@ -193,8 +183,9 @@ export class Vcpu {
       powerOff: () => {
         this.#mode = 'off';
       },
-      suspend: () => {
+      suspend: (state) => {
         this.#mode = 'wfi';
+        if (this.#proxied !== undefined) this.#proxied.suspendState = state;
       },
       drain: () => this.#drain(),
       ask: (number, args) => thread.askCore(gunyah.core, { partition, abi: 'gunyah', number, args }),
@@ -238,6 +229,7 @@ export class Vcpu {
       },
       suspend: () => {
         this.#mode = 'wfi';
+        if (this.#proxied !== undefined) this.#proxied.suspendState = BigInt.asUintN(32, this.core.get64(8));
       },
       implements: (id) => (this.#gunyah === undefined ? undefined : archImplements(id)) ?? implementsCall(id),
     };
@@ -256,6 +248,11 @@ export class Vcpu {
     const self = this.index;
     block.setSleeping(self, false);
     for (let run = 0; run < RUNS; run++) {
+      if (this.#gunyah?.isRunning === true && !this.#runEnds(this.#gunyah)) return this.#sleep(WFI_MS_MAX);
+      if (this.#proxied?.isOn === true) {
+        const parked = this.#parked(this.#proxied);
+        if (parked !== undefined) return parked;
+      }
       if (block.stop !== STOP.none || this.#gunyah?.isKilled === true) {
         if (this.#mode !== 'stopped') this.#tracer?.power('machine-stopped');
         this.#mode = 'stopped';
@@ -272,6 +269,10 @@ export class Vcpu {
         continue;
       }
       if (this.#mode !== 'running' && !this.#wakesUp()) {
+        if (this.#mode === 'wfi' && this.#proxied?.isOn === true) {
+          this.#proxied.parkWaiting();
+          continue;
+        }
         const ms = this.#mode === 'wfe' ? WFE_MS : WFI_MS_MAX;
         return this.#sleep(Math.min(ms, this.#timer.dueInMs(), this.#devicesDueInMs()));
       }
@@ -280,6 +281,52 @@ export class Vcpu {
     }
     for (const frontEnd of this.#frontEnds) frontEnd.settle?.();
     return 'again';
+  }
+
+  /** Inside vcpu_run: whether it is over. An interrupt of our own ends it, and so does the end of our VM. */
+  #runEnds(gunyah: GunyahCalls): boolean {
+    this.#block.setOutside(this.index, false);
+    this.#drain();
+    this.#poll();
+    const isOver = this.#block.stop !== STOP.none || gunyah.isKilled;
+    return gunyah.finishRun(isOver || this.#isInterrupted) || isOver;
+  }
+
+  /** A vCPU that others run: what to do instead of running the guest, or undefined when it has the turn and can go on. */
+  #parked(proxied: ProxiedVcpu): SliceResult | undefined {
+    const block = this.#block;
+    const isOver = block.stop !== STOP.none || this.#gunyah?.isKilled === true;
+    if (proxied.hasTurn) {
+      if (isOver) {
+        if (block.stop === STOP.reset) proxied.parkReset();
+        else proxied.parkOff(true);
+      } else if (this.#mode === 'off' && !this.#powerOn()) proxied.parkOff(false);
+      else if (this.#debugger?.mode === 'held') proxied.parkBlocked();
+      else if (proxied.isTurnOver) proxied.parkReady();
+      else return undefined;
+      return 'again';
+    }
+    // Not our turn: the owner is told when there is something to do.
+    if (isOver || (this.#mode === 'off' && block.power(this.index) === POWER.pending)) proxied.callOwner();
+    else if (this.#mode === 'wfi' || this.#mode === 'wfe') {
+      this.#drain();
+      this.#poll();
+      if (this.#isInterrupted) {
+        this.#mode = 'running';
+        proxied.suspendState = undefined;
+        proxied.callOwner();
+      }
+    }
+    block.setOutside(this.index, true);
+    block.setSleeping(this.index, true);
+    if (block.mustLook(this.index) || proxied.hasTurn) return 'again';
+    return { sleepMs: this.#mode === 'wfi' ? Math.min(WFI_MS_MAX, this.#timer.dueInMs()) : OFF_MS };
+  }
+
+  /** Whether an interrupt is pending, masked or not. */
+  get #isInterrupted(): boolean {
+    const pending = Atomics.load(this.core.state.words, (this.core.state.at + STATE.interrupts) >>> 2);
+    return (pending & (PSTATE.a | PSTATE.i | PSTATE.f)) !== 0;
   }
 
   /** What a debugger does with this vCPU. */
@@ -332,7 +379,8 @@ export class Vcpu {
       this.#count(reason);
       this.#call();
       const rest = core.get32(STATE.budget);
-      if (this.#mode !== 'running' || rest <= 0 || this.#block.stop !== STOP.none) return EXIT.pause;
+      if (this.#mode !== 'running' || rest <= 0 || this.#gunyah?.isRunning === true || this.#block.stop !== STOP.none)
+        return EXIT.pause;
       reason = core.run(rest);
     }
     const tookMs = this.#clock.monotonicMs() - started;
@@ -348,7 +396,8 @@ export class Vcpu {
       if (reason === EXIT.hvc) {
         this.#count(reason);
         this.#call();
-        if (this.#mode !== 'running' || this.#block.stop !== STOP.none) return EXIT.pause;
+        if (this.#mode !== 'running' || this.#gunyah?.isRunning === true || this.#block.stop !== STOP.none)
+          return EXIT.pause;
       } else if (reason !== EXIT.next) return reason;
     }
     return EXIT.pause;
@@ -365,8 +414,7 @@ export class Vcpu {
 
   /** Whether a waiting vCPU goes on. */
   #wakesUp(): boolean {
-    const pending = Atomics.load(this.core.state.words, (this.core.state.at + STATE.interrupts) >>> 2);
-    if ((pending & (PSTATE.a | PSTATE.i | PSTATE.f)) !== 0) return true;
+    if (this.#isInterrupted) return true;
     if (this.#mode !== 'wfe') return false;
     if (this.#waitedForEvent) {
       this.#waitedForEvent = false;
@@ -414,6 +462,7 @@ export class Vcpu {
     if (!block.powerOn(this.index, 0n, 0n)) return false;
     block.takePowerOn(this.index);
     this.resetOnce();
+    this.#isPrepared = false;
     this.#tracer?.power('on', { pc: `0x${this.core.get64(STATE.pc).toString(16)}` });
     this.#mode = 'running';
     return true;
@@ -425,13 +474,43 @@ export class Vcpu {
     block.takeLook(this.index);
     const start = block.takePowerOn(this.index);
     if (start === undefined) return false;
-    this.#fresh = false;
-    this.#timer.reset();
-    this.core.reset(start.entry, start.context);
+    this.#startAt(start);
     this.#tracer?.power('on', { pc: `0x${start.entry.toString(16)}` });
     this.#linesChanged = true;
     this.#mode = 'running';
     return true;
+  }
+
+  /** The reset state with what was asked for: registers written while it was off stay, pc and x0 too if so asked. */
+  #startAt({
+    entry,
+    context,
+    keep,
+  }: {
+    readonly entry: bigint;
+    readonly context: bigint;
+    readonly keep: number;
+  }): void {
+    const { core } = this;
+    const isPrepared = this.#isPrepared;
+    this.#isPrepared = false;
+    this.#timer.reset();
+    const [pc, x0] = [core.get64(STATE.pc), core.get64(STATE.x)];
+    if (!isPrepared) core.reset(entry, context);
+    this.#fresh = false;
+    core.set64(STATE.pc, (keep & KEEP.pc) === 0 ? entry : pc);
+    core.set64(STATE.x, (keep & KEEP.x0) === 0 ? context : x0);
+    core.space.contextChanged();
+  }
+  #isPrepared = false;
+
+  /** As {@link resetOnce}, for somebody who writes registers. */
+  prepare(): Core {
+    if (this.#mode !== 'off' || this.#isPrepared) return this.resetOnce();
+    this.resetOnce();
+    this.core.reset(0n, 0n);
+    this.#isPrepared = true;
+    return this.core;
   }
 
   #handle(reason: number): void {
@@ -439,6 +518,7 @@ export class Vcpu {
     switch (reason) {
       case EXIT.wfi:
         this.#mode = 'wfi';
+        if (this.#proxied !== undefined) this.#proxied.suspendState = undefined;
         return;
       case EXIT.wfe:
         this.#mode = 'wfe';
@@ -447,6 +527,9 @@ export class Vcpu {
       case EXIT.smc:
         if (this.#gunyah === undefined) this.core.refuseCall();
         else this.#call('smc');
+        return;
+      case EXIT.held:
+        this.#proxied?.parkHeld(this.core.currentWord());
         return;
       case EXIT.debugger:
         this.debugger.stopped('point');
@@ -553,58 +636,10 @@ export class Vcpu {
 
   /** What it has done so far. */
   statistics(): VcpuStatistics {
-    const { core } = this;
     const state = this.#mode === 'wfi' || this.#mode === 'wfe' ? 'sleeping' : this.#mode;
-    const { synchronous, irq, fiq } = core.exceptions.counters;
-    return {
-      index: this.index,
-      state,
-      pc: `0x${core.get64(STATE.pc).toString(16)}`,
-      exits: Object.fromEntries(
-        Object.entries(EXIT).flatMap(([name, at]) => (this.#exits[at] ? [[name, this.#exits[at]]] : [])),
-      ),
-      exceptions: synchronous,
-      exceptionClasses: classCounts(core.exceptions.byClass),
-      interrupts: irq + fiq,
-      tlbFills: core.space.counters.fills,
-      tlbFlushes: core.space.counters.flushes,
-      regions: core.jit?.counters.regions ?? 0,
-      modules: core.jit?.counters.modules ?? 0,
-      modulesInUse: core.jit?.store.modules ?? 0,
-      codeBytesInUse: core.jit?.store.bytes ?? 0,
-      evictedRegions: core.jit?.store.counters.evictedRegions ?? 0,
-      deviceAccesses: core.access.counters.device,
-      sleeps: this.#sleeps,
-      meter: this.#meter.reading(HOTTEST),
-    };
+    const counted = { index: this.index, state, exits: this.#exits, sleeps: this.#sleeps } as const;
+    return readStatistics(this.core, counted, this.#meter.reading(HOTTEST));
   }
-}
-
-/** Exceptions by the names of their classes. */
-function classCounts(byClass: Uint32Array): Record<string, number> {
-  const counted: Record<string, number> = {};
-  byClass.forEach((count, ec) => {
-    if (count > 0) counted[exceptionClassName(ec << 26)] = count;
-  });
-  return counted;
-}
-
-/** The device whose registers lie at `ipa`, for traces. */
-function deviceName(config: VcpuConfig, ipa: number): string {
-  const { gic, frontEnds } = config;
-  const found = frontEnds.find(({ base, sizeBytes }) => ipa >= base && ipa < base + sizeBytes);
-  if (found !== undefined) return /([a-z0-9-]+)\.front-end/.exec(found.module)?.[1] ?? found.module;
-  if (ipa >= gic.distributor && ipa < gic.distributor + GICD_BYTES) return 'gicd';
-  return ipa >= gic.redistributors && ipa < gic.redistributors + VM_CPUS_MAX * GICR_BYTES ? 'gicr' : 'nothing';
-}
-
-/** The VM's translator as the JIT sees it. */
-function compilerBehind(end: ObjectEnd): BackgroundCompiler {
-  const port = new ObjectPort<TranslationRequest, FinishedBatch>(end);
-  return {
-    send: (ticket, entries) => port.send({ ticket, entries }),
-    receive: () => port.take(),
-  };
 }
 
 const EXIT_REASONS = Math.max(...Object.values(EXIT)) + 1;

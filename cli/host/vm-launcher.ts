@@ -10,6 +10,7 @@ import {
   type ResourceManagerProtocol,
 } from '../../actors/resource-manager/resource-manager.protocol.js';
 import type { ActorRef } from '../../actors/runtime/protocol.js';
+import { ProxiedRun, RUN_STATE } from '../../actors/shared-state/vm/proxied-run.js';
 import { STOP, VmBlock } from '../../actors/shared-state/vm/vm-block.js';
 import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
 import type { VcpuProtocol } from '../../actors/vcpu/vcpu.protocol.js';
@@ -126,8 +127,11 @@ export class VmLauncher {
     const found = /-p(\d+)-vcpu(\d+)$/.exec(worker);
     const block = this.#blocks.get(Number(found?.[1]));
     if (block === undefined) return false;
-    block.setOutside(Number(found?.[2]), true); // it acknowledges nothing any more
+    const index = Number(found?.[2]);
+    block.setOutside(index, true); // it acknowledges nothing any more
     block.end(STOP.crash);
+    const run = new ProxiedRun(this.#host.memory.buffer, block, index);
+    if (run.hasTurn) this.#host.system.sender.ring({ actor: run.park(RUN_STATE.fault, [0n, 0n, 0n]) }, 1);
     return true;
   }
 

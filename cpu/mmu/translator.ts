@@ -27,6 +27,13 @@ export interface PhysicalMemory {
   read(ipa: number, bytes: number): bigint | undefined;
   /** Device write; false is answered to the guest as a synchronous external abort. */
   write(ipa: number, bytes: number, value: bigint): boolean;
+  /**
+   * Whether the access that was just refused is not to abort: the core leaves with EXIT.held, the instruction not executed,
+   * and executes it again when it runs the next time.
+   */
+  readonly isHeld?: boolean;
+  /** No memory is behind `ipa` for an instruction fetch, an exclusive or an atomic: whether that is held. */
+  holds?(ipa: number, want: Want): boolean;
 }
 
 /** Result of a successful translation, and description of a failed one. Reused: read it before the next call. */

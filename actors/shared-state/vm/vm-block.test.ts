@@ -17,7 +17,7 @@ test('a processor starts once, with what it was told', () => {
   assert.ok(block.powerOn(1, 0xffff_8000_4000_0000n, 0x1234_5678_9abc_def0n));
   assert.is(block.power(1), POWER.pending);
   assert.not.ok(block.powerOn(1, 0n, 0n));
-  assert.equal(block.takePowerOn(1), { entry: 0xffff_8000_4000_0000n, context: 0x1234_5678_9abc_def0n });
+  assert.equal(block.takePowerOn(1), { entry: 0xffff_8000_4000_0000n, context: 0x1234_5678_9abc_def0n, keep: 0 });
   assert.is(block.power(1), POWER.on);
   assert.is(block.takePowerOn(1), undefined);
   block.powerOff(1);

@@ -21,11 +21,11 @@ const WINDOWS_AT = HEAD_BYTES + VM_CPUS_MAX * CPU_BYTES;
 const WINDOW_BYTES = 64;
 /** Device windows of one VM (actors/shared-state/guest-window), at most. */
 export const VM_WINDOWS_MAX = 40;
-/** Size of a VM's block in bytes. */
-export const VM_BLOCK_BYTES = 8192;
+/** Size of a VM's block in bytes: what is here, then proxied-run.ts from 7,680 on and vmmio-ranges.ts from 8,192 on. */
+export const VM_BLOCK_BYTES = 12_288;
 
 /** Why a VM stands still. */
-export const STOP = { none: 0, off: 1, reset: 2, crash: 3, requested: 4 } as const;
+export const STOP = { none: 0, off: 1, reset: 2, crash: 3, requested: 4, watchdog: 5 } as const;
 /** A value of {@link STOP}. */
 export type Stop = (typeof STOP)[keyof typeof STOP];
 /** Power states of a virtual processor, as PSCI AFFINITY_INFO counts them. */
@@ -40,6 +40,7 @@ const CPU = {
   actor: 8,
   sleeping: 12,
   look: 16,
+  keep: 20,
   entry: 24,
   context: 32,
   lock: 40,
@@ -123,12 +124,16 @@ export class VmBlock {
     const power = this.#load(cpu, CPU.power);
     return power === CLAIMED ? POWER.pending : power;
   }
-  /** Asks for a processor to start at `entry` with x0 = `context`; false when it is not off. */
-  powerOn(cpu: number, entry: bigint, context: bigint): boolean {
+  /**
+   * Asks for a processor to start at `entry` with x0 = `context`; false when it is not off. `keep`: bit 0, it starts where its
+   * pc says instead; bit 1, x0 stays.
+   */
+  powerOn(cpu: number, entry: bigint, context: bigint, keep = 0): boolean {
     const was = Atomics.compareExchange(this.#words, this.#index(cpu, CPU.power), POWER.off, CLAIMED);
     if (was !== POWER.off) return false;
     this.#setHalves(cpu, CPU.entry, entry);
     this.#setHalves(cpu, CPU.context, context);
+    this.#store(cpu, CPU.keep, keep);
     this.#store(cpu, CPU.power, POWER.pending);
     return true;
   }
@@ -140,9 +145,10 @@ export class VmBlock {
     return (BigInt(this.#load(cpu, field + 4) >>> 0) << 32n) | BigInt(this.#load(cpu, field) >>> 0);
   }
   /** The processor's own thread: it starts, with what powerOn asked for. */
-  takePowerOn(cpu: number): { readonly entry: bigint; readonly context: bigint } | undefined {
+  takePowerOn(cpu: number): { readonly entry: bigint; readonly context: bigint; readonly keep: number } | undefined {
     if (this.#load(cpu, CPU.power) !== POWER.pending) return undefined;
-    const start = { entry: this.#halves(cpu, CPU.entry), context: this.#halves(cpu, CPU.context) };
+    const [entry, context] = [this.#halves(cpu, CPU.entry), this.#halves(cpu, CPU.context)];
+    const start = { entry, context, keep: this.#load(cpu, CPU.keep) };
     this.#store(cpu, CPU.power, POWER.on);
     return start;
   }

@@ -21,7 +21,7 @@ static void drain_interrupts(void) {
   }
 }
 
-static void listen(u32 intid) {
+void irq_listen(u32 intid) {
   ((volatile u8 *)GICD)[0x400 + intid] = 0x80;
   GICD[(0x80 + intid / 32 * 4) / 4] |= 1u << (intid & 31);      /* group 1 */
   GICD[(0xc00 + intid / 16 * 4) / 4] |= 2u << (intid % 16 * 2); /* edge */
@@ -31,14 +31,14 @@ static void listen(u32 intid) {
 }
 
 void queue_listen(const struct queues *q) {
-  listen(q->tx_irq);
-  listen(q->rx_irq);
+  irq_listen(q->tx_irq);
+  irq_listen(q->rx_irq);
 }
 
 static u64 ms_now(void) { return ticks_to_ns(ticks_now()) / 1000000; }
 
 /* WFI with a timer, so that what never comes is noticed. */
-static void doze(void) {
+void doze(void) {
   WRITE_SYSREG(cntv_tval_el0, READ_SYSREG(cntfrq_el0) / 50);
   WRITE_SYSREG(cntv_ctl_el0, 1);
   ISB();
@@ -47,11 +47,13 @@ static void doze(void) {
   drain_interrupts();
 }
 
+void (*while_waiting)(void) = doze;
+
 u64 queue_send(const struct queues *q, const void *data, u64 size, int push) {
   for (;;) {
     struct answer a = smccc_hvc(SMCCC_CALL(QUEUE_SEND), q->tx, size, (u64)data, push);
     if (a.x[0] != E_FULL) return a.x[0];
-    doze();
+    while_waiting();
   }
 }
 
@@ -61,6 +63,6 @@ u64 queue_wait(const struct queues *q, void *into, u64 room, u64 ms) {
     struct answer a = HVC_NATIVE(QUEUE_RECEIVE, q->rx, into, room, 0);
     if (a.x[0] == OK) return a.x[1];
     if (a.x[0] != E_EMPTY || ms_now() >= end) return 0;
-    doze();
+    while_waiting();
   }
 }

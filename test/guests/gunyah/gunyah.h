@@ -24,8 +24,8 @@ struct answer smccc_hvc(u64 function, u64 a1, u64 a2, u64 a3, u64 a4);
 struct answer smccc_smc(u64 function, u64 a1, u64 a2, u64 a3, u64 a4);
 #define SMCCC_CALL(n) (0xC6008000ull | (n))
 
-enum { IDENTIFY = 0, BELL_SEND = 0x12, QUEUE_SEND = 0x1b, QUEUE_RECEIVE = 0x1c, YIELD = 0x3b, ENTROPY = 0x57 };
-enum { OK = 0, E_ARGUMENT_SIZE = 2, E_CAP_NULL = 50, E_NO_RIGHT = 53, E_EMPTY = 60, E_FULL = 61 };
+enum { IDENTIFY = 0, BELL_SEND = 0x12, QUEUE_SEND = 0x1b, QUEUE_RECEIVE = 0x1c, YIELD = 0x3b, ENTROPY = 0x57, VCPU_RUN = 0x65 };
+enum { OK = 0, E_ARGUMENT_INVALID = 1, E_ARGUMENT_SIZE = 2, E_BUSY = 31, E_CAP_NULL = 50, E_NO_RIGHT = 53, E_EMPTY = 60, E_FULL = 61 };
 
 /* One end of a pair of queues: capabilities and interrupts. */
 struct queues {
@@ -39,18 +39,37 @@ u64 queue_wait(const struct queues *q, void *into, u64 room, u64 ms);
 /* Lets the interrupts of both queues end WFI. */
 void queue_listen(const struct queues *q);
 
+/* Lets one interrupt end WFI. */
+void irq_listen(u32 intid);
+/* WFI for at most 20 ms; pending interrupts are taken and ended. */
+void doze(void);
+/* What queue_send and queue_wait do while they wait: doze, unless something else is set. */
+extern void (*while_waiting)(void);
+
 /* Device tree. The first pair of queues below /hypervisor whose node is called, or compatible with, `name`. */
 int tree_find_queues(const u8 *tree, const char *name, struct queues *out);
 /* A cell of /hypervisor/qcom,gunyah-vm, or ~0. */
 u64 tree_vm_cell(const u8 *tree, const char *property);
-/* Writes the second VM's tree; its size. */
-u64 tree_write(u8 *at, u64 base, u64 bytes);
+/* Writes the second VM's tree; its size. `proxied`: its owner runs its vCPU. */
+u64 tree_write(u8 *at, u64 base, u64 bytes, int proxied);
 
 /* The resource manager. Content after the error word goes to `reply`; the error is returned, or -1 when none came. */
 i64 rm_call(u32 message, const void *payload, u64 size, void *reply, u64 *reply_size);
 void rm_start(const struct queues *q);
 /* The last notification of this kind since the previous call; its content. 0: none. */
 u64 rm_notification(u32 message, void *into, u64 room, u64 ms);
+
+/* A vCPU of a VM that this one owns. */
+struct vcpu {
+  u64 capability;
+  u32 wakeup;
+};
+void check(const char *name, int good);
+void check_is(const char *name, u64 got, u64 want);
+/* Everything that vcpu_run can answer, with the second VM behind q as the one that is run. */
+void proxied_checks(const struct vcpu *vcpu, const struct queues *q);
+/* The second VM's part of them; 0 when the message is none of theirs. */
+int proxied_message(const u8 *message, u64 size, const struct queues *q);
 
 void secondary_main(const u8 *tree);
 #endif

@@ -5,11 +5,11 @@
 #include "gunyah.h"
 
 static int number, failures;
-static void check(const char *name, int good) {
+void check(const char *name, int good) {
   print("%s %d %s\n", good ? "ok" : "not ok", ++number, name);
   failures += !good;
 }
-static void check_is(const char *name, u64 got, u64 want) {
+void check_is(const char *name, u64 got, u64 want) {
   if (got != want) print("# got %lx, want %lx\n", got, want);
   check(name, got == want);
 }
@@ -56,14 +56,14 @@ static u64 state_of(u16 vmid) {
 }
 
 /* Lends a copy of this image with a tree of its own, and starts it. The pair of queues goes to *q. */
-static u16 start_second(u8 *memory, u32 *parcel, struct queues *q) {
+static u16 start_second(u8 *memory, u32 *parcel, struct queues *q, struct vcpu *vcpu, int proxied) {
   u32 vmid = 0;
   u64 size = 4;
   u32 any = 0;
   check_is("RM: allocate", (u64)rm_call(VM_ALLOCATE, &any, 4, &vmid, &size), 0);
   check("RM: a dynamic VMID", vmid >= 0x80 && vmid < 0xbf);
   memcpy(memory, (void *)IMAGE_BASE, (u64)__bss_start - IMAGE_BASE);
-  u64 tree_bytes = tree_write(memory + TREE_AT, IMAGE_BASE, LEND_BYTES);
+  u64 tree_bytes = tree_write(memory + TREE_AT, IMAGE_BASE, LEND_BYTES, proxied);
   memory[TREE_AT + tree_bytes] = 0;
   struct {
     u8 type, zero, flags, zero2;
@@ -88,8 +88,8 @@ static u16 start_second(u8 *memory, u32 *parcel, struct queues *q) {
   u16 asked[2] = {(u16)vmid, 0};
   size = sizeof resources;
   check_is("RM: resources", (u64)rm_call(VM_GET_HYP_RESOURCES, asked, 4, resources, &size), 0);
-  check_is("RM: two resources of 44 bytes", size, 4 + 2 * 44);
-  for (u64 n = 0; n < 2; n++) {
+  check_is("RM: three resources of 44 bytes", size, 4 + 3 * 44);
+  for (u64 n = 0; n < 3; n++) {
     const u8 *line = resources + 4 + 44 * n;
     u64 capability;
     u32 virq;
@@ -97,8 +97,13 @@ static u16 start_second(u8 *memory, u32 *parcel, struct queues *q) {
     memcpy(&virq, line + 0x18, 4);
     if (line[0] == 2) q->tx = capability, q->tx_irq = virq;
     if (line[0] == 3) q->rx = capability, q->rx_irq = virq;
+    if (line[0] == 4) vcpu->capability = capability, vcpu->wakeup = virq;
   }
   queue_listen(q);
+  check("RM: a vCPU that is run by proxy has a wake-up interrupt", proxied ? vcpu->wakeup >= 960 : !vcpu->wakeup);
+  if (proxied) irq_listen(vcpu->wakeup);
+  else check_is("vcpu_run: not for one that runs by itself", HVC_NATIVE(VCPU_RUN, vcpu->capability, 0, 0, 0).x[0], E_BUSY);
+  check_is("vcpu_run_check: not with its owner's rights", HVC_NATIVE(0x68, vcpu->capability, 0, 0, 0).x[0], E_NO_RIGHT);
   check_is("RM: start", vmid_call(VM_START, (u16)vmid), 0);
   return (u16)vmid;
 }
@@ -177,14 +182,21 @@ void guest_main(void) {
   check_is("RM: an unknown message", (u64)rm_call(0x56000099, 0, 0, 0, 0), 0xffffffff);
   check_is("RM: a malformed one", (u64)rm_call(VM_ALLOCATE, &word, 3, 0, 0), 4);
   u8 *memory = allocate(LEND_BYTES, 2 << 20);
-  static const char *const ways[] = {"end", "off", "stop", "fuzz"};
+  static const char *const ways[] = {"end", "off", "stop", "fuzz", "proxied"};
   enum { CANARY_BYTES = 1 << 20 };
   u8 *canary = allocate(CANARY_BYTES, 4096);
   for (u32 i = 0; i < CANARY_BYTES; i++) canary[i] = (u8)(i * 7 + (i >> 8));
-  for (int way = 0; way < 4; way++) {
+  for (int way = 0; way < 5; way++) {
     u32 parcel = 0;
     struct queues echo = {0};
-    u16 vmid = start_second(memory, &parcel, &echo);
+    struct vcpu vcpu = {0};
+    u16 vmid = start_second(memory, &parcel, &echo, &vcpu, way == 4);
+    if (way == 4) {
+      proxied_checks(&vcpu, &echo);
+      check_exit("RM: the exit is announced", vmid, 2, 0);
+      take_back(vmid, parcel, memory);
+      continue;
+    }
     check_is("100 messages come back", echoes(&echo, 100, 24), 100);
     check_is("full-size messages come back", echoes(&echo, 20, 240), 20);
     if (way == 3) {

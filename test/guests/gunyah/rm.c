@@ -3,10 +3,11 @@
 
 static struct queues rpc;
 static u16 sequence;
+enum { NOTICES_MAX = 128 };
 static struct {
   u32 message, size;
   u8 content[232];
-} notices[32];
+} notices[NOTICES_MAX];
 static u32 notice_count;
 static u8 assembled[64 * 232];
 
@@ -27,7 +28,7 @@ static int take(struct packet *p, u64 *size, u64 ms) {
   u64 got = queue_wait(&rpc, p, sizeof *p, ms);
   if (got < 8) return 0;
   *size = got - 8;
-  if ((p->type & 3) == 3 && notice_count < 32) {
+  if ((p->type & 3) == 3 && notice_count < NOTICES_MAX) {
     notices[notice_count].message = p->message;
     notices[notice_count].size = (u32)*size;
     memcpy(notices[notice_count++].content, p->content, *size);

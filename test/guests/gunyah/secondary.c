@@ -62,6 +62,7 @@ void secondary_main(const u8 *tree) {
       queue_send(&echo, "done", 4, 1);
       continue;
     }
+    if (proxied_message(message, size, &echo)) continue;
     for (u64 n = 0; n < size; n++) message[n]++;
     queue_send(&echo, message, size, 0);
   }

@@ -132,7 +132,7 @@ static void device(const char *name, const char *type, u32 label) {
   end();
 }
 
-u64 tree_write(u8 *at, u64 base, u64 bytes) {
+u64 tree_write(u8 *at, u64 base, u64 bytes, int proxied) {
   memset(at, 0, 4096);
   structure = at + 56;                                /* header, then an empty reservation block */
   names_at = at + 3072;
@@ -161,6 +161,7 @@ u64 tree_write(u8 *at, u64 base, u64 bytes) {
   end();
   begin("vcpus");
   text("config", "/cpus");
+  if (proxied) text("affinity", "proxy");
   end();
   begin("vdevices");
   device("rpc", "rm-rpc", 0);

@@ -1,0 +1,22 @@
+/** What a vCPU's shell needs of the thread it runs on. */
+import type { Entropy } from '../abi/smccc/trng.js';
+import type { Clock } from '../runtime/services.js';
+import type { Ring } from '../shared-state/vm/vm-block.js';
+import type { DebuggedVcpu } from './debugger.js';
+
+/** See the file comment. */
+export interface VcpuThread {
+  readonly clock: Clock;
+  readonly ring: Ring;
+  /** The host's entropy; absent where the machine has no TRNG. */
+  readonly entropy?: Entropy;
+  /** 32 random bits. */
+  readonly random: () => number;
+  /** Sends a slow hypercall to the core and blocks; undefined when it does not answer. */
+  readonly askCore: (
+    core: number,
+    body: { partition: number; abi: 'gunyah'; number: number; args: Uint8Array },
+  ) => { readonly error: number; readonly results: Uint8Array } | undefined;
+  /** Tells a debugger that this vCPU has stopped. */
+  readonly report: DebuggedVcpu['report'];
+}
