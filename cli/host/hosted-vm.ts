@@ -12,6 +12,7 @@ const REASONS: Readonly<Record<Stop, VmEnd['reason']>> = {
   [STOP.reset]: 'reset',
   [STOP.crash]: 'crash',
   [STOP.requested]: 'requested',
+  [STOP.watchdog]: 'reset',
 };
 
 /** What a VM's end was. */
