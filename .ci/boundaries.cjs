@@ -97,6 +97,12 @@ module.exports = {
       'the resource manager drives the core by messages',
     ),
     only(
+      'vm-manager',
+      '^actors/vm-manager/',
+      '^actors/(vm-manager|runtime|shared-state|abi)/|^bus/|^actors/resource-manager/(payload|rm-messages|rpc-packet|resource-types)\\.ts$|\\.protocol\\.ts$',
+      'the VM manager knows the resource manager by its wire format',
+    ),
+    only(
       'devices',
       '^devices/',
       '^devices/|^bus/|^actors/(runtime|shared-state)/',

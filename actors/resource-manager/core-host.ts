@@ -8,6 +8,7 @@ import type { AskKind, BodyOf, ReplyOf } from '../runtime/protocol.js';
 import { ObjectTable } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
 import { STOP, type Stop, VmBlock } from '../shared-state/vm/vm-block.js';
+import { arenaBytesFor } from './arena-size.js';
 import type { LaunchOrder } from './resource-manager.protocol.js';
 import type { AboutVm, BootRegisters, GivenPort, HostFault, RmHost } from './rm-host.js';
 import { RpcLink } from './rpc-link.js';
@@ -17,7 +18,6 @@ import { RPC } from './rpc-packet.js';
 export interface HostParts {
   readonly memory: ArrayBufferLike;
   readonly areaBytes: number;
-  readonly arenaBytes: number;
   /** The actor's own number: what interrupts of its queues ring. */
   readonly self: number;
   ring(actor: number): void;
@@ -75,12 +75,12 @@ export class CoreHost implements RmHost {
     return this.#vms.get(partition)?.block.stop ?? STOP.none;
   }
 
-  async createVm(cpus: number): Promise<Result<{ partition: number }, HostFault>> {
+  async createVm(cpus: number, memoryBytes: number): Promise<Result<{ partition: number }, HostFault>> {
     const { ask } = this.#parts;
     const made = await ask('createPartition', {});
     if (!made.ok) return err('refused');
     const { partition } = made.value;
-    const built = await this.#build(partition, cpus);
+    const built = await this.#build(partition, cpus, arenaBytesFor(memoryBytes));
     if (built) return ok({ partition });
     await ask('finalizePartition', { partition });
     await ask('deletePartition', { partition });
@@ -88,8 +88,8 @@ export class CoreHost implements RmHost {
     return err('refused');
   }
 
-  async #build(partition: number, cpus: number): Promise<boolean> {
-    const { ask, areaBytes, arenaBytes, memory, self } = this.#parts;
+  async #build(partition: number, cpus: number, arenaBytes: number): Promise<boolean> {
+    const { ask, areaBytes, memory, self } = this.#parts;
     for (const [property, value] of [
       ['processorCount', cpus],
       ['processorAreaBytes', areaBytes],

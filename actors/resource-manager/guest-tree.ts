@@ -9,6 +9,7 @@ import {
   type TreeNode,
 } from '../../devices/machine/device-tree/tree.js';
 import { RPC } from './rpc-packet.js';
+import type { SharedMemory } from './vm-config.js';
 
 /** A port of the guest, as the tree names it. */
 export interface TreePort {
@@ -75,6 +76,18 @@ export function doorbellNode(name: string, port: TreePort, isSource: boolean, la
     compatible: strings(isSource ? 'qcom,gunyah-doorbell-source' : 'qcom,gunyah-doorbell', 'qcom,gunyah-capability'),
     reg: cells64(port.capability),
     interrupts: isSource ? undefined : interrupts(port.virq),
+    'qcom,label': cells(label),
+    label: cells(label),
+  });
+}
+
+/** Shared memory. Below a bus without sizes: the address is the node's `reg`, the size a property of its own. */
+export function memoryNode(name: string, { address, bytes, isWritable }: SharedMemory, label: number): TreeNode {
+  return node(`${name}@${hex(address)}`, {
+    compatible: strings('qcom,shared-memory'),
+    reg: cells64(address),
+    size: cells64(bytes),
+    'read-only': isWritable ? undefined : PRESENT,
     'qcom,label': cells(label),
     label: cells(label),
   });

@@ -47,7 +47,7 @@ function vmidOnly(request: Request): number | undefined {
 const allocate: RequestHandler = (request) => {
   const { rm, client } = request;
   const asked = vmidOnly(request);
-  if (client.vmid !== VMID.HLOS) return reply(E.DENIED);
+  if (client.vmid !== VMID.HLOS && !client.isHost) return reply(E.DENIED);
   if (asked === undefined) return reply(E.MSG_INVALID);
   const isDynamic = asked === VMID.SELF;
   const vmid = isDynamic ? rm.vms.freeDynamic() : asked;
@@ -114,11 +114,12 @@ const init: RequestHandler = async (request) => {
   const read = readVmConfig(bytes);
   if (!read.ok) return fail(request, vm, read.error === 'tree' ? E.MEM_INVALID : E.ARGUMENT_INVALID);
   const { config } = read.value;
-  const made = await rm.host.createVm(config.cpus);
+  const made = await rm.host.createVm(config.cpus, rm.parcels.bytesOf(parcel));
   if (!made.ok) return fail(request, vm, E.NORESOURCE);
   vm.partition = made.value.partition;
   vm.config = config;
   vm.name = config.name;
+  vm.profile = config.profile ?? vm.profile;
   if (vm.image.auth !== AUTH_PLATFORM && !(await rm.host.addVmmio(vm.partition, 0, VMMIO_DEFAULT_BYTES)).ok) {
     return fail(request, vm, E.NORESOURCE);
   }

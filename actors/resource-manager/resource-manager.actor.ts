@@ -19,6 +19,7 @@ import type {
   ResourceManagerConfig,
   ResourceManagerProtocol,
 } from './resource-manager.protocol.js';
+import type { GivenPort } from './rm-host.js';
 import { EXIT_TYPE, type ExitType, VMID } from './rm-messages.js';
 import { serveClient } from './rpc-server.js';
 import { GUEST_VIRQ_FROM, giveLink, joinLink } from './vdevices.js';
@@ -73,7 +74,7 @@ function makeHost(
   context: Context,
   orders: Map<number, (done: boolean) => void>,
 ): CoreHost {
-  const { memory, table, core, launcher, areaBytes, arenaBytes } = config;
+  const { memory, table, core, launcher, areaBytes } = config;
   const sender = QueueSender.attach(launcher.orders, { owner: ORDER_OWNER });
   const bell = Doorbell.attach(launcher.bell, { owner: ORDER_OWNER });
   assert(sender.ok && bell.ok, 'the launcher made its queue');
@@ -91,7 +92,7 @@ function makeHost(
     });
   return new CoreHost(
     {
-      ...{ memory: memory.buffer, areaBytes, arenaBytes, self: context.self.actor, order },
+      ...{ memory: memory.buffer, areaBytes, self: context.self.actor, order },
       ring: (number) => context.ring({ actor: number }, 1),
       async ask(kind, body) {
         // WHY: the bodies of the core's interface are plain data, which is what Sendable asks for.
@@ -105,7 +106,8 @@ function makeHost(
   );
 }
 
-const text = ({ capability, virq }: { capability: bigint; virq: number }): PortText => ({
+const text = ({ object, capability, virq }: GivenPort): PortText => ({
+  object,
   capability: `0x${capability.toString(16)}`,
   virq,
 });
@@ -116,10 +118,15 @@ async function adopt({ rm, host }: State, adoption: Adoption): Promise<Result<Ad
   if (vmid === undefined || rm.vms.get(vmid) !== undefined) return err('refused');
   host.adopt(partition, block);
   const vm = rm.adopt(vmid, partition, profile, adoption);
-  const isPrimary = vmid === VMID.HLOS;
+  vm.isHost = adoption.isHost === true;
+  const isPrimary = vmid === VMID.HLOS || vm.isHost;
   const link = await giveLink(rm, vm, isPrimary);
   const ports: { peer: number; tx?: PortText; rx?: PortText }[] = [];
   for (const device of vdevices) {
+    if (device.shared !== undefined) {
+      ports.push({ peer: VMID.ANY });
+      continue;
+    }
     const joined = await joinLink(rm, vm, device, isPrimary ? FREE_IRQ_START : GUEST_VIRQ_FROM);
     if (joined === undefined) return err('refused');
     const { tx, rx, peer } = joined;
@@ -140,6 +147,7 @@ const resourceManager = actor<ResourceManagerConfig, ResourceManagerProtocol, St
   name: 'resource-manager',
   mailboxMax: 64,
   messageBytesMax: MESSAGE_BYTES_MAX,
+  interleaves: true, // an order's answer comes while a request waits for it
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
   start(config, context) {
     const orders = new Map<number, (done: boolean) => void>();

@@ -9,6 +9,8 @@ import type { VdeviceConfig } from './vm-config.js';
 
 /** Something a VM can name: its capability as `0x` hexadecimal text, and the interrupt it raises. */
 export interface PortText {
+  /** Number of the object. */
+  readonly object: number;
   readonly capability: string;
   readonly virq: number;
 }
@@ -23,6 +25,8 @@ export interface Adoption {
   readonly partition: number;
   readonly block: number;
   readonly profile: Profile;
+  /** It is the host itself: may allocate VMs beside a primary VM. */
+  readonly isHost?: boolean;
   /** Ports to give it beside its RPC queues. */
   readonly vdevices: readonly VdeviceConfig[];
 }
@@ -95,5 +99,4 @@ export interface ResourceManagerConfig {
   readonly launcher: LauncherPlace;
   /** What the VMs it makes are given per processor. */
   readonly areaBytes: number;
-  readonly arenaBytes: number;
 }

@@ -44,7 +44,8 @@ export type PortEnd = 'send' | 'receive';
 
 /** See the head of this file. */
 export interface RmHost {
-  createVm(cpus: number): Promise<Result<HostVm, HostFault>>;
+  /** `memoryBytes`: what it is going to be given, as far as is known. */
+  createVm(cpus: number, memoryBytes: number): Promise<Result<HostVm, HostFault>>;
   /** Ends the VM's processors for good; answered when none runs any more. */
   stopVm(partition: number): Promise<void>;
   /** Returns everything the partition had. */

@@ -2,13 +2,14 @@
 
 import type { TreeNode } from '../../devices/machine/device-tree/tree.js';
 import { RIGHTS } from '../abi/gunyah/rights.js';
-import { doorbellNode, FREE_IRQ_START, queuePairNode, rpcNode } from './guest-tree.js';
+import { doorbellNode, FREE_IRQ_START, memoryNode, queuePairNode, rpcNode } from './guest-tree.js';
 import { type LinkEnds, nameOf } from './link-ports.js';
 import { RM_NAME } from './queue-names.js';
 import type { ResourceManager } from './resource-manager.js';
+import { RESOURCE_TYPE } from './resource-types.js';
 import type { GivenPort, PortEnd } from './rm-host.js';
 import { VMID } from './rm-messages.js';
-import { RESOURCE_TYPE, type Vm } from './vm.js';
+import type { Vm } from './vm.js';
 import type { VdeviceConfig, VmConfig } from './vm-config.js';
 
 /** First interrupt of a secondary VM's ports: behind what its own device tree uses. */
@@ -168,6 +169,8 @@ export async function makeVdevices(rm: ResourceManager, vm: Vm, config: VmConfig
     if (device.type === 'rm-rpc') {
       const link = await giveLink(rm, vm, false);
       made = link && rpcNode(link.tx, link.rx, false);
+    } else if (device.type === 'shm') {
+      made = device.shared && memoryNode(nameOf(device), device.shared, device.label);
     } else if (device.peer !== undefined) {
       const joined = await joinLink(rm, vm, device, GUEST_VIRQ_FROM);
       made = joined && linkNode(device, joined);

@@ -2,6 +2,7 @@
 import { err, ok, type Result } from '../../bus/result.js';
 import { readTree } from '../../devices/machine/device-tree/read-tree.js';
 import { type DeviceTree, findNode, type TreeNode } from '../../devices/machine/device-tree/tree.js';
+import { PROFILES, type Profile } from '../abi/gunyah/identity.js';
 
 /** A virtual device to make. */
 export interface VdeviceConfig {
@@ -17,6 +18,15 @@ export interface VdeviceConfig {
   readonly isSender: boolean;
   readonly sourceCanClear: boolean;
   readonly pushCompatible: readonly string[];
+  /** Of `shm`: where the VM's owner has put it. */
+  readonly shared?: SharedMemory;
+}
+
+/** Memory that was mapped into the VM by its owner. */
+export interface SharedMemory {
+  readonly address: bigint;
+  readonly bytes: bigint;
+  readonly isWritable: boolean;
 }
 
 /** What the node says. */
@@ -30,6 +40,8 @@ export interface VmConfig {
   readonly entryOffset: bigint | undefined;
   readonly cpus: number;
   readonly isProxy: boolean;
+  /** Driver generation the VM is for (`abi-profile`, ours); undefined: its owner's. */
+  readonly profile: Profile | undefined;
   readonly vdevices: readonly VdeviceConfig[];
 }
 
@@ -40,7 +52,7 @@ const NAME_MAX = 79;
 const PEER_PREFIX = 'vm-name:';
 const CPUS_MAX = 8;
 const VDEVICES_MAX = 64;
-const KNOWN_TYPES = new Set(['rm-rpc', 'doorbell', 'doorbell-source', 'message-queue', 'message-queue-pair']);
+const KNOWN_TYPES = new Set(['rm-rpc', 'doorbell', 'doorbell-source', 'message-queue', 'message-queue-pair', 'shm']);
 const ATTRIBUTES = new Set([
   'ras-error-handler',
   'amu-counting-disabled',
@@ -78,6 +90,9 @@ function vdevice(node: TreeNode): VdeviceConfig | undefined {
   const messageBytes = Number(number(node, 'message-size') ?? 240n);
   const label = Number(number(node, 'label') ?? 0n);
   if (depth < 1 || depth > 255 || messageBytes < 1 || messageBytes > 1023 || label > 0xffff_ffff) return undefined;
+  const [address, bytes] = [number(node, 'memory-base'), number(node, 'memory-size')];
+  if (type === 'shm' && (address === undefined || bytes === undefined)) return undefined;
+  const isWritable = !node.properties.has('read-only');
   const peer = text(node, 'peer');
   if (peer !== undefined && !peer.startsWith(PEER_PREFIX)) return undefined;
   return {
@@ -87,6 +102,7 @@ function vdevice(node: TreeNode): VdeviceConfig | undefined {
     isSender: node.properties.has('is-sender'),
     sourceCanClear: node.properties.has('source-can-clear'),
     pushCompatible: texts(node, 'push-compatible'),
+    ...(address !== undefined && bytes !== undefined && { shared: { address, bytes, isWritable } }),
   };
 }
 
@@ -126,6 +142,7 @@ export function readVmConfig(bytes: Uint8Array): Result<{ tree: DeviceTree; conf
       uri: text(node, 'vm-uri'),
       guid: text(node, 'vm-guid'),
       entryOffset: number(node, 'kernel-entry-offset'),
+      profile: PROFILES.find((profile) => profile === text(node, 'abi-profile')),
       isProxy: vcpus !== undefined && text(vcpus, 'affinity') === 'proxy',
       vdevices: vdevices.filter((device): device is VdeviceConfig => device !== undefined),
     },

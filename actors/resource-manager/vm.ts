@@ -16,9 +16,6 @@ export interface HypResource {
   readonly virqHandle: number;
   readonly virq: number;
 }
-/** Types of resources. */
-export const RESOURCE_TYPE = { bellTx: 0, bellRx: 1, queueTx: 2, queueRx: 3, vcpu: 4, powerGroup: 5 } as const;
-
 /** Image and device tree, as CONFIG_IMAGE named them. */
 export interface ImageConfig {
   readonly auth: number;
@@ -33,7 +30,9 @@ export interface ImageConfig {
 export class Vm {
   readonly vmid: number;
   readonly owner: number;
-  readonly profile: Profile;
+  profile: Profile;
+  /** The host itself, where a guest is the primary VM. */
+  isHost = false;
   /** Whether somebody else built it, and ends it. */
   isAdopted = false;
   /** As its configuration or whoever built it calls it. */

@@ -94,6 +94,11 @@ export interface ActorDeclaration<Config, P, State> {
   readonly handlerBudgetMs?: number;
   /** How long `stop` may take before the actor is killed; default 2,000 ms. */
   readonly stopBudgetMs?: number;
+  /**
+   * Messages do not wait for an asynchronous handler before them: its handlers overlap wherever they await. For actors whose
+   * answers depend on later messages; they keep order among their own work themselves.
+   */
+  readonly interleaves?: boolean;
   /** How long an idle event-loop actor polls before it sleeps, in microseconds; default 50. */
   readonly pollMicroseconds?: number;
   /** Makes the state. A failure here goes to the spawner; nothing is restarted. */

@@ -281,7 +281,7 @@ export class Cell {
   }
 
   #wait(result: Promise<unknown>, from: number, asked: number): void {
-    this.#waiting = this.#parts.interleaved !== true;
+    this.#waiting = this.#parts.interleaved !== true && this.#parts.declaration.interleaves !== true;
     result.then(
       (answer) => {
         if (asked !== 0) this.endpoint.answer(from, asked, answer as Result<unknown, unknown>);

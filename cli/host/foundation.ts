@@ -7,7 +7,7 @@ import { VCPU_AREA_BYTES } from '../../cpu/state.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import { MEMORY_MAP } from '../../devices/machine/memory-map.js';
 import { BuildFailure } from './core-client.js';
-import type { Host } from './host.js';
+import type { HostParts } from './host-parts.js';
 
 /** See the head of this file. */
 export interface Foundation {
@@ -29,7 +29,7 @@ export interface Foundation {
 
 /** Makes a partition with its block, interrupt controller and an empty stage-2 map. Throws BuildFailure. */
 export async function newPartition(
-  { core }: Host,
+  { core }: HostParts,
   cpus: number,
   arenaBytes: number,
 ): Promise<Pick<Foundation, 'partition' | 'parts'>> {
@@ -42,14 +42,19 @@ export async function newPartition(
 }
 
 /** Makes a partition's processors. Throws BuildFailure. */
-export async function newProcessors({ core }: Host, partition: number, cpus: number): Promise<VpTicket[]> {
+export async function newProcessors({ core }: HostParts, partition: number, cpus: number): Promise<VpTicket[]> {
   const tickets: VpTicket[] = [];
   for (let index = 0; index < cpus; index++) tickets.push(await core.ask('createVp', { partition, index }));
   return tickets;
 }
 
 /** Maps RAM, and flash where the plan uses it; answers what puts the plan's images there. Throws BuildFailure. */
-export async function mapMemory(host: Host, partition: number, plan: BootPlan, ramBytes: number): Promise<() => void> {
+export async function mapMemory(
+  host: HostParts,
+  partition: number,
+  plan: BootPlan,
+  ramBytes: number,
+): Promise<() => void> {
   const map = async (ipa: number, bytes: number): Promise<MappedExtent> => {
     const { extents } = await host.core.ask('mapGuestMemory', { partition, ipa, bytes, rights: STAGE2_RIGHTS.all });
     const [first] = extents;
@@ -61,7 +66,7 @@ export async function mapMemory(host: Host, partition: number, plan: BootPlan, r
   const flashUsed = plan.placements.some(({ ipa }) => ipa < flashWindow.base + flashWindow.sizeBytes);
   const flash = flashUsed ? await map(flashWindow.base, flashWindow.sizeBytes) : undefined;
   return () => {
-    const memory = new Uint8Array(host.buffer);
+    const memory = new Uint8Array(host.memory.buffer);
     for (const { ipa, bytes } of plan.placements) {
       const extent = flash !== undefined && ipa < flash.ipa + flash.bytes ? flash : ram;
       memory.set(bytes, extent.host + (ipa - extent.ipa));

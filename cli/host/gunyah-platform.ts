@@ -16,14 +16,13 @@ import type { GunyahPlaces, VcpuStatistics } from '../../actors/vcpu/vcpu.protoc
 import { VCPU_AREA_BYTES } from '../../cpu/state.js';
 import type { TreeNode } from '../../devices/machine/device-tree/tree.js';
 import { BuildFailure } from './core-client.js';
+import type { Foundation } from './foundation.js';
 import type { HostParts } from './host-parts.js';
 import { keepAlive } from './keep-alive.js';
-import { type LaunchWatcher, VmLauncher } from './vm-launcher.js';
+import { type Launch, type LaunchWatcher, type Outfitter, VmLauncher } from './vm-launcher.js';
 
 /** Capabilities of a VM that a host builds (gunyah.md 2.2: RM uses 1024). */
 const SLOTS = 1024;
-/** Record arena of a processor that a guest made: there may be many. */
-const SECONDARY_ARENA_BYTES = 16 << 20;
 /** The primary VM's first two capabilities and interrupts are its RPC queues: its tree can be written before it exists. */
 const RPC_PORTS = {
   tx: { capability: 0n, virq: FREE_IRQ_START },
@@ -45,6 +44,21 @@ export interface PlatformOptions {
   readonly table: number;
   /** Hears of VMs that guests make; absent: nobody does. */
   readonly watcher?: LaunchWatcher | undefined;
+  /** Gives its own VMs devices and threads; absent: nobody does. */
+  readonly outfitter?: Outfitter | undefined;
+}
+
+/** The first boot register that a launch order names, and its places, as a foundation has them. */
+export function foundationOf(host: HostParts, launch: Launch): Omit<Foundation, 'meanwhile' | 'ready' | 'release'> {
+  const { partition, tickets, places, profile, registers } = launch;
+  const [first] = tickets;
+  if (first === undefined) throw new BuildFailure('a VM has a processor');
+  const { block, stage2, gic } = first;
+  return {
+    ...{ partition, tickets, parts: { block, stage2, gic } },
+    gunyah: (index) => placesOf(host, places, profile, index),
+    registers: registers.map(({ code, value }) => [code, BigInt(value)] as const),
+  };
 }
 
 /** Objects of a partition under the Gunyah ABI. */
@@ -56,7 +70,12 @@ export function giveObjects(host: HostParts, partition: number): Promise<GivenOb
 }
 
 /** What processor `index` of a VM with these objects needs. */
-export function placesOf(host: HostParts, given: GivenObjects, profile: Profile, index: number): GunyahPlaces {
+export function placesOf(
+  host: HostParts,
+  given: Pick<GivenObjects, 'table' | 'space' | 'threads'>,
+  profile: Profile,
+  index: number,
+): GunyahPlaces {
   const { table, space, threads } = given;
   return { profile, table, space, thread: threads[index] ?? 0, core: host.core.ref.actor };
 }
@@ -76,13 +95,12 @@ export class GunyahPlatform {
   }
 
   /** Starts the resource manager; throws BuildFailure. */
-  static async start(host: HostParts, { table, watcher }: PlatformOptions): Promise<GunyahPlatform> {
+  static async start(host: HostParts, { table, watcher, outfitter }: PlatformOptions): Promise<GunyahPlatform> {
     const { system, memory, core, options } = host;
-    const launcher = new VmLauncher(host, watcher);
+    const launcher = new VmLauncher(host, watcher, outfitter);
     const config = {
       ...{ memory, table, core: core.ref, launcher: launcher.place },
       areaBytes: Math.ceil(VCPU_AREA_BYTES / 4096) * 4096,
-      arenaBytes: SECONDARY_ARENA_BYTES,
     };
     const name = `${options.name}-rm`;
     const started = await system.spawn(resourceManagerKind, config, { name });

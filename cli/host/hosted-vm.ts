@@ -36,12 +36,15 @@ export class HostedVm implements LabVm {
   readonly #machine: Machine;
   #state: VmState = 'running';
 
-  /** `giveBack` returns what the machine itself does not: its files. */
+  /** Resolves when no thread of it runs any more. */
+  readonly stripped: Promise<void>;
+
+  /** `giveBack` returns what the machine itself does not. */
   constructor(
     name: string,
     vmid: number,
     machine: Machine,
-    giveBack: () => void,
+    giveBack: () => Promise<void>,
     isTold: (vm: HostedVm, end: VmEnd) => void,
   ) {
     this.name = name;
@@ -55,10 +58,14 @@ export class HostedVm implements LabVm {
       },
       onInput: () => () => undefined,
     };
-    this.ended = followMachine(machine, pipe).then(async ({ stop, detail }) => {
+    const followed = followMachine(machine, pipe).then(async (end) => {
       this.#state = 'ended';
       await machine.dispose();
-      giveBack();
+      return end;
+    });
+    this.stripped = followed.then(() => undefined);
+    this.ended = followed.then(async ({ stop, detail }) => {
+      await giveBack();
       this.output.complete();
       const end = vmEnd(stop, detail);
       isTold(this, end);

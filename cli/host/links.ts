@@ -1,13 +1,13 @@
 /** Links between the VMs of a host: who has an end of which, and what the VM's device tree says of it. */
 
-import { doorbellNode, queuePairNode } from '../../actors/resource-manager/guest-tree.js';
+import { doorbellNode, memoryNode, queuePairNode, type TreePort } from '../../actors/resource-manager/guest-tree.js';
 import type { AdoptedVm, PortText } from '../../actors/resource-manager/resource-manager.protocol.js';
 import type { VdeviceConfig } from '../../actors/resource-manager/vm-config.js';
 import { STAGE2_RIGHTS } from '../../actors/shared-state/stage2/stage2-map.js';
 import { GUNYAH_QUEUE_LIMITS } from '../../bus/message-queue/queue-layout.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
-import { cells, cells64, node, strings, type TreeNode } from '../../devices/machine/device-tree/tree.js';
+import type { TreeNode } from '../../devices/machine/device-tree/tree.js';
 import type { LinkSpec } from '../lab/lab-host.js';
 import type { Host } from './host.js';
 
@@ -94,8 +94,8 @@ export class Links {
 
   /** What the VM called `name` is to be given beside its RPC queues. */
   vdevicesOf(name: string): readonly VdeviceConfig[] {
-    return [...this.#declared.values()].flatMap(({ spec, label }) => {
-      const device = vdeviceOf(spec, name, label);
+    return [...this.#declared.values()].flatMap((declared) => {
+      const device = vdeviceOf(declared, name);
       return device === undefined ? [] : [device];
     });
   }
@@ -110,53 +110,42 @@ export class Links {
       await this.#host.core.ask('mapParcel', { parcel: memory.parcel, partition, places, rights });
     }
   }
-
-  /** The nodes of shared memory that the VM called `name` sees. */
-  memoryNodes(name: string): readonly TreeNode[] {
-    return [...this.#declared.values()].flatMap(({ spec, label, memory }) =>
-      spec.kind === 'memory' && memory !== undefined && spec.between.includes(name)
-        ? [memoryNode(spec, label, memory.ipa, spec.writers.includes(name))]
-        : [],
-    );
-  }
 }
 
-function vdeviceOf(spec: LinkSpec, name: string, label: number): VdeviceConfig | undefined {
+function vdeviceOf({ spec, label, memory }: Declared, name: string): VdeviceConfig | undefined {
   const peer = endsOf(spec).find((end) => end !== name);
-  if (spec.kind === 'memory' || peer === undefined || !endsOf(spec).includes(name)) return undefined;
+  if (peer === undefined || !endsOf(spec).includes(name)) return undefined;
+  const plain = { peerDefault: false, isSender: false, sourceCanClear: false, pushCompatible: [] };
+  const generate = `/hypervisor/${spec.name}`;
+  if (spec.kind === 'memory') {
+    if (memory === undefined) return undefined;
+    const isWritable = spec.writers.includes(name);
+    const shared = { address: BigInt(memory.ipa), bytes: BigInt(spec.bytes), isWritable };
+    return { ...plain, type: 'shm', label, generate, peer: undefined, depth: 1, messageBytes: 1, shared };
+  }
   const isQueue = spec.kind === 'queue';
   const type = isQueue ? 'message-queue-pair' : spec.from === name ? 'doorbell-source' : 'doorbell';
   return {
-    ...{ type, label, peer, generate: `/hypervisor/${spec.name}` },
-    ...{ peerDefault: false, isSender: false, sourceCanClear: false, pushCompatible: [] },
+    ...plain,
+    ...{ type, label, peer, generate },
     depth: isQueue ? spec.depth : 1,
     messageBytes: isQueue ? spec.messageBytesMax : 1,
   };
 }
 
-const treePort = ({ capability, virq }: PortText) => ({ capability: BigInt(capability), virq });
+/** A port as the tree names it. */
+export const treePort = ({ capability, virq }: PortText): TreePort => ({ capability: BigInt(capability), virq });
 
 /** The nodes of the ends that a VM was given, in the order of `vdevices`. */
 export function linkNodes(vdevices: readonly VdeviceConfig[], ports: AdoptedVm['ports']): readonly TreeNode[] {
   return vdevices.flatMap((device, index) => {
     const { tx, rx, peer = 0 } = ports[index] ?? {};
     const name = device.generate.slice(device.generate.lastIndexOf('/') + 1);
+    if (device.shared !== undefined) return [memoryNode(name, device.shared, device.label)];
     if (tx !== undefined && rx !== undefined) {
       return [queuePairNode(name, treePort(tx), treePort(rx), { ...device, peer })];
     }
     const end = tx ?? rx;
     return end === undefined ? [] : [doorbellNode(name, treePort(end), tx !== undefined, device.label)];
-  });
-}
-
-/** Below a bus without sizes: the address is the node's `reg`, the size a property of its own. */
-function memoryNode({ name, bytes }: MemoryLink, label: number, ipa: number, isWritable: boolean): TreeNode {
-  return node(`${name}@${ipa.toString(16)}`, {
-    compatible: strings('qcom,shared-memory'),
-    reg: cells64(ipa),
-    size: cells64(bytes),
-    'read-only': isWritable ? undefined : new Uint8Array(0),
-    'qcom,label': cells(label),
-    label: cells(label),
   });
 }

@@ -10,6 +10,7 @@ import { VmHost } from './vm-host.js';
 
 const test = spec('vm host');
 const MINUTE = 60_000;
+const LIVES = 100;
 /** Prints a dot and a line feed, counts a while, and so on. */
 const DOTS = [
   0xd2a12000, // movz x0, #0x900, lsl #16
@@ -129,5 +130,29 @@ test(
     }
   },
   { deadlineMs: 5 * MINUTE },
+);
+test(
+  'a hundred lives of VMs that the VM manager launched leave frames, queues, threads and descriptors as they were',
+  async () => {
+    const host = await hostOf();
+    try {
+      await host.link({ kind: 'queue', name: 'pair', between: ['one', 'two'], depth: 8, messageBytesMax: 64 });
+      const lives = async (name: string): Promise<void> => {
+        const vm = await start(host, vmSpec(name, { platform: 'gunyah', rng: true }));
+        await prints(vm);
+        vm.kill('over');
+        assert.equal(await vm.ended, { reason: 'requested', detail: 'over' });
+      };
+      for (const name of ['one', 'two']) await lives(name);
+      const [none, empty, queues] = [host.resources(), await host.census(), host.queues().length];
+      for (let n = 0; n < LIVES; n++) await lives(n % 2 === 0 ? 'one' : 'two');
+      assert.equal(await host.census(), empty);
+      assert.equal(host.resources(), none);
+      assert.is(host.queues().length, queues);
+    } finally {
+      await host.dispose();
+    }
+  },
+  { deadlineMs: 10 * MINUTE },
 );
 test.run();

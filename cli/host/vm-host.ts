@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { type Observable, Subject } from 'rxjs';
+import { arenaBytesFor, SMALL_BYTES } from '../../actors/resource-manager/arena-size.js';
 import { hypervisorNode, rpcNode } from '../../actors/resource-manager/guest-tree.js';
 import type { QueueLine } from '../../actors/resource-manager/resource-manager.protocol.js';
 import { VMID } from '../../actors/resource-manager/rm-messages.js';
@@ -15,6 +16,7 @@ import type { LogLine } from '../../actors/runtime/system-protocol.js';
 import { CallTap } from '../../actors/shared-state/call-tap/call-tap.js';
 import { ObjectTable } from '../../actors/shared-state/objects/object-table.js';
 import { STOP, type VmBlock } from '../../actors/shared-state/vm/vm-block.js';
+import type { GunyahDevice } from '../../actors/vm-manager/gunyah-device.js';
 import { QueueHeader } from '../../bus/message-queue/queue-layout.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { faultSentence } from '../../devices/machine/boot-fault.js';
@@ -28,16 +30,19 @@ import { callStream } from '../lab/call-stream.js';
 import type { CallRecord, LabEvent, LabHost, LabVm, LinkSpec, QueueCounters, VmEnd, VmSpec } from '../lab/lab-host.js';
 import { deathOf, deathSentence } from '../machine/deaths.js';
 import { loadInterpreter } from '../machine/interpreter-cache.js';
-import { assemble, isExpendable } from '../machine/machine.js';
+import { assemble, isExpendable, type Machine, type MachineOptions } from '../machine/machine.js';
+import type { VirtioChoice } from '../machine/virtio-devices.js';
 import { ENTROPY, openVirtio } from '../machine/virtio-options.js';
 import { BuildFailure } from './core-client.js';
 import { bootRegisters, type Foundation, mapMemory, newPartition, newProcessors } from './foundation.js';
 import { GuestMadeVm } from './guest-made-vm.js';
-import { type GivenObjects, GunyahPlatform, giveObjects, placesOf } from './gunyah-platform.js';
+import { foundationOf, type GivenObjects, GunyahPlatform, giveObjects, placesOf } from './gunyah-platform.js';
 import { Host, type HostCensus } from './host.js';
 import { countersOf, HostedVm } from './hosted-vm.js';
-import { Links, linkNodes } from './links.js';
-import { OwnedFiles, readBoot, virtioRequests } from './vm-files.js';
+import { Links, linkNodes, treePort } from './links.js';
+import { configNode, launchManaged, type ManagedVm } from './managed-launch.js';
+import { openManager } from './manager-start.js';
+import { type BootFiles, OwnedFiles, readBoot, virtioRequests } from './vm-files.js';
 import type { Launch } from './vm-launcher.js';
 
 /** How a host is started. */
@@ -50,6 +55,8 @@ export interface VmHostOptions {
 
 /** Name of the host among its actors; no VM may have it. */
 const HOST_NAME = 'host';
+/** Generation of the driver that the host is. */
+const GENERATION = 'P17';
 /** VMID of the host where a guest is the primary VM: a static one that no VM gets. */
 const HOST_VMID = 2;
 const ACTORS_MAX = 1024;
@@ -58,15 +65,6 @@ const WINDOW = { columns: 80, rows: 24 } as const;
 const NAME = /^[a-z][a-z0-9-]{0,31}$/;
 const DISKS_MAX = 16;
 const MIB = 1 << 20;
-
-/**
- * Record arena of a processor, and whether its VM has a translator of its own, by memory: a small VM runs little code, and there may
- * be fifty.
- */
-function codeSizes(ramBytes: number): { readonly arenaBytes: number; readonly ownTranslator: boolean } {
-  if (ramBytes < 96 * MIB) return { arenaBytes: 8 * MIB, ownTranslator: false };
-  return { arenaBytes: ramBytes < 512 * MIB ? 32 * MIB : 96 * MIB, ownTranslator: true };
-}
 
 let hostsMade = 0;
 
@@ -84,6 +82,10 @@ export class VmHost implements LabHost {
   readonly #guestMade = new Map<number, GuestMadeVm>();
   /** Deaths of workers whose VM does not run yet. */
   readonly #early = new Map<string, string>();
+  /** Managed VMs that are being started, by name. */
+  readonly #waiting = new Map<string, Waiting>();
+  /** By partition: when the threads of a VM are gone. */
+  readonly #stripped = new Map<number, Promise<void>>();
   readonly #networks = `lab${process.pid}-${hostsMade++}`;
   #host: Host | undefined;
   #links: Links | undefined;
@@ -142,19 +144,31 @@ export class VmHost implements LabHost {
     }
   }
 
-  /** The host's own partition: pays for links, and owns what VMs are lent. Throws BuildFailure. */
+  /** The host's own VM: pays for links, and lends VMs their memory through the VM manager. Throws BuildFailure. */
   #homeOf(host: Host): Promise<Home> {
     this.#home ??= (async () => {
       const { partition, parts } = await newPartition(host, 1, 1 << 16);
-      const given = await giveObjects(host, partition);
-      this.#table = new ObjectTable(host.buffer, given.table);
+      const objects = await giveObjects(host, partition);
+      const { table, space } = objects;
+      this.#table = new ObjectTable(host.buffer, table);
       const watcher = {
         started: (launch: Launch, block: VmBlock): void => this.#guestStarted(launch, block),
         ended: (ended: number): void => this.#guestEnded(ended),
       };
-      const platform = await host.gunyah({ table: given.table, watcher });
+      const outfitter = {
+        outfit: (launch: Launch): Promise<boolean> | undefined => {
+          const waiting = launch.owner === this.#hostVmid ? this.#waiting.get(launch.name) : undefined;
+          return waiting && this.#outfitManaged(launch, waiting);
+        },
+        strip: (ended: number): Promise<void> | undefined => this.#stripped.get(ended),
+      };
+      const platform = await host.gunyah({ table, watcher, outfitter });
       await platform.setHome(partition);
-      return { partition, block: parts.block, given, platform };
+      const vmid = this.#hostVmid;
+      const about = { vmid, owner: VMID.RM, name: HOST_NAME, partition, block: parts.block, vdevices: [] };
+      const adopted = await platform.adopt({ ...about, profile: GENERATION, isHost: true });
+      const device = await openManager(host, { vmid, partition, table, space, generation: GENERATION }, adopted);
+      return { partition, platform, device };
     })();
     return this.#home;
   }
@@ -204,90 +218,173 @@ export class VmHost implements LabHost {
     if (!boot.ok) return boot;
     const files = new OwnedFiles(this.#system.files);
     const requests = virtioRequests(spec, (name) => `${this.#networks}-${name}`);
-    const devices = openVirtio(requests, files, WINDOW);
-    let outfit: Outfit | undefined;
+    const virtio = openVirtio(requests, files, WINDOW);
+    const slots = requests.map((_, slot) => slot);
+    const hardware = { cpus: spec.cpus, ramBytes: spec.memoryBytes, virtioSlots: slots, fwCfg: false, pmu: false };
     try {
-      if (!devices.ok) return devices;
-      const sizes = codeSizes(spec.memoryBytes);
-      outfit = await this.#outfit(host, spec, sizes.arenaBytes);
-      const { partition, vmid, nodes } = outfit;
-      const slots = requests.map((_, slot) => slot);
-      const hardware = { cpus: spec.cpus, ramBytes: spec.memoryBytes, virtioSlots: slots, fwCfg: false, pmu: false };
-      const description: MachineDescription = nodes.length === 0 ? hardware : { ...hardware, extraNodes: nodes };
-      const { kernel, initrd, bootArguments } = boot.value;
-      const seeds = { kaslrSeed: randomBytes(8).readBigUInt64LE(), rngSeed: new Uint8Array(randomBytes(64)) };
-      const request = { machine: description, kernel, bootArguments, ...seeds, acpi: 'off' as const };
-      const plan = await planBoot(initrd === undefined ? request : { ...request, initrd }, hostUnpackers);
-      if (!plan.ok) return err(faultSentence(plan.error));
-      const foundation = await this.#foundation(host, outfit, plan.value, spec);
-      const machine = await assemble(host, foundation, {
-        ...{ description, plan: plan.value, name: spec.name, virtio: devices.value, entropy: this.#entropy },
-        ...{ interpreter: host.options.interpreter, jit: host.options.jit, ownTranslator: sizes.ownTranslator },
-      });
-      this.#partitions.set(partition, spec.name);
-      const vm = new HostedVm(
-        spec.name,
-        vmid,
-        machine,
-        () => files.closeAll(),
-        (ended, end) => this.#ended(ended, partition, end),
-      );
-      outfit = undefined;
-      this.#vms.set(spec.name, vm);
-      const death = this.#early.get(spec.name);
-      if (death !== undefined) vm.crash(death);
-      this.#refreshQueues();
-      this.#events.next({ kind: 'started', vm });
-      return ok(vm);
+      if (!virtio.ok) return virtio;
+      const given = { spec, boot: boot.value, hardware, virtio: virtio.value, files };
+      const isManaged = spec.platform === 'gunyah' && !spec.primary;
+      return isManaged ? await this.#startManaged(host, given) : await this.#startOwn(host, given);
+    } catch (thrown) {
+      await this.#stopWorkers(spec.name);
+      throw thrown;
     } finally {
-      // Something was refused on the way: what there is goes again.
-      if (outfit !== undefined) {
-        await this.#stopWorkers(spec.name);
-        await this.#release(host, outfit);
-      }
       if (this.#vms.get(spec.name) === 'starting') files.closeAll();
     }
   }
 
-  /** A partition with its objects, known to the resource manager under the platform gunyah. Throws BuildFailure. */
-  async #outfit(host: Host, spec: VmSpec, arenaBytes: number): Promise<Outfit> {
-    const { links } = this.#running;
-    const home = spec.platform === 'gunyah' ? await this.#homeOf(host) : undefined;
-    const { partition, parts } = await newPartition(host, spec.cpus, arenaBytes);
-    if (home === undefined) return { partition, parts, vmid: 0, given: undefined, nodes: [] };
-    const given = await giveObjects(host, partition);
-    const vdevices = links.vdevicesOf(spec.name);
-    const [vmid, owner] = spec.primary ? [VMID.HLOS, VMID.RM] : [VMID.SELF, this.#hostVmid];
-    const { name, profile } = spec;
-    const adopted = await home.platform.adopt({
-      ...{ vmid, owner, name, partition, block: parts.block, profile, vdevices },
-    });
-    await links.mapMemory(spec.name, partition);
-    const port = ({ capability, virq }: { capability: string; virq: number }) => ({
-      capability: BigInt(capability),
-      virq,
-    });
-    const nodes = [
-      hypervisorNode({ vmid: adopted.vmid, owner: spec.primary ? undefined : owner, imageName: spec.name }, [
-        rpcNode(port(adopted.tx), port(adopted.rx), spec.primary),
-        ...linkNodes(vdevices, adopted.ports),
-        ...links.memoryNodes(spec.name),
-      ]),
-    ];
-    return { partition, parts, vmid: adopted.vmid, given, nodes };
+  /** A VM that the host builds itself: on the platform virt, or the primary VM. */
+  async #startOwn(host: Host, given: Given): Promise<Result<LabVm, string>> {
+    const { spec, hardware } = given;
+    const outfit = await this.#outfit(host, spec);
+    let isOurs = true;
+    try {
+      const { partition, parts, nodes, objects, vmid } = outfit;
+      const plan = await this.#plan(given, nodes);
+      if (!plan.ok) return plan;
+      const tickets = await newProcessors(host, partition, spec.cpus);
+      const meanwhile = await mapMemory(host, partition, plan.value, spec.memoryBytes);
+      const foundation = {
+        ...{ partition, parts, tickets, meanwhile },
+        gunyah: objects && ((index: number) => placesOf(host, objects, spec.profile, index)),
+        registers: bootRegisters(plan.value),
+        ready: () => Promise.resolve(),
+        release: () => this.#release(host, outfit),
+      };
+      const machine = await assemble(host, foundation, this.#machineOptions(host, given, hardware, plan.value));
+      isOurs = false;
+      return ok(this.#began(given, machine, vmid, partition, () => Promise.resolve()));
+    } finally {
+      if (isOurs) {
+        await this.#stopWorkers(spec.name);
+        await this.#release(host, outfit);
+      }
+    }
   }
 
-  async #foundation(host: Host, outfit: Outfit, plan: BootPlan, spec: VmSpec): Promise<Foundation> {
-    const { partition, parts, given } = outfit;
-    const tickets = await newProcessors(host, partition, spec.cpus);
-    const meanwhile = await mapMemory(host, partition, plan, spec.memoryBytes);
-    return {
-      ...{ partition, parts, tickets, meanwhile },
-      gunyah: given && ((index) => placesOf(host, given, spec.profile, index)),
-      registers: bootRegisters(plan),
-      ready: () => Promise.resolve(),
-      release: () => this.#release(host, outfit),
-    };
+  /** A Gunyah VM, by the VM manager: the resource manager makes it, and {@link #outfitManaged} gives it its threads. */
+  async #startManaged(host: Host, given: Given): Promise<Result<LabVm, string>> {
+    const { spec } = given;
+    const home = await this.#homeOf(host);
+    const vdevices = this.#running.links.vdevicesOf(spec.name);
+    const plan = await this.#plan(given, [configNode({ ...spec, vdevices })]);
+    if (!plan.ok) return plan;
+    const waiting: Waiting = { given, plan: plan.value, vm: undefined, refusal: undefined, close: undefined };
+    this.#waiting.set(spec.name, waiting);
+    try {
+      const memory = new Uint8Array(host.buffer);
+      const managed = await launchManaged(home.device, memory, plan.value, spec.memoryBytes);
+      waiting.close?.(managed);
+    } catch (thrown) {
+      waiting.close?.(undefined);
+      if (thrown instanceof BuildFailure && waiting.refusal !== undefined) throw new BuildFailure(waiting.refusal);
+      throw thrown;
+    } finally {
+      this.#waiting.delete(spec.name);
+    }
+    const { vm } = waiting;
+    if (vm === undefined) throw new BuildFailure('the VM manager started something else');
+    return ok(vm);
+  }
+
+  /** The launcher's turn for a VM of ours: its devices, its threads. Whether it runs. */
+  async #outfitManaged(launch: Launch, waiting: Waiting): Promise<boolean> {
+    const { given, plan } = waiting;
+    const { spec, hardware } = given;
+    const started = await this.#guard(async () => {
+      const { host, links } = this.#running;
+      await links.mapMemory(spec.name, launch.partition);
+      const nothing = (): Promise<void> => Promise.resolve();
+      const foundation = {
+        ...foundationOf(host, launch),
+        meanwhile: () => undefined,
+        ready: nothing,
+        release: nothing,
+      };
+      return assemble(host, foundation, this.#machineOptions(host, given, hardware, plan));
+    });
+    if (!started.ok) {
+      waiting.refusal = started.error;
+      await this.#stopWorkers(spec.name);
+      return false;
+    }
+    const managed = new Promise<ManagedVm | undefined>((resolve) => {
+      waiting.close = resolve;
+    });
+    waiting.vm = this.#began(given, started.value, launch.vmid, launch.partition, async () => {
+      const { platform } = this.#running.host;
+      // A VM that was stopped from outside told nobody.
+      if (platform !== undefined) this.#system.sender.ring(platform.manager, 1);
+      await (await managed)?.close();
+    });
+    return true;
+  }
+
+  async #plan({ boot, hardware }: Given, nodes: readonly TreeNode[]): Promise<Result<BootPlan, string>> {
+    const machine: MachineDescription = nodes.length === 0 ? hardware : { ...hardware, extraNodes: nodes };
+    const { kernel, initrd, bootArguments } = boot;
+    const seeds = { kaslrSeed: randomBytes(8).readBigUInt64LE(), rngSeed: new Uint8Array(randomBytes(64)) };
+    const request = { machine, kernel, bootArguments, ...seeds, acpi: 'off' as const };
+    const plan = await planBoot(initrd === undefined ? request : { ...request, initrd }, hostUnpackers);
+    return plan.ok ? plan : err(faultSentence(plan.error));
+  }
+
+  #machineOptions(
+    host: Host,
+    { spec, virtio }: Given,
+    description: MachineDescription,
+    plan: BootPlan,
+  ): MachineOptions {
+    const { interpreter, jit } = host.options;
+    const ownTranslator = spec.memoryBytes >= SMALL_BYTES;
+    return { description, plan, name: spec.name, virtio, entropy: this.#entropy, interpreter, jit, ownTranslator };
+  }
+
+  /** A machine runs: it is a VM of ours from here on. */
+  #began(
+    { spec, files }: Given,
+    machine: Machine,
+    vmid: number,
+    partition: number,
+    giveBack: () => Promise<void>,
+  ): HostedVm {
+    this.#partitions.set(partition, spec.name);
+    const vm = new HostedVm(
+      spec.name,
+      vmid,
+      machine,
+      async () => {
+        await giveBack();
+        files.closeAll();
+      },
+      (ended, end) => this.#ended(ended, partition, end),
+    );
+    this.#vms.set(spec.name, vm);
+    this.#stripped.set(partition, vm.stripped);
+    const death = this.#early.get(spec.name);
+    if (death !== undefined) vm.crash(death);
+    this.#refreshQueues();
+    this.#events.next({ kind: 'started', vm });
+    return vm;
+  }
+
+  /** A partition, of the primary VM with its objects and known to the resource manager. Throws BuildFailure. */
+  async #outfit(host: Host, spec: VmSpec): Promise<Outfit> {
+    const home = spec.platform === 'gunyah' ? await this.#homeOf(host) : undefined;
+    const { partition, parts } = await newPartition(host, spec.cpus, arenaBytesFor(spec.memoryBytes));
+    if (home === undefined) return { partition, parts, vmid: 0, objects: undefined, nodes: [] };
+    const { links } = this.#running;
+    const objects = await giveObjects(host, partition);
+    const vdevices = links.vdevicesOf(spec.name);
+    const { name, profile } = spec;
+    const about = { vmid: VMID.HLOS, owner: VMID.RM, name, partition, block: parts.block, profile, vdevices };
+    const adopted = await home.platform.adopt(about);
+    await links.mapMemory(spec.name, partition);
+    const identity = { vmid: adopted.vmid, owner: undefined, imageName: spec.name };
+    const rpc = rpcNode(treePort(adopted.tx), treePort(adopted.rx), true);
+    const nodes = [hypervisorNode(identity, [rpc, ...linkNodes(vdevices, adopted.ports)])];
+    return { partition, parts, vmid: adopted.vmid, objects, nodes };
   }
 
   async #release(host: Host, { partition, vmid }: Outfit): Promise<void> {
@@ -313,6 +410,7 @@ export class VmHost implements LabHost {
     this.#vms.delete(vm.name);
     this.#early.delete(vm.name);
     this.#partitions.delete(partition);
+    this.#stripped.delete(partition);
     this.#refreshQueues();
     this.#events.next({ kind: 'ended', vm, end });
   }
@@ -432,20 +530,38 @@ export class VmHost implements LabHost {
   }
 }
 
+/** What a VM is started with. */
+interface Given {
+  readonly spec: VmSpec;
+  readonly boot: BootFiles;
+  readonly hardware: MachineDescription;
+  readonly virtio: readonly VirtioChoice[];
+  readonly files: OwnedFiles;
+}
+
 /** A VM between its partition and its memory. */
 interface Outfit {
   readonly partition: number;
   readonly parts: Foundation['parts'];
   /** 0 on the platform virt. */
   readonly vmid: number;
-  readonly given: GivenObjects | undefined;
+  readonly objects: GivenObjects | undefined;
   readonly nodes: readonly TreeNode[];
 }
 
-/** The host's own partition. */
+/** A managed VM between the VM manager's start and its threads. */
+interface Waiting {
+  readonly given: Given;
+  readonly plan: BootPlan;
+  vm: HostedVm | undefined;
+  refusal: string | undefined;
+  /** Takes what ends the VM, once VM_START has answered. */
+  close: ((managed: ManagedVm | undefined) => void) | undefined;
+}
+
+/** The host's own VM. */
 interface Home {
   readonly partition: number;
-  readonly block: number;
-  readonly given: GivenObjects;
   readonly platform: GunyahPlatform;
+  readonly device: GunyahDevice;
 }

@@ -27,6 +27,14 @@ import type { HostParts } from './host-parts.js';
 /** An order to start a VM. */
 export type Launch = Extract<LaunchOrder, { kind: 'launch' }>;
 
+/** Who gives a VM devices and threads in the launcher's place. */
+export interface Outfitter {
+  /** Undefined: the VM is none of its own. Whether the VM runs. */
+  outfit(launch: Launch): Promise<boolean> | undefined;
+  /** Answered when the threads of such a VM are gone; undefined: it was none. */
+  strip(partition: number): Promise<void> | undefined;
+}
+
 /** Who wants to know of VMs that guests make. */
 export interface LaunchWatcher {
   /** It runs; `block` is its shared block. */
@@ -48,6 +56,7 @@ export class VmLauncher {
   readonly place: LauncherPlace = { orders: createQueue(ORDER_QUEUE), bell: createDoorbell() };
   readonly #host: HostParts;
   readonly #watcher: LaunchWatcher | undefined;
+  readonly #outfitter: Outfitter | undefined;
   readonly #orders: QueueReceiver;
   readonly #bell: Doorbell;
   readonly #codec = new Codec({});
@@ -55,9 +64,10 @@ export class VmLauncher {
   readonly #blocks = new Map<number, VmBlock>();
   #closed = false;
 
-  constructor(host: HostParts, watcher: LaunchWatcher | undefined) {
+  constructor(host: HostParts, watcher: LaunchWatcher | undefined, outfitter: Outfitter | undefined) {
     this.#host = host;
     this.#watcher = watcher;
+    this.#outfitter = outfitter;
     const orders = QueueReceiver.attach(this.place.orders, { owner: OWNER });
     const bell = Doorbell.attach(this.place.bell, { owner: OWNER });
     assert(orders.ok && bell.ok, 'our own queue is whole');
@@ -84,6 +94,8 @@ export class VmLauncher {
   }
 
   async #launch(order: Launch): Promise<boolean> {
+    const outfitted = this.#outfitter?.outfit(order);
+    if (outfitted !== undefined) return outfitted;
     const { partition, tickets, places, profile, registers } = order;
     const { system, memory, core, options } = this.#host;
     const { interpreter, jit, callTap } = options;
@@ -136,6 +148,11 @@ export class VmLauncher {
   }
 
   async #end(partition: number): Promise<boolean> {
+    const stripped = this.#outfitter?.strip(partition);
+    if (stripped !== undefined) {
+      await stripped;
+      return true;
+    }
     const threads = this.#threads.get(partition) ?? [];
     this.#threads.delete(partition);
     this.#blocks.delete(partition);

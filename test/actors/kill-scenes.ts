@@ -13,6 +13,7 @@ import type {
 import type { ActorRef } from '../../actors/runtime/protocol.js';
 import type { SystemEvent } from '../../actors/runtime/supervisor.js';
 import { ActorSystem } from '../../actors/runtime/system.js';
+import { vmManagerKind } from '../../actors/vm-manager/vm-manager.actor.js';
 import { createQueue } from '../../bus/message-queue/queue-layout.js';
 import type { Result } from '../../bus/result.js';
 import { RAW_BYTES } from '../../cli/demo/demo-protocol.js';
@@ -132,4 +133,9 @@ export async function loneScene(system: ActorSystem): Promise<void> {
   if (!talker.ok) throw new Error('the talker does not start');
   const hub = await system.spawn(switchKind, { ports: [{ link: farEnd(createLink()) }] }, { name: 'switch' });
   if (!hub.ok) throw new Error('the switch does not start');
+  // A host VM's driver before it is connected: nobody has started a VM.
+  const memory = new WebAssembly.Memory({ initial: 8, maximum: 8, shared: true });
+  const config = { memory, core: { actor: hub.value.actor }, generation: 'P17', vmid: 3, partition: 1 } as const;
+  const driver = await system.spawn(vmManagerKind, { ...config, table: 4096, space: 4096 }, { name: 'vm-manager' });
+  if (!driver.ok) throw new Error('the VM manager does not start');
 }

@@ -23,6 +23,7 @@ export const REAL_KINDS: readonly RealKind[] = [
   { module: 'actors/resource-manager/resource-manager.actor', scene: 'fullMachine', name: 'rm' },
   { module: 'actors/translator/translator.actor', scene: 'machine', name: 'translator' },
   { module: 'actors/vcpu/vcpu.actor', scene: 'machine', name: 'vcpu1' },
+  { module: 'actors/vm-manager/vm-manager.actor', scene: 'alone', name: 'vm-manager' },
   { module: 'devices/network/gateway/gateway.actor', scene: 'fullMachine', name: 'net3-gateway' },
   { module: 'devices/network/switch/switch.actor', scene: 'alone', name: 'switch' },
   { module: 'devices/uart/console.actor', scene: 'machine', name: 'console' },
