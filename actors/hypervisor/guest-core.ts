@@ -5,6 +5,7 @@
 import { err, ok, type Result } from '../../bus/result.js';
 import type { CoreMemory, CoreProcessors, GunyahCore } from '../abi/gunyah/core.js';
 import type { ObjectType } from '../shared-state/objects/object-table.js';
+import { AFFINITY } from '../shared-state/scheduler/run-tokens.js';
 import { POWER, STOP, VM_CPUS_MAX, VmBlock } from '../shared-state/vm/vm-block.js';
 import type { KernelObjects } from './kernel-objects.js';
 import type { ObjectFault } from './objects.protocol.js';
@@ -30,8 +31,7 @@ const REGISTER_SETS: readonly (readonly [number, number])[] = [
 const SET_PC = 1;
 /** Sets a register of the processor that actor `actor` runs; false when it refuses or does not answer. */
 export type SetRegister = (actor: number, code: number, value: bigint) => Promise<boolean>;
-const PRIORITY_DEFAULT = 32;
-const TIMESLICE_DEFAULT_NS = 5_000_000n;
+const SCHEDULE_DEFAULT: Schedule = { affinity: AFFINITY.any, priority: 32, timesliceNs: 5_000_000n, options: 0n };
 
 /** See the head of this file. */
 export class GuestCore implements GunyahCore {
@@ -41,6 +41,7 @@ export class GuestCore implements GunyahCore {
   readonly #memory: ArrayBufferLike;
   readonly #ring: (actor: number) => void;
   readonly #setRegister: SetRegister;
+  readonly #nowMs: () => number;
   readonly #given = new Map<number, PartitionObjects>();
   readonly #schedules = new Map<number, Schedule>();
 
@@ -50,7 +51,9 @@ export class GuestCore implements GunyahCore {
     ring: (actor: number) => void,
     extents: CoreMemory,
     setRegister: SetRegister,
+    nowMs: () => number = () => 0,
   ) {
+    this.#nowMs = nowMs;
     this.#setRegister = setRegister;
     this.objects = kernel;
     this.memory = extents;
@@ -92,6 +95,7 @@ export class GuestCore implements GunyahCore {
     }
     threads.forEach((thread, index) => {
       kernel.table.setData(thread, parts.block.at, index);
+      kernel.table.setRunEntry(thread, kernel.tokens.add());
       kernel.table.setState(thread, 'active');
     });
     const given = { cspace, vic, addrspace, powerGroup, threads };
@@ -104,8 +108,33 @@ export class GuestCore implements GunyahCore {
     this.#given.delete(partition);
     for (const object of this.objects.ownedBy(partition)) {
       this.#schedules.delete(object);
+      this.#leaveTokens(object);
       this.objects.destroy(object);
     }
+  }
+
+  /** A thread that has ended, or died, holds its run token no longer. */
+  #leaveTokens(object: number): void {
+    const { table, tokens } = this.objects;
+    const entry = table.type(object) === 'thread' ? table.runEntry(object) : -1;
+    if (entry < 0) return;
+    table.setRunEntry(object, -1);
+    const next = tokens.remove(entry, Math.floor(this.#nowMs() * 1000) | 0);
+    if (next !== 0) this.#ring(next);
+  }
+
+  /** The partition's life is over: none of its threads keeps others waiting. */
+  stopScheduling(partition: number): void {
+    for (const thread of this.#given.get(partition)?.threads ?? []) this.#leaveTokens(thread);
+  }
+
+  /** What a processor is told about scheduling by its VM's owner; what is absent stays. */
+  schedule(thread: number, change: Partial<Pick<Schedule, 'priority' | 'affinity' | 'timesliceNs'>>): void {
+    const known = this.#schedules.get(thread) ?? { ...SCHEDULE_DEFAULT };
+    this.#schedules.set(thread, Object.assign(known, change));
+    const entry = this.objects.table.runEntry(thread);
+    if (entry < 0) return;
+    this.objects.tokens.configure(entry, known.priority, Number(known.timesliceNs / 1000n), known.affinity);
   }
 
   #processors(): CoreProcessors {
@@ -114,7 +143,7 @@ export class GuestCore implements GunyahCore {
     const schedule = (thread: number): Schedule => {
       const known = this.#schedules.get(thread);
       if (known !== undefined) return known;
-      const fresh = { affinity: 0, priority: PRIORITY_DEFAULT, timesliceNs: TIMESLICE_DEFAULT_NS, options: 0n };
+      const fresh = { ...SCHEDULE_DEFAULT };
       this.#schedules.set(thread, fresh);
       return fresh;
     };
@@ -137,7 +166,7 @@ export class GuestCore implements GunyahCore {
         if (cpu >= VM_CPUS_MAX && cpu !== NO_PROCESSOR) return err('badArgument');
         const state = table.state(thread);
         if (state !== 'init' && state !== 'active') return err('badState');
-        schedule(thread).affinity = cpu;
+        this.schedule(thread, { affinity: cpu });
         return ok();
       },
       setPriority: (thread, priority) => inInit(thread, (of) => void (of.priority = priority)),

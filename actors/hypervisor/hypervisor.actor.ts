@@ -13,7 +13,7 @@ import { FrameLedger } from '../shared-state/frames/frame-ledger.js';
 import { POWER, STOP, VM_WINDOWS_MAX } from '../shared-state/vm/vm-block.js';
 import { Extents } from './extents.js';
 import { FramePool } from './frame-pool.js';
-import { GuestCore } from './guest-core.js';
+import { GuestCore, type SetRegister } from './guest-core.js';
 import { KernelObjects } from './kernel-objects.js';
 import { parcelVerbs } from './parcel-verbs.js';
 import { Parcels } from './parcels.js';
@@ -28,6 +28,8 @@ import { ProxiedRuns, proxiedVerbs } from './proxied-verbs.js';
 export interface HypervisorConfig {
   /** The machine's memory; nobody else has written to it. */
   readonly memory: { readonly buffer: SharedArrayBuffer };
+  /** How many vCPUs of VMs with objects execute guest code at once, 1 to 31; absent: all that want to. */
+  readonly runTokens?: number;
 }
 
 interface HypervisorState {
@@ -119,6 +121,7 @@ function makePorts(
   pool: FramePool,
   partitions: ReadonlyMap<number, Partition>,
   ledger: FrameLedger,
+  runTokens: number,
   context: Context,
 ): PortState['ports'] {
   let made: GuestCore | undefined;
@@ -129,12 +132,14 @@ function makePorts(
     const kernel = KernelObjects.create(memory, pool, ring);
     if (kernel === undefined) return undefined;
     extents = new Extents(memory, ledger, kernel.table, partitions, (partition) => flushStage2(partition, context));
-    made = new GuestCore(kernel, memory, ring, extents, async (number, code, value) => {
+    const setRegister: SetRegister = async (number, code, value) => {
       const thread: ActorRef<ProcessorProtocol> = { actor: number };
       const values = new Uint8Array(16);
       new DataView(values.buffer).setBigUint64(0, value, true);
       return (await context.ask(thread, 'setRegisters', { names: [code], values }, PROCESSOR_ASK)).ok;
-    });
+    };
+    made = new GuestCore(kernel, memory, ring, extents, setRegister, () => context.clock.monotonicMs());
+    kernel.tokens.format(runTokens);
     return made;
   };
   return {
@@ -170,7 +175,7 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
   messageBytesMax: MESSAGE_BYTES_MAX,
   handlerBudgetMs: MACHINE_HANDLER_BUDGET_MS,
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
-  start({ memory }, context) {
+  start({ memory, runTokens = 0 }, context) {
     const { buffer } = memory;
     const frames = buffer.byteLength / HYP_PAGE_BYTES;
     const ledger = new FrameLedger(buffer, LEDGER_AT, frames);
@@ -178,7 +183,7 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
     ledger.move(0, from / HYP_PAGE_BYTES, { owner: 0, state: 'free' }, { owner: 0, state: 'core' });
     const pool = new FramePool(buffer, ledger, from, buffer.byteLength);
     const partitions = new Map<number, Partition>();
-    const ports = makePorts(buffer, pool, partitions, ledger, context);
+    const ports = makePorts(buffer, pool, partitions, ledger, runTokens, context);
     const parcels = new Parcels(buffer, ledger, (partition) => flushStage2(partition, context));
     const [proxied, self] = [new ProxiedRuns(), context.self.actor];
     return ok({ pool, frames, memory: buffer, partitions, ports, parcels, proxied, self, next: 1 });
@@ -276,6 +281,7 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
       const { block } = parts;
       const asked = Array.from({ length: block.cpus }, (_, cpu) => (block.requested(cpu) + 1) | 0);
       const quiet = await until(context, () => asked.every((count, cpu) => block.isDone(cpu, count)));
+      state.ports.existing()?.stopScheduling(partition);
       return quiet ? ok() : err('notAcknowledged');
     },
     async deletePartition(state, { partition }) {

@@ -22,6 +22,7 @@ import {
   type Source,
 } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
+import { RUN_TOKENS_BYTES, RunTokens, runTokensAt } from '../shared-state/scheduler/run-tokens.js';
 import { ProxiedRun } from '../shared-state/vm/proxied-run.js';
 import { type Ring, VmBlock } from '../shared-state/vm/vm-block.js';
 import { CapabilityDirectory } from './capability-directory.js';
@@ -56,6 +57,8 @@ const CORE_LOCK_INDEX = 63;
 /** See the head of this file. */
 export class KernelObjects {
   readonly table: ObjectTable;
+  /** How vCPUs share the host's processors. */
+  readonly tokens: RunTokens;
   /** Byte address of the table. */
   readonly tableAt: number;
   readonly capabilities: CapabilityDirectory;
@@ -74,6 +77,7 @@ export class KernelObjects {
     this.#pool = pool;
     this.tableAt = tableAt;
     this.table = new ObjectTable(memory, tableAt);
+    this.tokens = new RunTokens(memory, runTokensAt(tableAt));
     this.capabilities = new CapabilityDirectory(memory, this.table);
     this.ports = new Ports(memory, this.table, lockOwner(CORE, CORE_LOCK_INDEX), ring);
     // Slot 0 is the core's own (see ObjectTable) and names no object.
@@ -82,7 +86,7 @@ export class KernelObjects {
 
   /** Takes the table's frames from `pool`; undefined when there are none. */
   static create(memory: SharedArrayBuffer, pool: FramePool, ring: Ring): KernelObjects | undefined {
-    const extent = pool.take(pages(OBJECT_TABLE_BYTES), CORE, 'core');
+    const extent = pool.take(pages(OBJECT_TABLE_BYTES + RUN_TOKENS_BYTES), CORE, 'core');
     return extent === undefined ? undefined : new KernelObjects(memory, pool, extent.host, ring);
   }
 

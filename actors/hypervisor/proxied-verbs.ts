@@ -1,6 +1,7 @@
 /** The core's handlers of proxied.protocol.ts. */
 import { err, ok, type Result } from '../../bus/result.js';
 import type { BodyOf, ErrorsOf, ReplyOf } from '../runtime/protocol.js';
+import { AFFINITY } from '../shared-state/scheduler/run-tokens.js';
 import type { ProxiedRun } from '../shared-state/vm/proxied-run.js';
 import type { PartitionFault } from './partition.protocol.js';
 import type { PortState } from './port-verbs.js';
@@ -111,6 +112,24 @@ export const proxiedVerbs: ProxiedHandlers = {
     if (!run.isProxied) return err('busy');
     run.waiter = state.self;
     await state.proxied.wait(run, () => (run.hasAttention || isGone() ? true : undefined));
+    return ok();
+  },
+  scheduleVp(state, { partition, index, priority, timesliceNs, affinity }) {
+    const found = find(state, partition, index);
+    if (!found.ok) return found;
+    const core = state.ports.existing();
+    const thread = core?.of(partition)?.threads[index];
+    if (core === undefined || thread === undefined) return err('badState');
+    const isIn = (value: number | undefined, min: number, max: number): boolean =>
+      value === undefined || (Number.isInteger(value) && value >= min && value <= max);
+    const isFixed = affinity !== undefined && affinity !== 'any';
+    if (!isIn(priority, 0, 63) || !isIn(timesliceNs, 100_000, 100_000_000)) return err('badArgument');
+    if (isFixed && !isIn(affinity, 0, AFFINITY.none)) return err('badArgument');
+    core.schedule(thread, {
+      ...(priority === undefined ? {} : { priority }),
+      ...(timesliceNs === undefined ? {} : { timesliceNs: BigInt(timesliceNs) }),
+      ...(affinity === undefined ? {} : { affinity: affinity === 'any' ? AFFINITY.any : affinity }),
+    });
     return ok();
   },
   setVmmioRange(state, { partition, base, bytes, remove }) {

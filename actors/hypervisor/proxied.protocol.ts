@@ -32,6 +32,15 @@ export type ProxiedVerbs = {
   recallVpProxied: Ask<VpRef, undefined, PartitionFault>;
   /** Answered when a parked processor has something to do again, or has gone for good: run it once more to see. */
   awaitVpProxied: Ask<VpRef, undefined, PartitionFault | ObjectFault>;
+  /**
+   * How the processor shares the host's: priority 0 to 63 (32; eight more double its share), slice in nanoseconds (5 ms), and
+   * the run token it is bound to (`any`: whichever is free). What is absent stays.
+   */
+  scheduleVp: Ask<
+    VpRef & { priority?: number; timesliceNs?: number; affinity?: number | 'any' },
+    undefined,
+    PartitionFault
+  >;
   /** Adds or removes a range whose faults become exits of runVpProxied and vcpu_run. */
   setVmmioRange: Ask<
     PartitionRef & { base: number; bytes: number; remove?: boolean },

@@ -36,6 +36,8 @@ export interface GunyahVcpu {
   powerOff(): void;
   /** Waits as WFI does when the call is over, in power state `state` (CPU_SUSPEND). */
   suspend(state: bigint): void;
+  /** Lets a vCPU that waits for the host run; false when none does. */
+  yield(): boolean;
   /** Carries out what others asked meanwhile; called before the guest goes on after having been outside. */
   drain(): void;
   /** Sends a slow call and blocks until the answer is there; undefined when the core does not answer. */
@@ -49,7 +51,7 @@ const PAGE = 4096;
 const ARGUMENTS = 8;
 /** P17: emulate, retry, fault. */
 const RESUME_ACTION_MAX = 2;
-/** How long scheduler_yield gives the processor away, in milliseconds. */
+/** How long scheduler_yield gives the processor away when no vCPU waits for it, in milliseconds. */
 const YIELD_MS = 0.05;
 
 /** See the head of this file. */
@@ -271,7 +273,9 @@ export class GunyahCalls implements GunyahCaller, CallRegisters {
         return true;
       },
       powerOff: () => this.#vcpu.powerOff(),
-      yield: () => void Atomics.wait(this.#nap, 0, 0, YIELD_MS),
+      yield: () => {
+        if (!this.#vcpu.yield()) Atomics.wait(this.#nap, 0, 0, YIELD_MS);
+      },
       groupState: (object) => {
         const target = blockOf(object);
         if (target === undefined) return 0;

@@ -1,10 +1,16 @@
 /** Small parts that connect a vCPU with what is around it. */
+import { assert } from '../../bus/assert.js';
+import { QueueSender } from '../../bus/message-queue/queue-sender.js';
+import { TraceWriter } from '../../bus/tap/trace.js';
+import type { CpuState } from '../../cpu/cpu-state.js';
 import type { BackgroundCompiler, FinishedBatch } from '../../cpu/jit/jit.js';
 import { type ObjectEnd, ObjectPort } from '../runtime/object-channel.js';
 import { GICD_BYTES, GICR_BYTES } from '../shared-state/gic/gic-mmio.js';
 import { VM_CPUS_MAX } from '../shared-state/vm/vm-block.js';
 import type { TranslationRequest } from '../translator/translator.protocol.js';
-import type { VcpuConfig } from './vcpu.protocol.js';
+import { COUNTER_HZ } from './generic-timer.js';
+import { kindsOf, VcpuTracer } from './tracer.js';
+import type { TracePlace, VcpuConfig } from './vcpu.protocol.js';
 
 /** The device whose registers lie at `ipa`, for traces. */
 export function deviceName(config: VcpuConfig, ipa: number): string {
@@ -22,4 +28,16 @@ export function compilerBehind(end: ObjectEnd): BackgroundCompiler {
     send: (ticket, entries) => port.send({ ticket, entries }),
     receive: () => port.take(),
   };
+}
+
+/** What writes down what the vCPU does, with the times of its own counter. */
+export function makeTracer(place: TracePlace, index: number, ticks: () => number, state: () => CpuState): VcpuTracer {
+  const sender = QueueSender.attach(place.queue, { owner: index + 1 });
+  assert(sender.ok, 'the trace queue is formatted');
+  const nowNs = (): number => Math.round((ticks() / COUNTER_HZ) * 1e9);
+  return new VcpuTracer(
+    new TraceWriter({ queue: sender.value, who: `cpu${index}`, nowNs }),
+    kindsOf(place.kinds),
+    state,
+  );
 }

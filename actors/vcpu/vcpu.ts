@@ -7,8 +7,6 @@
  */
 
 import { assert } from '../../bus/assert.js';
-import { QueueSender } from '../../bus/message-queue/queue-sender.js';
-import { TraceWriter } from '../../bus/tap/trace.js';
 import { Core, type Interpreter } from '../../cpu/core.js';
 import { PSTATE } from '../../cpu/cpu-state.js';
 import { CodeJournal, type JournalPage } from '../../cpu/jit/code-journal.js';
@@ -28,7 +26,7 @@ import { STAGE2_RIGHTS, Stage2Reader } from '../shared-state/stage2/stage2-map.j
 import { POWER, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import { CallRecorder } from './call-recorder.js';
 import { type DebuggedVcpu, VcpuDebugger } from './debugger.js';
-import { COUNTER_HZ, GenericTimer } from './generic-timer.js';
+import { GenericTimer } from './generic-timer.js';
 import { answerOnly, callName, guestCall, implementsCall } from './guest-calls.js';
 import { GuestMemory } from './guest-memory.js';
 import { GunyahCalls } from './gunyah-calls.js';
@@ -37,17 +35,14 @@ import { MachineRegisters } from './machine-registers.js';
 import { VcpuMeter } from './meter.js';
 import { makeProxied, type ProxiedVcpu } from './proxied-vcpu.js';
 import { RemoteMaintenance } from './remote-maintenance.js';
-import { kindsOf, VcpuTracer } from './tracer.js';
-import type { TracePlace, VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
+import { RunBudget } from './run-budget.js';
+import { RunToken } from './run-token.js';
+import type { VcpuTracer } from './tracer.js';
+import type { VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
 import { readStatistics } from './vcpu-statistics.js';
 import type { VcpuThread } from './vcpu-thread.js';
-import { compilerBehind, deviceName } from './vcpu-wiring.js';
+import { compilerBehind, deviceName, makeTracer } from './vcpu-wiring.js';
 
-/**
- * Work (STATE.budget) between two looks at timers and requests. It follows the guest: a look costs about a microsecond, so
- * a guest that runs from registers gets more of it, one that waits for memory less, for some 30 microseconds between two.
- */
-const BUDGET = { min: 4_000, max: 64_000, shortMs: 0.02, longMs: 0.045 } as const;
 /** Runs per slice. */
 const RUNS = 16;
 /** A vCPU that is off, or whose VM has stopped, looks this often whether its thread should end. */
@@ -85,6 +80,8 @@ export class Vcpu {
   readonly #recorder: CallRecorder | undefined;
   /** Absent on a VM without Gunyah. */
   readonly #proxied: ProxiedVcpu | undefined;
+  /** Absent where vCPUs need none. */
+  readonly #token: RunToken | undefined;
   readonly #frontEnds: FrontEnd[] = [];
   /** By reason. */
   readonly #exits = new Float64Array(EXIT_REASONS);
@@ -98,8 +95,10 @@ export class Vcpu {
   #fresh = true;
   #linesChanged = false;
   readonly #clock: Clock;
-  #budget: number = BUDGET.min;
+  readonly #budget = new RunBudget();
   #sleeps = 0;
+  /** The call that was just answered gave the run token away. */
+  #hasYielded = false;
 
   constructor(config: VcpuConfig, interpreter: Interpreter, thread: VcpuThread) {
     const { memory, ticket } = config;
@@ -133,7 +132,14 @@ export class Vcpu {
       this.#journal = new CodeJournal(buffer);
       this.#codeCache = new ObjectPort(config.codeCache);
     }
-    const tracer = config.trace === undefined ? undefined : this.#makeTracer(config.trace);
+    const tracer =
+      config.trace &&
+      makeTracer(
+        config.trace,
+        self,
+        () => this.#timer.ticks(),
+        () => this.core.state,
+      );
     this.#tracer = tracer;
     const physical = tracer?.watch(this.#memory, (ipa) => deviceName(config, ipa)) ?? this.#memory;
     this.core = new Core(memory, layout, interpreter, physical, undefined, {
@@ -164,6 +170,8 @@ export class Vcpu {
     const recorded = { partition: ticket.partition, index: self, state: () => this.core.state };
     this.#recorder =
       config.callTap && new CallRecorder(config.callTap, { ...recorded, nowMs: () => thread.clock.monotonicMs() });
+    const turns = { ring: thread.ring, nowMs: () => thread.clock.monotonicMs(), actor: () => block.actorOf(self) };
+    this.#token = config.gunyah && RunToken.of(buffer, config.gunyah.table, config.gunyah.thread, turns);
     const places = { memory: memory.buffer, block, index: self, guest: this.#memory, stage2 };
     this.#proxied = this.#gunyah && makeProxied(places, thread, this.#gunyah);
     this.frontEndServices = {
@@ -187,17 +195,13 @@ export class Vcpu {
         this.#mode = 'wfi';
         if (this.#proxied !== undefined) this.#proxied.suspendState = state;
       },
+      yield: () => {
+        this.#hasYielded = this.#token?.handOver(true) === true;
+        return this.#hasYielded;
+      },
       drain: () => this.#drain(),
       ask: (number, args) => thread.askCore(gunyah.core, { partition, abi: 'gunyah', number, args }),
     });
-  }
-
-  #makeTracer({ queue, kinds }: TracePlace): VcpuTracer {
-    const sender = QueueSender.attach(queue, { owner: this.index + 1 });
-    assert(sender.ok, 'the trace queue is formatted');
-    const nowNs = (): number => Math.round((this.#timer.ticks() / COUNTER_HZ) * 1e9);
-    const writer = new TraceWriter({ queue: sender.value, who: `cpu${this.index}`, nowNs });
-    return new VcpuTracer(writer, kindsOf(kinds), () => this.core.state);
   }
 
   /** Puts a device's registers into the guest's address space; before the first slice. */
@@ -260,7 +264,15 @@ export class Vcpu {
       }
       if (this.#mode === 'off' && !this.#powerOn()) return this.#sleep(OFF_MS);
       if (this.#mode === 'stopped') return this.#sleep(OFF_MS);
-      if (this.#debugger?.mode === 'held') return this.#standStill();
+      if (this.#debugger?.mode === 'held') {
+        this.#token?.release();
+        return this.#standStill();
+      }
+      if (this.#token?.acquire() === false) {
+        const waits = this.#standStill();
+        if (block.stop === STOP.none) return waits;
+        continue;
+      }
       block.setOutside(self, false);
       this.#drain();
       this.#poll();
@@ -278,6 +290,7 @@ export class Vcpu {
       }
       this.#mode = 'running';
       this.#handle(this.#runGuest());
+      this.#token?.handOver();
     }
     for (const frontEnd of this.#frontEnds) frontEnd.settle?.();
     return 'again';
@@ -317,6 +330,7 @@ export class Vcpu {
         proxied.callOwner();
       }
     }
+    this.#token?.release();
     block.setOutside(this.index, true);
     block.setSleeping(this.index, true);
     if (block.mustLook(this.index) || proxied.hasTurn) return 'again';
@@ -349,7 +363,7 @@ export class Vcpu {
     if (step && this.#mode === 'off') debug.stopped('step');
   }
 
-  /** A debugger holds the vCPU: it is outside the guest until a message says otherwise. */
+  /** A debugger holds the vCPU, or it waits for a run token: it is outside the guest until somebody says otherwise. */
   #standStill(): SliceResult {
     this.#block.setOutside(this.index, true);
     this.#block.setSleeping(this.index, true);
@@ -371,13 +385,15 @@ export class Vcpu {
   /** Runs the guest until its budget is used up or something but a call stops it: calls are answered in between. */
   #runGuest(): number {
     const { core } = this;
+    this.#hasYielded = false;
     if (this.#tracer?.steps === true) return this.#stepGuest(this.#tracer);
     const started = this.#clock.monotonicMs();
-    const budget = this.#budget;
+    const budget = this.#budget.work;
     let reason = core.run(budget);
     while (reason === EXIT.hvc) {
       this.#count(reason);
       this.#call();
+      if (this.#hasYielded) return EXIT.pause;
       const rest = core.get32(STATE.budget);
       if (this.#mode !== 'running' || rest <= 0 || this.#gunyah?.isRunning === true || this.#block.stop !== STOP.none)
         return EXIT.pause;
@@ -385,7 +401,7 @@ export class Vcpu {
     }
     const tookMs = this.#clock.monotonicMs() - started;
     this.#meter.ran(tookMs, budget - core.get32(STATE.budget));
-    if (reason === EXIT.pause) this.#adjustBudget(tookMs);
+    if (reason === EXIT.pause) this.#budget.adjust(tookMs);
     return reason;
   }
 
@@ -401,11 +417,6 @@ export class Vcpu {
       } else if (reason !== EXIT.next) return reason;
     }
     return EXIT.pause;
-  }
-
-  #adjustBudget(tookMs: number): void {
-    if (tookMs < BUDGET.shortMs) this.#budget = Math.min(BUDGET.max, this.#budget * 2);
-    else if (tookMs > BUDGET.longMs) this.#budget = Math.max(BUDGET.min, this.#budget >> 1);
   }
 
   #count(reason: number): void {
@@ -441,6 +452,7 @@ export class Vcpu {
     const missed =
       this.#mode !== 'stopped' && (block.mustLook(this.index) || block.power(this.index) === POWER.pending);
     if (missed || ms <= 0) return 'again';
+    this.#token?.release();
     this.#sleeps++;
     return { sleepMs: ms };
   }

@@ -3,6 +3,7 @@
  * resource manager with the launcher that gives the VMs of guests their threads. What a VM consists of beside that is in
  * cli/machine; how many there are and how they are linked is the caller's business.
  */
+import { availableParallelism } from 'node:os';
 import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
 import { assert } from '../../bus/assert.js';
@@ -12,6 +13,9 @@ import type { HostOptions, HostParts } from './host-parts.js';
 
 /** Pages of the machine's memory: all 4 GiB are reserved, and cost nothing before they are touched. */
 const WASM_PAGES = 65_536;
+
+/** vCPUs of Gunyah VMs that execute guest code at once: as many as the host has processors, within what the core takes. */
+const RUN_TOKENS = Math.min(availableParallelism(), 31);
 
 /** Frames of a host, for audits. */
 export interface HostCensus {
@@ -45,7 +49,8 @@ export class Host implements HostParts {
     const memory = new WebAssembly.Memory({ initial: WASM_PAGES, maximum: WASM_PAGES, shared: true });
     const buffer: unknown = memory.buffer;
     assert(buffer instanceof SharedArrayBuffer, 'a shared memory has a shared buffer');
-    const started = await system.spawn(hypervisorKind, { memory: { buffer } }, { name: `${options.name}-core` });
+    const config = { memory: { buffer }, runTokens: RUN_TOKENS };
+    const started = await system.spawn(hypervisorKind, config, { name: `${options.name}-core` });
     if (!started.ok) throw new BuildFailure(`the hypervisor core did not start (${started.error.reason})`);
     return new Host(system, options, memory, new CoreClient(system, started.value));
   }

@@ -43,7 +43,7 @@ export const OBJECT_TABLE_BYTES = OBJECTS_MAX * OBJECT_BYTES;
 const TRACE_WORD = 2;
 
 /** Words of a header that say something beside type, state and generation; all but the bindings are set at creation. */
-const WORD = { generation: 0, kind: 1, data: 2, aux: 3, owner: 4, first: 6, second: 8 } as const;
+const WORD = { generation: 0, kind: 1, data: 2, aux: 3, owner: 4, first: 6, second: 8, runEntry: 10 } as const;
 /** Interrupt sources of an object, by what raises them; each is two words of its header: kind, target. */
 export const SOURCE = {
   /** A doorbell; a queue's receive side; a vCPU's halt; a power group; a watchdog's bark. */
@@ -117,6 +117,10 @@ export class ObjectTable {
   aux(object: number): number {
     return this.#load(object, WORD.aux) >>> 0;
   }
+  /** A thread's entry among the run tokens (scheduler/run-tokens.ts), or -1. */
+  runEntry(object: number): number {
+    return this.#load(object, WORD.runEntry) - 1;
+  }
   /** Partition that pays for the object. */
   owner(object: number): number {
     return this.#load(object, WORD.owner);
@@ -153,7 +157,7 @@ export class ObjectTable {
 
   /** Begins an object's life in slot `object`. */
   create(object: number, type: ObjectType, owner: number): void {
-    for (const word of [WORD.data, WORD.aux, WORD.first, WORD.first + 1, WORD.second, WORD.second + 1])
+    for (const word of [WORD.data, WORD.aux, WORD.runEntry, WORD.first, WORD.first + 1, WORD.second, WORD.second + 1])
       this.#store(object, word, 0);
     this.#store(object, WORD.owner, owner);
     this.#store(object, WORD.kind, OBJECT_TYPE[type] | (OBJECT_STATE.init << 8));
@@ -162,6 +166,10 @@ export class ObjectTable {
   setData(object: number, data: number, aux = 0): void {
     this.#store(object, WORD.data, data);
     this.#store(object, WORD.aux, aux);
+  }
+  /** Sets a thread's entry among the run tokens. */
+  setRunEntry(object: number, entry: number): void {
+    this.#store(object, WORD.runEntry, entry + 1);
   }
   /** Sets the state. */
   setState(object: number, state: ObjectState): void {

@@ -34,7 +34,7 @@ static u16 make_echo(u8 *memory, u32 *parcel) {
   must("allocate", (u64)rm_call(VM_ALLOCATE, &any, 4, &vmid, &size));
   extern char __bss_start[];
   memcpy(memory, (void *)IMAGE_BASE, (u64)__bss_start - IMAGE_BASE);
-  tree_write(memory + TREE_AT, IMAGE_BASE, LEND_BYTES);
+  tree_write(memory + TREE_AT, IMAGE_BASE, LEND_BYTES, 0);
   struct {
     u8 type, zero, flags, zero2;
     u32 label;

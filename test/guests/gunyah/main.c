@@ -157,6 +157,40 @@ static void take_back(u16 vmid, u32 parcel, u8 *memory) {
   check("the lent memory is ours again", *first == *(u32 *)IMAGE_BASE);
 }
 
+/* Three VMs that never wait and one that answers: more vCPUs than the host may run at once. */
+static void sharing(u8 *first) {
+  enum { VMS = 4 };
+  struct queues q[VMS];
+  struct vcpu vcpu;
+  u8 *memory[VMS];
+  u16 vmid[VMS];
+  u32 parcel[VMS];
+  for (u32 n = 0; n < VMS; n++) {
+    memory[n] = n ? allocate(LEND_BYTES, 2 << 20) : first;
+    vmid[n] = start_second(memory[n], &parcel[n], &q[n], &vcpu, 0);
+  }
+  check_is("all four answer", echoes(&q[0], 1, 8) + echoes(&q[1], 1, 8) + echoes(&q[2], 1, 8) + echoes(&q[3], 1, 8), 4);
+  for (u32 n = 0; n < 3; n++) queue_send(&q[n], "busy", 4, 1);
+  u64 from = ticks_now();
+  check_is("100 messages come back beside three VMs that never wait", echoes(&q[3], 100, 24), 100);
+  while (ticks_now() - from < READ_SYSREG(cntfrq_el0)) (void)HVC_NATIVE(YIELD, 0, 0, 0, 0);
+  u64 least = ~0ull, most = 0;
+  for (u32 n = 0; n < 3; n++) queue_send(&q[n], "stop", 4, 1);
+  for (u32 n = 0; n < 3; n++) {
+    u64 count = 0;
+    queue_wait(&q[n], &count, sizeof count, 60000);
+    if (count < least) least = count;
+    if (count > most) most = count;
+  }
+  print("# sharing: least %u most %u rounds\n", (u32)least, (u32)most);
+  check("none of the three came less than a quarter as far as another", least && least * 4 >= most);
+  for (u32 n = 0; n < VMS; n++) {
+    u32 stop[2] = {vmid[n] | 1 << 16, 3};
+    check_is("RM: forced stop", (u64)rm_call(VM_STOP, stop, 8, 0, 0), 0);
+    take_back(vmid[n], parcel[n], memory[n]);
+  }
+}
+
 /* Where the tree is: the second VM's where the first one put it, the primary's at the start of RAM. */
 static const u8 *find_tree(void) {
   const u8 *at = (const u8 *)(u64)(IMAGE_BASE + TREE_AT);
@@ -214,5 +248,6 @@ void guest_main(void) {
     check_exit("RM: the exit is announced", vmid, types[way], way == 0 ? 1 | 3 << 16 : 0);
     take_back(vmid, parcel, memory);
   }
+  sharing(memory);
   print("%d passed, %d failed\n", number - failures, failures);
 }

@@ -39,6 +39,15 @@ static void fuzz(u32 calls) {
   }
 }
 
+/* Never waits, until something is sent; how far it came. */
+static u64 busy(const struct queues *q) {
+  static u8 in[240];
+  for (u64 count = 0;; count++) {
+    for (volatile u32 n = 0; n < 2000; n++) {}
+    if (HVC_NATIVE(QUEUE_RECEIVE, q->rx, in, sizeof in, 0).x[0] == OK) return count;
+  }
+}
+
 void secondary_main(const u8 *tree) {
   static u8 message[240];
   struct queues echo, rm;
@@ -60,6 +69,11 @@ void secondary_main(const u8 *tree) {
     if (size == 4 && !memcmp(message, "fuzz", 4)) {
       fuzz(20000);
       queue_send(&echo, "done", 4, 1);
+      continue;
+    }
+    if (size == 4 && !memcmp(message, "busy", 4)) {
+      u64 count = busy(&echo);
+      queue_send(&echo, &count, sizeof count, 1);
       continue;
     }
     if (proxied_message(message, size, &echo)) continue;
