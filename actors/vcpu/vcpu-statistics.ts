@@ -2,8 +2,11 @@
 import type { Core } from '../../cpu/core.js';
 import { exceptionClassName } from '../../cpu/exceptions/class-names.js';
 import { EXIT, STATE } from '../../cpu/state.js';
-import type { MeterReading } from './meter.js';
+import type { VcpuMeter } from './meter.js';
 import type { VcpuStatistics } from './vcpu.protocol.js';
+
+/** Hot places that are shown. */
+const HOTTEST = 8;
 
 /** What the shell has counted itself. */
 interface Counted {
@@ -15,11 +18,7 @@ interface Counted {
 }
 
 /** Everything about a vCPU since its start. */
-export function readStatistics(
-  core: Core,
-  { index, state, exits, sleeps }: Counted,
-  meter: MeterReading,
-): VcpuStatistics {
+export function readStatistics(core: Core, { index, state, exits, sleeps }: Counted, meter: VcpuMeter): VcpuStatistics {
   const { synchronous, irq, fiq } = core.exceptions.counters;
   return {
     index,
@@ -38,7 +37,7 @@ export function readStatistics(
     evictedRegions: core.jit?.store.counters.evictedRegions ?? 0,
     deviceAccesses: core.access.counters.device,
     sleeps,
-    meter,
+    meter: meter.reading(HOTTEST),
   };
 }
 

@@ -23,7 +23,7 @@ import { GicCpuInterface } from '../shared-state/gic/gic-cpu-interface.js';
 import { GicRegisters } from '../shared-state/gic/gic-mmio.js';
 import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
 import { STAGE2_RIGHTS, Stage2Reader } from '../shared-state/stage2/stage2-map.js';
-import { POWER, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
+import { KEEP, POWER, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import { CallRecorder } from './call-recorder.js';
 import { type DebuggedVcpu, VcpuDebugger } from './debugger.js';
 import { GenericTimer } from './generic-timer.js';
@@ -52,10 +52,6 @@ const WFI_MS_MAX = 1_000;
 /** WFE: the event that ends it may be a store we do not see (the global monitor), so it is short. */
 const WFE_MS = 0.05;
 
-/** Hot places that statistics show. */
-const HOTTEST = 8;
-/** What vcpu_poweron leaves as it is. */
-const KEEP = { pc: 1, x0: 2 } as const;
 /** Instructions between two looks while the guest is stepped for a trace. */
 const TRACED_STEPS = 200;
 
@@ -391,7 +387,7 @@ export class Vcpu {
     const budget = this.#budget.work;
     let reason = core.run(budget);
     while (reason === EXIT.hvc) {
-      this.#count(reason);
+      this.#exits[reason]!++;
       this.#call();
       if (this.#hasYielded) return EXIT.pause;
       const rest = core.get32(STATE.budget);
@@ -410,17 +406,13 @@ export class Vcpu {
     for (let n = 0; n < TRACED_STEPS; n++) {
       const reason = tracer.step(this.core);
       if (reason === EXIT.hvc) {
-        this.#count(reason);
+        this.#exits[reason]!++;
         this.#call();
         if (this.#mode !== 'running' || this.#gunyah?.isRunning === true || this.#block.stop !== STOP.none)
           return EXIT.pause;
       } else if (reason !== EXIT.next) return reason;
     }
     return EXIT.pause;
-  }
-
-  #count(reason: number): void {
-    this.#exits[reason]!++;
   }
 
   /** Whether a waiting vCPU goes on. */
@@ -526,7 +518,7 @@ export class Vcpu {
   }
 
   #handle(reason: number): void {
-    this.#count(reason);
+    this.#exits[reason]!++;
     switch (reason) {
       case EXIT.wfi:
         this.#mode = 'wfi';
@@ -601,7 +593,7 @@ export class Vcpu {
     const answer = answerOnly(this.#psci, core.get32(0) >>> 0, this.#argument);
     if (answer === undefined) return false;
     core.state.setHalves(0, answer | 0, Math.floor(answer / 2 ** 32));
-    this.#count(EXIT.hvc);
+    this.#exits[EXIT.hvc]!++;
     return true;
   }
 
@@ -650,7 +642,7 @@ export class Vcpu {
   statistics(): VcpuStatistics {
     const state = this.#mode === 'wfi' || this.#mode === 'wfe' ? 'sleeping' : this.#mode;
     const counted = { index: this.index, state, exits: this.#exits, sleeps: this.#sleeps } as const;
-    return readStatistics(this.core, counted, this.#meter.reading(HOTTEST));
+    return readStatistics(this.core, counted, this.#meter);
   }
 }
 

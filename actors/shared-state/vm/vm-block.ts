@@ -30,6 +30,8 @@ export const STOP = { none: 0, off: 1, reset: 2, crash: 3, requested: 4, watchdo
 export type Stop = (typeof STOP)[keyof typeof STOP];
 /** Power states of a virtual processor, as PSCI AFFINITY_INFO counts them. */
 export const POWER = { on: 0, off: 1, pending: 2 } as const;
+/** Bits of what stays as it is when a processor is powered on. */
+export const KEEP = { pc: 1, x0: 2 } as const;
 /** Beside {@link POWER}: somebody is just writing the start values. */
 const CLAIMED = 3;
 
@@ -125,8 +127,8 @@ export class VmBlock {
     return power === CLAIMED ? POWER.pending : power;
   }
   /**
-   * Asks for a processor to start at `entry` with x0 = `context`; false when it is not off. `keep`: bit 0, it starts where its
-   * pc says instead; bit 1, x0 stays.
+   * Asks for a processor to start at `entry` with x0 = `context`; false when it is not off. `keep`: bits
+   * of {@link KEEP}, what its registers have instead.
    */
   powerOn(cpu: number, entry: bigint, context: bigint, keep = 0): boolean {
     const was = Atomics.compareExchange(this.#words, this.#index(cpu, CPU.power), POWER.off, CLAIMED);
