@@ -1,19 +1,28 @@
-/** `wurley image pull|ls|rm`: Debian's kernels with a busybox initial RAM disk, in the user's cache. */
+/** `wurley image pull|ls|rm`: Debian's kernels with a busybox initial RAM disk, in the user's cache; `rootfs`: a disk with Debian. */
 import { Option } from 'commander';
 import { faultSentence } from '../../devices/machine/boot-fault.js';
 import { CATALOG } from '../image/catalog.js';
 import { progressLine } from '../image/progress-line.js';
 import { pullImage } from '../image/pull.js';
+import { buildRoot } from '../image/rootfs/build-root.js';
+import { findRootEntry, ROOT_CATALOG } from '../image/rootfs/root-catalog.js';
+import { checkRoot, type RootText } from '../image/rootfs/root-options.js';
+import { listRoots, removeRoot } from '../image/rootfs/root-store.js';
 import { cacheFolder, listImages, removeImage } from '../image/store.js';
-import type { Terminal, Verb } from '../program.js';
+import { EXIT_USAGE, type Terminal, type Verb } from '../program.js';
+import { onTermination } from '../terminal/raw-terminal.js';
 
 /** Exit code when an image could not be had, was refused, or is not there (sysexits.h EX_DATAERR). */
 const EXIT_FAILED = 65;
 const NAMES = CATALOG.map((entry) => entry.name).join(', ');
 
+const ROOT_NAMES = ROOT_CATALOG.map((entry) => entry.name).join(', ');
+
+type Via = 'auto' | 'apt' | 'https';
+
 const mib = (bytes: number): string => `${(bytes / 1048576).toFixed(1)} MiB`;
 
-async function pull(name: string, via: 'auto' | 'apt' | 'https', terminal: Terminal): Promise<number> {
+async function pull(name: string, via: Via, terminal: Terminal): Promise<number> {
   const stream = { isTTY: terminal.isTTY, columns: terminal.columns, write: (text: string) => terminal.err(text) };
   const { report, done } = progressLine(stream, () => performance.now());
   const pulled = await pullImage(name, { cache: cacheFolder(), env: process.env, report, now: () => Date.now(), via });
@@ -28,6 +37,31 @@ async function pull(name: string, via: 'auto' | 'apt' | 'https', terminal: Termi
   return 0;
 }
 
+async function rootfs(name: string, text: RootText & { readonly via: Via }, terminal: Terminal): Promise<number> {
+  const checked = checkRoot(text);
+  if (!checked.ok) {
+    terminal.err(`wurley: ${checked.error}.\n`);
+    return EXIT_USAGE;
+  }
+  const stream = { isTTY: terminal.isTTY, columns: terminal.columns, write: (line: string) => terminal.err(line) };
+  const { report, done } = progressLine(stream, () => performance.now());
+  const built = await buildRoot(name, {
+    ...{ cache: cacheFolder(), env: process.env, report, now: () => Date.now(), via: text.via },
+    ...checked.value,
+    onInterrupt: (stop) => onTermination(() => stop()),
+  });
+  done();
+  if (!built.ok) {
+    terminal.err(`wurley: ${faultSentence(built.error)}\n`);
+    return EXIT_FAILED;
+  }
+  const { packages, password, caveat } = built.value;
+  if (caveat !== undefined) terminal.err(`wurley: note: ${caveat}\n`);
+  terminal.out(`${text.output}: ${name}, ${packages} packages\n`);
+  if (password !== undefined) terminal.out(`password of root: ${password}\n`);
+  return 0;
+}
+
 async function list(terminal: Terminal): Promise<number> {
   const images = await listImages(cacheFolder());
   for (const { manifest, sizeBytes } of images) {
@@ -35,14 +69,22 @@ async function list(terminal: Terminal): Promise<number> {
     const columns = [manifest.name.padEnd(20), manifest.release.padEnd(32), mib(sizeBytes).padStart(10), ` ${day}`];
     terminal.out(`${columns.join(' ')}\n`);
   }
-  if (images.length === 0) terminal.err(`no images; pull one of ${NAMES}\n`);
+  const roots = await listRoots(cacheFolder());
+  for (const { name, sizeBytes, madeAt } of roots) {
+    const day = new Date(madeAt).toISOString().slice(0, 10);
+    terminal.out(
+      `${[name.padEnd(20), 'root file system'.padEnd(32), mib(sizeBytes).padStart(10), ` ${day}`].join(' ')}\n`,
+    );
+  }
+  if (images.length + roots.length === 0) terminal.err(`no images; pull one of ${NAMES}\n`);
   return 0;
 }
 
 async function remove(names: readonly string[], terminal: Terminal): Promise<number> {
   let exitCode = 0;
   for (const name of names) {
-    const removed = await removeImage(cacheFolder(), name);
+    const remove = findRootEntry(name) === undefined ? removeImage : removeRoot;
+    const removed = await remove(cacheFolder(), name);
     if (removed.ok) continue;
     terminal.err(`wurley: ${faultSentence(removed.error)}\n`);
     exitCode = EXIT_FAILED;
@@ -61,8 +103,27 @@ export const addImage: Verb = (program, terminal, done) => {
     .argument('<name>', `one of ${NAMES}`)
     .addOption(via)
     .description("get Debian's kernel and busybox, verify them, build an initial RAM disk")
-    .action(async (name: string, options: { readonly via: 'auto' | 'apt' | 'https' }) => {
+    .action(async (name: string, options: { readonly via: Via }) => {
       done(await pull(name, options.via, terminal));
+    });
+  image
+    .command('rootfs')
+    .argument('<name>', `one of ${ROOT_NAMES}`)
+    .requiredOption('-o, --output <file>', 'the disk image to make: .qcow2 or .img')
+    .option('--format <name>', 'qcow2 or raw, whatever the name says')
+    .option('--size <size>', 'size of the disk', '4G')
+    .option('--variant <name>', "standard: Debian's required and important packages; minimal: fewer", 'standard')
+    .option('--include <packages>', 'further packages, by commas (may be repeated)', (names, before: string[] = []) => [
+      ...before,
+      names,
+    ])
+    .option('--hostname <name>', 'name of the machine', 'debian')
+    .option('--root-password <what>', 'none: the console asks for none; random: made up and printed; locked', 'none')
+    .option('--ssh-key <file>', 'public keys that may log in as root over ssh')
+    .addOption(via)
+    .description('make a bootable disk with a Debian root file system')
+    .action(async (name: string, options: RootText & { readonly via: Via }) => {
+      done(await rootfs(name, options, terminal));
     });
   image
     .command('ls')

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
+import type { Command } from 'commander';
 import { PROFILES, type Profile } from '../../actors/abi/gunyah/identity.js';
 import { ActorSystem } from '../../actors/runtime/system.js';
 import { STOP } from '../../actors/shared-state/vm/vm-block.js';
@@ -14,9 +15,12 @@ import type { MachineDescription } from '../../devices/machine/description.js';
 import { primaryNodes } from '../host/gunyah-platform.js';
 import { imageArguments } from '../image/boot-arguments.js';
 import { CATALOG, findCatalogEntry } from '../image/catalog.js';
-import { READY_MARKER } from '../image/initramfs.js';
+import { READY_MARKER, rootBootArchive } from '../image/initramfs.js';
 import { progressLine } from '../image/progress-line.js';
 import { pullImage } from '../image/pull.js';
+import { obtainRoot } from '../image/rootfs/obtain-root.js';
+import { findRootEntry, ROOT_CATALOG } from '../image/rootfs/root-catalog.js';
+import { findRoot } from '../image/rootfs/root-store.js';
 import { cacheFolder, findImage, type StoredImage } from '../image/store.js';
 import { hostUnpackers } from '../image/unpackers.js';
 import { readBootFile } from '../machine/boot-files.js';
@@ -52,10 +56,16 @@ const EXIT_PIPE = 141;
 /** Its terminal went away (128 + SIGHUP). */
 const EXIT_HANGUP = 129;
 /** For scripts: only what programs print (see cli/image/initramfs.ts). */
-const PLAIN_ARGUMENTS = ' quiet wurley_plain=1';
+const QUIET_ARGUMENTS = ' quiet';
+const PLAIN_ARGUMENTS = `${QUIET_ARGUMENTS} wurley_plain=1`;
 /** Hot places that Ctrl-] i and --stats show. */
 const HOTTEST_ON_SCREEN = 3;
 const HOTTEST_AT_END = 8;
+/** The root file system is the first disk; systemd needs more than the busybox of an initial RAM disk. */
+const ROOT_ARGUMENT = 'root=/dev/vda';
+const ROOT_DEFAULTS = { memory: '1G', cpus: '2' } as const;
+/** What a Debian system prints when its console is read. */
+const LOGIN_PROMPT = 'login: ';
 const PLATFORMS = ['virt', 'gunyah', 'hyperv'] as const;
 
 type Refusal = { readonly exitCode: number; readonly text: string };
@@ -69,7 +79,7 @@ export const addRun: Verb = (program, terminal, done) => {
   program
     .command('run')
     .description('boot a machine and show its console')
-    .argument('[image]', `an image to run: ${CATALOG.map((entry) => entry.name).join(', ')}`)
+    .argument('[image]', `an image to run: ${[...CATALOG, ...ROOT_CATALOG].map((entry) => entry.name).join(', ')}`)
     .option('--kernel <file>', 'arm64 Image (plain, gzip, EFI zboot), ELF64 or flat binary')
     .option('--initrd <file>', 'initial RAM disk')
     .option('--append <text>', "kernel command line (added to an image's own)")
@@ -105,12 +115,24 @@ export const addRun: Verb = (program, terminal, done) => {
       'after',
       `\nExit codes: 0 power off, ${EXIT_RESET} reset or panic, ${EXIT_DATA} file refused, ${EXIT_CRASH} machine failed, ${EXIT_TIMEOUT} timeout.`,
     )
-    .action(async (image: string | undefined, text: RunText) => {
+    .action(async (image: string | undefined, given: RunText, command: Command) => {
+      const text = image === undefined || findRootEntry(image) === undefined ? given : withDefaults(given, command);
       const ended = await run(image, text, terminal);
       if (!ended.ok) terminal.err(`wurley: ${ended.error.text.replace(/\.?$/, '.')}\n`);
       done(ended.ok ? ended.value : ended.error.exitCode);
     });
 };
+
+/** What a root file system needs, where the user has not said it. */
+function withDefaults(text: RunText, command: Command): RunText {
+  const isDefault = (name: string): boolean => command.getOptionValueSource(name) === 'default';
+  const { memory, cpus } = ROOT_DEFAULTS;
+  return {
+    ...text,
+    ...(isDefault('memory') ? { memory } : {}),
+    ...(isDefault('cpus') ? { cpus } : {}),
+  };
+}
 
 async function run(image: string | undefined, text: RunText, terminal: Terminal): Promise<Result<number, Refusal>> {
   const numbers = checkNumbers(text);
@@ -130,7 +152,10 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   if (!gdb.ok) return refuse(EXIT_USAGE, gdb.error);
   const virtio = parseVirtio(text);
   if (!virtio.ok) return refuse(EXIT_USAGE, virtio.error);
-  const plan = await prepare(image, text, numbers.value, virtio.value, terminal);
+  const root = await rootOf(image, text, terminal);
+  if (!root.ok) return root;
+  const { kernelImage, append, disks } = root.value;
+  const plan = await prepare(kernelImage, { ...text, ...append }, numbers.value, [...disks, ...virtio.value], terminal);
   if (!plan.ok) return plan;
   if (text.dumpDtb !== undefined) {
     const written = await writeFile(text.dumpDtb, plan.value.plan.deviceTree).then(
@@ -165,6 +190,7 @@ async function prepare(
   let { kernel, initrd } = text;
   let readyMarker: string | undefined;
   let bootArguments = text.append ?? '';
+  let hasRoot = false;
   if (image !== undefined) {
     if (kernel !== undefined || text.firmware !== undefined) {
       return refuse(EXIT_USAGE, `give an image name or --kernel or --firmware, not "${image}" and a file`);
@@ -173,10 +199,12 @@ async function prepare(
     if (!stored.ok) return stored;
     kernel = stored.value.kernelPath;
     initrd ??= stored.value.initrdPath;
+    hasRoot = text.initrd === undefined && /(^| )root=/.test(bootArguments);
     const isScript = process.stdin.isTTY !== true || !terminal.isTTY;
-    if (isScript && text.initrd === undefined) readyMarker = READY_MARKER;
+    if (isScript && text.initrd === undefined) readyMarker = hasRoot ? LOGIN_PROMPT : READY_MARKER;
     const consoles = imageArguments(text.console === 'virtio');
-    bootArguments = `${consoles}${isScript ? PLAIN_ARGUMENTS : ''} ${bootArguments}`.trimEnd();
+    const plain = isScript ? (hasRoot ? QUIET_ARGUMENTS : PLAIN_ARGUMENTS) : '';
+    bootArguments = `${consoles}${plain} ${bootArguments}`.trimEnd();
   }
   if (kernel === undefined && text.firmware === undefined) {
     return refuse(EXIT_USAGE, 'nothing to run: give an image name (such as debian:6.1-cloud), --kernel or --firmware');
@@ -187,6 +215,10 @@ async function prepare(
     const read = await readBootFile(file, name, ramBytes);
     if (!read.ok) return refuse(EXIT_DATA, read.error);
     files[name] = read.value;
+  }
+  if (hasRoot && files['initrd'] !== undefined) {
+    const { file, bytes } = files['initrd'];
+    files['initrd'] = { file, bytes: new Uint8Array(Buffer.concat([bytes, rootBootArchive()])) };
   }
   const hardware = { cpus, ramBytes, virtioSlots: virtio.map((_, slot) => slot), fwCfg: false, pmu: false };
   const description = text.platform === 'gunyah' ? { ...hardware, extraNodes: primaryNodes() } : hardware;
@@ -205,10 +237,46 @@ async function prepare(
     : refuse(EXIT_DATA, faultSentence(plan.error));
 }
 
+/** What a root file system adds to a machine. */
+interface RootParts {
+  /** The image whose kernel is booted. */
+  readonly kernelImage: string | undefined;
+  readonly append: { readonly append?: string };
+  readonly disks: readonly VirtioRequest[];
+}
+
+/**
+ * The root file system called `image`, made first when it is not there. What the guest writes to it is thrown away: it is the same
+ * at each start, and several machines may run from it at once. Anything but a root's name passes as it is.
+ */
+async function rootOf(
+  image: string | undefined,
+  text: RunText,
+  terminal: Terminal,
+): Promise<Result<RootParts, Refusal>> {
+  const entry = image === undefined ? undefined : findRootEntry(image);
+  if (entry === undefined) return ok({ kernelImage: image, append: {}, disks: [] });
+  const cache = cacheFolder();
+  if ((await findRoot(cache, entry.name)) === undefined) {
+    terminal.err(
+      `wurley: ${entry.name} is not here yet and is made now, which takes some minutes; Ctrl-C ends that.\n`,
+    );
+  }
+  const stream = { isTTY: terminal.isTTY, columns: terminal.columns, write: (line: string) => terminal.err(line) };
+  const { report, done } = progressLine(stream, () => performance.now());
+  const pulling = { cache, env: process.env, report, now: () => Date.now(), via: 'auto' } as const;
+  const root = await obtainRoot(entry.name, { ...pulling, onInterrupt: (stop) => onTermination(() => stop()) });
+  done();
+  if (!root.ok) return refuse(EXIT_DATA, faultSentence(root.error));
+  const disk = { path: root.value.path, isReadOnly: false, format: 'qcow2', anyBacking: false } as const;
+  const append = `${ROOT_ARGUMENT} ${text.append ?? ''}`.trimEnd();
+  return ok({ kernelImage: entry.kernelImage, append: { append }, disks: [{ kind: 'disk', disk, isThrowAway: true }] });
+}
+
 /** The image called `name`, pulled first when it is not there. */
 async function imageOf(name: string, terminal: Terminal): Promise<Result<StoredImage, Refusal>> {
   if (findCatalogEntry(name) === undefined) {
-    const names = CATALOG.map((entry) => entry.name).join(', ');
+    const names = [...CATALOG, ...ROOT_CATALOG].map((entry) => entry.name).join(', ');
     return refuse(EXIT_USAGE, `there is no image "${name}"; there are ${names}`);
   }
   const cache = cacheFolder();

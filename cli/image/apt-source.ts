@@ -14,6 +14,9 @@ import { runProgram } from './run-program.js';
 /** Debian's archive keys, as packaged by debian-archive-keyring. */
 export const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
+/** Text of all package stanzas of a suite, at most. */
+const INDEX_BYTES_MAX = 256 * 1024 * 1024;
+
 /** Whether this host has an apt that can be used. */
 export async function hasApt(): Promise<boolean> {
   const runs = await Promise.all(['apt-get', 'apt-cache'].map((program) => runProgram(program, ['--version'])));
@@ -76,6 +79,44 @@ export function aptSource(folder: string, env: NodeJS.ProcessEnv): PackageSource
       const run = await runProgram('apt-cache', [...options, 'show', '--all-versions', '--', ...names]);
       const records = parseIndex(run.stdout, new Set(names));
       return records.length > 0 ? ok(records) : refuse('apt-cache show', names.join(' '), complaint(run.stderr));
+    },
+
+    async all(): Promise<Result<readonly PackageRecord[], BootFault>> {
+      const run = await runProgram('apt-cache', [...options, 'dumpavail'], { outputBytesMax: INDEX_BYTES_MAX });
+      const records = parseIndex(run.stdout);
+      return records.length > 0 ? ok(records) : refuse('apt-cache dumpavail', 'package lists', complaint(run.stderr));
+    },
+
+    async downloadAll(records, pathOf, report): Promise<Result<undefined, BootFault>> {
+      // One apt for all; it continues what an earlier one left in this folder.
+      const work = path('downloads', 'set');
+      await mkdir(work, { recursive: true });
+      const what = `fetching ${records.length} packages`;
+      report(what, 0);
+      const specs = records.map((record) => `${record.name}=${record.version}`);
+      const run = await runProgram(
+        'apt-get',
+        [...options, '-q', '-o', 'APT::Status-Fd=3', 'download', '--', ...specs],
+        {
+          folder: work,
+          onStatus: (line) => {
+            const percent = /^dlstatus:[^:]*:([\d.]+):/.exec(line)?.[1];
+            if (percent !== undefined) report(what, Number(percent) / 100);
+          },
+        },
+      );
+      const bySum = new Map(records.map((record) => [record.sha256, record]));
+      for (const name of await readdir(work)) {
+        const sum = name.endsWith('.deb') ? await sha256OfFile(join(work, name)) : undefined;
+        const record = sum === undefined ? undefined : bySum.get(sum);
+        if (record === undefined) continue;
+        await rename(join(work, name), pathOf(record));
+        bySum.delete(record.sha256);
+      }
+      const [missing] = bySum.values();
+      if (missing === undefined) return ok();
+      if (run.code !== 0) return refuse('apt-get download', missing.name, complaint(run.stderr));
+      return refuse(missing.name, 'SHA256', 'of the downloaded package is not the one in the signed index');
     },
 
     async download(record: PackageRecord, target: string, report: Report): Promise<Result<undefined, BootFault>> {

@@ -167,19 +167,44 @@ export function httpsSource(folder: string, env: NodeJS.ProcessEnv, now: () => n
       return records.length > 0 ? ok(records) : refuse(mirror, names.join(' '), 'is in none of the package lists');
     },
 
-    async download(record: PackageRecord, path: string, report: Report): Promise<Result<undefined, BootFault>> {
-      const url = `${mirror}/${owners.get(record.sha256) ?? 'debian'}/${record.filename}`;
-      const part = `${path}.part`;
-      await mkdir(dirname(path), { recursive: true });
-      const fetched = await fetchRest(url, part, record, report);
-      if (!fetched.ok) return fetched;
-      if ((await sha256OfFile(part)) !== record.sha256) {
-        // Keeping it would make every later attempt continue a wrong file.
-        await rm(part, { force: true });
-        return refuse(url, 'SHA256', 'is not the one in the signed index');
+    async all(): Promise<Result<readonly PackageRecord[], BootFault>> {
+      return ok(
+        indexes.flatMap(({ base, text }) => {
+          const found = parseIndex(text);
+          for (const record of found) owners.set(record.sha256, base);
+          return found;
+        }),
+      );
+    },
+
+    download,
+
+    async downloadAll(records, pathOf, report): Promise<Result<undefined, BootFault>> {
+      const total = records.reduce((sum, record) => sum + record.sizeBytes, 0);
+      let before = 0;
+      for (const record of records) {
+        const start = before;
+        const share = (what: string, fraction = 0): void => report(what, (start + fraction * record.sizeBytes) / total);
+        const done = await download(record, pathOf(record), share);
+        if (!done.ok) return done;
+        before += record.sizeBytes;
       }
-      await rename(part, path);
       return ok();
     },
   };
+
+  async function download(record: PackageRecord, path: string, report: Report): Promise<Result<undefined, BootFault>> {
+    const url = `${mirror}/${owners.get(record.sha256) ?? 'debian'}/${record.filename}`;
+    const part = `${path}.part`;
+    await mkdir(dirname(path), { recursive: true });
+    const fetched = await fetchRest(url, part, record, report);
+    if (!fetched.ok) return fetched;
+    if ((await sha256OfFile(part)) !== record.sha256) {
+      // Keeping it would make every later attempt continue a wrong file.
+      await rm(part, { force: true });
+      return refuse(url, 'SHA256', 'is not the one in the signed index');
+    }
+    await rename(part, path);
+    return ok();
+  }
 }

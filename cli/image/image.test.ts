@@ -307,7 +307,8 @@ test('a download goes on where it stopped, and a wrong one is thrown away', asyn
   const folder = await mkdtemp(join(tmpdir(), 'wurley-https-'));
   const source = httpsSource(folder, { WURLEY_DEBIAN_MIRROR: `http://127.0.0.1:${port}` }, () => 0);
   const record = {
-    ...{ name: 'x', version: '1', depends: '', filename: 'pool/x.deb', sizeBytes: content.byteLength },
+    ...{ name: 'x', version: '1', filename: 'pool/x.deb', sizeBytes: content.byteLength },
+    ...{ depends: '', preDepends: '', provides: '', priority: 'optional', isEssential: false },
     sha256: createHash('sha256').update(content).digest('hex'),
   };
   const path = join(folder, 'x.deb');

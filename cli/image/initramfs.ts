@@ -9,6 +9,9 @@ export const READY_MARKER = 'wurley-init: ready';
  * PID 1. Modules are found by the aliases of the devices that are there, in two rounds: virtio transports, then the
  * devices behind them. A shell that ends is started again; `poweroff -f` and `reboot -f` talk to the kernel directly.
  *
+ * `root=` on the kernel command line (a device, LABEL= or UUID=; `rw`, `rootfstype=`) makes it hand over to the init of that
+ * file system, with the modules that are here at their place there.
+ *
  * `wurley_plain=1` on the kernel command line (the kernel hands it on as a variable) serves scripts: no echo, no prompt,
  * no escape sequences, plain line feeds, and the machine goes off when the shell ends.
  */
@@ -25,6 +28,41 @@ probe() { modprobe -qab $(cat /sys/bus/*/devices/*/modalias 2>/dev/null | sort -
 probe
 [ -e /sys/bus/virtio ] && probe
 [ -e /sys/bus/vmbus ] && probe
+root= mode=ro type=
+for word in $(cat /proc/cmdline); do
+  case "$word" in
+    root=*) root=\${word#root=} ;;
+    rootfstype=*) type="-t \${word#rootfstype=}" ;;
+    ro | rw) mode=$word ;;
+  esac
+done
+if [ -n "$root" ]; then
+  modprobe -qa virtio_blk sd_mod ext4 crc32c_generic af_packet
+  n=0
+  while [ $n -lt 100 ]; do
+    case "$root" in
+      LABEL=* | UUID=*) device=$(findfs "$root" 2>/dev/null) ;;
+      *) device=$root ;;
+    esac
+    [ -b "$device" ] && break
+    usleep 100000
+    n=$((n + 1))
+  done
+  mkdir -p /sysroot
+  if [ -b "$device" ] && mount $type -o $mode "$device" /sysroot; then
+    # The kernel is ours, so the root has no modules of its own for it: those that are here serve it.
+    release=$(uname -r)
+    if [ -d /sysroot/lib/modules ] && [ ! -e /sysroot/lib/modules/$release ]; then
+      mount -t tmpfs modules /sysroot/lib/modules
+      mv /lib/modules/$release /sysroot/lib/modules/
+      [ -x /sysroot/sbin/depmod ] && chroot /sysroot /sbin/depmod 2>/dev/null
+    fi
+    umount /dev/pts /tmp
+    for folder in proc sys dev run; do mount --move /$folder /sysroot/$folder; done
+    exec switch_root /sysroot /sbin/init "$@"
+  fi
+  echo "wurley-init: no root file system at $root; this is a shell of the initial RAM disk"
+fi
 hostname wurley
 ip link set lo up 2>/dev/null
 if [ -n "$wurley_plain" ]; then
@@ -82,6 +120,14 @@ function parentsOf(path: string, known: Set<string>): CpioEntry[] {
     entries.push({ kind: 'directory', path: folder, mode: 0o755 });
   }
   return entries;
+}
+
+/**
+ * An archive to follow an image's own initial RAM disk when a root file system is to be booted (`root=` on the kernel's command
+ * line): images that were pulled by an earlier version know nothing of it.
+ */
+export function rootBootArchive(): Uint8Array {
+  return writeCpio([{ kind: 'file', path: 'init', mode: 0o755, bytes: new TextEncoder().encode(INIT) }]);
 }
 
 /** The archive, uncompressed: unpacking costs the guest more than reading. */

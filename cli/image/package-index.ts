@@ -6,6 +6,14 @@ export interface PackageRecord {
   readonly version: string;
   /** The raw Depends field. */
   readonly depends: string;
+  /** The raw Pre-Depends field. */
+  readonly preDepends: string;
+  /** The raw Provides field. */
+  readonly provides: string;
+  /** `required`, `important`, `standard`, `optional`; empty when the stanza has none. */
+  readonly priority: string;
+  /** Whether dpkg refuses to be without it. */
+  readonly isEssential: boolean;
   /** Path below the archive's base. */
   readonly filename: string;
   readonly sizeBytes: number;
@@ -29,11 +37,19 @@ function toRecord(fields: ReadonlyMap<string, string>): PackageRecord | undefine
   const sizeBytes = /^\d{1,10}$/.test(sizeText) ? Number(sizeText) : 0;
   const isSound = NAME.test(name) && VERSION.test(version) && FILENAME.test(filename) && SHA256.test(sha256);
   if (!isSound || filename.includes('..') || sizeBytes === 0 || sizeBytes > PACKAGE_BYTES_MAX) return undefined;
-  return { name, version, depends: fields.get('Depends') ?? '', filename, sizeBytes, sha256 };
+  const field = (key: string): string => fields.get(key) ?? '';
+  return {
+    ...{ name, version, filename, sizeBytes, sha256 },
+    depends: field('Depends'),
+    preDepends: field('Pre-Depends'),
+    provides: field('Provides'),
+    priority: field('Priority'),
+    isEssential: field('Essential') === 'yes',
+  };
 }
 
-/** All sound records of the packages named in `wanted`; stanzas that are not sound are left out. */
-export function parseIndex(text: string, wanted: ReadonlySet<string>): PackageRecord[] {
+/** All sound records of the packages named in `wanted` (absent: of all); stanzas that are not sound are left out. */
+export function parseIndex(text: string, wanted?: ReadonlySet<string>): PackageRecord[] {
   const records: PackageRecord[] = [];
   for (const start of stanzaStarts(text, wanted)) {
     const end = text.indexOf('\n\n', start);
@@ -50,12 +66,12 @@ export function parseIndex(text: string, wanted: ReadonlySet<string>): PackageRe
 }
 
 /** Offsets of the wanted stanzas; an index has 60,000, so only lines that can begin one are looked at. */
-function* stanzaStarts(text: string, wanted: ReadonlySet<string>): Generator<number> {
+function* stanzaStarts(text: string, wanted: ReadonlySet<string> | undefined): Generator<number> {
   const key = 'Package: ';
   for (let at = text.indexOf(key); at >= 0; at = text.indexOf(key, at + key.length)) {
     if (at > 0 && text[at - 1] !== '\n') continue;
     const end = text.indexOf('\n', at);
-    if (wanted.has(text.slice(at + key.length, end < 0 ? undefined : end).trim())) yield at;
+    if (wanted === undefined || wanted.has(text.slice(at + key.length, end < 0 ? undefined : end).trim())) yield at;
   }
 }
 

@@ -16,8 +16,16 @@ export interface PackageSource {
   refresh(suites: readonly Suite[], report: Report): Promise<Result<undefined, BootFault>>;
   /** All versions of the packages named. */
   find(names: readonly string[]): Promise<Result<readonly PackageRecord[], BootFault>>;
+  /** All packages there are. */
+  all(): Promise<Result<readonly PackageRecord[], BootFault>>;
   /** Fetches a package to `path`, continuing a partial one; the content's checksum is the record's. */
   download(record: PackageRecord, path: string, report: Report): Promise<Result<undefined, BootFault>>;
+  /** Fetches many packages, as `download` does; `pathOf` says where each goes. What has arrived stays when a later one fails. */
+  downloadAll(
+    records: readonly PackageRecord[],
+    pathOf: (record: PackageRecord) => string,
+    report: Report,
+  ): Promise<Result<undefined, BootFault>>;
   /** What a user should know about how far the content was verified; undefined when fully. */
   caveat(): string | undefined;
 }

@@ -133,7 +133,8 @@ async function assemble(
   return ok({ release, vmlinuz: vmlinuz.bytes, initrd });
 }
 
-async function chooseSource(name: string, options: PullOptions): Promise<PackageSource> {
+/** apt where there is one, HTTPS otherwise. `name` gives apt a state folder of its own. */
+export async function chooseSource(name: string, options: PullOptions): Promise<PackageSource> {
   const useApt = options.via === 'apt' || (options.via === 'auto' && (await hasApt()));
   return useApt
     ? aptSource(join(options.cache, 'apt', folderName(name)), options.env)

@@ -14,7 +14,11 @@ const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 export function runProgram(
   program: string,
   args: readonly string[],
-  options: { readonly folder?: string; readonly onStatus?: (line: string) => void } = {},
+  options: {
+    readonly folder?: string;
+    readonly onStatus?: (line: string) => void;
+    readonly outputBytesMax?: number;
+  } = {},
 ): Promise<ProgramRun> {
   return new Promise((resolve) => {
     const child = spawn(program, args, {
@@ -24,7 +28,7 @@ export function runProgram(
     });
     const texts = { stdout: '', stderr: '' };
     const collect = (name: 'stdout' | 'stderr') => (chunk: Buffer) => {
-      if (texts[name].length < OUTPUT_BYTES_MAX) texts[name] += chunk.toString('utf8');
+      if (texts[name].length < (options.outputBytesMax ?? OUTPUT_BYTES_MAX)) texts[name] += chunk.toString('utf8');
     };
     child.stdout?.on('data', collect('stdout'));
     child.stderr?.on('data', collect('stderr'));

@@ -1,0 +1,22 @@
+/** The configuration of a new root file system: what no package decides. */
+import { type RootEntry, suitesOf } from './root-catalog.js';
+
+/** Files by path. The root is the first disk; a network card asks for an address by DHCP, and none need be there. */
+export function rootFiles(
+  entry: RootEntry,
+  hostname: string,
+  sshKeys: string | undefined,
+): ReadonlyMap<string, string> {
+  const { codename } = entry;
+  const sources = suitesOf(entry).map(({ base, suite }) => `deb http://deb.debian.org/${base} ${suite} main\n`);
+  const files = new Map([
+    ['etc/hostname', `${hostname}\n`],
+    ['etc/hosts', `127.0.0.1\tlocalhost ${hostname}\n::1\t\tlocalhost ip6-localhost ip6-loopback\n`],
+    ['etc/fstab', `LABEL=${codename} / ext4 defaults,errors=remount-ro 0 1\n`],
+    ['etc/network/interfaces', 'auto lo\niface lo inet loopback\n\nallow-hotplug eth0\niface eth0 inet dhcp\n'],
+    ['etc/apt/sources.list', sources.join('')],
+    ['etc/default/locale', 'LANG=C.UTF-8\n'],
+  ]);
+  if (sshKeys !== undefined) files.set('root/.ssh/authorized_keys', `${sshKeys.trimEnd()}\n`);
+  return files;
+}

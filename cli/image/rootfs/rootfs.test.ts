@@ -1,0 +1,221 @@
+/** Root file systems without a machine: which packages, and dpkg's own view of what is made of them. */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import * as assert from 'uvu/assert';
+import { mutate, seededRandom } from '../../../test/harness/mutations.js';
+import { spec } from '../../../test/harness/spec.js';
+import { addImage } from '../../commands/image.js';
+import { runProgram, type Terminal } from '../../program.js';
+import { parseIndex } from '../package-index.js';
+import { PackagePool, parseRelations } from './dependencies.js';
+import { writePayload } from './payload.js';
+import { readTar, renamed, TAR_END, tarFile } from './tar-stream.js';
+import { UnpackedPackages } from './unpacked-packages.js';
+
+const test = spec('root file systems');
+
+function stanza(name: string, fields: Readonly<Record<string, string>> = {}): string {
+  const all = {
+    ...{ Package: name, Version: '1.0-1', Filename: `pool/${name}.deb`, Size: '10', SHA256: 'a'.repeat(64) },
+    ...fields,
+  };
+  return Object.entries(all)
+    .map(([key, value]) => `${key}: ${value}\n`)
+    .join('');
+}
+
+const pool = (...stanzas: readonly string[]): PackagePool => new PackagePool(parseIndex(stanzas.join('\n')));
+
+function closed(packages: PackagePool, ...roots: readonly string[]): string {
+  const found = packages.close(roots);
+  return found.ok ? [...found.value.keys()].sort().join(' ') : found.error;
+}
+
+test('a package brings what it needs: alternatives, provided names, versions', () => {
+  const packages = pool(
+    stanza('aa', { Depends: 'bb (>= 2), cc | dd, mail-agent', 'Pre-Depends': 'ee:any' }),
+    stanza('bb', { Version: '2.1-3' }),
+    stanza('bb', { Version: '1:0.1' }),
+    stanza('cc'),
+    stanza('dd'),
+    stanza('ee', { Depends: 'aa' }),
+    stanza('postfix', { Provides: 'mail-agent' }),
+    stanza('exim', { Provides: 'mail-agent (= 4)' }),
+    stanza('ff', { Depends: 'mail-agent (>= 5) | cc (<< 1) | dd' }),
+    stanza('gg', { Depends: 'bb (<< 1)' }),
+  );
+  assert.is(closed(packages, 'aa'), 'aa bb cc ee exim');
+  assert.is(closed(packages, 'dd', 'aa', 'postfix'), 'aa bb dd ee postfix', 'what is chosen already is taken');
+  assert.is(closed(packages, 'ff'), 'dd ff');
+  assert.is(closed(packages, 'gg'), 'gg needs bb, which cannot be had');
+  assert.is(closed(packages, 'zz'), 'there is no package "zz"');
+  assert.is(parseRelations('a b c, , x;rm, ok (>= 1) [arm64]').length, 1);
+});
+
+test('tar members are told apart, renamed with long names, and damaged archives are refused or read, never worse', () => {
+  const long = `etc/${'x'.repeat(120)}/file`;
+  const tar = Buffer.concat([...tarFile('etc/a', Buffer.from('one')), ...tarFile(long, Buffer.from('two')), TAR_END]);
+  const members = readTar(tar);
+  assert.ok(members.ok);
+  assert.equal(
+    members.value.map(({ path, content }) => [path, Buffer.from(content).toString()]),
+    [
+      ['etc/a', 'one'],
+      [long, 'two'],
+    ],
+  );
+  const [, second] = members.value;
+  assert.ok(second !== undefined);
+  const again = readTar(Buffer.concat([...renamed(second, `${long}.dpkg-new`), TAR_END]));
+  assert.ok(again.ok);
+  assert.is(again.value[0]?.path, `${long}.dpkg-new`);
+  assert.ok(!readTar(Buffer.concat([...tarFile('../../etc/passwd', Buffer.from('x')), TAR_END])).ok);
+  const random = seededRandom(7);
+  let refused = 0;
+  for (let round = 0; round < 2000; round++) if (!readTar(mutate(tar, random)).ok) refused++;
+  assert.ok(refused > 100, `${refused} refused`);
+});
+
+const has = (program: string): boolean => !('error' in spawnSync(program, ['--version']));
+const isRoot = process.getuid?.() === 0;
+
+function run(program: string, ...args: readonly string[]): string {
+  const done = spawnSync(program, args, { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } });
+  if (done.status !== 0) throw new Error(`${program} ${args.join(' ')}: ${done.stdout}${done.stderr}`);
+  return done.stdout;
+}
+
+/** Files below `folder` with what they say, and links and folders by their kind. */
+function tree(folder: string): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    const what = entry.isFile() ? readFileSync(path, 'latin1') : entry.isDirectory() ? 'folder' : 'link';
+    found.set(path.slice(folder.length), `${(statSync(path).mode & 0o777).toString(8)} ${what}`);
+  }
+  return found;
+}
+
+/** A package made by dpkg-deb from files. */
+function makeDeb(folder: string, name: string, control: string, files: Readonly<Record<string, string>>): string {
+  const source = join(folder, name);
+  for (const [path, content] of Object.entries({ 'DEBIAN/control': control, ...files })) {
+    mkdirSync(dirname(join(source, path)), { recursive: true });
+    writeFileSync(join(source, path), content, { mode: path.startsWith('DEBIAN/p') ? 0o755 : 0o644 });
+  }
+  const deb = join(folder, `${name}.deb`);
+  run('dpkg-deb', '--root-owner-group', '-Zxz', '--build', source, deb);
+  return deb;
+}
+
+const ORACLE = 'packages are unpacked as dpkg --unpack leaves them';
+if (!has('dpkg') || !isRoot) test.skip(ORACLE, 'needs dpkg and root');
+else
+  test(ORACLE, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'wurley-dpkg-'));
+    try {
+      const control = (name: string, more: string): string =>
+        `Package: ${name}\nVersion: 1.0\nArchitecture: arm64\nMaintainer: x <x@example.org>\n${more}Description: a package\n more of it\n`;
+      const debs = [
+        makeDeb(folder, 'one', control('one', 'Multi-Arch: same\nPriority: required\n'), {
+          'etc/one.conf': 'setting\n',
+          'etc/one.d/two.conf': 'other\n',
+          [`usr/share/${'long'.repeat(30)}/file`]: 'long\n',
+          'usr/bin/one': 'program\n',
+          'DEBIAN/conffiles': '/etc/one.conf\n/etc/one.d/two.conf\n',
+          'DEBIAN/triggers': 'interest-noawait /usr/share/two\ninterest alpha\nactivate-noawait beta\n',
+          'DEBIAN/postinst': '#!/bin/sh\nexit 0\n',
+        }),
+        makeDeb(folder, 'two', control('two', 'Depends: one\n'), {
+          'usr/share/two/data': 'data\n',
+          'DEBIAN/triggers': 'interest-await beta\n',
+        }),
+      ];
+      const [ours, theirs] = [join(folder, 'ours'), join(folder, 'theirs')];
+      for (const made of [ours, theirs]) mkdirSync(made);
+      const packages = ['one', 'two'].map((name, index) => {
+        const [record] = parseIndex(stanza(name));
+        assert.ok(record !== undefined);
+        return { record, path: debs[index] ?? '' };
+      });
+      const files = new Map([['etc/hostname', 'here\n']]);
+      const payload = await writePayload(join(folder, 'payload'), packages, files, () => undefined);
+      assert.ok(payload.ok);
+      assert.equal(payload.value.triggers, ['/usr/share/two', 'beta']);
+      assert.is(statSync(join(folder, 'payload')).size % 65_536, 0);
+      run('tar', '-x', '-f', join(folder, 'payload'), '-C', ours);
+      mkdirSync(join(theirs, 'var/lib/dpkg'), { recursive: true });
+      writeFileSync(join(theirs, 'var/lib/dpkg/status'), '');
+      const force = ['--force-architecture', '--force-script-chrootless', '--log=/dev/null'];
+      run('dpkg', `--root=${theirs}`, ...force, '--unpack', ...debs);
+      const dpkgs = tree(theirs);
+      const mine = tree(ours);
+      // The rest is dpkg's own bookkeeping, and what only we put there.
+      const isCompared = (path: string): boolean =>
+        !/^\/var\/lib\/dpkg\/(status|available|lock|updates|parts|alternatives|diversions|statoverride|status-old|triggers\/(Lock|Unincorp))|dpkg$/.test(
+          path,
+        );
+      for (const [path, what] of dpkgs) {
+        if (!isCompared(path)) continue;
+        // A package of this host's own architecture has no suffix there; ours are always of the guest's.
+        assert.is(mine.get(path)?.split('\n').sort().join('\n'), what.split('\n').sort().join('\n'), path);
+      }
+      const query = (root: string): string =>
+        run(
+          'dpkg-query',
+          `--admindir=${root}/var/lib/dpkg`,
+          '-f',
+          `${['Package', 'Status', 'Version', 'Conffiles'].map((field) => `\${${field}}`).join(' ')}\n`,
+          '-W',
+        );
+      assert.is(query(ours), query(theirs));
+      assert.match(query(ours), /one install ok unpacked 1\.0/);
+      assert.is(mine.get('/etc/hostname'), '644 here\n');
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+test('a package that is none, or of another name, is refused', async () => {
+  const unpacked = new UnpackedPackages();
+  const found = await unpacked.add('one', new Uint8Array(100));
+  assert.ok(!found.ok && found.error.field === 'ar magic');
+});
+
+/** Runs `wurley image rootfs ...`; exit code and what it said. */
+async function rootfs(...args: readonly string[]): Promise<string> {
+  let said = '';
+  const terminal: Terminal = {
+    ...{ isTTY: false, columns: 80 },
+    out: (text) => void (said += text),
+    err: (text) => void (said += text),
+    onInterrupt: () => () => undefined,
+  };
+  const code = await runProgram([addImage], ['image', 'rootfs', ...args], terminal);
+  return `${code} ${said.trim()}`;
+}
+
+test('options that make no sense are told in a sentence', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'wurley-keys-'));
+  const key = join(folder, 'id');
+  writeFileSync(key, '-----BEGIN OPENSSH PRIVATE KEY-----\n');
+  const cases: readonly (readonly [readonly string[], RegExp])[] = [
+    [['debian:bookworm'], /64 .*--output/],
+    [['debian:bookworm', '-o', 'disk'], /64 .*-o disk: the name does not tell the format/],
+    [['debian:bookworm', '-o', 'd.img', '--format', 'vdi'], /64 .*--format takes raw, qcow2, not "vdi"/],
+    [['debian:bookworm', '-o', 'd.img', '--size', '10M'], /64 .*--size takes 1G to 2048G/],
+    [['debian:bookworm', '-o', 'd.img', '--include', 'gcc,../x'], /64 .*"\.\.\/x" is no name of a package/],
+    [['debian:bookworm', '-o', 'd.img', '--hostname', 'a b'], /64 .*--hostname/],
+    [['debian:bookworm', '-o', 'd.img', '--root-password', 'x'], /64 .*--root-password takes none, random, locked/],
+    [['debian:bookworm', '-o', 'd.img', '--variant', 'x'], /64 .*--variant takes standard, minimal/],
+    [['debian:bookworm', '-o', 'd.img', '--ssh-key', key], /64 .*ends in \.pub/],
+    [['debian:bookworm', '-o', 'd.img', '--ssh-key', '/nowhere'], /64 .*cannot be read \(ENOENT\)/],
+    [['debian:woody', '-o', 'd.img'], /65 .*none of debian:bookworm/],
+  ];
+  for (const [args, wanted] of cases) assert.match(await rootfs(...args), wanted);
+  rmSync(folder, { recursive: true });
+});
+
+test.run();
