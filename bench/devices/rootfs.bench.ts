@@ -1,7 +1,7 @@
 /**
  * A whole Debian (bookworm, systemd) from its disk: how long until the login prompt, and how long gcc takes for a C file of 2,000
  * lines. `wurley run` against qemu-system-aarch64 (TCG) with the same kernel, initial RAM disk and image, 2 vCPUs, in turn. The
- * image is made when it is not in the cache, which the suite's time may not be enough for: `npm run verify:rootfs` makes it too.
+ * image is that of `npm run verify:rootfs`; making it takes longer than a suite may.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,11 +10,11 @@ import { join } from 'node:path';
 import { ConsoleSession } from '../../test/drivers/console-session.js';
 import { qemuSystemVersion } from '../../test/drivers/qemu-system.js';
 import {
+  findVerificationRoot,
   overlayOf,
   qemuArguments,
   rootInitrd,
   type VerificationRoot,
-  verificationRoot,
 } from '../../test/rootfs/verification-root.js';
 import type { Bench, BenchSuite, Target } from '../report.js';
 
@@ -87,14 +87,14 @@ async function measure(side: Side, root: VerificationRoot, folder: string, compi
 async function run(bench: Bench): Promise<void> {
   if (qemuSystemVersion() === undefined) return bench.note('skipped: qemu-system-aarch64 is not installed');
   if ('error' in spawnSync('qemu-img', ['--version'])) return bench.note('skipped: qemu-img is not installed');
-  const root = await verificationRoot((line) => bench.note(line));
-  if (!root.ok) return bench.note(`skipped: ${root.error}`);
+  const root = await findVerificationRoot();
+  if (root === undefined) return bench.note('skipped: there is no root to boot (npm run verify:rootfs makes it)');
   const folder = mkdtempSync(join(tmpdir(), 'wurley-rootfs-bench-'));
   const best: Partial<Record<Side, Measured>> = {};
   try {
     for (let round = 0; round < ROUNDS; round++) {
       for (const side of ['qemu', 'wurley'] as const) {
-        const { bootMs, compileMs } = await measure(side, root.value, folder, round === ROUNDS - 1);
+        const { bootMs, compileMs } = await measure(side, root, folder, round === ROUNDS - 1);
         best[side] = { bootMs: Math.min(bootMs, best[side]?.bootMs ?? bootMs), compileMs };
       }
     }

@@ -16,21 +16,26 @@ export interface VerificationRoot {
   readonly disk: string;
   readonly key: string;
   readonly kernel: StoredImage;
-  readonly isNew: boolean;
+}
+
+const folder = join(cacheFolder(), 'roots');
+const [disk, key] = [join(folder, 'verification.qcow2'), join(folder, 'verification.key')];
+
+/** The root, where it was made; undefined: `npm run verify:rootfs` makes it. */
+export async function findVerificationRoot(): Promise<VerificationRoot | undefined> {
+  const kernel = await findImage(cacheFolder(), KERNEL);
+  return kernel === undefined || !existsSync(disk) ? undefined : { disk, key, kernel };
 }
 
 /** Finds it or makes it; the error is a sentence. */
 export async function verificationRoot(report: (line: string) => void): Promise<Result<VerificationRoot, string>> {
   const cache = cacheFolder();
-  const folder = join(cache, 'roots');
-  const [disk, key] = [join(folder, 'verification.qcow2'), join(folder, 'verification.key')];
   mkdirSync(folder, { recursive: true });
-  const isNew = !existsSync(disk);
   if (!existsSync(key)) {
     const made = spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'verification', '-f', key]);
     if (made.status !== 0) return err('ssh-keygen is not installed (openssh-client)');
   }
-  if (isNew) {
+  if (!existsSync(disk)) {
     report(`${NAME} with gcc and python3 is made first: ${disk}`);
     const built = await buildRoot(NAME, {
       ...{ cache, env: process.env, report, now: () => Date.now(), via: 'auto' },
@@ -40,10 +45,8 @@ export async function verificationRoot(report: (line: string) => void): Promise<
     });
     if (!built.ok) return err(faultSentence(built.error));
   }
-  const kernel = await findImage(cache, KERNEL);
-  return kernel === undefined
-    ? err(`${KERNEL} is not here (wurley image pull ${KERNEL})`)
-    : ok({ disk, key, kernel, isNew });
+  const made = await findVerificationRoot();
+  return made === undefined ? err(`${KERNEL} is not here (wurley image pull ${KERNEL})`) : ok(made);
 }
 
 /** The initial RAM disk that boots a root, for a machine that is not ours. */
