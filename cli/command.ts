@@ -1,13 +1,14 @@
 /** The `wurley` command: the list of verbs, each in its own file under commands/. */
 import { readFileSync } from 'node:fs';
 import { addDemo } from './commands/demo.js';
+import { addEmbeddedLab } from './commands/embedded-lab.js';
 import { addImage } from './commands/image.js';
 import { addLabVerbs } from './commands/lab.js';
 import { addRun } from './commands/run.js';
 import { addUp } from './commands/up.js';
 import { runProgram, type Terminal, type Verb } from './program.js';
 
-const VERBS: readonly Verb[] = [addDemo, addImage, addRun, addUp, addLabVerbs];
+const VERBS: readonly Verb[] = [addEmbeddedLab, addDemo, addImage, addRun, addUp, addLabVerbs];
 
 /** Runs the command line `args` on this process's terminal; the exit code. */
 export default async function command(args: readonly string[]): Promise<number> {

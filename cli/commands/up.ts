@@ -6,10 +6,12 @@ import { fileURLToPath } from 'node:url';
 import { Subject } from 'rxjs';
 import { err, ok, type Result } from '../../bus/result.js';
 import { VmHost } from '../host/vm-host.js';
+import { ControlClient } from '../lab/control-client.js';
+import type { VmView } from '../lab/control-views.js';
 import { type Lab, readLab } from '../lab/lab-file.js';
 import { labJsonSchema } from '../lab/lab-schema.js';
 import { type LabEnd, serveLab } from '../lab/serve-lab.js';
-import { freeSocket, isServed, socketFolder } from '../lab/socket-path.js';
+import { freeSocket, socketFolder } from '../lab/socket-path.js';
 import { EXIT_SOFTWARE, EXIT_USAGE, type Terminal, type Verb } from '../program.js';
 import { onTermination } from '../terminal/raw-terminal.js';
 
@@ -129,7 +131,7 @@ function exitOf({ crashed, reset, interrupted }: LabEnd): Result<number, Failure
   return ok(reset.length > 0 ? EXIT_RESET : 0);
 }
 
-/** Starts the same command in the background and waits until it serves. */
+/** Starts the same command in the background and waits until its VMs have started. */
 async function detach(
   file: string,
   lab: Lab,
@@ -154,7 +156,12 @@ async function detach(
     ended = true;
   });
   const giveUpMs = performance.now() + READY_TIMEOUT_MS;
-  while (!ended && performance.now() < giveUpMs && !(await isServed(socket))) {
+  const client = new ControlClient(lab.name, socket);
+  const isUp = async (): Promise<boolean> => {
+    const vms = await client.json<readonly VmView[]>('GET', '/v1/vms');
+    return vms.ok && vms.value.every(({ state }) => state !== 'starting');
+  };
+  while (!ended && performance.now() < giveUpMs && !(await isUp())) {
     await new Promise((again) => setTimeout(again, READY_LOOK_MS));
   }
   if (ended) {

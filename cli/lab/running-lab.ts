@@ -50,7 +50,7 @@ const REASONS: Readonly<Record<VmEnd['reason'], string>> = {
   off: 'powered off',
   reset: 'reset or panicked',
   crash: 'crashed',
-  requested: 'ended on request',
+  requested: 'ended',
 };
 
 /** Something to tell a person. */

@@ -24,7 +24,7 @@ export function socketPath(folder: string, name: string): string {
 }
 
 /** Makes the folder if need be and checks whose it is; the error is a sentence. */
-export function claimFolder(folder: string): Result<undefined, string> {
+function claimFolder(folder: string): Result<undefined, string> {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const found = lstatSync(folder);
@@ -38,7 +38,7 @@ export function claimFolder(folder: string): Result<undefined, string> {
 }
 
 /** Whether somebody answers at `path`. */
-export async function isServed(path: string): Promise<boolean> {
+async function isServed(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createConnection(path);
     const settle = (served: boolean): void => {
