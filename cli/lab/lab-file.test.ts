@@ -1,5 +1,5 @@
 /** Lab files: what is read, and the place and sentence of everything that is wrong. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
@@ -136,6 +136,16 @@ test('the JSON Schema has every field with what it takes', () => {
   }
   assert.match(text, /"\$schema":"https:\/\/json-schema\.org\/draft\/2020-12\/schema"/);
   assert.match(text, /"additionalProperties":false/);
+});
+test('the documents show the example that runs', () => {
+  const root = join(import.meta.dirname, '..', '..', '..');
+  const file = join(root, 'cli', 'lab', 'examples', 'three-vms.yaml');
+  const example = readLab(file, readFileSync(file, 'utf8'));
+  assert.ok(example.ok, example.ok ? '' : example.error);
+  for (const name of ['README.md', 'docs/labs.md']) {
+    const [, shown] = /```yaml\n(.*?)```/s.exec(readFileSync(join(root, name), 'utf8')) ?? [];
+    assert.equal(readLab(file, shown ?? ''), example);
+  }
 });
 process.on('exit', () => rmSync(folder, { recursive: true }));
 test.run();

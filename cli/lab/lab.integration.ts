@@ -2,6 +2,7 @@
  * A whole lab of real VMs through the command line: up in the background, ps, logs, console, trace, stats, kill, restart, down; the
  * ways to get it wrong; and workers that die.
  */
+import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -230,5 +231,29 @@ test(
   { deadlineMs: 4 * MINUTE },
 );
 let failure: unknown;
+
+test(
+  'the embedded lab ends by itself, with every message answered and the lent memory back',
+  async () => {
+    const main = join(import.meta.dirname, '..', 'main.js');
+    const child = spawn(process.execPath, [main, 'lab'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let text = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (text += String(chunk)));
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    assert.is(code, 0, text);
+    for (const line of [
+      /^primary \| lent 8 MiB to VM \d+$/m,
+      /^primary \| \[echo\] up on 8 MiB that are lent to me$/m,
+      /^client {2}\| \d+ messages, every answer right$/m,
+      /^primary \| echo has ended; its 8 MiB are mine again/m,
+      /^chat +primary +client +0\/8 +[\d,]+ .*s$/m,
+      /^echo +primary +echo +0\/8 +[\d,]+ .*s$/m,
+      /^[\d,]+ messages between three VMs in [\d.]+ s\./m,
+    ]) {
+      assert.match(text, line);
+    }
+  },
+  { deadlineMs: 5 * MINUTE },
+);
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 test.run();
