@@ -5,6 +5,7 @@
 import { assert } from '../../bus/assert.js';
 import { Codec } from '../../bus/codec/codec.js';
 import { Doorbell } from '../../bus/doorbell/doorbell.js';
+import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { type ActorContext, actor, actorKind } from '../runtime/actor.js';
@@ -19,6 +20,7 @@ import type {
   ResourceManagerConfig,
   ResourceManagerProtocol,
 } from './resource-manager.protocol.js';
+import { OrderAnswer } from './resource-manager.protocol.js';
 import type { GivenPort } from './rm-host.js';
 import { EXIT_TYPE, type ExitType, VMID } from './rm-messages.js';
 import { serveClient } from './rpc-server.js';
@@ -29,6 +31,8 @@ interface State {
   readonly rm: ResourceManager;
   readonly host: CoreHost;
   readonly orders: Map<number, (done: boolean) => void>;
+  /** The launcher's answers to them. */
+  readonly answers: QueueReceiver;
   /** The work that is going on; the next begins when it has ended. */
   work: Promise<void>;
   /** Whether somebody has rung since the work that waits was begun. */
@@ -67,6 +71,18 @@ function enqueue<T>(state: State, action: () => Promise<T>): Promise<T> {
     () => undefined,
   );
   return result;
+}
+
+/** Tells those who wait for an order that it was carried out. */
+function takeAnswers({ orders, answers }: State): void {
+  const view = new DataView(answers.bytes.buffer, answers.bytes.byteOffset, answers.bytes.byteLength);
+  for (let size = answers.peek(); size >= 0; size = answers.peek()) {
+    const answer = OrderAnswer.read(view, answers.offset);
+    answers.release();
+    assert(answer.ok, 'the launcher answers orders');
+    orders.get(answer.value.order)?.(answer.value.done !== 0);
+    orders.delete(answer.value.order);
+  }
 }
 
 function makeHost(
@@ -152,7 +168,16 @@ const resourceManager = actor<ResourceManagerConfig, ResourceManagerProtocol, St
   start(config, context) {
     const orders = new Map<number, (done: boolean) => void>();
     const host = makeHost(config, context, orders);
-    return ok({ rm: new ResourceManager(host), host, orders, work: Promise.resolve(), isRung: false });
+    const answers = QueueReceiver.attach(config.launcher.answers, { owner: ORDER_OWNER });
+    assert(answers.ok, 'the launcher made its queue');
+    return ok({
+      rm: new ResourceManager(host),
+      host,
+      orders,
+      answers: answers.value,
+      work: Promise.resolve(),
+      isRung: false,
+    });
   },
   on: {
     adopt: (state, body) => enqueue(state, () => adopt(state, body)),
@@ -162,14 +187,11 @@ const resourceManager = actor<ResourceManagerConfig, ResourceManagerProtocol, St
       return ok();
     },
     queues: ({ rm }) => ok({ queues: rm.queues.all() }),
-    launched({ orders }, { order, done }) {
-      orders.get(order)?.(done);
-      orders.delete(order);
-    },
     vms: ({ rm }) =>
       ok({ vms: rm.vms.all().map(({ vmid, state, partition }) => ({ vmid, state, partition: partition ?? 0 })) }),
   },
   rang(state) {
+    takeAnswers(state);
     if (state.isRung) return;
     state.isRung = true;
     void enqueue(state, async () => {

@@ -1,10 +1,13 @@
 /** Messages of the resource manager's actor, and what it is started with. */
+
 import type { DoorbellHandle } from '../../bus/doorbell/doorbell.js';
+import { u32 } from '../../bus/layout/fields.js';
+import { struct } from '../../bus/layout/struct.js';
 import type { QueueHandle } from '../../bus/message-queue/queue-layout.js';
 import type { Profile } from '../abi/gunyah/identity.js';
 import type { VpTicket } from '../hypervisor/partition.protocol.js';
 import type { CoreProtocol, ObjectPlaces, PartitionObjects } from '../hypervisor/port.protocol.js';
-import type { ActorRef, Ask, Tell } from '../runtime/protocol.js';
+import type { ActorRef, Ask } from '../runtime/protocol.js';
 import type { VdeviceConfig } from './vm-config.js';
 
 /** Something a VM can name: its capability as `0x` hexadecimal text, and the interrupt it raises. */
@@ -56,8 +59,6 @@ export type ResourceManagerProtocol = {
   release: Ask<{ vmid: number }, undefined, 'refused'>;
   /** The partition that pays for links between VMs, which outlive them. */
   setHome: Ask<{ partition: number }, undefined>;
-  /** The launcher's answer to an order. */
-  launched: Tell<{ order: number; done: boolean }>;
   /** What VMs there are. */
   vms: Ask<object, { vms: readonly { vmid: number; state: number; partition: number }[] }>;
   /** What message queues there are. */
@@ -82,11 +83,19 @@ export type LaunchOrder =
     }
   | { readonly order: number; readonly kind: 'end'; readonly partition: number };
 
-/** Where orders go: a queue, and the doorbell that wakes the launcher. */
+/**
+ * Where orders go and their answers come from: a queue, the doorbell that wakes the launcher, and a queue of {@link OrderAnswer}
+ * after which the launcher rings the resource manager. Not messages: those wait while a handler waits for an order.
+ */
 export interface LauncherPlace {
   readonly orders: QueueHandle;
   readonly bell: DoorbellHandle;
+  readonly answers: QueueHandle;
 }
+/** The launcher's answer to an order. */
+export const OrderAnswer = struct('OrderAnswer', 8, { order: u32(0), done: u32(4) });
+/** The shape of the queue of answers: never more than there are orders. */
+export const ANSWER_QUEUE = { depth: 64, messageBytesMax: OrderAnswer.sizeBytes, mode: 'single' } as const;
 /** The shape of the order queue. */
 export const ORDER_QUEUE = { depth: 16, messageBytesMax: 8192, mode: 'single' } as const;
 

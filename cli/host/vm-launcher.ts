@@ -4,9 +4,11 @@
  */
 import { VP_REGISTER } from '../../actors/abi/hyperv/vp-register-names.js';
 import {
+  ANSWER_QUEUE,
   type LauncherPlace,
   type LaunchOrder,
   ORDER_QUEUE,
+  OrderAnswer,
   type ResourceManagerProtocol,
 } from '../../actors/resource-manager/resource-manager.protocol.js';
 import type { ActorRef } from '../../actors/runtime/protocol.js';
@@ -20,6 +22,7 @@ import { createDoorbell, Doorbell } from '../../bus/doorbell/doorbell.js';
 import type { KeepAlive } from '../../bus/doorbell/parking.js';
 import { createQueue } from '../../bus/message-queue/queue-layout.js';
 import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
+import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { features } from '../../cpu/wasm/features.js';
 import { MEMORY_MAP } from '../../devices/machine/memory-map.js';
 import type { HostParts } from './host-parts.js';
@@ -53,11 +56,16 @@ const ASK = { timeoutMs: 10_000 } as const;
 
 /** See the head of this file. */
 export class VmLauncher {
-  readonly place: LauncherPlace = { orders: createQueue(ORDER_QUEUE), bell: createDoorbell() };
+  readonly place: LauncherPlace = {
+    orders: createQueue(ORDER_QUEUE),
+    bell: createDoorbell(),
+    answers: createQueue(ANSWER_QUEUE),
+  };
   readonly #host: HostParts;
   readonly #watcher: LaunchWatcher | undefined;
   readonly #outfitter: Outfitter | undefined;
   readonly #orders: QueueReceiver;
+  readonly #answers: QueueSender;
   readonly #bell: Doorbell;
   readonly #codec = new Codec({});
   readonly #threads = new Map<number, ActorRef<VcpuProtocol>[]>();
@@ -70,13 +78,16 @@ export class VmLauncher {
     this.#outfitter = outfitter;
     const orders = QueueReceiver.attach(this.place.orders, { owner: OWNER });
     const bell = Doorbell.attach(this.place.bell, { owner: OWNER });
-    assert(orders.ok && bell.ok, 'our own queue is whole');
+    const answers = QueueSender.attach(this.place.answers, { owner: OWNER });
+    assert(orders.ok && bell.ok && answers.ok, 'our own queues are whole');
+    this.#answers = answers.value;
     this.#orders = orders.value;
     this.#bell = bell.value;
   }
 
   /** Carries out orders until {@link close}; answers go to `manager`. */
   async serve(manager: ActorRef<ResourceManagerProtocol>, keepAlive: KeepAlive): Promise<void> {
+    const answer = new Uint8Array(OrderAnswer.sizeBytes);
     for (;;) {
       await this.#bell.waitAsync(keepAlive);
       this.#bell.receive(-1, -1);
@@ -88,7 +99,10 @@ export class VmLauncher {
         // WHY: the only sender is our own resource manager, compiled against the same type.
         const order = read.value as LaunchOrder;
         const done = order.kind === 'launch' ? await this.#launch(order) : await this.#end(order.partition);
-        this.#host.system.sender.tell(manager, 'launched', { order: order.order, done });
+        OrderAnswer.write(new DataView(answer.buffer), 0, { order: order.order, done: done ? 1 : 0 });
+        const sent = this.#answers.send(answer);
+        assert(sent.ok, 'there are no more answers than orders');
+        this.#host.system.sender.ring(manager, 1);
       }
     }
   }

@@ -151,6 +151,10 @@ test(
       await until('the client to send again', async () =>
         /started again \(1\)[\s\S]*sending bursts/.test(await log('client')),
       );
+      // The resource manager ends the VM that the primary one made while it takes the primary one's things back.
+      const primary = await wurley('restart', 'primary', '--grace', '0');
+      assert.is(primary.code, 0, primary.err);
+      await until('echo to be made again', async () => (await log('primary')).split('[echo] up on').length === 3);
       const down = await wurley('down', '--grace', '0');
       assert.is(down.code, 0, down.err);
       await until('the end of the lab', async () => (await wurley('ps')).code === 69);
