@@ -19,7 +19,7 @@ enum {
   VM_RESET, VM_CONFIG_IMAGE = 0x56000009, VM_INIT = 0x5600000b, VM_GET_STATE = 0x56000017, VM_GET_HYP_RESOURCES = 0x56000020,
   VM_GET_VMID = 0x56000024, HOST_GET_TYPE = 0x560000a0, VM_EXITED = 0x56100001
 };
-enum { LEND_BYTES = 8 << 20, TREE_AT = 6 << 20, IMAGE_BASE = 0x40200000 };
+enum { CANARY_BYTES = 1 << 20, LEND_BYTES = 8 << 20, TREE_AT = 6 << 20, IMAGE_BASE = 0x40200000 };
 extern char __bss_start[];
 
 static void identification(void) {
@@ -123,14 +123,20 @@ static u64 echoes(const struct queues *q, u32 count, u32 size) {
 }
 
 /* The second VM makes random hypercalls and says "done"; what else it sent meanwhile is taken and dropped. */
+static void ask_fuzz(const struct queues *q, u32 calls, u32 seed) {
+  u8 message[12] = "fuzz";
+  memcpy(message + 4, &calls, 4);
+  memcpy(message + 8, &seed, 4);
+  queue_send(q, message, sizeof message, 1);
+}
 static int survives_fuzz(const struct queues *q) {
   static u8 in[240];
-  if (queue_send(q, "fuzz", 4, 0) != OK) return 0;
-  for (;;) {
+  for (u32 waits = 0; waits < 60;) {
     u64 size = queue_wait(q, in, sizeof in, 60000);
-    if (!size) return 0;
+    if (!size) waits++;
     if (size == 4 && !memcmp(in, "done", 4)) return 1;
   }
+  return 0;
 }
 
 /* EXITED {u16 vmid, u16 type, u32 size, word0}. */
@@ -158,7 +164,7 @@ static void take_back(u16 vmid, u32 parcel, u8 *memory) {
 }
 
 /* Three VMs that never wait and one that answers: more vCPUs than the host may run at once. */
-static void sharing(u8 *first) {
+static void sharing(u8 *first, const u8 *canary) {
   enum { VMS = 4 };
   struct queues q[VMS];
   struct vcpu vcpu;
@@ -184,6 +190,17 @@ static void sharing(u8 *first) {
   }
   print("# sharing: least %u most %u rounds\n", (u32)least, (u32)most);
   check("none of the three came less than a quarter as far as another", least && least * 4 >= most);
+  char text[16];
+  u32 calls = 0, intact = 0;
+  if (boot_option("fuzz", text, sizeof text)) for (const char *at = text; *at; at++) calls = calls * 10 + (u32)(*at - '0');
+  if (!calls) calls = 10000;
+  for (u32 n = 0; n < VMS; n++) ask_fuzz(&q[n], calls, 1000 + n);
+  u64 survived = 0;
+  for (u32 n = 0; n < VMS; n++) survived += (u64)survives_fuzz(&q[n]);
+  print("# fuzz: %u random hypercalls of each of four VMs at once\n", calls);
+  check_is("random hypercalls of four VMs at once", survived, VMS);
+  for (u32 i = 0; i < CANARY_BYTES; i++) intact += canary[i] == (u8)(i * 7 + (i >> 8));
+  check_is("this VM's memory is as it was after them", intact, CANARY_BYTES);
   for (u32 n = 0; n < VMS; n++) {
     u32 stop[2] = {vmid[n] | 1 << 16, 3};
     check_is("RM: forced stop", (u64)rm_call(VM_STOP, stop, 8, 0, 0), 0);
@@ -217,7 +234,6 @@ void guest_main(void) {
   check_is("RM: a malformed one", (u64)rm_call(VM_ALLOCATE, &word, 3, 0, 0), 4);
   u8 *memory = allocate(LEND_BYTES, 2 << 20);
   static const char *const ways[] = {"end", "off", "stop", "fuzz", "proxied"};
-  enum { CANARY_BYTES = 1 << 20 };
   u8 *canary = allocate(CANARY_BYTES, 4096);
   for (u32 i = 0; i < CANARY_BYTES; i++) canary[i] = (u8)(i * 7 + (i >> 8));
   for (int way = 0; way < 5; way++) {
@@ -234,6 +250,7 @@ void guest_main(void) {
     check_is("100 messages come back", echoes(&echo, 100, 24), 100);
     check_is("full-size messages come back", echoes(&echo, 20, 240), 20);
     if (way == 3) {
+      ask_fuzz(&echo, 20000, 1);
       check("20,000 random hypercalls of the other VM", survives_fuzz(&echo));
       u32 intact = 0;
       for (u32 i = 0; i < CANARY_BYTES; i++) intact += canary[i] == (u8)(i * 7 + (i >> 8));
@@ -248,6 +265,6 @@ void guest_main(void) {
     check_exit("RM: the exit is announced", vmid, types[way], way == 0 ? 1 | 3 << 16 : 0);
     take_back(vmid, parcel, memory);
   }
-  sharing(memory);
+  sharing(memory, canary);
   print("%d passed, %d failed\n", number - failures, failures);
 }

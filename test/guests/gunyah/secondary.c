@@ -66,8 +66,11 @@ void secondary_main(const u8 *tree) {
       for (;;) __asm__ volatile("wfi");
     }
     if (size == 3 && !memcmp(message, "off", 3)) power_off();
-    if (size == 4 && !memcmp(message, "fuzz", 4)) {
-      fuzz(20000);
+    if (size == 12 && !memcmp(message, "fuzz", 4)) {     /* number of calls, seed */
+      u32 words[2];
+      memcpy(words, message + 4, 8);
+      random_state = 0x9e3779b97f4a7c15ull ^ words[1];
+      fuzz(words[0]);
       queue_send(&echo, "done", 4, 1);
       continue;
     }
