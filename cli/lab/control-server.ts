@@ -258,11 +258,11 @@ class Control {
   }
 
   #trace(query: URLSearchParams, response: ServerResponse): HttpFault | undefined {
-    const { running, nowMs } = this.#options;
+    const { running } = this.#options;
     const asked = traceQuery(query, (name) => running.members.has(name));
     if (!asked.ok) return asked.error;
     const type = asked.value.format === 'perfetto' ? 'application/json' : 'text/plain; charset=utf-8';
-    this.#stream(response, type, traceText(running.host, asked.value, nowMs() * 1e6));
+    this.#stream(response, type, traceText(running.host, asked.value));
     return undefined;
   }
 

@@ -48,8 +48,8 @@ function queueFinder(host: LabHost): (object: number) => QueueCounters | undefin
   };
 }
 
-/** The trace as text; completes when its time is over or the host is gone. `originNs` is the time of its zero. */
-export function traceText(host: LabHost, query: TraceQuery, originNs: number): Observable<string> {
+/** The trace as text; completes when its time is over or the host is gone. Its time begins with its first call. */
+export function traceText(host: LabHost, query: TraceQuery): Observable<string> {
   const { vm, only, format, seconds } = query;
   const queueOf = queueFinder(host);
   const wanted = (records: readonly CallRecord[]): DecodedCall[] =>
@@ -61,14 +61,23 @@ export function traceText(host: LabHost, query: TraceQuery, originNs: number): O
     map(wanted),
     keep((calls) => calls.length > 0),
   );
+  // The vCPUs' clock is theirs: nothing else of ours need have its zero. Calls of one batch come in any order.
+  let originNs: number | undefined;
+  const originOf = (calls: readonly DecodedCall[]): number =>
+    (originNs ??= calls.reduce((least, { startNs }) => Math.min(least, startNs), Number.POSITIVE_INFINITY));
   if (format === 'perfetto') {
-    const writer = new PerfettoWriter(originNs);
-    const pieces = decoded.pipe(map((calls) => writer.text(calls)));
+    let writer: PerfettoWriter | undefined;
+    const pieces = decoded.pipe(
+      map((calls) => {
+        writer ??= new PerfettoWriter(originOf(calls));
+        return writer.text(calls);
+      }),
+    );
     return concat(
       pieces,
-      defer(() => of(writer.end())),
+      defer(() => of((writer ?? new PerfettoWriter(0)).end())),
     );
   }
   const line = format === 'json' ? callJson : callText;
-  return decoded.pipe(map((calls) => calls.map((call) => `${line(call, originNs)}\n`).join('')));
+  return decoded.pipe(map((calls) => calls.map((call) => `${line(call, originOf(calls))}\n`).join('')));
 }

@@ -220,7 +220,7 @@ test('a trace is on while somebody reads it, and narrowed as asked', async () =>
     return text;
   };
   const both = await trace('', 2);
-  assert.match(both, /a\/0 msgqueue_send\(msgqueue=0x5, .* = ok .*chat #4 -> b 3 B\n/);
+  assert.match(both, /^0\.000000 a\/0 msgqueue_send\(msgqueue=0x5, .* = ok .*chat #4 -> b 3 B\n/);
   assert.match(both, /b\/0 prng_get_entropy\(/);
   assert.is((await trace('vm=b&format=json', 1)).split('\n').length, 2);
   assert.not.match(await trace('only=msgq', 1), /prng/);

@@ -1,4 +1,4 @@
-/** Decoded calls as lines: for people and grep, and as JSON. Times are seconds since the trace began. */
+/** Decoded calls as lines: for people and grep, and as JSON. Times are seconds since the trace's first call. */
 import type { DecodedCall } from './call-decode.js';
 
 const seconds = (ns: number): string => (ns / 1e9).toFixed(6);
