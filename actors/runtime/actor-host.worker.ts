@@ -12,6 +12,7 @@ import { BUNDLE_SUFFIX, loadBundle } from './bundle-file.js';
 import { Cell, SYSTEM } from './cell.js';
 import type { Assignment, HostMessage, HostTask } from './hand-over.js';
 import { useHostFile } from './host-files.js';
+import { useHostFolder } from './host-folder.js';
 import { useHostNetwork } from './host-network.js';
 import { hostClock, messageLog } from './host-services.js';
 import { listenOnHost } from './host-sockets.js';
@@ -98,6 +99,7 @@ async function become(declaration: AnyDeclaration, assignment: Assignment, task:
     random: seededRandom(seed, name),
     log,
     useFile: useHostFile,
+    useFolder: useHostFolder,
     listen: listenOnHost,
     useNetwork: useHostNetwork,
     ...(declaration.slice === undefined ? {} : { block: (ready, ms) => block?.(ready, ms) }),

@@ -4,7 +4,8 @@
  */
 import { assert } from '../../bus/assert.js';
 import type { Result } from '../../bus/result.js';
-import type { FileHandle, FileToken } from './files.js';
+import type { FileHandle, FileToken, FolderToken } from './files.js';
+import type { FolderHandle } from './folders.js';
 import type { Sendable } from './moved.js';
 import type { HostNetwork, NetworkGrant } from './network.js';
 import type { ActorRef, AskFailure, AskKind, BodyOf, ErrorsOf, KindOf, MessageOf, ReplyOf } from './protocol.js';
@@ -46,6 +47,8 @@ export interface ActorContext<P> extends Sender {
   lookup<Q>(name: string): Promise<Result<ActorRef<Q>, 'unknownName' | AskFailure<unknown>>>;
   /** Opens for use a file the spawner handed over; the only way to a file. */
   file(token: FileToken): FileHandle;
+  /** Opens for use a folder the spawner handed over; the only way to what is below it. */
+  folder(token: FolderToken): FolderHandle;
   /** Listens where the spawner's token allows it; for actors with an event loop. */
   readonly listen: Listen;
   /** The host's network within `grant`; the only way to it. Its events come between this actor's turns. */

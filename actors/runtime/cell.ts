@@ -20,7 +20,8 @@ import {
 import type { BodyCodec } from './body-codec.js';
 import { Endpoint, type SystemLanes } from './endpoint.js';
 import { ENVELOPE_BYTES } from './envelope.js';
-import type { FileHandle, FileToken } from './files.js';
+import type { FileHandle, FileToken, FolderToken } from './files.js';
+import type { FolderHandle } from './folders.js';
 import type { HostNetwork, NetworkGrant } from './network.js';
 import type { ControlMessage } from './post-office.js';
 import type { ActorRef, AskFailure } from './protocol.js';
@@ -53,6 +54,8 @@ export interface CellParts {
   readonly random: Random;
   readonly log: Log;
   useFile(token: FileToken): FileHandle;
+  /** Absent where there are no folders: in the simulator and in rehearsals. */
+  useFolder?(token: FolderToken): FolderHandle;
   /** Absent where there are no sockets: the simulator, the system's own actor. */
   readonly listen?: Listen;
   useNetwork(grant: NetworkGrant): HostNetwork;
@@ -322,7 +325,7 @@ export class Cell {
 
   #makeContext(): ActorContext<unknown> {
     const { endpoint, timers } = this;
-    const { clock, random, log, name, incarnation, useFile, useNetwork, block } = this.#parts;
+    const { clock, random, log, name, incarnation, useFile, useFolder, useNetwork, block } = this.#parts;
     const self: ActorRef<unknown> = { actor: endpoint.actor };
     const me = { actor: endpoint.actor };
     return {
@@ -353,6 +356,10 @@ export class Cell {
         return found.ok ? ok({ actor: found.value.actor }) : found;
       },
       file: useFile,
+      folder(token) {
+        assert(useFolder !== undefined, 'there are no folders here');
+        return useFolder(token);
+      },
       listen: this.#parts.listen ?? (async () => err('ENOTSUP')),
       network: useNetwork,
       stop: () => {

@@ -17,6 +17,11 @@ export interface FileToken {
   readonly label: string;
 }
 
+/** Names an open folder; plain data, for spawn configs. */
+export interface FolderToken extends FileToken {
+  readonly isFolder: true;
+}
+
 /** Why a file operation failed: the host's error name (`ENOSPC`, `EIO` ...). */
 export interface FileFault {
   readonly reason: 'noRight' | 'failed';
@@ -46,6 +51,8 @@ export interface FileHandle {
 /** The host's files as the runtime sees them; the simulator has its own. */
 export interface FileStore {
   open(path: string, rights: FileRights): Result<FileToken, FileFault>;
+  /** Opens a folder, to be handed to an actor. */
+  openFolder(path: string, rights: FileRights): Result<FolderToken, FileFault>;
   use(token: FileToken): FileHandle;
   close(token: FileToken): void;
   /** Files opened and not closed. */
@@ -72,6 +79,10 @@ export class MemoryFiles implements FileStore {
     const file = this.#next++;
     this.#open.set(file, path);
     return { ok: true, value: { file, rights, label: path } };
+  }
+
+  openFolder(): Result<FolderToken, FileFault> {
+    return { ok: false, error: { reason: 'failed', detail: 'ENOTSUP' } };
   }
 
   use(token: FileToken): FileHandle {

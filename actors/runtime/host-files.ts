@@ -1,6 +1,7 @@
-/** The host's files behind {@link FileStore}; the only importer of node:fs below cli/. */
+/** The host's files behind {@link FileStore}; with host-folder.ts the only importer of node:fs below cli/. */
 import {
   closeSync,
+  constants,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -12,10 +13,13 @@ import {
   writevSync,
 } from 'node:fs';
 import { err, ok, type Result } from '../../bus/result.js';
-import type { FileFault, FileHandle, FileRights, FileStore, FileToken } from './files.js';
+import type { FileFault, FileHandle, FileRights, FileStore, FileToken, FolderToken } from './files.js';
+
+/** Linux: a descriptor that names an object without opening it. Node has no name for it. */
+export const O_PATH = 0o10000000;
 
 /** Runs a file operation and turns the host's exception into a fault. */
-function attempt<T>(operation: () => T): Result<T, FileFault> {
+export function attempt<T>(operation: () => T): Result<T, FileFault> {
   try {
     return { ok: true, value: operation() };
   } catch (thrown) {
@@ -114,5 +118,13 @@ export class HostFiles implements FileStore {
 
   close(token: FileToken): void {
     if (this.#open.delete(token.file)) closeSync(token.file);
+  }
+
+  /** Opens a folder, to be handed to an actor. */
+  openFolder(path: string, rights: FileRights): Result<FolderToken, FileFault> {
+    const opened = attempt(() => openSync(path, O_PATH | constants.O_DIRECTORY));
+    if (!opened.ok) return opened;
+    this.#open.add(opened.value);
+    return ok({ file: opened.value, rights, label: path, isFolder: true });
   }
 }

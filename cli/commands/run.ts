@@ -96,6 +96,11 @@ export const addRun: Verb = (program, terminal, done) => {
       file,
     ])
     .option('--snapshot-disk', 'throw away what the guest writes to its disks')
+    .option(
+      '--share <dir[,rw]>',
+      'a folder for the guest: mount -t 9p -o trans=virtio share /mnt (may be repeated)',
+      gather,
+    )
     .option('--rng', 'a virtio entropy device with random bytes of this host')
     .option(
       '--net <kind>',

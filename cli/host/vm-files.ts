@@ -67,6 +67,11 @@ export class OwnedFiles implements FileStore {
     if (opened.ok) this.#open.push(opened.value);
     return opened;
   }
+  openFolder(path: string, rights: FileRights): ReturnType<FileStore['openFolder']> {
+    const opened = this.#store.openFolder(path, rights);
+    if (opened.ok) this.#open.push(opened.value);
+    return opened;
+  }
   get openCount(): number {
     return this.#open.length;
   }

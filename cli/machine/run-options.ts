@@ -24,6 +24,7 @@ export interface RunText {
   readonly rng?: boolean;
   readonly disk?: readonly string[];
   readonly snapshotDisk?: boolean;
+  readonly share?: readonly string[];
   readonly net: string;
   readonly publish?: readonly string[];
   readonly mac?: string;

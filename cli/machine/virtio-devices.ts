@@ -1,6 +1,6 @@
 /** Gives every virtio device of a machine its slot, its window onto guest memory and its worker. */
 import type { SpawnFailure } from '../../actors/runtime/actor.js';
-import type { FileToken } from '../../actors/runtime/files.js';
+import type { FileToken, FolderToken } from '../../actors/runtime/files.js';
 import type { ActorRef } from '../../actors/runtime/protocol.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
 import type { FrontEndPlace } from '../../actors/shared-state/mmio/front-end.js';
@@ -9,6 +9,7 @@ import { spiToIntid, virtioMmioSlot } from '../../devices/machine/memory-map.js'
 import { createDeviceBlock } from '../../devices/virtio/device-block.js';
 import type { MmioFrontEndConfig } from '../../devices/virtio/mmio.front-end.js';
 import type { VirtioPlace } from '../../devices/virtio/virtio-device.js';
+import { virtioNinepKind } from '../../devices/virtio-9p/virtio-9p.actor.js';
 import type { DiskLayer } from '../../devices/virtio-blk/disk-layers.js';
 import { virtioBlkKind } from '../../devices/virtio-blk/virtio-blk.actor.js';
 import { type VirtioConsoleProtocol, virtioConsoleKind } from '../../devices/virtio-console/virtio-console.actor.js';
@@ -21,7 +22,8 @@ export type VirtioChoice =
   | { readonly kind: 'console'; readonly columns: number; readonly rows: number }
   | { readonly kind: 'rng'; readonly entropy: FileToken }
   | { readonly kind: 'disk'; readonly layers: readonly DiskLayer[]; readonly isReadOnly: boolean }
-  | { readonly kind: 'net'; readonly network: NetworkCard };
+  | { readonly kind: 'net'; readonly network: NetworkCard }
+  | { readonly kind: 'share'; readonly folder: FolderToken; readonly tag: string };
 
 /** The parts of the machine that devices are connected to. */
 export interface VirtioWiring {
@@ -96,5 +98,7 @@ function start(
       const { layers, isReadOnly } = choice;
       return system.spawn(virtioBlkKind, { place, layers, isReadOnly, serial: `wurley-${place.window}` }, { name });
     }
+    case 'share':
+      return system.spawn(virtioNinepKind, { place, folder: choice.folder, tag: choice.tag }, { name });
   }
 }

@@ -4,6 +4,7 @@ import type { FileFault, FileStore } from '../../actors/runtime/files.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { type DiskRequest, openDisk, parseDisk } from './disk-files.js';
 import { type NetworkRequest, type NetworkText, openCapture, parseNetwork } from './network-options.js';
+import { openShare, parseShares, type ShareRequest } from './share-options.js';
 import type { VirtioChoice } from './virtio-devices.js';
 
 /** The options as text. */
@@ -12,6 +13,7 @@ export interface VirtioText extends NetworkText {
   readonly rng?: boolean;
   readonly disk?: readonly string[];
   readonly snapshotDisk?: boolean;
+  readonly share?: readonly string[];
 }
 
 /** A device that was asked for, before its files are opened. */
@@ -19,7 +21,8 @@ export type VirtioRequest =
   | { readonly kind: 'console' }
   | { readonly kind: 'rng' }
   | { readonly kind: 'disk'; readonly disk: DiskRequest; readonly isThrowAway: boolean }
-  | { readonly kind: 'net'; readonly network: NetworkRequest };
+  | { readonly kind: 'net'; readonly network: NetworkRequest }
+  | { readonly kind: 'share'; readonly share: ShareRequest };
 
 /** Disks of one machine, at most. */
 const DISKS_MAX = 16;
@@ -48,6 +51,9 @@ export function parseVirtio(text: VirtioText): Result<readonly VirtioRequest[], 
   const network = parseNetwork(text);
   if (!network.ok) return network;
   if (network.value !== undefined) requests.push({ kind: 'net', network: network.value });
+  const shares = parseShares(text.share ?? []);
+  if (!shares.ok) return shares;
+  for (const share of shares.value) requests.push({ kind: 'share', share });
   return ok(requests);
 }
 
@@ -80,6 +86,12 @@ export function openVirtio(
         const capture = openCapture(capturePath, files, createFile);
         if (!capture.ok) return capture;
         choices.push({ kind: 'net', network: { ...card, capture: capture.value } });
+        break;
+      }
+      case 'share': {
+        const folder = openShare(request.share, files);
+        if (!folder.ok) return folder;
+        choices.push({ kind: 'share', folder: folder.value, tag: request.share.tag });
         break;
       }
     }
