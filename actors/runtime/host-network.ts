@@ -98,6 +98,11 @@ export function useHostNetwork(grant: NetworkGrant): HostNetwork {
   const mayListen = (at: SocketAddress): boolean =>
     grant.listen.some(({ address, port }) => address === at.address && port === at.port);
   const mayMeet = (path: string): boolean => grant.local?.includes(path) === true;
+  const mayReach = (path: string): boolean => {
+    const { localPorts } = grant;
+    if (localPorts === undefined || !path.startsWith(`${localPorts}_`)) return mayMeet(path);
+    return /^\d+$/.test(path.slice(localPorts.length + 1));
+  };
   const accepting = (accepted: (stream: HostStream, from: SocketAddress) => StreamEvents, isLocal = false): Server =>
     net.createServer({ allowHalfOpen: true }, (socket) => {
       const from = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
@@ -113,9 +118,9 @@ export function useHostNetwork(grant: NetworkGrant): HostNetwork {
       return offer(socket);
     },
     connectLocal(path, events) {
-      const socket = new net.Socket();
+      const socket = new net.Socket({ allowHalfOpen: true });
       follow(socket, events);
-      if (mayMeet(path)) socket.connect({ path });
+      if (mayReach(path)) socket.connect({ path });
       else socket.destroy(fault('EACCES'));
       return offer(socket, true);
     },

@@ -12,6 +12,8 @@ export interface NetworkGrant {
   readonly listen: readonly { readonly address: string; readonly port: number }[];
   /** Sockets in the host's file system it may connect to and listen on. */
   readonly local?: readonly string[];
+  /** It may connect to sockets called this, an underscore and a number. */
+  readonly localPorts?: string;
 }
 
 /** An address and port of the Internet. */

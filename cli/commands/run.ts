@@ -101,6 +101,10 @@ export const addRun: Verb = (program, terminal, done) => {
       'a folder for the guest: mount -t 9p -o trans=virtio share /mnt (may be repeated)',
       gather,
     )
+    .option(
+      '--vsock <path[,cid=N]>',
+      'a Unix socket that leads to AF_VSOCK ports of the guest, and PATH_PORT for its own',
+    )
     .option('--rng', 'a virtio entropy device with random bytes of this host')
     .option(
       '--net <kind>',

@@ -25,6 +25,7 @@ export interface RunText {
   readonly disk?: readonly string[];
   readonly snapshotDisk?: boolean;
   readonly share?: readonly string[];
+  readonly vsock?: string;
   readonly net: string;
   readonly publish?: readonly string[];
   readonly mac?: string;

@@ -14,6 +14,7 @@ import type { DiskLayer } from '../../devices/virtio-blk/disk-layers.js';
 import { virtioBlkKind } from '../../devices/virtio-blk/virtio-blk.actor.js';
 import { type VirtioConsoleProtocol, virtioConsoleKind } from '../../devices/virtio-console/virtio-console.actor.js';
 import { virtioRngKind } from '../../devices/virtio-rng/virtio-rng.actor.js';
+import { virtioVsockKind } from '../../devices/virtio-vsock/virtio-vsock.actor.js';
 import { whyNotStarted } from './deaths.js';
 import { type NetworkCard, startNetworkCard } from './network-card.js';
 
@@ -23,7 +24,8 @@ export type VirtioChoice =
   | { readonly kind: 'rng'; readonly entropy: FileToken }
   | { readonly kind: 'disk'; readonly layers: readonly DiskLayer[]; readonly isReadOnly: boolean }
   | { readonly kind: 'net'; readonly network: NetworkCard }
-  | { readonly kind: 'share'; readonly folder: FolderToken; readonly tag: string };
+  | { readonly kind: 'share'; readonly folder: FolderToken; readonly tag: string }
+  | { readonly kind: 'vsock'; readonly path: string; readonly cid: number };
 
 /** The parts of the machine that devices are connected to. */
 export interface VirtioWiring {
@@ -98,6 +100,8 @@ function start(
       const { layers, isReadOnly } = choice;
       return system.spawn(virtioBlkKind, { place, layers, isReadOnly, serial: `wurley-${place.window}` }, { name });
     }
+    case 'vsock':
+      return system.spawn(virtioVsockKind, { place, path: choice.path, cid: choice.cid }, { name });
     case 'share':
       return system.spawn(virtioNinepKind, { place, folder: choice.folder, tag: choice.tag }, { name });
   }

@@ -6,6 +6,7 @@ import { type DiskRequest, openDisk, parseDisk } from './disk-files.js';
 import { type NetworkRequest, type NetworkText, openCapture, parseNetwork } from './network-options.js';
 import { openShare, parseShares, type ShareRequest } from './share-options.js';
 import type { VirtioChoice } from './virtio-devices.js';
+import { parseVsock, type VsockRequest } from './vsock-options.js';
 
 /** The options as text. */
 export interface VirtioText extends NetworkText {
@@ -14,6 +15,7 @@ export interface VirtioText extends NetworkText {
   readonly disk?: readonly string[];
   readonly snapshotDisk?: boolean;
   readonly share?: readonly string[];
+  readonly vsock?: string;
 }
 
 /** A device that was asked for, before its files are opened. */
@@ -22,7 +24,8 @@ export type VirtioRequest =
   | { readonly kind: 'rng' }
   | { readonly kind: 'disk'; readonly disk: DiskRequest; readonly isThrowAway: boolean }
   | { readonly kind: 'net'; readonly network: NetworkRequest }
-  | { readonly kind: 'share'; readonly share: ShareRequest };
+  | { readonly kind: 'share'; readonly share: ShareRequest }
+  | { readonly kind: 'vsock'; readonly vsock: VsockRequest };
 
 /** Disks of one machine, at most. */
 const DISKS_MAX = 16;
@@ -54,6 +57,9 @@ export function parseVirtio(text: VirtioText): Result<readonly VirtioRequest[], 
   const shares = parseShares(text.share ?? []);
   if (!shares.ok) return shares;
   for (const share of shares.value) requests.push({ kind: 'share', share });
+  const vsock = parseVsock(text.vsock);
+  if (!vsock.ok) return vsock;
+  if (vsock.value !== undefined) requests.push({ kind: 'vsock', vsock: vsock.value });
   return ok(requests);
 }
 
@@ -88,6 +94,9 @@ export function openVirtio(
         choices.push({ kind: 'net', network: { ...card, capture: capture.value } });
         break;
       }
+      case 'vsock':
+        choices.push({ kind: 'vsock', ...request.vsock });
+        break;
       case 'share': {
         const folder = openShare(request.share, files);
         if (!folder.ok) return folder;

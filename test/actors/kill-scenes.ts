@@ -85,7 +85,15 @@ export async function machineScene(system: ActorSystem, name: string, full: bool
   interpreter ??= loadInterpreter(CACHE).module;
   mkdirSync(CACHE, { recursive: true });
   writeFileSync(DISK, new Uint8Array(DISK_BYTES));
-  const devices = { console: 'virtio', rng: true, disk: [DISK], snapshotDisk: true, net: 'user', share: [CACHE] };
+  const devices = {
+    console: 'virtio',
+    rng: true,
+    disk: [DISK],
+    snapshotDisk: true,
+    net: 'user',
+    share: [CACHE],
+    vsock: join(CACHE, `${name}.sock`),
+  };
   const requests = parseVirtio(full ? devices : { console: 'pl011', net: 'none' });
   if (!requests.ok) throw new Error(requests.error);
   const virtio = openVirtio(requests.value, system.files, { columns: 80, rows: 24 });

@@ -32,6 +32,7 @@ export const REAL_KINDS: readonly RealKind[] = [
   { module: 'devices/virtio-console/virtio-console.actor', scene: 'fullMachine', name: 'console0' },
   { module: 'devices/virtio-net/virtio-net.actor', scene: 'fullMachine', name: 'net3' },
   { module: 'devices/virtio-rng/virtio-rng.actor', scene: 'fullMachine', name: 'rng1' },
+  { module: 'devices/virtio-vsock/virtio-vsock.actor', scene: 'fullMachine', name: 'vsock5' },
   { module: 'cli/demo/listener.actor', scene: 'alone', name: 'listener' },
   { module: 'cli/demo/talker.actor', scene: 'alone', name: 'talker' },
 ];

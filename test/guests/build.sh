@@ -59,11 +59,13 @@ for path in suite/*.c suite/*.S; do
 done
 link suite.elf $RUNTIME $SUITE
 
-# A Linux program: its own addresses, no runtime of ours.
-compile "disk/disk.c" "disk.o" -O2 -fno-tree-loop-distribute-patterns
-(cd "$work" && $CC -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -o disk.elf disk.o)
-$STRIP --strip-all -R .comment "$work/disk.elf" -o "$out/disk.elf"
-echo "guests: disk.elf $(wc -c <"$out/disk.elf") bytes"
+# Linux programs: their own addresses, no runtime of ours.
+for name in disk vsock; do
+  compile "$name/$name.c" "$name.o" -O2 -fno-tree-loop-distribute-patterns
+  (cd "$work" && $CC -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -o $name.elf $name.o)
+  $STRIP --strip-all -R .comment "$work/$name.elf" -o "$out/$name.elf"
+  echo "guests: $name.elf $(wc -c <"$out/$name.elf") bytes"
+done
 
 compile "lateness/main.c" "lateness-main.o" -O2 $GENERAL
 link lateness.elf $RUNTIME lateness-main.o
