@@ -4,7 +4,7 @@
  * Work (STATE.budget) between two looks at timers and requests. It follows the guest: a look costs about a microsecond, so
  * a guest that runs from registers gets more of it, one that waits for memory less, for some 30 microseconds between two.
  */
-const BUDGET = { min: 4_000, max: 64_000, shortMs: 0.02, longMs: 0.045 } as const;
+const BUDGET = { min: 500, max: 64_000, shortMs: 0.02, aimMs: 0.03, longMs: 0.045 } as const;
 
 /** See above. */
 export class RunBudget {
@@ -14,6 +14,6 @@ export class RunBudget {
   /** A run that used all of it took `tookMs` milliseconds. */
   adjust(tookMs: number): void {
     if (tookMs < BUDGET.shortMs) this.work = Math.min(BUDGET.max, this.work * 2);
-    else if (tookMs > BUDGET.longMs) this.work = Math.max(BUDGET.min, this.work >> 1);
+    else if (tookMs > BUDGET.longMs) this.work = Math.max(BUDGET.min, Math.floor((this.work * BUDGET.aimMs) / tookMs));
   }
 }

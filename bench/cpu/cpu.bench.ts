@@ -6,6 +6,7 @@ import { qemuSystemVersion, runUnderQemu } from '../../test/drivers/qemu-system.
 import { runUnderWurley } from '../../test/drivers/wurley.js';
 import { type BenchLine, guestImage, parseBench } from '../../test/guests/reports.js';
 import type { Bench, BenchSuite, Target } from '../report.js';
+import { measureInterrupts } from './interrupts.js';
 import { measureMemory } from './memory.js';
 
 const ROUNDS = 3;
@@ -136,7 +137,7 @@ async function measureSmp(bench: Bench): Promise<void> {
 
 export default {
   title: 'AArch64 kernels against qemu-system-aarch64 -M virt -cpu cortex-a53 (TCG), the same image',
-  ids: [...GROUPS.map((group) => group.id), 'cpu.smp', 'cpu.memory'],
+  ids: [...GROUPS.map((group) => group.id), 'cpu.smp', 'cpu.irq', 'cpu.irq.timer', 'cpu.memory'],
   async run(bench) {
     const version = qemuSystemVersion();
     if (version === undefined) {
@@ -149,6 +150,7 @@ export default {
       reportGroup(bench, group, ours, qemu);
     }
     await measureSmp(bench);
+    await measureInterrupts(bench);
     await measureMemory(bench);
   },
 } satisfies BenchSuite;

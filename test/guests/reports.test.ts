@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert';
 import { spec } from '../harness/spec.js';
-import { parseBench, parseLateness, parseSuite } from './reports.js';
+import { parseBench, parseInterrupts, parseLateness, parseSuite } from './reports.js';
 
 const test = spec('guest reports');
 
@@ -28,6 +28,12 @@ test('a failure of the suite carries its reasons', () => {
 test('a suite that stops early, or whose counts do not agree, is no report', () => {
   assert.is(parseSuite('ok 1 a\npanic: x\n'), undefined);
   assert.is(parseSuite('ok 1 a\n2 passed, 0 failed\n'), undefined);
+});
+
+test('a report of interrupts is a line for each loop and source', () => {
+  const line = 'irq alu sgi-start rounds 20 p50 2000 p99 31008 max 45008\n';
+  const parsed = { loop: 'alu', source: 'sgi-start', p50Ns: 2000, p99Ns: 31008, maxNs: 45008 };
+  assert.equal(parseInterrupts(`${line}irq alu timer rounds\n${line}`), [parsed, parsed]);
 });
 
 test('a lateness report is five numbers on a line, or none', () => {

@@ -11,6 +11,7 @@ export const guestsFolder = join(dirname(fileURLToPath(import.meta.url)), '..', 
 /** The guest programs; each is `test/guests/bin/NAME.elf`. */
 export type GuestName =
   | 'gunyah'
+  | 'interrupts'
   | 'lateness'
   | 'bench'
   | 'suite'
@@ -82,6 +83,24 @@ export interface LatenessReport {
   readonly p50Ns: number;
   readonly p99Ns: number;
   readonly maxNs: number;
+}
+
+/** One line of interrupts.elf: how long interrupts waited for a guest busy in `loop`. */
+export interface InterruptsLine {
+  readonly loop: string;
+  /** `sgi` from the other CPU or `timer`; with `-start` the first ones, while the loop is new. */
+  readonly source: string;
+  readonly p50Ns: number;
+  readonly p99Ns: number;
+  readonly maxNs: number;
+}
+
+/** Reads the lines of interrupts.elf. */
+export function parseInterrupts(console: string): InterruptsLine[] {
+  const lines = console.matchAll(/^irq (\S+) (\S+) rounds \d+ p50 (\d+) p99 (\d+) max (\d+)$/gm);
+  return [...lines].map(([, loop = '', source = '', p50, p99, max]) => {
+    return { loop, source, p50Ns: Number(p50), p99Ns: Number(p99), maxNs: Number(max) };
+  });
 }
 
 /** Reads the report of lateness.elf; undefined when there is none. */

@@ -1,0 +1,143 @@
+/*
+ * How long an interrupt waits for a guest that is busy in a loop (loops.S), from being raised to the handler's first
+ * instruction: SGIs of another CPU, and the CPU's own timer. Boot argument `rounds=N` (default 300, at most 5,000) interrupts for each
+ * loop and source. Prints `irq LOOP SOURCE rounds N p50 A p99 B max C` (nanoseconds) for each and powers off.
+ */
+#include "guest.h"
+#include "gic.h"
+#include "mmu.h"
+
+enum { ROUNDS_MAX = 5000, SGI = 3, SYNC_FROM_SELF = 4, IRQ_FROM_SELF = 5, DATA_ABORT = 0x25 };
+enum { DATA_BYTES = 256 << 10, RING_BYTES = 32 << 20, NODE_BYTES = 4160, CODE_WORDS = 65536, START_ROUNDS = 20 };
+extern void loop_run(void (*loop)(void), void *data, void *ring, void *code, u64 unmapped), loop_end(void);
+#define LOOPS(X) X(self) X(alu) X(divide) X(copy) X(chase) X(exact) X(counter) X(exclusive) X(zero) X(call) X(fault) \
+  X(tlbi) X(wfe) X(event) X(cold) X(pace)
+#define DECLARE(name) void loop_##name(void);
+LOOPS(DECLARE)
+#define ROW(name) {#name, loop_##name},
+static const struct { const char *name; void (*run)(void); } loops[] = {LOOPS(ROW)};
+
+static u64 waited[ROUNDS_MAX];
+static u64 rounds;
+static volatile u64 taken, raised_at, sending;
+static u64 hz, random_state = 0x2545f4914f6cdd1d;
+static int by_timer;
+
+static u64 next_random(void) {
+  random_state ^= random_state << 13; random_state ^= random_state >> 7; random_state ^= random_state << 17;
+  return random_state;
+}
+
+static void arm(void) { WRITE_SYSREG(cntv_cval_el0, READ_SYSREG(cntvct_el0) + hz / 5000 + next_random() % (hz / 2000)); }
+
+static void hook(struct cpu *cpu, struct frame *frame, u64 vector) {
+  (void)cpu;
+  u64 now = READ_SYSREG(cntvct_el0);
+  if (vector == SYNC_FROM_SELF) {
+    if (frame->esr >> 26 == DATA_ABORT) frame->elr += 4;
+    return;
+  }
+  if (vector != IRQ_FROM_SELF) panic("unexpected exception");
+  u64 intid = READ_SYSREG(ICC_IAR1);
+  if (intid == INTID_CNTV) {
+    waited[taken] = now - READ_SYSREG(cntv_cval_el0);
+    arm();
+    ISB();
+  } else if (intid == SGI) waited[taken] = now - raised_at;
+  WRITE_SYSREG(ICC_EOIR1, intid);
+  if (intid != INTID_CNTV && intid != SGI) return;
+  taken = taken + 1;
+  if (taken == rounds) {
+    WRITE_SYSREG(cntv_ctl_el0, 0);
+    frame->elr = (u64)loop_end;
+  }
+}
+
+/* The other CPU: an SGI some 200 to 700 microseconds after the one before was taken. */
+static void raiser(void *arg) {
+  (void)arg;
+  for (;;) {
+    while (!sending) {}
+    u64 from = READ_SYSREG(cntvct_el0), wait = hz / 5000 + next_random() % (hz / 2000);
+    while (READ_SYSREG(cntvct_el0) - from < wait) {}
+    if (!sending) continue;
+    u64 seen = taken;
+    raised_at = READ_SYSREG(cntvct_el0);
+    DSB();
+    gic_send(SGI, 0);
+    while (taken == seen && sending) {}
+  }
+}
+
+/* Shell sort. */
+static void sort(u64 *values, u64 count) {
+  for (u64 gap = count / 2; gap > 0; gap /= 2)
+    for (u64 i = gap; i < count; i++) {
+      u64 value = values[i], j = i;
+      for (; j >= gap && values[j - gap] > value; j -= gap) values[j] = values[j - gap];
+      values[j] = value;
+    }
+}
+
+/* A ring through all nodes in an order that no prefetcher guesses. */
+static void *ring_new(void) {
+  u64 count = RING_BYTES / NODE_BYTES;
+  char *memory = allocate(RING_BYTES, 4096);
+  u32 *order = allocate(count * sizeof *order, 64);
+  for (u64 i = 0; i < count; i++) order[i] = (u32)i;
+  for (u64 i = count - 1; i > 0; i--) {
+    u64 j = next_random() % (i + 1);
+    u32 other = order[i]; order[i] = order[j]; order[j] = other;
+  }
+  for (u64 i = 0; i < count; i++) *(void **)(memory + order[i] * NODE_BYTES) = memory + order[(i + 1) % count] * NODE_BYTES;
+  return memory;
+}
+
+static u32 *code_new(void) {
+  u32 *code = allocate(CODE_WORDS * sizeof *code, 4096);
+  for (u64 i = 0; i < CODE_WORDS; i++) code[i] = 0xd2800001u | (u32)(next_random() & 0xffff) << 5 | (1 + (u32)i % 15); /* MOVZ */
+  code[CODE_WORDS - 1] = 0xd61f0000; /* BR X0 */
+  sync_code(code, CODE_WORDS * sizeof *code);
+  return code;
+}
+
+void guest_main(void) {
+  static char number[16], only[16];
+  if (boot_option("rounds", number, sizeof number))
+    for (const char *c = number; *c >= '0' && *c <= '9'; c++) rounds = rounds * 10 + (u64)(*c - '0');
+  if (rounds == 0) rounds = 300;
+  if (rounds > ROUNDS_MAX) rounds = ROUNDS_MAX;
+  int all = !boot_option("only", only, sizeof only);
+  u64 wanted = rounds;
+  hz = READ_SYSREG(cntfrq_el0);
+  gic_start();
+  gic_enable(SGI, 0x80);
+  gic_enable(INTID_CNTV, 0x80);
+  this_cpu()->hook = hook;
+  void *data = allocate(DATA_BYTES, 4096), *ring = ring_new();
+  u32 *code = code_new();
+  int has_other = cpu_start(1, raiser, 0) == 0;
+  for (u64 n = 0; n < sizeof loops / sizeof loops[0]; n++) {
+    if (!all && strcmp(only, loops[n].name) != 0) continue;
+    for (by_timer = has_other ? 0 : 1; by_timer < 2; by_timer++) {
+      /* The first interrupts come while the loop is still being translated: they are told apart. */
+      for (int start = 1; start >= 0; start--) {
+        rounds = start ? START_ROUNDS : wanted;
+        taken = 0;
+        DSB();
+        if (by_timer) {
+          arm();
+          WRITE_SYSREG(cntv_ctl_el0, 1);
+        } else sending = 1;
+        __asm__ volatile("msr daifclr, #2" : : : "memory");
+        loop_run(loops[n].run, data, ring, code, TEST_BASE);
+        __asm__ volatile("msr daifset, #2" : : : "memory");
+        sending = 0;
+        WRITE_SYSREG(fpcr, 0);
+        sort(waited, rounds);
+        print("irq %s %s%s rounds %lu p50 %lu p99 %lu max %lu\n", loops[n].name, by_timer ? "timer" : "sgi", start ? "-start" : "",
+              rounds, ticks_to_ns(waited[rounds / 2]), ticks_to_ns(waited[rounds * 99 / 100]), ticks_to_ns(waited[rounds - 1]));
+      }
+    }
+  }
+}
