@@ -29,6 +29,15 @@ test('a read leaves, and gives what was answered when it is executed again', () 
   assert.is(held.read(0x1040, 4), undefined, 'the answer is for one access');
 });
 
+test('an answer outlives a turn that ended before the instruction was executed again', () => {
+  const held = make();
+  held.read(0x1040, 4);
+  held.take(LOAD);
+  held.resume(7n, 0);
+  held.resume(0n, 0); // the next turn, after an exit that asked nothing
+  assert.is(held.read(0x1040, 4), 7n);
+});
+
 test('a write leaves with its value; retry asks again; fault is an abort', () => {
   const held = make();
   assert.not.ok(held.write(0x1000, 8, 77n));

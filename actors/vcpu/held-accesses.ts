@@ -64,9 +64,11 @@ export class HeldAccesses {
   /** The runner's answer to the last exit: `value` is what a read gives, `action` one of RESUME. */
   resume(value: bigint, action: number): void {
     const to = this.#asked;
+    // A turn can end before the instruction was executed again: what was answered then still holds in the next one.
+    if (to === undefined) return;
     this.#asked = undefined;
     this.#answer = undefined;
-    if (to === undefined || action === RESUME.retry) return;
+    if (action === RESUME.retry) return;
     if (action === RESUME.fault) this.#answer = { to, abort: true };
     else if (to.kind !== 'page') this.#answer = { to, value: BigInt.asUintN(to.bytes * 8, value) };
   }
