@@ -25,7 +25,7 @@ const MINUTES = 60_000;
 const IMAGE = 'debian:6.1';
 /** A source tree: the bus of this program. */
 const TREE = fileURLToPath(new URL('../../../bus', import.meta.url));
-const MANY = 100_000;
+const MANY = 20_000;
 const LONG_NAME = 'n'.repeat(255);
 const md5 = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('hex');
 
