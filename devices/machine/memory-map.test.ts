@@ -22,6 +22,8 @@ function qemuTree(): TreeNode {
     '-cpu',
     'cortex-a57',
     '-nographic',
+    '-nic',
+    'none',
     '-smp',
     '2',
     '-m',
