@@ -229,6 +229,13 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
       found.value.release(withdrawn.value);
       return ok();
     },
+    async setGuestMemoryRights(state, { partition, ipa, bytes, rights }, context) {
+      const found = find(state, partition);
+      if (!found.ok) return found;
+      const set = found.value.setRights(ipa, bytes, rights);
+      if (!set.ok) return set;
+      return (await flushStage2(found.value, context)) ? ok() : err('notAcknowledged');
+    },
     createVp(state, { partition, index }) {
       const found = find(state, partition);
       return found.ok ? found.value.createVp(index) : found;

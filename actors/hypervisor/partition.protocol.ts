@@ -99,6 +99,15 @@ export type HypervisorProtocol = {
    * to the pool.
    */
   unmapGuestMemory: Ask<PartitionRef & { ipa: number; bytes: number }, undefined, PartitionFault>;
+  /**
+   * Gives a mapping, exactly as it was made, other rights (0: none; it stays a mapping): answered when no virtual processor
+   * can use a right that was taken.
+   */
+  setGuestMemoryRights: Ask<
+    PartitionRef & { ipa: number; bytes: number; rights: MapRights },
+    undefined,
+    PartitionFault
+  >;
   createVp: Ask<VpRef, VpTicket, PartitionFault>;
   /** Names the actor whose thread runs the processor; it obeys processor.protocol.ts. Before registers and `runVp`. */
   attachVp: Ask<VpRef & { actor: number }, undefined, PartitionFault>;

@@ -114,6 +114,19 @@ export class Partition {
     return ok([mapped]);
   }
 
+  /** Changes the rights of a mapping. Processors that hold on to a right that was taken are the caller's business. */
+  setRights(ipa: number, bytes: number, rights: number): Result<undefined, PartitionFault> {
+    if (this.#parts === undefined || this.#finalized) return err('badState');
+    if ((rights & ~STAGE2_RIGHTS.all) !== 0) return err('badArgument');
+    const mapped = this.#mapped.find((m) => ipa >= m.ipa && ipa < m.ipa + m.bytes);
+    if (mapped === undefined) return err('notMapped');
+    if (mapped.ipa !== ipa || mapped.bytes !== bytes) return err('badArgument');
+    const { stage2 } = this.#parts;
+    for (let at = 0; at < bytes; at += HYP_PAGE_BYTES)
+      stage2.map((ipa + at) / HYP_PAGE_BYTES, mapped.host + at, rights);
+    return ok();
+  }
+
   /** First half of unmapping: the map says no from now on. The frames come back through {@link release}. */
   withdraw(ipa: number, bytes: number): Result<MappedExtent, PartitionFault> {
     if (this.#parts === undefined) return err('badState');

@@ -17,6 +17,11 @@ export interface VcpuThread {
     core: number,
     body: { partition: number; abi: 'gunyah'; number: number; args: Uint8Array },
   ) => { readonly error: number; readonly results: Uint8Array } | undefined;
+  /** Asks the core for other rights to a mapping and blocks; false when it refuses or does not answer. */
+  readonly setRights: (
+    core: number,
+    body: { partition: number; ipa: number; bytes: number; rights: number },
+  ) => boolean;
   /** Tells a debugger that this vCPU has stopped. */
   readonly report: DebuggedVcpu['report'];
 }

@@ -6,11 +6,13 @@ import type { CpuState } from '../../cpu/cpu-state.js';
 import type { BackgroundCompiler, FinishedBatch } from '../../cpu/jit/jit.js';
 import { type ObjectEnd, ObjectPort } from '../runtime/object-channel.js';
 import { GICD_BYTES, GICR_BYTES } from '../shared-state/gic/gic-mmio.js';
-import { VM_CPUS_MAX } from '../shared-state/vm/vm-block.js';
+import type { FrontEndServices } from '../shared-state/mmio/front-end.js';
+import { STOP, VM_CPUS_MAX, type VmBlock } from '../shared-state/vm/vm-block.js';
 import type { TranslationRequest } from '../translator/translator.protocol.js';
 import { COUNTER_HZ } from './generic-timer.js';
 import { kindsOf, VcpuTracer } from './tracer.js';
 import type { TracePlace, VcpuConfig } from './vcpu.protocol.js';
+import type { VcpuThread } from './vcpu-thread.js';
 
 /** The device whose registers lie at `ipa`, for traces. */
 export function deviceName(config: VcpuConfig, ipa: number): string {
@@ -40,4 +42,21 @@ export function makeTracer(place: TracePlace, index: number, ticks: () => number
     kindsOf(place.kinds),
     state,
   );
+}
+
+/** How a front end has the core change a mapping, in the middle of a guest's access: the vCPU counts as outside then (ADR 71). */
+export function rightsAsker(
+  { core, ticket: { partition, index } }: VcpuConfig,
+  thread: VcpuThread,
+  block: VmBlock,
+  drain: () => void,
+): FrontEndServices['setRights'] {
+  return (ipa, bytes, rights) => {
+    assert(core !== undefined, 'a vCPU whose devices change mappings knows the core');
+    block.setOutside(index, true);
+    const done = thread.setRights(core, { partition, ipa, bytes, rights });
+    block.setOutside(index, false);
+    drain();
+    assert(done || block.stop !== STOP.none, 'the core changes the rights of a mapping it made');
+  };
 }

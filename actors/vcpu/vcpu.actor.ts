@@ -44,6 +44,10 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
         const answer = context.askBlocking<CoreProtocol, 'guestCall'>({ actor: core }, 'guestCall', body, CORE_ASK);
         return answer.ok ? answer.value : undefined;
       },
+      setRights(core, body) {
+        const to = { actor: core };
+        return context.askBlocking<CoreProtocol, 'setGuestMemoryRights'>(to, 'setGuestMemoryRights', body, CORE_ASK).ok;
+      },
     };
     const shell = new Vcpu(config, interpreter, thread);
     for (const { module, base, sizeBytes, config: device } of config.frontEnds) {

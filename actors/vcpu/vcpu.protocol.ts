@@ -75,6 +75,8 @@ export interface VcpuConfig {
   readonly frontEnds: readonly FrontEndPlace[];
   /** The system clock's reading when the guest's counter was zero, in milliseconds. */
   readonly epochMs: number;
+  /** The core actor's number, for front ends that change what is mapped; absent: none of them does. */
+  readonly core?: number;
   /** What the process has found out about its host; absent: the vCPU tries for itself. */
   readonly features?: HostFeatures;
   /** False switches compiled code off. */

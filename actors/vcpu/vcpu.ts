@@ -41,7 +41,7 @@ import type { VcpuTracer } from './tracer.js';
 import type { VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
 import { readStatistics } from './vcpu-statistics.js';
 import type { VcpuThread } from './vcpu-thread.js';
-import { compilerBehind, deviceName, makeTracer } from './vcpu-wiring.js';
+import { compilerBehind, deviceName, makeTracer, rightsAsker } from './vcpu-wiring.js';
 
 /** Runs per slice. */
 const RUNS = 16;
@@ -172,8 +172,8 @@ export class Vcpu {
     this.#proxied = this.#gunyah && makeProxied(places, thread, this.#gunyah);
     this.frontEndServices = {
       setLine: (intid, level) => gic.setLine(intid, level),
-      ring: thread.ring,
-      unixSeconds: () => thread.clock.unixSeconds(),
+      setRights: rightsAsker(config, thread, block, () => this.#drain()),
+      ...{ ring: thread.ring, unixSeconds: () => thread.clock.unixSeconds() },
     };
   }
 

@@ -27,6 +27,7 @@ import { readBootFile } from '../machine/boot-files.js';
 import { codeBudgetOf } from '../machine/code-budget.js';
 import { openCodeCache } from '../machine/code-cache.js';
 import { deathOf } from '../machine/deaths.js';
+import { openVars, parseVars, type VarsRequest } from '../machine/flash-files.js';
 import { type GdbRequest, parseGdb } from '../machine/gdb-stub.js';
 import { loadInterpreter } from '../machine/interpreter-cache.js';
 import { isExpendable, type Machine, type MachineEnd } from '../machine/machine.js';
@@ -89,7 +90,11 @@ export const addRun: Verb = (program, terminal, done) => {
     .option('--gunyah-profile <name>', `driver generation of a Gunyah VM: ${PROFILES.join(', ')}`, 'P17')
     .option('--dtb <file>', 'device tree to use instead of the generated one')
     .option('--dump-dtb <file>', 'write the device tree there and end')
-    .option('--firmware <file>', 'firmware to start at address 0 instead of a kernel')
+    .option('--firmware <file>', 'firmware to start at address 0; it is handed the kernel, if one is given')
+    .option(
+      '--firmware-vars <file>',
+      'where firmware keeps its variables, made if need be; FILE,template=FILE: from that',
+    )
     .option('--console <kind>', 'pl011 or virtio (hvc0)', 'pl011')
     .option('--disk <file[,ro]>', 'a disk: raw or qcow2 (may be repeated)', (file, files: string[] = []) => [
       ...files,
@@ -161,6 +166,11 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   if (!gdb.ok) return refuse(EXIT_USAGE, gdb.error);
   const virtio = parseVirtio(text);
   if (!virtio.ok) return refuse(EXIT_USAGE, virtio.error);
+  const vars = text.firmwareVars === undefined ? ok(undefined) : parseVars(text.firmwareVars);
+  if (!vars.ok) return refuse(EXIT_USAGE, vars.error);
+  if (vars.value !== undefined && text.firmware === undefined) {
+    return refuse(EXIT_USAGE, '--firmware-vars needs --firmware');
+  }
   const root = await rootOf(image, text, terminal);
   if (!root.ok) return root;
   const { kernelImage, append, disks } = root.value;
@@ -175,7 +185,7 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   }
   const sink = trace.value === undefined ? ok(undefined) : openTrace(trace.value);
   if (!sink.ok) return refuse(EXIT_DATA, sink.error);
-  return boot(plan.value, text, numbers.value, { trace: sink.value, gdb: gdb.value }, terminal);
+  return boot(plan.value, text, numbers.value, { trace: sink.value, gdb: gdb.value, vars: vars.value }, terminal);
 }
 
 const profileOf = (name: string): Profile | undefined => PROFILES.find((profile) => profile === name);
@@ -201,8 +211,8 @@ async function prepare(
   let bootArguments = text.append ?? '';
   let hasRoot = false;
   if (image !== undefined) {
-    if (kernel !== undefined || text.firmware !== undefined) {
-      return refuse(EXIT_USAGE, `give an image name or --kernel or --firmware, not "${image}" and a file`);
+    if (kernel !== undefined) {
+      return refuse(EXIT_USAGE, `give an image name or --kernel, not "${image}" and a file`);
     }
     const stored = await imageOf(image, terminal);
     if (!stored.ok) return stored;
@@ -229,7 +239,13 @@ async function prepare(
     const { file, bytes } = files['initrd'];
     files['initrd'] = { file, bytes: new Uint8Array(Buffer.concat([bytes, rootBootArchive()])) };
   }
-  const hardware = { cpus, ramBytes, virtioSlots: virtio.map((_, slot) => slot), fwCfg: false, pmu: false };
+  const hardware = {
+    cpus,
+    ramBytes,
+    virtioSlots: virtio.map((_, slot) => slot),
+    hasFirmware: text.firmware !== undefined,
+    pmu: false,
+  };
   const description = text.platform === 'gunyah' ? { ...hardware, extraNodes: primaryNodes() } : hardware;
   const seeds = { kaslrSeed: randomBytes(8).readBigUInt64LE(), rngSeed: new Uint8Array(randomBytes(64)) };
   const given = Object.fromEntries(Object.entries(files).filter(([, value]) => value !== undefined));
@@ -299,10 +315,11 @@ async function imageOf(name: string, terminal: Terminal): Promise<Result<StoredI
   return pulled.ok ? ok(pulled.value.image) : refuse(EXIT_DATA, faultSentence(pulled.error));
 }
 
-/** How the user looks inside. */
-interface Introspection {
+/** How the user looks inside, and where firmware keeps its variables. */
+interface Extras {
   readonly trace: TraceSink | undefined;
   readonly gdb: GdbRequest | undefined;
+  readonly vars: VarsRequest | undefined;
 }
 
 /** Runs the planned machine to its end; the exit code. */
@@ -310,7 +327,7 @@ async function boot(
   { plan, description, virtio, readyMarker }: Prepared,
   text: RunText,
   { timeoutMs }: RunNumbers,
-  { trace, gdb }: Introspection,
+  { trace, gdb, vars }: Extras,
   terminal: Terminal,
 ): Promise<Result<number, Refusal>> {
   const interpreter = loadInterpreter(cacheFolder());
@@ -362,11 +379,14 @@ async function boot(
   try {
     const devices = openVirtio(virtio, system.files, windowSize());
     if (!devices.ok) return refuse(EXIT_DATA, devices.error);
+    const firmwareVars = vars === undefined ? ok(undefined) : openVars(vars, system.files);
+    if (!firmwareVars.ok) return refuse(EXIT_DATA, firmwareVars.error);
     // A host without it gives the guest no such firmware call, and says so by PSCI's and SMCCC's own answers.
     const entropy = system.files.open(ENTROPY, 'read');
     const parts = {
       ...{ virtio: devices.value, trace: trace?.place, gdb },
       entropy: entropy.ok ? entropy.value : undefined,
+      firmwareVars: firmwareVars.value,
     };
     const gunyah = text.platform === 'gunyah' ? { gunyah: profileOf(text.gunyahProfile) ?? 'P17' } : {};
     const options = {

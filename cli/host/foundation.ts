@@ -3,7 +3,10 @@ import { VP_REGISTER } from '../../actors/abi/hyperv/vp-register-names.js';
 import type { MappedExtent, VpTicket } from '../../actors/hypervisor/partition.protocol.js';
 import { STAGE2_RIGHTS } from '../../actors/shared-state/stage2/stage2-map.js';
 import type { GunyahPlaces } from '../../actors/vcpu/vcpu.protocol.js';
+import { assert } from '../../bus/assert.js';
 import { VCPU_AREA_BYTES } from '../../cpu/state.js';
+import { BANK_BYTES } from '../../devices/flash/cfi-table.js';
+import { ARRAY_RIGHTS } from '../../devices/flash/flash.front-end.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import { MEMORY_MAP } from '../../devices/machine/memory-map.js';
 import { BuildFailure } from './core-client.js';
@@ -19,6 +22,8 @@ export interface Foundation {
   readonly gunyah: ((index: number) => GunyahPlaces) | undefined;
   /** Registers processor 0 starts with, by HV_REGISTER_NAME code. */
   readonly registers: readonly (readonly [number, bigint])[];
+  /** Where the content of each bank of the flash lies in the machine's memory; absent: there is no flash. */
+  readonly banks?: readonly [number, number] | undefined;
   /** What can be done while workers start. */
   readonly meanwhile: () => void;
   /** What must be there before the first instruction. */
@@ -48,30 +53,39 @@ export async function newProcessors({ core }: HostParts, partition: number, cpus
   return tickets;
 }
 
-/** Maps RAM, and flash where the plan uses it; answers what puts the plan's images there. Throws BuildFailure. */
+/** Maps RAM, and the banks of the flash for firmware; answers what puts the plan's images there. Throws BuildFailure. */
 export async function mapMemory(
   host: HostParts,
   partition: number,
   plan: BootPlan,
   ramBytes: number,
-): Promise<() => void> {
-  const map = async (ipa: number, bytes: number): Promise<MappedExtent> => {
-    const { extents } = await host.core.ask('mapGuestMemory', { partition, ipa, bytes, rights: STAGE2_RIGHTS.all });
+): Promise<{ readonly place: () => void; readonly banks: Foundation['banks'] }> {
+  const map = async (ipa: number, bytes: number, rights: number): Promise<MappedExtent> => {
+    const { extents } = await host.core.ask('mapGuestMemory', { partition, ipa, bytes, rights });
     const [first] = extents;
     if (first === undefined) throw new BuildFailure('the hypervisor core mapped nothing');
     return first;
   };
-  const ram = await map(MEMORY_MAP.ramBase, ramBytes);
-  const { flash: flashWindow } = MEMORY_MAP;
-  const flashUsed = plan.placements.some(({ ipa }) => ipa < flashWindow.base + flashWindow.sizeBytes);
-  const flash = flashUsed ? await map(flashWindow.base, flashWindow.sizeBytes) : undefined;
-  return () => {
+  const extents = [await map(MEMORY_MAP.ramBase, ramBytes, STAGE2_RIGHTS.all)];
+  const { base } = MEMORY_MAP.flash;
+  let banks: Foundation['banks'];
+  if (plan.firmwareItems !== undefined) {
+    const [code, vars] = [
+      await map(base, BANK_BYTES, ARRAY_RIGHTS),
+      await map(base + BANK_BYTES, BANK_BYTES, ARRAY_RIGHTS),
+    ];
+    extents.push(code, vars);
+    banks = [code.host, vars.host];
+  }
+  const place = (): void => {
     const memory = new Uint8Array(host.memory.buffer);
     for (const { ipa, bytes } of plan.placements) {
-      const extent = flash !== undefined && ipa < flash.ipa + flash.bytes ? flash : ram;
+      const extent = extents.find((one) => ipa >= one.ipa && ipa + bytes.length <= one.ipa + one.bytes);
+      assert(extent !== undefined, 'a planned image lies in memory or in a bank of the flash');
       memory.set(bytes, extent.host + (ipa - extent.ipa));
     }
   };
+  return { place, banks };
 }
 
 /** Where a plan starts, and with what. */

@@ -220,7 +220,13 @@ export class VmHost implements LabHost {
     const requests = virtioRequests(spec, (name) => `${this.#networks}-${name}`);
     const virtio = openVirtio(requests, files, WINDOW);
     const slots = requests.map((_, slot) => slot);
-    const hardware = { cpus: spec.cpus, ramBytes: spec.memoryBytes, virtioSlots: slots, fwCfg: false, pmu: false };
+    const hardware = {
+      cpus: spec.cpus,
+      ramBytes: spec.memoryBytes,
+      virtioSlots: slots,
+      hasFirmware: false,
+      pmu: false,
+    };
     try {
       if (!virtio.ok) return virtio;
       const given = { spec, boot: boot.value, hardware, virtio: virtio.value, files };
@@ -244,9 +250,9 @@ export class VmHost implements LabHost {
       const plan = await this.#plan(given, nodes);
       if (!plan.ok) return plan;
       const tickets = await newProcessors(host, partition, spec.cpus);
-      const meanwhile = await mapMemory(host, partition, plan.value, spec.memoryBytes);
+      const { place: meanwhile, banks } = await mapMemory(host, partition, plan.value, spec.memoryBytes);
       const foundation = {
-        ...{ partition, parts, tickets, meanwhile },
+        ...{ partition, parts, tickets, meanwhile, banks },
         gunyah: objects && ((index: number) => placesOf(host, objects, spec.profile, index)),
         registers: bootRegisters(plan.value),
         ready: () => Promise.resolve(),

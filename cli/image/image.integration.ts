@@ -43,7 +43,7 @@ interface BootVariant {
 
 async function boot(image: StoredImage, variant: BootVariant): Promise<QemuBoot> {
   const request: BootRequest = {
-    machine: { cpus: variant.cpus, ramBytes: 512 * 1024 * 1024, virtioSlots: [0, 31], fwCfg: false, pmu: true },
+    machine: { cpus: variant.cpus, ramBytes: 512 * 1024 * 1024, virtioSlots: [0, 31], hasFirmware: false, pmu: true },
     kernel: { file: image.kernelPath, bytes: new Uint8Array(await readFile(image.kernelPath)) },
     initrd: { file: image.initrdPath, bytes: new Uint8Array(await readFile(image.initrdPath)) },
     bootArguments: variant.bootArguments ?? 'console=ttyAMA0',

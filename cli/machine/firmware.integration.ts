@@ -1,60 +1,20 @@
 /** Debian's U-Boot for QEMU's `virt`, unmodified, in flash at 0: to its prompt, and it does what it is told. */
-import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
+import { Dialogue } from '../../test/drivers/dialogue.js';
 import { spec } from '../../test/harness/spec.js';
 
 const test = spec('firmware through wurley run');
-const MAIN = join(dirname(fileURLToPath(import.meta.url)), '..', 'main.js');
 const U_BOOT = '/usr/lib/u-boot/qemu_arm64/u-boot.bin';
+const PROMPT = '=> ';
 const MINUTE = 60_000;
-
-/** A run whose console is read as it comes and typed at. */
-class Dialogue {
-  shown = '';
-  readonly ended: Promise<number | null>;
-  readonly #child;
-
-  constructor(args: readonly string[]) {
-    this.#child = spawn(process.execPath, [MAIN, 'run', ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
-    this.#child.stdin.on('error', () => undefined);
-    this.#child.stdout.on('data', (chunk: Buffer) => {
-      this.shown += chunk.toString('latin1').replaceAll('\r', '');
-    });
-    this.ended = new Promise((resolve) => this.#child.on('close', resolve));
-  }
-
-  type(text: string): void {
-    this.#child.stdin.write(text);
-  }
-
-  /** Waits for `text` after what was shown up to now; answers what came before it. */
-  async sees(text: string, from = 0): Promise<string> {
-    const end = performance.now() + 2 * MINUTE;
-    while (!this.shown.includes(text, from)) {
-      if (performance.now() > end) throw new Error(`no ${text} in ${this.shown.slice(from)}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    return this.shown.slice(from, this.shown.indexOf(text, from));
-  }
-
-  /** Types a command and answers what it printed. */
-  async does(command: string): Promise<string> {
-    const from = this.shown.length;
-    this.type(`${command}\n`);
-    await this.sees('=> ', from + 1);
-    return this.shown.slice(from);
-  }
-}
 
 if (!existsSync(U_BOOT)) test.skip('U-Boot', "Debian's u-boot-qemu is not installed");
 else {
   test(
     'U-Boot reaches its prompt, knows the machine, works on memory and turns it off',
     async () => {
-      const board = new Dialogue(['--firmware', U_BOOT, '--memory', '256M', '--cpus', '2']);
+      const board = new Dialogue(['--firmware', U_BOOT, '--memory', '256M', '--cpus', '2'], PROMPT);
       await board.sees('DRAM:  256 MiB');
       await board.sees('Hit any key to stop autoboot');
       board.type(' ');
@@ -77,7 +37,7 @@ else {
   test(
     "U-Boot's reset ends the run as a reset",
     async () => {
-      const board = new Dialogue(['--firmware', U_BOOT]);
+      const board = new Dialogue(['--firmware', U_BOOT], PROMPT);
       await board.sees('Hit any key to stop autoboot');
       board.type(' ');
       await board.sees('\n=> ');

@@ -33,6 +33,7 @@ import { Host } from '../host/host.js';
 import { keepAlive } from '../host/keep-alive.js';
 import type { CodeCache } from './code-cache.js';
 import { CodeCacheLinks } from './code-cache-links.js';
+import { startFirmwareDevices } from './firmware-devices.js';
 import { type GdbRequest, startGdbStub } from './gdb-stub.js';
 import { useGuestFlags } from './native-modules.js';
 import { startVirtioDevices, type VirtioChoice } from './virtio-devices.js';
@@ -71,6 +72,8 @@ export interface MachineOptions {
   readonly trace?: TracePlace | undefined;
   /** A stub for GDB. */
   readonly gdb?: GdbRequest | undefined;
+  /** Where firmware keeps its variables; undefined: nowhere. */
+  readonly firmwareVars?: FileToken | undefined;
   /** The host's source of random bytes, for the guest's firmware calls; undefined: it has none. */
   readonly entropy?: FileToken | undefined;
 }
@@ -148,9 +151,9 @@ async function layFoundation(host: Host, options: MachineOptions): Promise<Found
   const { partition, parts } = await newPartition(host, cpus, ARENA_BYTES);
   const given = profile === undefined ? undefined : await giveObjects(host, partition);
   const tickets = await newProcessors(host, partition, cpus);
-  const meanwhile = await mapMemory(host, partition, plan, ramBytes);
+  const { place: meanwhile, banks } = await mapMemory(host, partition, plan, ramBytes);
   return {
-    ...{ partition, parts, tickets, meanwhile },
+    ...{ partition, parts, tickets, meanwhile, banks },
     gunyah: given && profile && ((index) => placesOf(host, given, profile, index)),
     registers: bootRegisters(plan),
     async ready() {
@@ -192,6 +195,15 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
   );
   if (!virtioStarted.ok) throw new BuildFailure(virtioStarted.error);
   const virtio = virtioStarted.value;
+  const { banks } = foundation;
+  const firmwareParts = { memory, block: parts.block, stage2: parts.stage2, vars: options.firmwareVars };
+  const items = options.plan.firmwareItems ?? [];
+  const firmwareStarted =
+    banks === undefined
+      ? ok({ frontEnds: [], keeper: undefined })
+      : await startFirmwareDevices(system, { ...firmwareParts, banks, items }, name);
+  if (!firmwareStarted.ok) throw new BuildFailure(firmwareStarted.error);
+  const firmware = firmwareStarted.value;
   const consoleStarted = await system.spawn(
     consoleKind,
     { uart, output, input, ...wiring },
@@ -206,6 +218,7 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
     { ...MEMORY_MAP.rtc, module: MODULE.rtc, config: rtc },
     { ...MEMORY_MAP.gpio, module: MODULE.powerButton, config: gpio },
     ...virtio.frontEnds,
+    ...firmware.frontEnds,
   ];
   const windows = {
     distributor: MEMORY_MAP.gicDistributor.base,
@@ -221,6 +234,7 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
     jit: options.jit,
     features,
     codeBudget: options.codeBudget,
+    core: core.ref.actor,
     callTap: host.options.callTap,
     ...trace,
     ...entropy,
@@ -309,6 +323,7 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
     async flush() {
       await system.sender.ask(console, 'flush', {}, ASK);
       if (virtio.console !== undefined) await system.sender.ask(virtio.console, 'flush', {}, ASK);
+      if (firmware.keeper !== undefined) await system.sender.ask(firmware.keeper, 'flush', {}, ASK);
     },
     async dispose() {
       await links?.close(system, processors);
@@ -319,7 +334,8 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
       const translator = await translating;
       const helpers = translator?.ok === true ? [translator.value] : [];
       const stubs = stub === undefined ? [] : [stub.actor];
-      const actors = [...stubs, ...processors, ...helpers, console, ...virtio.actors];
+      const keepers = firmware.keeper === undefined ? [] : [firmware.keeper];
+      const actors = [...stubs, ...processors, ...helpers, console, ...virtio.actors, ...keepers];
       await Promise.all(actors.map((ref) => system.stop(ref)));
       await foundation.release();
     },

@@ -14,6 +14,7 @@ export interface RunText {
   readonly dtb?: string;
   readonly dumpDtb?: string;
   readonly firmware?: string;
+  readonly firmwareVars?: string;
   readonly acpi?: boolean;
   readonly timeout?: string;
   readonly trace?: string;

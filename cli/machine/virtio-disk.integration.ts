@@ -154,7 +154,7 @@ async function killed(image: string): Promise<{ readonly console: string; readon
   const stored = await findImage(cacheFolder(), IMAGE);
   if (stored === undefined) throw new Error(`${IMAGE} is not here`);
   const named = (file: string): { file: string; bytes: Uint8Array } => ({ file, bytes: readFileSync(file) });
-  const description = { cpus: 2, ramBytes: 512 << 20, virtioSlots: [0], fwCfg: false, pmu: false };
+  const description = { cpus: 2, ramBytes: 512 << 20, virtioSlots: [0], hasFirmware: false, pmu: false };
   const plan = await planBoot(
     {
       machine: description,

@@ -30,7 +30,7 @@ const interpreter = loadInterpreter(join(tmpdir(), 'wurley-test-cache'));
 
 async function machineOf(system: ActorSystem, name: string): Promise<Machine> {
   const bytes = new Uint8Array(Uint32Array.from(DOTS).buffer);
-  const description = { cpus: 2, ramBytes: 64 << 20, virtioSlots: [], fwCfg: false, pmu: false };
+  const description = { cpus: 2, ramBytes: 64 << 20, virtioSlots: [], hasFirmware: false, pmu: false };
   const seeds = { kaslrSeed: 1n, rngSeed: new Uint8Array(64) };
   const kernel = { file: 'dots', bytes };
   const plan = await planBoot(

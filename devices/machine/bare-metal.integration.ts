@@ -40,7 +40,7 @@ for (const [what, bytes, entry, tree] of CASES) {
     continue;
   }
   test(title, async () => {
-    const machine = { cpus: 1, ramBytes: 128 * 1024 * 1024, virtioSlots: [], fwCfg: false, pmu: true };
+    const machine = { cpus: 1, ramBytes: 128 * 1024 * 1024, virtioSlots: [], hasFirmware: false, pmu: true };
     const plan = await planBoot(
       { machine, kernel: { file: what, bytes }, bootArguments: '', acpi: 'off' },
       hostUnpackers,

@@ -6,7 +6,9 @@
  * RAM disk at the next 2 MiB boundary after the kernel's memory.
  */
 import { ok, type Result } from '../../bus/result.js';
+import { type FwCfgItem, fwCfgItems } from '../fw-cfg/items.js';
 import { efiTables } from './acpi/efi-tables.js';
+import { acpiFiles } from './acpi/loader-script.js';
 import { acpiTables } from './acpi/tables.js';
 import { type BootFault, hex, refuse } from './boot-fault.js';
 import type { BootChoices, EfiHandover, MachineDescription } from './description.js';
@@ -14,7 +16,7 @@ import { chosenOnlyTree, completeTree, machineTree } from './device-tree/machine
 import { readTree } from './device-tree/read-tree.js';
 import { TREE_LIMITS } from './device-tree/tree.js';
 import { writeTree } from './device-tree/write-tree.js';
-import { loadFirmware, loadKernel } from './loaders/kernel.js';
+import { kernelForFirmware, loadFirmware, loadKernel } from './loaders/kernel.js';
 import { alignUp, type LoadedImage, MIB, overlaps, type Placement } from './loaders/placement.js';
 import { CPUS_MAX, MEMORY_MAP, RAM_BYTES_MAX, RAM_BYTES_MIN, VIRTIO_MMIO_SLOTS } from './memory-map.js';
 import type { Unpackers } from './unpackers.js';
@@ -25,7 +27,7 @@ export interface NamedBytes {
   readonly bytes: Uint8Array;
 }
 
-/** What to boot. Exactly one of `kernel` and `firmware` is needed. */
+/** What to boot: a kernel, firmware, or firmware that starts a kernel handed to it through its configuration device. */
 export interface BootRequest {
   readonly machine: MachineDescription;
   readonly kernel?: NamedBytes;
@@ -54,6 +56,8 @@ export interface BootPlan {
   /** The device tree as handed over, for `--dump-dtb`. */
   readonly deviceTree: Uint8Array;
   readonly format: LoadedImage['format'];
+  /** What the firmware configuration device offers; absent without firmware. */
+  readonly firmwareItems?: readonly FwCfgItem[];
 }
 
 /** ACPI and EFI tables: 64 KiB-aligned, so that kernels with 64 KiB pages can map them. */
@@ -121,7 +125,12 @@ function placeTables(machine: MachineDescription): { readonly placement: Placeme
 function encodeTree(request: BootRequest, choices: BootChoices): Result<Uint8Array, BootFault> {
   const { deviceTree, machine, acpi } = request;
   if (deviceTree === undefined)
-    return ok(writeTree(acpi === 'only' ? chosenOnlyTree(choices) : machineTree(machine, choices)));
+    return ok(
+      writeTree(
+        // Firmware always gets the whole tree: it finds its own devices in it.
+        acpi === 'only' && request.firmware === undefined ? chosenOnlyTree(choices) : machineTree(machine, choices),
+      ),
+    );
   const tree = readTree(deviceTree.file, deviceTree.bytes);
   if (!tree.ok) return tree;
   const bytes = writeTree(completeTree(tree.value, machine.ramBytes, choices));
@@ -142,10 +151,28 @@ function placeTree(bytes: Uint8Array, placements: readonly Placement[], ramBytes
   return undefined;
 }
 
+/** The items of firmware's configuration device: the machine, and a kernel to start. */
+async function firmwareItems(
+  { machine, kernel, initrd, bootArguments, acpi }: BootRequest,
+  unpackers: Unpackers,
+): Promise<Result<readonly FwCfgItem[], BootFault>> {
+  const image = kernel === undefined ? undefined : await kernelForFirmware(kernel.file, kernel.bytes, unpackers);
+  if (image !== undefined && !image.ok) return image;
+  if (image !== undefined && initrd !== undefined && initrd.bytes.byteLength === 0)
+    return refuse(initrd.file, 'file', 'is empty');
+  return ok(
+    fwCfgItems({
+      cpus: machine.cpus,
+      ...(image === undefined ? {} : { kernel: image.value }),
+      ...(initrd === undefined ? {} : { initrd: initrd.bytes }),
+      commandLine: bootArguments,
+      files: acpi === 'off' ? new Map() : acpiFiles(machine),
+    }),
+  );
+}
+
 async function loadImage(request: BootRequest, unpackers: Unpackers): Promise<Result<LoadedImage, BootFault>> {
   const { kernel, firmware, machine } = request;
-  if (firmware !== undefined && kernel !== undefined)
-    return refuse(kernel.file, 'kernel', 'cannot be loaded beside firmware; let the firmware load it');
   if (firmware !== undefined) return loadFirmware(firmware.file, firmware.bytes);
   if (kernel === undefined)
     return refuse('machine', 'kernel', 'is missing: give a kernel, a firmware or an image name');
@@ -165,14 +192,18 @@ export async function planBoot(request: BootRequest, unpackers: Unpackers): Prom
     ...(request.kaslrSeed === undefined ? {} : { kaslrSeed: request.kaslrSeed }),
     ...(request.rngSeed === undefined ? {} : { rngSeed: request.rngSeed }),
   };
-  if (request.initrd !== undefined) {
+  const hasFirmware = request.firmware !== undefined;
+  const items = hasFirmware ? await firmwareItems(request, unpackers) : undefined;
+  if (items !== undefined && !items.ok) return items;
+  // Firmware hands a kernel of its configuration device the initial RAM disk beside it.
+  if (request.initrd !== undefined && !(hasFirmware && request.kernel !== undefined)) {
     const initrd = placeInitrd(request.initrd, image.value, machine.ramBytes);
     if (!initrd.ok) return initrd;
     const { ipa, reservedBytes } = initrd.value;
     placements.push(initrd.value);
     choices = { ...choices, initrd: { start: ipa, end: ipa + reservedBytes } };
   }
-  if (request.acpi !== 'off') {
+  if (request.acpi !== 'off' && !hasFirmware) {
     const { placement, efi } = placeTables(machine);
     if (placements.some((p) => overlaps(p.ipa, p.reservedBytes, placement.ipa, placement.reservedBytes)))
       return refuse(
@@ -193,5 +224,6 @@ export async function planBoot(request: BootRequest, unpackers: Unpackers): Prom
     registers: [BigInt(treePlacement.ipa), 0n, 0n, 0n],
     deviceTree: tree.value,
     format: image.value.format,
+    ...(items === undefined ? {} : { firmwareItems: items.value }),
   });
 }

@@ -18,8 +18,8 @@ export interface MachineDescription {
   readonly ramBytes: number;
   /** virtio-mmio slots that hold a device, ascending. Empty slots are not described: probing them costs boot time. */
   readonly virtioSlots: readonly number[];
-  /** Whether there is a fw_cfg device. */
-  readonly fwCfg: boolean;
+  /** Whether there is what firmware needs: two banks of flash and the firmware configuration device. */
+  readonly hasFirmware: boolean;
   /** Whether the CPU has a PMUv3 whose overflow interrupt works. */
   readonly pmu: boolean;
   /** Further nodes of the device tree, below its root: what a hypervisor says of itself. */

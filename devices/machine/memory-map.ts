@@ -40,6 +40,8 @@ export const RAM_BYTES_MAX = 3 * 1024 * 1024 * 1024;
 export const CPUS_MAX = 8;
 /** First bank of the flash: the most bytes a firmware image may have. */
 export const FIRMWARE_BYTES_MAX = 0x0400_0000;
+/** Window onto guest memory (actors/shared-state/guest-window) of the firmware configuration device: behind those of virtio. */
+export const FW_CFG_WINDOW = 39;
 /** Line of the PL061 that the power button drives. */
 export const POWER_BUTTON_LINE = 3;
 /** Frequency of the fixed clock that feeds the PrimeCell devices, in hertz. */

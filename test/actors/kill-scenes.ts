@@ -21,6 +21,7 @@ import { listenerKind } from '../../cli/demo/listener.actor.js';
 import { talkerKind } from '../../cli/demo/talker.actor.js';
 import { primaryNodes } from '../../cli/host/gunyah-platform.js';
 import { hostUnpackers } from '../../cli/image/unpackers.js';
+import { openVars } from '../../cli/machine/flash-files.js';
 import { loadInterpreter } from '../../cli/machine/interpreter-cache.js';
 import { type Machine, startMachine } from '../../cli/machine/machine.js';
 import { openVirtio, parseVirtio } from '../../cli/machine/virtio-options.js';
@@ -43,6 +44,8 @@ const PRINT_MS_MAX = 120_000;
 const CACHE = join(tmpdir(), 'wurley-test-cache');
 /** An empty disk, read only in fact: what the guest writes is thrown away. */
 const DISK = join(CACHE, 'empty-disk.img');
+/** What firmware would keep its variables in. */
+const VARS = join(CACHE, 'vars.fd');
 const DISK_BYTES = 1 << 20;
 
 /** After this an actor that is to be killed is found to hang. */
@@ -103,19 +106,24 @@ export async function machineScene(system: ActorSystem, name: string, full: bool
     cpus: 2,
     ramBytes: 64 << 20,
     virtioSlots: slots,
-    fwCfg: false,
+    hasFirmware: full,
     pmu: false,
     extraNodes: primaryNodes(),
   };
   const kernel = { file: 'dots', bytes: new Uint8Array(DOTS.buffer) };
   const seeds = { kaslrSeed: 1n, rngSeed: new Uint8Array(64) };
+  // The guest runs anywhere: from the flash, where there is one.
+  const guest = full ? { firmware: kernel } : { kernel };
   const plan = await planBoot(
-    { machine: description, bootArguments: '', ...seeds, kernel, acpi: 'off' },
+    { machine: description, bootArguments: '', ...seeds, ...guest, acpi: 'off' },
     hostUnpackers,
   );
   if (!plan.ok) throw new Error('the guest is not accepted');
   const options = { description, plan: plan.value, interpreter, jit: true, virtio: virtio.value, trace: undefined };
-  const more = full ? ({ gunyah: 'P17', gdb: { port: 0, waits: false } } as const) : {};
+  const vars = full ? openVars({ path: VARS, template: undefined }, system.files) : undefined;
+  if (vars !== undefined && !vars.ok) throw new Error(vars.error);
+  const more =
+    vars === undefined ? {} : ({ gunyah: 'P17', gdb: { port: 0, waits: false }, firmwareVars: vars.value } as const);
   const started = await startMachine(system, { ...options, ...more, name });
   if (!started.ok) throw new Error(started.error);
   return started.value;

@@ -24,6 +24,7 @@ export const REAL_KINDS: readonly RealKind[] = [
   { module: 'actors/translator/translator.actor', scene: 'machine', name: 'translator' },
   { module: 'actors/vcpu/vcpu.actor', scene: 'machine', name: 'vcpu1' },
   { module: 'actors/vm-manager/vm-manager.actor', scene: 'alone', name: 'vm-manager' },
+  { module: 'devices/flash/flash.actor', scene: 'fullMachine', name: 'flash' },
   { module: 'devices/network/gateway/gateway.actor', scene: 'fullMachine', name: 'net3-gateway' },
   { module: 'devices/network/switch/switch.actor', scene: 'alone', name: 'switch' },
   { module: 'devices/uart/console.actor', scene: 'machine', name: 'console' },

@@ -34,7 +34,7 @@ export interface BareMetalOutcome {
 export async function runBareMetal(run: BareMetalRun): Promise<BareMetalOutcome> {
   const refuse = async (): Promise<Result<Uint8Array, string>> => err('is compressed, which this driver does not read');
   const request = {
-    machine: { cpus: 1, ramBytes: run.memoryMiB << 20, virtioSlots: [], fwCfg: false, pmu: false },
+    machine: { cpus: 1, ramBytes: run.memoryMiB << 20, virtioSlots: [], hasFirmware: false, pmu: false },
     kernel: { file: run.image, bytes: new Uint8Array(readFileSync(run.image)) },
     bootArguments: run.bootargs,
     acpi: 'off',

@@ -114,6 +114,7 @@ export class VirtioDriver {
       ring: () => {
         this.rings++;
       },
+      setRights: () => undefined,
       unixSeconds: () => 0,
     });
   }

@@ -77,7 +77,7 @@ export const SAMPLE_ELF = elf(0xffff_8000_0800_0004n, [
 
 /** A machine of two CPUs that boots the sample Image. */
 export const SAMPLE_REQUEST: BootRequest = {
-  machine: { cpus: 2, ramBytes: RAM_BYTES, virtioSlots: [0], fwCfg: false, pmu: true },
+  machine: { cpus: 2, ramBytes: RAM_BYTES, virtioSlots: [0], hasFirmware: false, pmu: true },
   kernel: { file: 'k', bytes: sampleImage() },
   bootArguments: 'console=ttyAMA0',
   acpi: 'offered',

@@ -62,7 +62,7 @@ async function machine(
 ): Promise<void> {
   const named = (file: string): { file: string; bytes: Uint8Array } => ({ file, bytes: readFileSync(file) });
   const virtioSlots = virtio.map((_, slot) => slot);
-  const description = { cpus: 1, ramBytes: 256 * MIB, virtioSlots, fwCfg: false, pmu: false };
+  const description = { cpus: 1, ramBytes: 256 * MIB, virtioSlots, hasFirmware: false, pmu: false };
   const plan = await planBoot(
     {
       machine: description,

@@ -11,6 +11,11 @@ export interface FrontEndServices {
   setLine(intid: number, level: boolean): void;
   /** Rings a device's actor. */
   readonly ring: Ring;
+  /**
+   * Gives the guest `rights` (STAGE2_RIGHTS; 0: none) to what is mapped at exactly `[ipa, ipa + bytes)`. When it returns, no
+   * processor uses a right that was taken. Not under a lock that another vCPU's front end may wait for.
+   */
+  setRights(ipa: number, bytes: number, rights: number): void;
   /** Seconds since 1970. */
   unixSeconds(): number;
 }

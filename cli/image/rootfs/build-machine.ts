@@ -85,7 +85,7 @@ class Listener {
 /** Runs the machine to its end; the error is a sentence, followed by what the guest said. */
 export async function runBuildMachine(build: BuildMachine): Promise<Result<undefined, string>> {
   const { kernel, entries } = build;
-  const description = { cpus: CPUS, ramBytes: MEMORY_BYTES, virtioSlots: [0, 1], fwCfg: false, pmu: false };
+  const description = { cpus: CPUS, ramBytes: MEMORY_BYTES, virtioSlots: [0, 1], hasFirmware: false, pmu: false };
   const initrd = Buffer.concat([await readFile(kernel.initrdPath), writeCpio(entries)]);
   const request = {
     machine: description,

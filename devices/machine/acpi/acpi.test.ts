@@ -15,7 +15,7 @@ const MACHINE: MachineDescription = {
   cpus: 8,
   ramBytes: 512 * 1024 * 1024,
   virtioSlots: Array.from({ length: 32 }, (_, slot) => slot),
-  fwCfg: false,
+  hasFirmware: false,
   pmu: true,
   hypervisorVendor: 'MsHyperV',
 };

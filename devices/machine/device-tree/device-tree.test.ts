@@ -14,7 +14,7 @@ const MACHINE: MachineDescription = {
   cpus: 8,
   ramBytes: 512 * 1024 * 1024,
   virtioSlots: [0, 1, 31],
-  fwCfg: true,
+  hasFirmware: true,
   pmu: true,
 };
 const CHOICES: BootChoices = {

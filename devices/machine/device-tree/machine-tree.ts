@@ -1,4 +1,4 @@
-/** The device tree of our machine: the same nodes as QEMU's `virt`, without what we do not have (ITS, PCIe, flash). */
+/** The device tree of our machine: the same nodes as QEMU's `virt`, without what we do not have (ITS, PCIe). */
 import type { BootChoices, MachineDescription } from '../description.js';
 import {
   MEMORY_MAP,
@@ -137,6 +137,13 @@ export function machineTree(machine: MachineDescription, choices: BootChoices): 
       'dma-coherent': PRESENT,
     });
   });
+  const { base, sizeBytes } = MEMORY_MAP.flash;
+  const bankBytes = sizeBytes / 2;
+  const flash = node(at('flash', MEMORY_MAP.flash), {
+    compatible: strings('cfi-flash'),
+    reg: reg({ base, sizeBytes: bankBytes }, { base: base + bankBytes, sizeBytes: bankBytes }),
+    'bank-width': cells(4),
+  });
   const fwCfg = node(at('fw-cfg', MEMORY_MAP.fwCfg), {
     compatible: strings('qemu,fw-cfg-mmio'),
     reg: reg(MEMORY_MAP.fwCfg),
@@ -176,7 +183,7 @@ export function machineTree(machine: MachineDescription, choices: BootChoices): 
     }),
     primeCell('pl031', 'pl031', MEMORY_MAP.rtc),
     ...powerButton(),
-    ...(machine.fwCfg ? [fwCfg] : []),
+    ...(machine.hasFirmware ? [flash, fwCfg] : []),
     ...virtio,
     ...(machine.extraNodes ?? []),
   ];

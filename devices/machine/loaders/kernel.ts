@@ -94,6 +94,19 @@ export async function loadKernel(
   return loadRaw(file, image, ramBytes);
 }
 
+/** A kernel that firmware is to start from memory: an EFI application, which arm64 kernels are; gzip is taken off. */
+export async function kernelForFirmware(
+  file: string,
+  bytes: Uint8Array,
+  unpackers: Unpackers,
+): Promise<Result<Uint8Array, BootFault>> {
+  const unpacked = isGzip(bytes) ? await unpackers.gzip(bytes, UNPACKED_BYTES_MAX) : ok(bytes);
+  if (!unpacked.ok) return refuse(file, 'gzip data', unpacked.error);
+  const image = unpacked.value;
+  if (image.byteLength >= 2 && image[0] === 0x4d && image[1] === 0x5a) return ok(image);
+  return refuse(file, 'kernel', 'is no EFI application, so firmware cannot start it; leave --firmware out');
+}
+
 /** Magic 0x016f2818 at offset 0x24: an Arm zImage, worth a better answer than running it as a raw binary. */
 function isLinuxBoot32(image: Uint8Array): boolean {
   return image.byteLength >= 0x28 && viewOf(image).getUint32(0x24, true) === 0x016f2818;
