@@ -3,6 +3,7 @@
  * or end its machine with one sentence, give everything back, and the machine beside it must go on. What a kill tells is asserted here.
  */
 import * as assert from 'uvu/assert';
+import type { AnyDeclaration } from '../../actors/runtime/actor.js';
 import type { DownReason } from '../../actors/runtime/services.js';
 import type { SystemEvent } from '../../actors/runtime/supervisor.js';
 import { STOP } from '../../actors/shared-state/vm/vm-block.js';
@@ -85,12 +86,17 @@ async function kill(system: MortalSystem, witness: Witness, name: string, way: W
   return { event: heard, kill: { way, delayMs } };
 }
 
-/** Whether a worker of the kind at `module` has an event loop that turns, in which something can throw later. */
-async function waysOf({ module }: RealKind): Promise<readonly Way[]> {
-  const { default: declaration } = (await import(new URL(`../../${module}.js`, import.meta.url).href)) as {
-    readonly default: { readonly slice?: unknown };
+async function declarationOf({ module }: RealKind): Promise<AnyDeclaration> {
+  const loaded = (await import(new URL(`../../${module}.js`, import.meta.url).href)) as {
+    readonly default: AnyDeclaration;
   };
-  return WAYS.filter((way) => way !== 'asyncThrow' || declaration.slice === undefined);
+  return loaded.default;
+}
+
+/** Whether a worker of the kind has an event loop that turns, in which something can throw later. */
+async function waysOf(kind: RealKind): Promise<readonly Way[]> {
+  const { slice } = await declarationOf(kind);
+  return WAYS.filter((way) => way !== 'asyncThrow' || slice === undefined);
 }
 
 /** Kills an actor of a machine in every way, in a new machine whenever the old one has ended by it. */
@@ -150,6 +156,7 @@ async function killInMachines(kind: RealKind, ways: readonly Way[]): Promise<Rea
 /** The same for an actor of no machine. */
 async function killAlone(kind: RealKind, ways: readonly Way[]): Promise<RealKill[]> {
   const done: RealKill[] = [];
+  const { supervision } = await declarationOf(kind);
   for (const way of ways) {
     const kinds = new MortalKinds();
     const witness = new Witness();
@@ -157,7 +164,7 @@ async function killAlone(kind: RealKind, ways: readonly Way[]): Promise<RealKill
     try {
       await loneScene(system);
       const { event, kill: killed } = await kill(system, witness, kind.name, way);
-      assert.is(event.verdict, 'restart');
+      assert.is(event.verdict, supervision.restartsMax > 0 ? 'restart' : 'stop');
       done.push(killed);
     } finally {
       await system.close();
