@@ -257,8 +257,8 @@ test(
       /^primary \| \[echo\] up on 8 MiB that are lent to me$/m,
       /^client {2}\| \d+ messages, every answer right$/m,
       /^primary \| echo has ended; its 8 MiB are mine again/m,
-      /^chat +primary +client +0\/8 +[\d,]+ .*s$/m,
-      /^echo +primary +echo +\d\/8 +[\d,]+ .*s$/m, // as it was last seen: the queue goes with its VM,
+      /^chat +primary +client +\d\/8 +[\d,]+ .*s$/m,
+      /^echo +primary +echo +\d\/8 +[\d,]+ .*s$/m, // depths as they were last seen: queues go with their VMs,
       /^[\d,]+ messages between three VMs in [\d.]+ s\./m,
     ]) {
       assert.match(text, line);
