@@ -5,7 +5,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Least percentage of lines, by folder. Files no test loads are not counted by c8: knip and review look after those. */
-const FLOORS = { actors: 85, bus: 98, cli: 73, cpu: 94, devices: 90 };
+const FLOORS = { actors: 85, bus: 98, cli: 75, cpu: 94, devices: 90 };
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const { total: _, ...files } = JSON.parse(readFileSync(join(root, 'coverage', 'coverage-summary.json'), 'utf8'));
