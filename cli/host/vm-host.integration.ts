@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
+import { DOTS } from '../../test/fixtures/dots.js';
 import { guestImage } from '../../test/guests/reports.js';
 import { spec } from '../../test/harness/spec.js';
 import type { LabEvent, LabVm, VmSpec } from '../lab/lab-host.js';
@@ -11,18 +12,6 @@ import { VmHost } from './vm-host.js';
 const test = spec('vm host');
 const MINUTE = 60_000;
 const LIVES = 25;
-/** Prints a dot and a line feed, counts a while, and so on. */
-const DOTS = [
-  0xd2a12000, // movz x0, #0x900, lsl #16
-  0x528005c3, // again: mov w3, #'.'
-  0x39000003, // strb w3, [x0]
-  0x52800143, // mov w3, #10
-  0x39000003, // strb w3, [x0]
-  0xd2a00081, // movz x1, #4, lsl #16
-  0xf1000421, // delay: subs x1, x1, #1
-  0x54ffffe1, // b.ne delay
-  0x17fffff9, // b again
-] as const;
 
 const folder = mkdtempSync(join(tmpdir(), 'wurley-host-'));
 const dots = join(folder, 'dots.bin');

@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { ActorSystem } from '../../actors/runtime/system.js';
 import { STOP } from '../../actors/shared-state/vm/vm-block.js';
 import { planBoot } from '../../devices/machine/boot-plan.js';
+import { DOTS } from '../../test/fixtures/dots.js';
 import { spec } from '../../test/harness/spec.js';
 import { hostUnpackers } from '../image/unpackers.js';
 import { deathOf } from './deaths.js';
@@ -13,18 +14,6 @@ import { type Machine, startMachine } from './machine.js';
 
 const test = spec('worker deaths');
 const MINUTE = 60_000;
-/** Prints a dot and a line feed, counts a while, and so on. */
-const DOTS = [
-  0xd2a12000, // movz x0, #0x900, lsl #16
-  0x528005c3, // again: mov w3, #'.'
-  0x39000003, // strb w3, [x0]
-  0x52800143, // mov w3, #10
-  0x39000003, // strb w3, [x0]
-  0xd2a00081, // movz x1, #4, lsl #16
-  0xf1000421, // delay: subs x1, x1, #1
-  0x54ffffe1, // b.ne delay
-  0x17fffff9, // b again
-] as const;
 
 const interpreter = loadInterpreter(join(tmpdir(), 'wurley-test-cache'));
 
