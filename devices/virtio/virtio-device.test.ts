@@ -229,6 +229,31 @@ test('a successor goes on where a killed worker left off', () => {
   assert.is(driver.used(RING).count, 3);
 });
 
+test('a successor says what a worker that was killed in between did not', () => {
+  const services = { ring: () => undefined, warn: () => undefined };
+  for (const features of [PLAIN, EVERYTHING]) {
+    const { driver, device } = running(features);
+    driver.describe(RING.descriptors, 0, { address: DATA, bytes: 1, flags: write, next: 0 });
+    driver.offer(RING, 0);
+    // The chain is used, and the worker dies before it says so: as it left the queue, without the interrupt.
+    device.turn(0, (queue) => {
+      assert.is(queue.take(), 'chain');
+      queue.use(1);
+      queue.wantsInterrupt = () => false;
+    });
+    assert.not.ok(driver.takeInterrupt());
+    new VirtioDevice(driver.place, SHAPE, services);
+    assert.ok(driver.takeInterrupt());
+    assert.is(driver.read(REGISTER.interruptStatus) & INTERRUPT.usedBuffer, INTERRUPT.usedBuffer);
+    // And between noting the interrupt and raising it.
+    new VirtioDevice(driver.place, SHAPE, services);
+    assert.ok(driver.takeInterrupt());
+  }
+  const { driver } = bench();
+  new VirtioDevice(driver.place, SHAPE, services);
+  assert.not.ok(driver.takeInterrupt(), 'nobody drives the device');
+});
+
 test('a reset waits for a device inside guest memory, and says so when that takes too long', () => {
   const { driver } = running();
   driver.block.enterWindow(0);

@@ -75,7 +75,7 @@ export class VirtioDevice {
     if (this.#view.get('queueCount') === 0) {
       const features = featureWords([...shape.features, ...TRANSPORT_FEATURES]);
       this.#view.describe({ ...shape, features }, place.window);
-    }
+    } else this.#announceSuccessor();
     this.#epoch = this.#view.get('epoch');
   }
 
@@ -202,6 +202,16 @@ export class VirtioDevice {
     view.setQueue(index, QUEUE_WORD.attached, generation);
     this.#queues[index] = { generation, queue };
     return queue;
+  }
+
+  /**
+   * A predecessor may have died between using a chain, or changing the configuration, and saying so; the driver may wait for
+   * nothing else. One interrupt too many is allowed (V1.2, 2.7.7.1).
+   */
+  #announceSuccessor(): void {
+    if ((this.#view.get('status') & STATUS.driverOk) === 0) return;
+    this.#view.or('interruptStatus', INTERRUPT.usedBuffer | INTERRUPT.configChange);
+    this.#gic.pulse(this.#intid);
   }
 
   /** Raises the interrupt, unless the driver has not yet acknowledged the last one of the kind: then it will look anyway. */
