@@ -1,6 +1,7 @@
 /**
- * The test runner: one process per test file, as many at once as there are cores, each with a deadline. A file passes
- * only if it exits 0, ran at least one test, and every test passed or was skipped. Ends with `N passed, N failed`.
+ * The test runner: one process per test file, each with a deadline, as many at once as there are processors (of the integration
+ * files only those that bear it). A file passes only if it exits 0, ran at least one test, and every test passed or was skipped.
+ * Ends with `N passed, N failed`.
  *
  * Usage: node dist/test/harness/run.js [--integration] [--jobs N] [pattern ...]
  * Files are `*.test.js` below dist/; `*.integration.js` with --integration. A pattern keeps files whose path contains it.
@@ -15,6 +16,22 @@ import { fileURLToPath } from 'node:url';
 const FILE_DEADLINE_MS = 1_200_000;
 const INTEGRATION_DEADLINE_MS = 1_500_000;
 const OUTPUT_BYTES_MAX = 1 << 20;
+/**
+ * Integration files that keep one processor busy, or wait a lot, and judge no duration: they run side by side, longest first. The
+ * others start machines of several threads and have the processors for themselves.
+ */
+const SIDE_BY_SIDE = [
+  'test/actors/real-kills',
+  'cpu/fp/fp',
+  'test/differential/instructions',
+  'cpu/decode/decoder',
+  'test/system-programs/system-programs',
+  'cli/image/image',
+  'cpu/jit/scanner/random-code',
+  'cli/machine/damaged-files',
+  'devices/virtio-blk/qcow2/qcow2',
+  'cpu/isa/disassemble',
+] as const;
 
 interface FileResult {
   readonly file: string;
@@ -83,7 +100,7 @@ async function main(args: readonly string[]): Promise<number> {
   const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
   const integration = args.includes('--integration');
   const jobsAt = args.indexOf('--jobs');
-  const jobs = jobsAt >= 0 ? Number(args[jobsAt + 1]) : integration ? 1 : availableParallelism();
+  const jobs = jobsAt >= 0 ? Number(args[jobsAt + 1]) : availableParallelism();
   const patterns = args.filter((arg, i) => !arg.startsWith('--') && (jobsAt < 0 || i !== jobsAt + 1));
   const files = testFiles(root, integration ? '.integration.js' : '.test.js').filter(
     (file) => patterns.length === 0 || patterns.some((pattern) => relative(root, file).includes(pattern)),
@@ -93,8 +110,9 @@ async function main(args: readonly string[]): Promise<number> {
     return 1;
   }
   const results: FileResult[] = [];
-  const queue = [...files];
-  const lane = async (): Promise<void> => {
+  const rank = (file: string): number => SIDE_BY_SIDE.findIndex((start) => relative(root, file).startsWith(start));
+  const together = integration ? files.filter((file) => rank(file) >= 0).sort((a, b) => rank(a) - rank(b)) : files;
+  const lane = async (queue: string[]): Promise<void> => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
       const result = await runFile(file, integration ? INTEGRATION_DEADLINE_MS : FILE_DEADLINE_MS);
       results.push(result);
@@ -105,7 +123,9 @@ async function main(args: readonly string[]): Promise<number> {
       else for (const line of result.output.match(/^ {2}skipped: .*$/gm) ?? []) process.stdout.write(`${line}\n`);
     }
   };
-  await Promise.all(Array.from({ length: Math.max(1, jobs) }, lane));
+  const shared = [...together];
+  await Promise.all(Array.from({ length: Math.max(1, jobs) }, () => lane(shared)));
+  await lane(files.filter((file) => !together.includes(file)));
   const passed = results.reduce((sum, r) => sum + r.passed, 0);
   const failed = results.reduce((sum, r) => sum + Math.max(r.total - r.passed, r.problem === undefined ? 0 : 1), 0);
   const skipped = results.reduce((sum, r) => sum + r.skipped, 0);
