@@ -1,17 +1,15 @@
 /** `npm run kills -- [--kills 100] [--kind virtio-blk]`: the campaign behind real-kills.integration.ts. Exits 1 when anything was wrong. */
-import { parseArgs } from 'node:util';
+import { campaignOptions, refuse, wholeNumber } from '../harness/campaign-options.js';
 import { killKind } from './real-kills.js';
 import { REAL_KINDS } from './real-kinds.js';
 
-const { values } = parseArgs({
-  options: { kills: { type: 'string', default: '100' }, kind: { type: 'string', default: '' } },
+const values = campaignOptions('npm run kills --', 'Kills every actor kind of the product while it serves.', {
+  kills: { help: 'kills of each kind', value: '100' },
+  kind: { help: "a part of an actor module's path: those kinds only", value: '' },
 });
-const kills = Number(values.kills);
+const kills = wholeNumber('kills', values.kills, 1);
 const kinds = REAL_KINDS.filter(({ module }) => module.includes(values.kind));
-if (!Number.isInteger(kills) || kills < 1 || kinds.length === 0) {
-  process.stderr.write("kills: --kills wants a whole number above 0, --kind a part of an actor module's path.\n");
-  process.exit(64);
-}
+if (kinds.length === 0) refuse(`--kind wants a part of an actor module's path, not "${values.kind}".`);
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const share = (sorted: readonly number[], part: number): number => sorted[Math.ceil(sorted.length * part) - 1] ?? 0;
 const all: number[] = [];

@@ -2,24 +2,19 @@
  * `npm run soak:devices -- [--minutes 30] [--format qcow2] [--seed N]`: disk and network load with device workers killed meanwhile.
  * Exits 1 when anything was wrong.
  */
-import { parseArgs } from 'node:util';
+import { campaignOptions, refuse, wholeNumber } from '../harness/campaign-options.js';
 import { deviceSoak, summary } from './device-soak.js';
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '30' },
-    format: { type: 'string', default: 'qcow2' },
-    seed: { type: 'string', default: '1' },
-  },
+const values = campaignOptions('npm run soak:devices --', 'Disk and network load while device workers are killed.', {
+  minutes: { help: 'how long', value: '30' },
+  format: { help: 'of the disk: raw or qcow2', value: 'qcow2' },
+  seed: { help: 'of the load', value: '1' },
 });
-const [minutes, seed] = [Number(values.minutes), Number(values.seed)];
-const format = (['raw', 'qcow2'] as const).find((known) => known === values.format);
-if (!(minutes > 0) || !Number.isInteger(seed) || format === undefined) {
-  process.stderr.write(
-    'soak:devices: --minutes wants a number above 0, --format raw or qcow2, --seed a whole number.\n',
-  );
-  process.exit(64);
-}
+const minutes = Number(values.minutes);
+const seed = wholeNumber('seed', values.seed, 0);
+const format =
+  (['raw', 'qcow2'] as const).find((known) => known === values.format) ?? refuse('--format wants raw or qcow2.');
+if (!(minutes > 0)) refuse('--minutes wants a number above 0.');
 const report = (line: string): void => void process.stdout.write(`${line}\n`);
 const { kills, counts, problems } = await deviceSoak(minutes, format, seed, report);
 report(summary(kills, counts));

@@ -1,20 +1,17 @@
 /** `npm run soak -- [--minutes 30] [--cpus 4] [--memory 512] [--image debian:6.1-cloud]`. Exits 1 when anything was wrong. */
-import { parseArgs } from 'node:util';
+import { campaignOptions, refuse, wholeNumber } from '../harness/campaign-options.js';
 import { soak } from './soak.js';
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '30' },
-    cpus: { type: 'string', default: '4' },
-    memory: { type: 'string', default: '512' },
-    image: { type: 'string', default: 'debian:6.1-cloud' },
-  },
+const values = campaignOptions('npm run soak --', 'Loads a Debian guest and compares its results with the host.', {
+  minutes: { help: 'how long', value: '30' },
+  cpus: { help: 'vCPUs, 1 to 8', value: '4' },
+  memory: { help: 'memory of the guest in MiB, at least 64', value: '512' },
+  image: { help: 'kernel and busybox, as `wurley image pull` names them', value: 'debian:6.1-cloud' },
 });
-const [minutes, cpus, memoryMiB] = [Number(values.minutes), Number(values.cpus), Number(values.memory)];
-if (!(minutes > 0) || !Number.isInteger(cpus) || cpus < 1 || cpus > 8 || !(memoryMiB >= 64)) {
-  process.stderr.write('soak: --minutes wants a number above 0, --cpus 1 to 8, --memory MiB from 64 on.\n');
-  process.exit(64);
-}
+const minutes = Number(values.minutes);
+const cpus = wholeNumber('cpus', values.cpus, 1);
+const memoryMiB = wholeNumber('memory', values.memory, 64);
+if (!(minutes > 0) || cpus > 8) refuse('--minutes wants a number above 0, --cpus 1 to 8.');
 const report = (line: string): void => void process.stdout.write(`${line}\n`);
 const { results, rounds, problems, residentMiB } = await soak({
   image: values.image,

@@ -2,21 +2,19 @@
  * A campaign of pairs of programs on two vCPUs, in batches. Usage: npm run pairs -- [--seed N] [--pairs N]
  * Prints what differs and exits with 1; a seed is shown with --show N.
  */
-import { parseArgs } from 'node:util';
+import { campaignOptions, wholeNumber } from '../harness/campaign-options.js';
 import { comparePairs, listPair } from './compare-pairs.js';
 
 const BATCH = 1000;
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string', default: '1' },
-    pairs: { type: 'string', default: '20000' },
-    show: { type: 'string' },
-  },
+const values = campaignOptions('npm run pairs --', 'Pairs of random programs on two vCPUs, ours against QEMU.', {
+  seed: { help: 'of the first pair', value: '1' },
+  pairs: { help: 'how many', value: '20000' },
+  show: { help: 'list this pair instead', value: '' },
 });
+const [first, count] = [wholeNumber('seed', values.seed, 0), wholeNumber('pairs', values.pairs, 1)];
 
-if (values.show !== undefined) process.stdout.write(`${listPair(Number(values.show))}\n`);
+if (values.show !== '') process.stdout.write(`${listPair(wholeNumber('show', values.show, 0))}\n`);
 else {
-  const [first, count] = [Number(values.seed), Number(values.pairs)];
   let differences = 0;
   for (let done = 0; done < count; done += BATCH) {
     const size = Math.min(BATCH, count - done);
