@@ -53,6 +53,20 @@ test('a step takes an interrupt that is due, and no instruction with it', () => 
   assert.is(core.get64(SLOT.elr), BigInt(CODE));
 });
 
+test('an SError waits behind PSTATE.A, shows in ISR_EL1, and comes before an IRQ', () => {
+  const core = coreWith([0xd538c100, 0xd50344ff, 0xd50342ff, NOP]); // mrs x0, isr_el1; msr daifclr, #4; msr daifclr, #2; nop
+  core.set32(STATE.daif, PSTATE.daif);
+  core.setInterrupts(PSTATE.a | PSTATE.i, true);
+  core.step();
+  assert.is(core.get64(0), BigInt(PSTATE.a | PSTATE.i));
+  core.step();
+  core.step();
+  assert.is(core.get64(STATE.pc), BigInt(VECTORS + 0x380));
+  assert.is(core.get64(SLOT.elr), BigInt(CODE + 8), 'behind the instruction that unmasked it');
+  assert.is(esr(core), syndrome(EC.serror, 0));
+  assert.is(core.get32(STATE.daif), PSTATE.daif);
+});
+
 test('a step near a breakpoint is one instruction, too', () => {
   const core = coreWith([NOP, NOP, NOP]);
   core.set64(SLOT.breakpoints, BigInt(CODE + 8));

@@ -20,6 +20,7 @@ export const EC = {
   pcAlignment: 0x22,
   dataAbort: 0x24,
   spAlignment: 0x26,
+  serror: 0x2f,
   breakpoint: 0x30,
   softwareStep: 0x32,
   watchpoint: 0x34,
@@ -119,7 +120,7 @@ export class Exceptions {
     const open = pending & ~this.#state.get32(STATE.daif);
     if ((open & PSTATE.a) !== 0) {
       this.counters.serror++;
-      this.#state.setHalves(SLOT.esr, (0x2f << 26) | IL, 0);
+      this.#state.setHalves(SLOT.esr, (EC.serror << 26) | IL, 0);
       this.#enter(VECTOR.serror);
     } else if ((open & PSTATE.f) !== 0) {
       this.counters.fiq++;
