@@ -14,12 +14,16 @@ import {
   BootContext,
   CreateGuestMem,
   DtbConfig,
+  EXIT_REASON,
   FN,
   FnDesc,
   FnVcpuArg,
   IOCTL,
   type IoctlName,
   MapMem,
+  RESUME_ACTION,
+  RunFault,
+  RunMmio,
   RunStatus,
   UserMemoryRegion,
 } from './uapi.js';
@@ -108,6 +112,11 @@ export class GunyahDevice {
     const opened = settled(await this.sender.ask(this.manager, 'eventFile', {}, ASK));
     return opened.ok ? ok(opened.value.fd) : opened;
   }
+  /** read(2) of an event file that does not wait: its count, which is 0 afterwards; EAGAIN while it is 0. */
+  async readEvent(fd: number): Answer<number> {
+    const count = settled(await this.sender.ask(this.manager, 'readEvent', { fd }, ASK));
+    return count.ok ? ok(count.value.count) : count;
+  }
   /** write(2) to an event file. */
   async signal(fd: number): Answer<undefined> {
     return settled(await this.sender.ask(this.manager, 'signal', { fd }, ASK));
@@ -170,8 +179,28 @@ export class GunyahVmFile {
   }
 }
 
+/** Why a run returned. */
+export type VcpuExit =
+  | ({ readonly kind: 'status' } & Of<typeof RunStatus>)
+  | ({ readonly kind: 'mmio' } & Of<typeof RunMmio>)
+  | ({ readonly kind: 'pageFault' } & Of<typeof RunFault>);
+
+function exitOf(page: DataView): VcpuExit | undefined {
+  const reason = page.getUint32(RunStatus.offsets.exitReason, true);
+  if (reason === EXIT_REASON.mmio) {
+    const read = RunMmio.read(page, 0);
+    return read.ok ? { kind: 'mmio', ...read.value } : undefined;
+  }
+  if (reason === EXIT_REASON.pageFault) {
+    const read = RunFault.read(page, 0);
+    return read.ok ? { kind: 'pageFault', ...read.value } : undefined;
+  }
+  const read = RunStatus.read(page, 0);
+  return read.ok ? { kind: 'status', ...read.value } : undefined;
+}
+
 /** The file of a vCPU. */
-class GunyahVcpuFile {
+export class GunyahVcpuFile {
   readonly #device: GunyahDevice;
   readonly #fd: number;
 
@@ -181,19 +210,34 @@ class GunyahVcpuFile {
   }
 
   /** VCPU_RUN; its run page says why it returned. */
-  async run(): Answer<Of<typeof RunStatus>> {
+  async run(): Answer<VcpuExit> {
     const ran = await this.#device.ioctl(this.#fd, 'VCPU_RUN', 0);
     if (!ran.ok) return ran;
     const read = settled(await this.#device.sender.ask(this.#device.manager, 'runPage', { fd: this.#fd }, ASK));
     if (!read.ok) return read;
     const { page } = read.value;
-    const status = RunStatus.read(new DataView(page.buffer, page.byteOffset, page.byteLength), 0);
-    return status.ok ? ok(status.value) : err('EFAULT');
+    const exit = exitOf(new DataView(page.buffer, page.byteOffset, page.byteLength));
+    return exit === undefined ? err('EFAULT') : ok(exit);
+  }
+  /** What a read that ended the last run finds: its low bytes. P17 takes an action for reads and writes, see {@link act}. */
+  async answerRead(value: bigint): Answer<undefined> {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, BigInt.asUintN(64, value), true);
+    return this.#write(RunMmio.offsets.data, bytes);
+  }
+  /** What is done with the access (or, `isFault`, the missing page) that ended the last run: nothing said is `handled`. */
+  act(action: keyof typeof RESUME_ACTION, isFault = false): Answer<undefined> {
+    return this.#write(isFault ? RunFault.offsets.action : RunMmio.offsets.action, [RESUME_ACTION[action]]);
+  }
+  async #write(at: number, bytes: ArrayLike<number>): Answer<undefined> {
+    const body = { fd: this.#fd, answer: { at, bytes: Uint8Array.from(bytes) } };
+    const done = settled(await this.#device.sender.ask(this.#device.manager, 'runPage', body, ASK));
+    return done.ok ? ok() : done;
   }
   mmapSize(): Answer<number> {
     return this.#device.ioctl(this.#fd, 'VCPU_MMAP_SIZE', 0);
   }
-  /** The next run returns at once, with EINTR. */
+  /** The run that is on, and every next one, returns at once with EINTR. */
   async setImmediateExit(on: boolean): Answer<undefined> {
     const body = { fd: this.#fd, immediateExit: on ? 1 : 0 };
     const done = settled(await this.#device.sender.ask(this.#device.manager, 'runPage', body, ASK));

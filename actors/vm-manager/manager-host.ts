@@ -1,5 +1,6 @@
 /** What the VM manager asks of the machine it runs on; the actor implements it by messages, tests on the core's own classes. */
 import type { Result } from '../../bus/result.js';
+import type { RunExit } from '../shared-state/vm/proxied-run.js';
 
 /** Memory of the host VM that a process has mapped. */
 export interface UserMemory {
@@ -17,6 +18,24 @@ export interface ManagerHost {
   unmapMemory(memory: UserMemory): Promise<void>;
   /** The doorbell behind one of the host VM's capabilities, if it may send with it. */
   bell(capability: bigint): Bell | undefined;
+  /** The virtual processor behind one of them, if it may be run with it. */
+  processor(capability: bigint): Processor | undefined;
+  /** Resolves after `ms` milliseconds. */
+  pause(ms: number): Promise<void>;
+}
+
+/** A virtual processor as whoever runs it sees it (gunyah.md 2.9). The driver is rung when a run ends or it has attention. */
+export interface Processor {
+  /** Whether it runs only when it is run. */
+  readonly isProxied: boolean;
+  /** Gives it its turn, with the answer to the exit before; false while somebody else runs it. */
+  begin(resume0: bigint, resume1: number): boolean;
+  /** What the run ended with; undefined while it goes on. */
+  take(): RunExit | undefined;
+  /** Whether it has something to do again after it has waited, or has gone. */
+  readonly hasAttention: boolean;
+  /** Asks for the turn back. */
+  recall(): void;
 }
 
 /** A doorbell's sending side. */

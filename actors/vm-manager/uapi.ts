@@ -93,6 +93,31 @@ export const RunStatus = struct('RunStatus', 0x20, {
   reason: u32(0x1c),
 });
 
+/** The same, for an access that is the caller's to answer; data of a read is what the caller writes there. */
+export const RunMmio = struct('RunMmio', 0x28, {
+  immediateExit: u8(0),
+  padding: mustBeZero(1, 7),
+  exitReason: u32(8),
+  padding1: mustBeZero(0xc, 4),
+  address: u64(0x10),
+  data: u64(0x18),
+  len: u32(0x20),
+  isWrite: u8(0x24),
+  action: u8(0x25),
+  padding2: mustBeZero(0x26, 2),
+});
+/** The same, for a page that is not there (P17). */
+export const RunFault = struct('RunFault', 0x20, {
+  immediateExit: u8(0),
+  padding: mustBeZero(1, 7),
+  exitReason: u32(8),
+  padding1: mustBeZero(0xc, 4),
+  address: u64(0x10),
+  error: i32(0x18),
+  action: u8(0x1c),
+  padding2: mustBeZero(0x1d, 3),
+});
+
 /** Flags of a region; `lend` is v6's. */
 export const MEM = { read: 1, write: 2, exec: 4, lend: 8 } as const;
 /** Flags of MAP_MEM. */
@@ -113,6 +138,8 @@ export const IRQFD_LEVEL = 1;
 export const IOEVENTFD_DATAMATCH = 1;
 /** Exit reasons of a run page, and statuses. */
 export const EXIT_REASON = { unknown: 0, mmio: 1, status: 2, pageFault: 3 } as const;
+/** What is done with the instruction that left the guest (P17). */
+export const RESUME_ACTION = { handled: 0, fault: 1, retry: 2 } as const;
 export const VM_STATUS = { loadFailed: 1, exited: 2, crashed: 3 } as const;
 /** Size of the run page. */
 export const RUN_PAGE_BYTES = 4096;

@@ -2,7 +2,7 @@
 import { err, ok, type Result } from '../../bus/result.js';
 import { RESOURCE_TYPE } from '../resource-manager/resource-types.js';
 import type { Errno } from './errno.js';
-import type { Bell, ManagerHost } from './manager-host.js';
+import type { Bell, ManagerHost, Processor } from './manager-host.js';
 import {
   FN,
   FN_ARG_BYTES_MAX,
@@ -23,8 +23,9 @@ interface FunctionRecord {
   /** Of an irqfd and an ioeventfd: the event file. */
   readonly eventFd: number;
   readonly match: { readonly bytes: number; readonly datamatch: bigint | undefined } | undefined;
-  /** The doorbell behind an irqfd, once the VM has its resources. */
+  /** The doorbell behind an irqfd, and the processor behind a vCPU, once the VM has its resources. */
   bell: Bell | undefined;
+  processor: Processor | undefined;
 }
 
 const LENGTHS = new Set([0, 1, 2, 4, 8]);
@@ -48,7 +49,7 @@ export class VmFunctions {
     isEvent: (fd: number) => boolean,
   ): Result<FunctionRecord, Errno> {
     const view = new DataView(arg.buffer, arg.byteOffset, arg.byteLength);
-    const plain = { type, isLevel: false, eventFd: -1, match: undefined, bell: undefined };
+    const plain = { type, isLevel: false, eventFd: -1, match: undefined, bell: undefined, processor: undefined };
     switch (type) {
       case FN.vcpu: {
         const read = FnVcpuArg.read(view, 0);
@@ -107,20 +108,28 @@ export class VmFunctions {
     return this.#functions.find((known) => known.type === type && known.label === label);
   }
 
-  /** The VM's resources are there: each irqfd gets the doorbell of its label. */
+  /** The VM's resources are there: each irqfd gets the doorbell of its label, each vCPU its processor. */
   connect(resources: readonly Resource[]): void {
     this.#resources = resources;
     for (const known of this.#functions) this.#connect(known);
   }
 
   #connect(known: FunctionRecord): void {
-    if (known.type !== FN.irqfd) return;
-    const line = this.#resources.find(
-      ({ type, label }) => type === RESOURCE_TYPE.bellTx && BigInt(label) === known.label,
-    );
+    if (known.type === FN.ioeventfd) return;
+    const wanted = known.type === FN.vcpu ? RESOURCE_TYPE.vcpu : RESOURCE_TYPE.bellTx;
+    const line = this.#resources.find(({ type, label }) => type === wanted && BigInt(label) === known.label);
+    if (known.type === FN.vcpu) {
+      known.processor = line && this.#host.processor(line.capability);
+      return;
+    }
     known.bell = line && this.#host.bell(line.capability);
     // A refusal (53, no right to clear) is only warned of by the driver.
     if (known.isLevel) known.bell?.mask(1n, 1n);
+  }
+
+  /** The processor of vCPU `id`, once it has one. */
+  processor(id: number): Processor | undefined {
+    return this.#find(FN.vcpu, BigInt(id))?.processor;
   }
 
   /** Somebody signalled an event file. */

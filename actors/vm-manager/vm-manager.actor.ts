@@ -8,9 +8,11 @@ import { ObjectTable } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
 import { STAGE2_RIGHTS } from '../shared-state/stage2/stage2-map.js';
 import { bellBehind } from './capability-bells.js';
+import { processorBehind } from './capability-processors.js';
 import type { Errno } from './errno.js';
 import type { ManagerHost, UserMemory } from './manager-host.js';
 import { RpcClient } from './rpc-client.js';
+import { RunMmio } from './uapi.js';
 import { VmManager } from './vm-manager.js';
 import type { VmManagerConfig, VmManagerProtocol } from './vm-manager.protocol.js';
 
@@ -61,6 +63,12 @@ function makeHost({ memory, core, partition, space }: VmManagerConfig, ports: Po
       if (at >= 0) mapped.splice(at, 1);
     },
     bell: (capability) => bellBehind(memory.buffer, space, ports, capability),
+    processor: (capability) =>
+      processorBehind(memory.buffer, space, ports, capability, {
+        self: context.self.actor,
+        ring: (number) => context.ring({ actor: number }, 1),
+      }),
+    pause: (ms) => new Promise((resolve) => void context.after(ms, resolve)),
   };
 }
 
@@ -121,12 +129,20 @@ const vmManager = actor<VmManagerConfig, VmManagerProtocol, State>({
     mmap: (state, { bytes }) => withDriver(state, (manager) => manager.mmap(bytes)),
     munmap: (state, { address }) => withDriver(state, async (manager) => asNothing(await manager.munmap(address))),
     memoryOf: (state, { fd }) => withDriver(state, (manager) => manager.memoryOf(fd)),
-    runPage: (state, { fd, immediateExit }) =>
+    runPage: (state, { fd, immediateExit, answer }) =>
       withDriver(state, (manager) => {
         const page = manager.runPage(fd);
         if (!page.ok) return page;
-        if (immediateExit !== undefined) page.value[0] = immediateExit;
-        return ok({ page: page.value });
+        if (answer !== undefined) {
+          const { at, bytes } = answer;
+          if (!Number.isInteger(at) || at < 0 || at + bytes.length > RunMmio.sizeBytes) return err('EFAULT');
+          page.value.set(bytes, at);
+        }
+        if (immediateExit !== undefined) {
+          page.value[0] = immediateExit;
+          if (immediateExit !== 0) manager.kick(fd);
+        }
+        return ok({ page: page.value.slice(0, RunMmio.sizeBytes) });
       }),
     over: (state, { fd }) =>
       withDriver(state, async (manager) => {
@@ -139,6 +155,7 @@ const vmManager = actor<VmManagerConfig, VmManagerProtocol, State>({
   },
   rang({ driver }) {
     driver?.rpc.rang();
+    driver?.manager.rang();
   },
 });
 export default vmManager;

@@ -28,8 +28,15 @@ export type VmManagerProtocol = {
   munmap: Ask<{ address: number }, undefined, Errno>;
   /** Where a guest memory file lies. */
   memoryOf: Ask<{ fd: number }, UserMemory, Errno>;
-  /** A vCPU's run page as it stands; `immediateExit` is written to it where given. */
-  runPage: Ask<{ fd: number; immediateExit?: number }, { page: Uint8Array }, Errno>;
+  /**
+   * The part of a vCPU's run page that has fields, as it stands. What is given is written to it first: `answer` at its offset; an `immediateExit` that is not 0
+   * also ends a run that is on.
+   */
+  runPage: Ask<
+    { fd: number; immediateExit?: number; answer?: { at: number; bytes: Uint8Array } },
+    { page: Uint8Array },
+    Errno
+  >;
   /** Answered when the VM of this descriptor has exited, or its start has failed. */
   over: Ask<{ fd: number }, ToldExit, Errno>;
 };

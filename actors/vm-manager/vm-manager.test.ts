@@ -1,6 +1,6 @@
 /** The userspace interface of the Gunyah drivers: each check and errno of gunyah.md section 8, by the row it cites. */
 import * as assert from 'uvu/assert';
-import { cells, PRESENT } from '../../devices/machine/device-tree/tree.js';
+import { cells, PRESENT, strings } from '../../devices/machine/device-tree/tree.js';
 import { guestTree, ManagerBench, vdevice } from '../../test/fixtures/gunyah/manager-bench.js';
 import { spec } from '../../test/harness/spec.js';
 import { PROFILES, type Profile } from '../abi/gunyah/identity.js';
@@ -15,6 +15,8 @@ import {
   FnVcpuArg,
   IOCTL,
   MapMem,
+  RunFault,
+  RunMmio,
   RunStatus,
   UserMemoryRegion,
 } from './uapi.js';
@@ -248,6 +250,88 @@ for (const generation of LATER) {
     const { exitReason, status, exitType, reasonSize, reason } = read.value;
     assert.equal([exitReason, status, exitType, reasonSize, reason], [2, 2, 3, 16, 1]);
     assert.is(await bench.ioctl(vcpu, 'VCPU_RUN'), 0);
+  });
+
+  test(`8.3 ${generation}: a vCPU that is run by proxy leaves VCPU_RUN with its accesses, but for those to event files`, async () => {
+    const { bench, vm } = await running(generation, guestTree([], undefined, { affinity: strings('proxy') }));
+    const event = bench.event();
+    const io = { datamatch: 0n, addr: 0x2000n, len: 4, fd: event, flags: 0, padding: 0 };
+    assert.is(await addFunction(bench, vm, 3, bytesOf(FnIoeventfdArg, io)), 0);
+    const vcpu = Number(await addFunction(bench, vm, 1, bytesOf(FnVcpuArg, { id: 0 })));
+    const guest = bench.guestVcpu(0x80, 0);
+    const page = new DataView(bench.runPage(vcpu).buffer);
+    const run = (): Promise<number | string> => bench.ioctl(vcpu, 'VCPU_RUN');
+
+    // A read of two bytes: the answer is in the page, and only so much of it arrives.
+    let ran = run();
+    assert.equal(await guest.turn(bench), { value: 0n, action: 0 });
+    assert.is(await run(), 'EBUSY');
+    guest.park(4, [0x1004n, 2n, 0n]);
+    assert.is(await ran, 0);
+    let mmio = RunMmio.read(page, 0);
+    assert.ok(mmio.ok);
+    if (mmio.ok)
+      assert.equal([mmio.value.exitReason, mmio.value.address, mmio.value.len, mmio.value.isWrite], [1, 0x1004n, 2, 0]);
+    page.setBigUint64(RunMmio.offsets.data, 0x1122_3344n, true);
+
+    // Interrupted before it runs: the answer is not lost.
+    bench.runPage(vcpu)[0] = 1;
+    assert.is(await run(), 'EINTR');
+    bench.runPage(vcpu)[0] = 0;
+    ran = run();
+    assert.equal(await guest.turn(bench), { value: 0x3344n, action: 0 });
+
+    // Turns that end, writes to the event file and waiting are the driver's own.
+    guest.park(0);
+    assert.equal(await guest.turn(bench), { value: 0n, action: 0 });
+    guest.park(5, [0x2000n, 4n, 7n]);
+    await guest.turn(bench);
+    const signalled = bench.manager.readEvent(event);
+    assert.equal(signalled, { ok: true, value: 1 });
+    guest.park(1, [0n, 1n, 0n]);
+    await bench.settle();
+    assert.not.ok(guest.hasTurn, 'it waits until the processor calls');
+    guest.callAttention();
+    await guest.turn(bench);
+
+    // The same address in another width is the caller's, with an action of P17's.
+    guest.park(5, [0x2000n, 1n, 9n]);
+    assert.is(await ran, 0);
+    mmio = RunMmio.read(page, 0);
+    assert.ok(mmio.ok);
+    if (mmio.ok) assert.equal([mmio.value.address, mmio.value.data, mmio.value.isWrite], [0x2000n, 9n, 1]);
+    page.setUint8(RunMmio.offsets.action, 1);
+    ran = run();
+    assert.is((await guest.turn(bench)).action, generation === 'P17' ? 2 : 0);
+
+    // Called back while it runs.
+    bench.runPage(vcpu)[0] = 1;
+    bench.manager.kick(vcpu);
+    assert.ok(guest.isRecalled);
+    guest.park(0);
+    assert.is(await ran, 'EINTR');
+    bench.runPage(vcpu)[0] = 0;
+
+    if (generation === 'P17') {
+      ran = run();
+      await guest.turn(bench);
+      guest.park(7, [0x9000_0000n, 1n, 0n]);
+      assert.is(await ran, 0);
+      const fault = RunFault.read(page, 0);
+      assert.ok(fault.ok);
+      if (fault.ok)
+        assert.equal([fault.value.exitReason, fault.value.address, fault.value.error], [3, 0x9000_0000n, -2]);
+      page.setUint8(RunFault.offsets.action, 2);
+    }
+
+    // The VM ends while it runs.
+    ran = run();
+    assert.is((await guest.turn(bench)).action, generation === 'P17' ? 1 : 0);
+    const ended = bench.bench.rm.vms.get(0x80);
+    assert.ok(ended !== undefined);
+    if (ended !== undefined) await bench.bench.rm.exited(ended, EXIT_TYPE.VM_EXIT, 1, 0, [4]);
+    assert.is(await ran, 0);
+    assert.is(page.getUint32(8, true), 2);
   });
 
   test(`8.2 ${generation}: boot registers: unknown sets and indices are EINVAL, known ones arrive`, async () => {

@@ -16,18 +16,18 @@ import {
   BootContext,
   CreateGuestMem,
   DtbConfig,
-  EXIT_REASON,
   type FileKind,
   FN,
   FnDesc,
+  FnVcpuArg,
   IOCTL,
   type IoctlName,
   ioctlOf,
   MapMem,
   RUN_PAGE_BYTES,
-  RunStatus,
   UserMemoryRegion,
 } from './uapi.js';
+import { VcpuFile } from './vcpu-file.js';
 import { VmRequests } from './vm-requests.js';
 
 /** A call as a process makes it. */
@@ -45,7 +45,7 @@ export interface IoctlCall {
 type File =
   | { readonly kind: 'device' }
   | { readonly kind: 'vm'; readonly vm: GunyahVm; references: number; fds: number }
-  | { readonly kind: 'vcpu'; readonly vm: File & { kind: 'vm' }; readonly page: Uint8Array; isRunning: boolean }
+  | { readonly kind: 'vcpu'; readonly vm: File & { kind: 'vm' }; readonly vcpu: VcpuFile }
   | { readonly kind: 'memory'; readonly memory: UserMemory }
   | { readonly kind: 'event'; count: number };
 
@@ -105,7 +105,12 @@ export class VmManager {
   /** The run page of a vCPU. */
   runPage(fd: number): Result<Uint8Array, Errno> {
     const file = this.#files.get(fd);
-    return file?.kind === 'vcpu' ? ok(file.page) : err('EBADF');
+    return file?.kind === 'vcpu' ? ok(file.vcpu.page) : err('EBADF');
+  }
+  /** A signal to the thread that runs a vCPU. */
+  kick(fd: number): void {
+    const file = this.#files.get(fd);
+    if (file?.kind === 'vcpu') file.vcpu.kick();
   }
   /** write(2) of 1 to an event file. */
   signal(fd: number): Result<number, Errno> {
@@ -182,7 +187,7 @@ export class VmManager {
       case 'VCPU_MMAP_SIZE':
         return ok(RUN_PAGE_BYTES);
       case 'VCPU_RUN':
-        return file.kind === 'vcpu' ? this.#run(file) : err('ENOTTY');
+        return file.kind === 'vcpu' ? file.vcpu.run() : err('ENOTTY');
       default:
         return file.kind === 'vm' ? this.#ofVm(name, file, view, call) : err('ENOTTY');
     }
@@ -254,25 +259,28 @@ export class VmManager {
   #addFunction(file: File & { kind: 'vm' }, type: number, argSize: number, arg: Uint8Array): Result<number, Errno> {
     const added = file.vm.functions.add(type, argSize, arg, (fd) => this.#files.get(fd)?.kind === 'event');
     if (!added.ok || added.value !== FN.vcpu) return added.ok ? ok(0) : added;
+    const read = FnVcpuArg.read(new DataView(arg.buffer, arg.byteOffset, arg.byteLength), 0);
+    if (!read.ok) return err('EINVAL');
     file.references++;
-    return this.#newFd({ kind: 'vcpu', vm: file, page: new Uint8Array(RUN_PAGE_BYTES), isRunning: false });
+    const { vm } = file;
+    const vcpu = new VcpuFile({
+      ...{ vm, id: read.value.id, host: this.#host, hasActions: this.#generation === 'P17' },
+      written: (address, bytes, value) => this.#written(vm, address, bytes, value),
+    });
+    return this.#newFd({ kind: 'vcpu', vm: file, vcpu });
   }
 
-  /** A scheduler-run vCPU needs nobody to run it: the caller sleeps until the VM's end, which its run page tells. */
-  async #run(file: File & { kind: 'vcpu' }): Promise<Result<number, Errno>> {
-    const { vm } = file.vm;
-    if (file.isRunning) return err('EBUSY');
-    if (file.page[0] !== 0) return err('EINTR');
-    if (!vm.isRunning && vm.exit === undefined) return err('ENODEV');
-    file.isRunning = true;
-    await vm.over();
-    file.isRunning = false;
-    const { type, reasonBytes, reason } = vm.exit ?? { type: 0, reasonBytes: 0, reason: 0 };
-    RunStatus.write(new DataView(file.page.buffer), 0, {
-      ...{ immediateExit: file.page[0] ?? 0, exitReason: EXIT_REASON.status, status: vm.endStatus },
-      ...{ exitType: type, reasonSize: reasonBytes, reason },
-    });
-    return ok(0);
+  /** A guest's write to a device: whether it signals an event file. */
+  #written(vm: GunyahVm, address: bigint, bytes: number, value: bigint): boolean {
+    const fd = vm.functions.written(address, bytes, value);
+    return fd !== undefined && this.signal(fd).ok;
+  }
+
+  // ---- what the machine tells ----
+
+  /** Somebody rang: a run may have ended. */
+  rang(): void {
+    for (const file of this.#files.values()) if (file.kind === 'vcpu') file.vcpu.rang();
   }
 
   // ---- what the resource manager tells ----

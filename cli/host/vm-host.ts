@@ -177,6 +177,18 @@ export class VmHost implements LabHost {
     return this.#options.primaryGuest ? HOST_VMID : VMID.HLOS;
   }
 
+  /**
+   * /dev/gunyah of the host VM, for a VMM of one's own, and the machine's memory, where `host` of the memory it maps lies. VMs that
+   * are made through it get their threads, and appear in {@link events} as those that a guest makes.
+   */
+  async gunyah(): Promise<Result<{ readonly device: GunyahDevice; readonly memory: Uint8Array }, string>> {
+    return this.#guard(async () => {
+      const { host } = this.#running;
+      const { device } = await this.#homeOf(host);
+      return { device, memory: new Uint8Array(host.buffer) };
+    });
+  }
+
   async link(spec: LinkSpec): Promise<Result<undefined, string>> {
     const declared = await this.#guard(async () => {
       const { host, links } = this.#running;
