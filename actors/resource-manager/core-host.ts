@@ -186,6 +186,13 @@ export class CoreHost implements RmHost {
   threadOf(partition: number, index: number): number {
     return this.#vms.get(partition)?.given?.threads[index] ?? 0;
   }
+  async schedule(
+    partition: number,
+    index: number,
+    how: { readonly priority: number; readonly timesliceNs?: number },
+  ): Promise<Result<undefined, HostFault>> {
+    return (await this.#parts.ask('scheduleVp', { partition, index, ...how })).ok ? ok() : err('refused');
+  }
   async addVmmio(partition: number, base: number, bytes: number): Promise<Result<undefined, HostFault>> {
     return (await this.#parts.ask('setVmmioRange', { partition, base, bytes })).ok ? ok() : err('refused');
   }

@@ -7,7 +7,7 @@ import { PayloadWriter } from './payload.js';
 import { isWhole, type Reply, type Request, type RequestHandler, reply } from './request.js';
 import { RM_ERROR as E, EXIT_TYPE, RM_MESSAGE as M, RM_NOTIFICATION, VM_STATE, VMID } from './rm-messages.js';
 import { giveVcpus, makeVdevices, vdeviceNodes } from './vdevices.js';
-import { Vm } from './vm.js';
+import { PRIORITY, Vm } from './vm.js';
 import { readVmConfig } from './vm-config.js';
 
 const S = VM_STATE;
@@ -114,14 +114,22 @@ const init: RequestHandler = async (request) => {
   const read = readVmConfig(bytes);
   if (!read.ok) return fail(request, vm, read.error === 'tree' ? E.MEM_INVALID : E.ARGUMENT_INVALID);
   const { config } = read.value;
+  const priority = (rm.vms.get(vm.owner)?.priority ?? PRIORITY.default) + config.priorityOffset;
+  if (priority < 0 || priority > PRIORITY.max) return fail(request, vm, E.ARGUMENT_INVALID);
   const made = await rm.host.createVm(config.cpus, rm.parcels.bytesOf(parcel));
   if (!made.ok) return fail(request, vm, E.NORESOURCE);
   vm.partition = made.value.partition;
   vm.config = config;
   vm.name = config.name;
+  vm.priority = priority;
   vm.profile = config.profile ?? vm.profile;
   if (vm.image.auth !== AUTH_PLATFORM && !(await rm.host.addVmmio(vm.partition, 0, VMMIO_DEFAULT_BYTES)).ok) {
     return fail(request, vm, E.NORESOURCE);
+  }
+  for (let index = 0; index < config.cpus; index++) {
+    const { timesliceNs } = config;
+    const how = { priority, ...(timesliceNs !== undefined && { timesliceNs }) };
+    if (!(await rm.host.schedule(vm.partition, index, how)).ok) return fail(request, vm, E.NORESOURCE);
   }
   if (!(await makeVdevices(rm, vm, config)) || !(await giveVcpus(rm, vm, config))) {
     return fail(request, vm, E.NORESOURCE);

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import * as assert from 'uvu/assert';
 import { readTree } from '../../devices/machine/device-tree/read-tree.js';
-import { findNode, strings } from '../../devices/machine/device-tree/tree.js';
+import { cells, findNode, strings } from '../../devices/machine/device-tree/tree.js';
 import { type BenchClient, guestTree, RAM_BASE, RmBench, vdevice } from '../../test/fixtures/gunyah/rm-bench.js';
 import { spec } from '../../test/harness/spec.js';
 import { PayloadReader, PayloadWriter } from './payload.js';
@@ -155,6 +155,37 @@ test('CONFIG_IMAGE and INIT refuse what is wrong, and the VM is in INIT_FAILED',
   assert.is(await hlos.configure(0xb0, 1), E.VMID_INVALID);
   assert.is((await hlos.call(M.VM_CONFIG_IMAGE, new PayloadWriter().u16(vmid))).error, E.MSG_INVALID);
   assert.is(state(bench, vmid), S.LOAD);
+});
+
+test('7.4: priority and timeslice of a configuration are those of the processors, within the limits', async () => {
+  const { bench, hlos } = await host();
+  const made = async (vcpus: Readonly<Record<string, Uint8Array>>): Promise<unknown> => {
+    const vmid = await allocate(hlos);
+    const parcel = await hlos.image(vmid, guestTree([], undefined, vcpus));
+    assert.is(await hlos.configure(vmid, parcel), E.OK);
+    const error = await hlos.simple(M.VM_INIT, vmid);
+    const { partition } = bench.rm.vms.get(vmid) ?? {};
+    const schedule = bench.schedules.get(`${partition}.0`);
+    assert.is(await hlos.simple(M.VM_RESET, vmid), E.OK);
+    assert.is((await hlos.call(M.MEM_RECLAIM, new PayloadWriter().u32(parcel).u32(0))).error, E.OK);
+    assert.is(await hlos.simple(M.VM_DEALLOCATE, vmid), E.OK);
+    return error === E.OK ? schedule : error;
+  };
+  // Those of the v6 sample VM.
+  const sample = { 'sched-priority': cells(0xffff_ffff), 'sched-timeslice': cells(2000) };
+  assert.equal(await made(sample), { priority: 31, timesliceNs: 2_000_000 });
+  assert.equal(await made({}), { priority: 32 });
+  assert.equal(await made({ affinity: strings('proxy'), 'sched-priority': cells(500) }), { priority: 32 });
+  assert.equal(await made({ 'sched-priority': cells(31) }), { priority: 63 });
+  for (const wrong of [
+    { 'sched-priority': cells(32) },
+    { 'sched-priority': cells(-33 >>> 0) },
+    { 'sched-timeslice': cells(99) },
+    { 'sched-timeslice': cells(100_001) },
+    { affinity: strings('anywhere') },
+  ]) {
+    assert.is(await made(wrong), E.ARGUMENT_INVALID, JSON.stringify(wrong));
+  }
 });
 
 test('platform images are authenticated first', async () => {

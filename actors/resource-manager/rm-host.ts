@@ -74,6 +74,12 @@ export interface RmHost {
   destroyPort(object: number): Promise<void>;
   /** A VM's processor `index` as an object, 0 when there is none. */
   threadOf(partition: number, index: number): number;
+  /** How processor `index` shares the host's with others (gunyah.md 2.9). */
+  schedule(
+    partition: number,
+    index: number,
+    how: { readonly priority: number; readonly timesliceNs?: number },
+  ): Promise<Result<undefined, HostFault>>;
   /** Faults of `[base, base + bytes)` go to whoever runs the VM's processors by proxy. */
   addVmmio(partition: number, base: number, bytes: number): Promise<Result<undefined, HostFault>>;
 

@@ -40,6 +40,10 @@ export interface VmConfig {
   readonly entryOffset: bigint | undefined;
   readonly cpus: number;
   readonly isProxy: boolean;
+  /** Priority of its processors, as a distance from the owner's; 0 where others run them. */
+  readonly priorityOffset: number;
+  /** How long they run at a time, in nanoseconds; undefined: the scheduler's default. */
+  readonly timesliceNs: number | undefined;
   /** Driver generation the VM is for (`abi-profile`, ours); undefined: its owner's. */
   readonly profile: Profile | undefined;
   readonly vdevices: readonly VdeviceConfig[];
@@ -52,6 +56,9 @@ const NAME_MAX = 79;
 const PEER_PREFIX = 'vm-name:';
 const CPUS_MAX = 8;
 const VDEVICES_MAX = 64;
+const AFFINITIES = new Set(['static', 'sticky', 'pinned', 'proxy']);
+/** The scheduler's limits (gunyah.md 2.9). */
+const TIMESLICE_NS = { min: 100_000, max: 100_000_000 } as const;
 const KNOWN_TYPES = new Set(['rm-rpc', 'doorbell', 'doorbell-source', 'message-queue', 'message-queue-pair', 'shm']);
 const ATTRIBUTES = new Set([
   'ras-error-handler',
@@ -106,6 +113,20 @@ function vdevice(node: TreeNode): VdeviceConfig | undefined {
   };
 }
 
+/** What `vcpus` says of how they run; undefined where it says what cannot be. Processors by proxy ignore the rest (section 7.4). */
+function howRun(vcpus: TreeNode | undefined): Pick<VmConfig, 'isProxy' | 'priorityOffset' | 'timesliceNs'> | undefined {
+  const affinity = vcpus && text(vcpus, 'affinity');
+  if (affinity !== undefined && !AFFINITIES.has(affinity)) return undefined;
+  if (vcpus === undefined || affinity === 'proxy') {
+    return { isProxy: affinity === 'proxy', priorityOffset: 0, timesliceNs: undefined };
+  }
+  const priorityOffset = Number(BigInt.asIntN(32, number(vcpus, 'sched-priority') ?? 0n));
+  const microseconds = number(vcpus, 'sched-timeslice');
+  const timesliceNs = microseconds === undefined ? undefined : Number(microseconds) * 1000;
+  const isPossible = timesliceNs === undefined || (timesliceNs >= TIMESLICE_NS.min && timesliceNs <= TIMESLICE_NS.max);
+  return isPossible ? { isProxy: false, priorityOffset, timesliceNs } : undefined;
+}
+
 /** Boot processors of `/cpus`: at least one, at most eight. */
 function countCpus(root: TreeNode): number {
   const cpus = findNode(root, '/cpus')?.children.filter((child) => child.name.startsWith('cpu@')) ?? [];
@@ -135,6 +156,8 @@ export function readVmConfig(bytes: Uint8Array): Result<{ tree: DeviceTree; conf
   if (base !== undefined && base % 4096n !== 0n) return err('config');
   const cpus = countCpus(root) || 1;
   if (cpus > CPUS_MAX) return err('config');
+  const run = howRun(vcpus);
+  if (run === undefined) return err('config');
   return ok({
     tree: tree.value,
     config: {
@@ -143,7 +166,7 @@ export function readVmConfig(bytes: Uint8Array): Result<{ tree: DeviceTree; conf
       guid: text(node, 'vm-guid'),
       entryOffset: number(node, 'kernel-entry-offset'),
       profile: PROFILES.find((profile) => profile === text(node, 'abi-profile')),
-      isProxy: vcpus !== undefined && text(vcpus, 'affinity') === 'proxy',
+      ...run,
       vdevices: vdevices.filter((device): device is VdeviceConfig => device !== undefined),
     },
   });

@@ -26,6 +26,9 @@ export interface ImageConfig {
   readonly treeBytes: bigint;
 }
 
+/** Of processors (gunyah.md 2.9). */
+export const PRIORITY = { default: 32, max: 63 } as const;
+
 /** See the head of this file. */
 export class Vm {
   readonly vmid: number;
@@ -38,6 +41,8 @@ export class Vm {
   /** As its configuration or whoever built it calls it. */
   name = '';
   state: VmState = VM_STATE.LOAD;
+  /** Priority of its processors, from which those of its VMs count. */
+  priority: number = PRIORITY.default;
   osState = 0;
   appState = 0;
   partition: number | undefined;
