@@ -349,7 +349,15 @@ async function boot(
     early ??= exitCode;
     machine?.stop(STOP.requested, why);
   };
-  const release = onTermination((exitCode) => stopWith(exitCode, 'a signal'));
+  const onTerminal = process.stdin.isTTY === true;
+  // As at a computer: the first press of Ctrl-C is the power button, and what the guest makes of it is the guest's affair.
+  const pressButton = (): boolean => {
+    if (machine === undefined) return false;
+    machine.pressPowerButton();
+    terminal.err(`wurley: power button pressed; a second signal ends the machine${onTerminal ? '\r' : ''}\n`);
+    return true;
+  };
+  const release = onTermination((exitCode) => stopWith(exitCode, 'a signal'), pressButton);
   const restore = rawMode();
   const timer =
     timeoutMs === undefined ? undefined : setTimeout(() => stopWith(EXIT_TIMEOUT, 'the timeout'), timeoutMs);
@@ -372,7 +380,6 @@ async function boot(
   const hungUp = (): void => {
     if (onTerminal) stopWith(EXIT_HANGUP, 'a closed terminal');
   };
-  const onTerminal = process.stdin.isTTY === true;
   for (const event of ['end', 'error'] as const) process.stdin.on(event, hungUp);
   const resize = (): void => machine?.resize(windowSize().columns, windowSize().rows);
   process.stdout.on('resize', resize);

@@ -22,7 +22,18 @@ export const WANTED_MODULES: readonly string[] = [
   ...['virtio_mmio', 'virtio_blk', 'virtio_net', 'virtio_console', 'virtio_rng', 'virtio_balloon'],
   ...['9pnet_virtio', '9p', 'virtiofs', 'vmw_vsock_virtio_transport', 'vsock'],
   ...['hv_vmbus', 'hv_storvsc', 'hv_netvsc', 'hv_utils', 'hv_sock', 'hv_balloon', 'sd_mod'],
-  ...['ext4', 'crc32c_generic', 'overlay', 'squashfs', 'loop', 'af_packet', 'gpio_keys', 'rtc_pl031', 'qemu_fw_cfg'],
+  ...[
+    'ext4',
+    'crc32c_generic',
+    'overlay',
+    'squashfs',
+    'loop',
+    'af_packet',
+    'gpio_keys',
+    'evdev',
+    'rtc_pl031',
+    'qemu_fw_cfg',
+  ],
 ];
 
 /** `drivers/char/hw_random/virtio-rng.ko.xz` is the module virtio_rng. */

@@ -43,6 +43,8 @@ const STREAM_BYTES = 64 * 1024;
 const ARENA_BYTES = 96 << 20;
 const TRANSLATOR_SUFFIX = '-translator';
 const ASK = { timeoutMs: 10_000 } as const;
+/** As long as QEMU holds it: Linux's gpio-keys reads the line after its interrupt, and must still find the button down. */
+const BUTTON_HELD_MS = 100;
 const MODULE = {
   uart: new URL('../../devices/uart/uart.front-end.js', import.meta.url).href,
   rtc: new URL('../../devices/rtc/rtc.front-end.js', import.meta.url).href,
@@ -290,6 +292,7 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
   const typedAt: ActorRef<never> = virtio.console ?? console;
   const button = new Pl061({ setLevel: (high) => gic.setLine(gpio.intid, high) });
   const buttonState = new SharedRegisters(gpio.registers, button.state);
+  let releasing: NodeJS.Timeout | undefined;
   return {
     output: new ByteStream(streams.output),
     serial: virtio.console === undefined ? undefined : new ByteStream(output),
@@ -306,7 +309,10 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
       if (virtio.console !== undefined) system.sender.ring(virtio.console, 1);
     },
     pressPowerButton() {
-      for (const high of [true, false]) buttonState.with(() => button.setLine(POWER_BUTTON_LINE, high));
+      const hold = (high: boolean): void => buttonState.with(() => button.setLine(POWER_BUTTON_LINE, high));
+      hold(true);
+      clearTimeout(releasing);
+      releasing = setTimeout(() => hold(false), BUTTON_HELD_MS);
     },
     ended,
     gdbPort: stub?.port,
@@ -326,6 +332,7 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
       if (firmware.keeper !== undefined) await system.sender.ask(firmware.keeper, 'flush', {}, ASK);
     },
     async dispose() {
+      clearTimeout(releasing);
       await links?.close(system, processors);
       // A thread that has died runs no guest code and acknowledges nothing.
       const alive = new Set(system.inspect().map(({ ref }) => ref.actor));

@@ -21,15 +21,24 @@ export function rawMode(): () => void {
   };
 }
 
+/** Signals by which a user or a service manager asks for an end; SIGHUP only says that nobody is there any more. */
+const REQUESTS: readonly string[] = ['SIGINT', 'SIGTERM'];
+
 /**
  * Calls `stop` with an exit code when the process is asked to end; asked again, it ends at once (`exit` handlers still run,
- * so the terminal is restored). Answers what takes that back.
+ * so the terminal is restored). With `request`, the first SIGINT or SIGTERM calls that instead: where it answers true, an orderly
+ * end is on its way, and the next signal calls `stop`. Answers what takes all that back.
  */
-export function onTermination(stop: (exitCode: number) => void): () => void {
+export function onTermination(stop: (exitCode: number) => void, request?: () => boolean): () => void {
+  let requested = request === undefined;
   let asked = false;
   const handlers = Object.entries(SIGNALS).map(([signal, exitCode]) => {
     const handler = (): void => {
       if (asked) process.exit(exitCode);
+      if (!requested && REQUESTS.includes(signal)) {
+        requested = true;
+        if (request?.() === true) return;
+      }
       asked = true;
       stop(exitCode);
     };

@@ -72,13 +72,22 @@ const cases: readonly (readonly [string, number, (terminal: TerminalRun) => Prom
       terminal.type('\x1dq');
     },
   ],
-  ['SIGTERM', 143, async (terminal) => terminal.signal('SIGTERM')],
+  [
+    'SIGTERM after a SIGINT',
+    143,
+    async (terminal) => {
+      terminal.signal('SIGINT');
+      await terminal.sees('power button pressed; a second signal');
+      terminal.signal('SIGTERM');
+    },
+  ],
   ['SIGHUP', 129, async (terminal) => terminal.signal('SIGHUP')],
   [
     'SIGINT twice',
     130,
     async (terminal) => {
       terminal.signal('SIGINT');
+      await terminal.sees('power button pressed; a second signal');
       terminal.signal('SIGINT');
     },
   ],

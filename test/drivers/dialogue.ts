@@ -55,6 +55,15 @@ export class Dialogue {
     return this.shown.slice(from, this.shown.indexOf(text, from));
   }
 
+  /** Waits until the command itself has said `text`, on standard error. */
+  async says(text: string): Promise<void> {
+    const end = performance.now() + PATIENCE_MS;
+    while (!this.errors.includes(text)) {
+      if (performance.now() > end || this.#child.exitCode !== null) throw new Error(`no ${text} in ${this.errors}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
   /** Types a command and answers what it printed. */
   async does(command: string): Promise<string> {
     const from = this.shown.length;
