@@ -22,7 +22,7 @@ import type { SavedVolume } from './jit/saved-code.js';
 import { MemoryAccess } from './memory-access.js';
 import { AddressSpace } from './mmu/address-space.js';
 import { FAULT, newTranslation, type PhysicalMemory, type Translator, WANT } from './mmu/translator.js';
-import type { CoreObserver } from './observer.js';
+import { type CoreObserver, type Helper, observeSystem } from './observer.js';
 import { EXIT, STATE, VCPU_AREA_BYTES, WORK } from './state.js';
 import { SystemRegisters } from './sysreg/access.js';
 import { Operations } from './sysreg/operations.js';
@@ -36,6 +36,7 @@ import {
 import { PstateInstructions } from './sysreg/pstate.js';
 import { SLOT } from './sysreg/registers.js';
 import { memoryFill } from './wasm/memory-fill.js';
+import { WorkAccount } from './work-account.js';
 
 /** Helpers the interpreter's handlers call, with their number of i32 arguments besides the state address. */
 export const HELPERS: HelperTable = {
@@ -124,6 +125,7 @@ export class Core {
   readonly registers: SystemRegisters;
   readonly access: MemoryAccess;
   readonly debug: DebugUnit;
+  readonly work: WorkAccount;
   /** The region table: slot 0 stays empty. */
   readonly table = new WebAssembly.Table({ element: 'anyfunc', initial: 1 });
   /** Absent when compiled code is switched off. */
@@ -159,6 +161,7 @@ export class Core {
     const state = new CpuState(memory.buffer, layout.state);
     this.state = state;
     this.view = state.view;
+    this.work = new WorkAccount(state);
     this.#memo = new DecodeMemo(state.words);
     this.#at = layout.state;
     this.#physical = physical;
@@ -192,9 +195,9 @@ export class Core {
     this.access = access;
     this.registers = registers;
     const helpers: Record<keyof typeof HELPERS, Helper> = {
-      probe: (_state, lo, hi, bits) => access.probe(lo, hi, bits),
-      loadSlow: (_state, lo, hi, bits) => access.load(lo, hi, bits),
-      storeSlow: (_state, lo, hi, bits) => access.store(lo, hi, bits),
+      probe: this.work.charging(WORK.slowAccess, (_state, lo, hi, bits) => access.probe(lo, hi, bits)),
+      loadSlow: this.work.charging(WORK.slowAccess, (_state, lo, hi, bits) => access.load(lo, hi, bits)),
+      storeSlow: this.work.charging(WORK.slowAccess, (_state, lo, hi, bits) => access.store(lo, hi, bits)),
       checkSpAlignment: () => this.#checkSpAlignment(),
       hypercall: (_state) => this.#hypercall(),
       fp: (at, code, shape, extra) => fpHelper(this.view, at, code, shape, extra),
@@ -202,7 +205,12 @@ export class Core {
       checkStorePair: (_state, lo, hi, bits) => access.checkStorePair(lo, hi, bits),
       sysregRead: (_state, iss) => registers.read(iss),
       sysregWrite: (_state, iss) => registers.write(iss),
-      system: (_state, iss) => operations.run(iss),
+      system: (_state, iss) => {
+        const { flushes } = this.space.counters;
+        const status = operations.run(iss);
+        if (this.space.counters.flushes !== flushes) this.work.charge(WORK.flush);
+        return status;
+      },
       pstateWrite: (_state, iss) => pstate.write(iss),
       zeroTrap: (_state, iss) => this.exceptions.record(EC.trappedSystem, iss),
       barrier: () => {
@@ -578,7 +586,9 @@ export class Core {
     const page = this.pages.pageOf(record);
     const offset = (record - page.records) >> 2;
     const word = this.view.getUint32(page.host + offset, true);
-    if (!this.#memo.recall(word, record)) {
+    if (this.#memo.recall(word, record)) this.work.charge(WORK.recall);
+    else {
+      this.work.charge(WORK.decode);
       writeRecord(this.view, record, word, decoder.decode(word), this.#numbers);
       this.#memo.remember(word, record);
     }
@@ -611,28 +621,6 @@ export class Core {
   /** The VM's stage-2 map lost or changed a mapping: no translation made before may be used any more. */
   invalidateStage2(): void {
     this.space.flush();
-  }
-}
-
-/** A helper as generated code calls it: (state address, arguments) -> status. */
-type Helper = (state: number, a: number, b: number, c: number) => number;
-
-/** Makes the helpers of system instructions tell `observer` what they did. */
-function observeSystem(helpers: Record<keyof typeof HELPERS, Helper>, state: CpuState, observer: CoreObserver): void {
-  const kinds = [
-    ['sysregRead', 'read'],
-    ['sysregWrite', 'write'],
-    ['system', 'operation'],
-    ['pstateWrite', 'pstate'],
-  ] as const;
-  for (const [name, how] of kinds) {
-    const helper = helpers[name];
-    helpers[name] = (at, iss, b, c) => {
-      const before = state.get64(STATE.scratch);
-      const status = helper(at, iss, b, c);
-      if (status === 0) observer.systemAccess(how, iss, how === 'read' ? state.get64(STATE.scratch) : before);
-      return status;
-    };
   }
 }
 

@@ -93,6 +93,13 @@ export const WORK = {
   handler: 50,
   /** An exception, or another return to the core. */
   core: 200,
+  /** An instruction decoded, and one whose record was remembered. */
+  decode: 1_000,
+  recall: 50,
+  /** An access that the TLB does not allow. */
+  slowAccess: 400,
+  /** A system operation that empties the TLB. */
+  flush: 1_000,
 } as const;
 
 /** Size of the state block in bytes. */

@@ -396,7 +396,7 @@ export class Vcpu {
       reason = core.run(rest);
     }
     const tookMs = this.#clock.monotonicMs() - started;
-    this.#meter.ran(tookMs, budget - core.get32(STATE.budget));
+    this.#meter.ran(tookMs, budget - core.get32(STATE.budget) - core.work.takeCharged());
     if (reason === EXIT.pause) this.#budget.adjust(tookMs);
     return reason;
   }

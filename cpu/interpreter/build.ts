@@ -139,6 +139,11 @@ function interpretBody(frame: ModuleFrame): Uint8Array {
   };
   open(() => {
     body.call(frame.decodeIndex, [state, record]);
+    // A page of new code has no backward branch: decoding takes so long that the budget is looked at each time.
+    k.if(k.op('i32.le_s', k.stateLoad('u32', STATE.budget), i32(0)), () => {
+      k.stateStore('u64', STATE.pc, k.pc());
+      body.return(i32(EXIT.pause));
+    });
     body.branch(next);
   });
   open(() => {

@@ -568,6 +568,8 @@ export class RegionOps extends Ops {
     this.body.return(reason);
     this.body.end();
     this.#reload();
+    // The handler may have taken long.
+    this.assign(this.budget, super.stateLoad('u32', STATE.budget));
     this.#forgetChecks();
   }
 }

@@ -46,6 +46,19 @@ export interface Comparison {
   readonly endless: number;
 }
 
+/** A second is the host's: a program that takes a third of it is stopped on a busy host. One that never ends never does. */
+const AGAIN = 5;
+
+/** The digest of one program in an image of its own. */
+async function digestAlone(program: Program, place: Place): Promise<string> {
+  const image = buildImage([program]);
+  try {
+    return (await runImage(image.file, place))[0] ?? '';
+  } finally {
+    image.dispose();
+  }
+}
+
 /** Runs the programs everywhere; QEMU's digests are the expected ones. */
 export async function compareDigests(programs: readonly Program[], places: readonly Place[]): Promise<Comparison> {
   const image = buildImage(programs);
@@ -55,10 +68,13 @@ export async function compareDigests(programs: readonly Program[], places: reado
     const differences: Difference[] = [];
     for (const place of places) {
       const ours = await runImage(image.file, place);
-      programs.forEach((program, i) => {
-        const [digest, wanted] = [ours[i] ?? '', expected[i] ?? ''];
+      for (const [i, program] of programs.entries()) {
+        const wanted = expected[i] ?? '';
+        let digest = ours[i] ?? '';
+        for (let n = 0; n < AGAIN && digest === ENDLESS && wanted !== ENDLESS; n++)
+          digest = await digestAlone(program, place);
         if (digest !== wanted && wanted !== ENDLESS) differences.push({ program, place, digest, expected: wanted });
-      });
+      }
     }
     return { differences, endless: expected.filter((line) => line === ENDLESS).length };
   } finally {

@@ -1,0 +1,38 @@
+/**
+ * The part of a run's budget (STATE.budget) that is used outside generated code. What takes long there counts for as much
+ * as compiled code would have done meanwhile (WORK), so that a run lasts about as long whatever it meets.
+ */
+import type { CpuState } from './cpu-state.js';
+import type { Helper } from './observer.js';
+import { STATE } from './state.js';
+
+/** See the head of this file. Amounts are in the unit of STATE.budget. */
+export class WorkAccount {
+  readonly #state: CpuState;
+  #charged = 0;
+
+  constructor(state: CpuState) {
+    this.#state = state;
+  }
+
+  /** Something takes as long as `work`. */
+  charge(work: number): void {
+    this.#charged += work;
+    this.#state.set32(STATE.budget, this.#state.get32(STATE.budget) - work);
+  }
+
+  /** `helper`, each call of which takes as long as `work`. */
+  charging(work: number, helper: Helper): Helper {
+    return (at, a, b, c) => {
+      this.charge(work);
+      return helper(at, a, b, c);
+    };
+  }
+
+  /** All that was charged since the last call: it is not the guest's instructions. */
+  takeCharged(): number {
+    const charged = this.#charged;
+    this.#charged = 0;
+    return charged;
+  }
+}
