@@ -72,12 +72,14 @@ for (const entry of readdirSync(dist, { recursive: true })) {
     process.stderr.write(`wurley: ${relative(dist, path)} is not bundled: ${String(thrown.message).split('\n')[0]}\n`);
   }
 }
-// The command itself; piscina finds its own worker beside its own file.
+// The command, and its verb that is wanted most; piscina finds its own worker beside its own file.
 const cli = join(dist, 'cli');
-await putBundle(
-  join(cli, 'command.bundle'),
-  await bundle(cli, `export { default } from './command.js';`, [forScripts(cli)], ['piscina']),
-);
+for (const entry of ['command', 'run-command']) {
+  await putBundle(
+    join(cli, `${entry}.bundle`),
+    await bundle(cli, `export { default } from './${entry}.js';`, [forScripts(cli)], ['piscina']),
+  );
+}
 await putBundle(
   join(runtime, 'actor-host.bundle'),
   await bundle(runtime, `export { default } from './actor-host.worker.js'; export { rehearse } from './rehearsal.js';`),

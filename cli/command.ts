@@ -1,30 +1,31 @@
 /** The `wurley` command: the list of verbs, each in its own file under commands/. */
-import { readFileSync } from 'node:fs';
-import { addDemo } from './commands/demo.js';
-import { addEmbeddedLab } from './commands/embedded-lab.js';
-import { addImage } from './commands/image.js';
-import { addLabVerbs } from './commands/lab.js';
-import { addRun } from './commands/run.js';
-import { addUp } from './commands/up.js';
-import { runProgram, type Terminal, type Verb } from './program.js';
+import { runOnTerminal } from './process-terminal.js';
+import type { Verb } from './program.js';
 
-const VERBS: readonly Verb[] = [addEmbeddedLab, addDemo, addImage, addRun, addUp, addLabVerbs];
+/**
+ * The files of verbs, with the verbs in each. Only the file of the verb that was named is evaluated: all of them, with what they
+ * import, take three times as long to load as Node does to start.
+ */
+const FILES: readonly (readonly [verbs: readonly string[], load: () => Promise<Verb>])[] = [
+  [['lab'], async () => (await import('./commands/embedded-lab.js')).addEmbeddedLab],
+  [['demo'], async () => (await import('./commands/demo.js')).addDemo],
+  [['image'], async () => (await import('./commands/image.js')).addImage],
+  [['run'], async () => (await import('./commands/run.js')).addRun],
+  [['up'], async () => (await import('./commands/up.js')).addUp],
+  [
+    ['ps', 'console', 'logs', 'stop', 'kill', 'restart', 'down', 'trace', 'stats', 'inspect'],
+    async () => (await import('./commands/lab.js')).addLabVerbs,
+  ],
+];
+
+/** The verb that `name` is, or all of them for a help text and for what is none. */
+function verbsFor(name: string | undefined): Promise<readonly Verb[]> {
+  const named = FILES.filter(([verbs]) => name !== undefined && verbs.includes(name));
+  if (name === '--version') return Promise.resolve([]);
+  return Promise.all((named.length > 0 ? named : FILES).map(([, load]) => load()));
+}
 
 /** Runs the command line `args` on this process's terminal; the exit code. */
 export default async function command(args: readonly string[]): Promise<number> {
-  const terminal: Terminal = {
-    isTTY: process.stdout.isTTY === true,
-    columns: process.stdout.columns ?? 100,
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
-    onInterrupt(stop) {
-      process.once('SIGINT', stop);
-      return () => process.off('SIGINT', stop);
-    },
-  };
-  // From dist/cli/command.js, in a checkout as in an installed package.
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    readonly version: string;
-  };
-  return await runProgram(VERBS, args, terminal, version);
+  return runOnTerminal(await verbsFor(args[0]), args);
 }

@@ -5,9 +5,13 @@ import { isFresh } from '../actors/runtime/worker-files.js';
 
 type Command = (args: readonly string[]) => Promise<number>;
 
-const bundle = new URL('./command.bundle', import.meta.url);
-// WHY: both are command.ts, compiled.
-const loaded = (isFresh(bundle) ? loadBundle(fileURLToPath(bundle)) : await import('./command.js')) as {
-  readonly default: Command;
-};
-process.exitCode = await loaded.default(process.argv.slice(2));
+const args = process.argv.slice(2);
+const isRun = args[0] === 'run';
+const bundle = new URL(isRun ? './run-command.bundle' : './command.bundle', import.meta.url);
+// WHY: both are command.ts or run-command.ts, compiled.
+const loaded = (
+  isFresh(bundle)
+    ? loadBundle(fileURLToPath(bundle))
+    : await (isRun ? import('./run-command.js') : import('./command.js'))
+) as { readonly default: Command };
+process.exitCode = await loaded.default(args);

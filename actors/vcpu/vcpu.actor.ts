@@ -1,14 +1,12 @@
 /** A vCPU as a blocking actor: its worker runs guest code for ever, and sleeps when the guest does. */
 
 import { err, ok } from '../../bus/result.js';
-import { HandlerNumbers } from '../../cpu/interpreter/record.js';
-import { INSTRUCTIONS } from '../../cpu/isa/table.js';
 import { detectFeatures, setFeatures } from '../../cpu/wasm/features.js';
 import type { CoreProtocol } from '../hypervisor/port.protocol.js';
 import { actor, actorKind } from '../runtime/actor.js';
 import { MACHINE_HANDLER_BUDGET_MS } from '../runtime/limits.js';
 import type { FrontEndFactory } from '../shared-state/mmio/front-end.js';
-import { Vcpu } from './vcpu.js';
+import type { Vcpu } from './vcpu.js';
 import type { VcpuConfig, VcpuProtocol } from './vcpu.protocol.js';
 import type { VcpuThread } from './vcpu-thread.js';
 import { readRegisters, writeRegisters } from './vp-registers.js';
@@ -26,6 +24,12 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
   handlerBudgetMs: MACHINE_HANDLER_BUDGET_MS,
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
   async start(config, context) {
+    // Loaded here: who starts vCPUs loads this file too, and has no use for a processor.
+    const [{ Vcpu }, { HandlerNumbers }, { INSTRUCTIONS }] = await Promise.all([
+      import('./vcpu.js'),
+      import('../../cpu/interpreter/record.js'),
+      import('../../cpu/isa/table.js'),
+    ]);
     if (config.features === undefined) detectFeatures();
     else setFeatures(config.features);
     const interpreter = { module: config.interpreter, numbers: new HandlerNumbers(INSTRUCTIONS) };

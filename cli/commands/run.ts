@@ -33,7 +33,6 @@ import { loadInterpreter } from '../machine/interpreter-cache.js';
 import { isExpendable, type Machine, type MachineEnd } from '../machine/machine.js';
 import { type ConsolePipe, runMachine } from '../machine/run-machine.js';
 import { checkNumbers, type RunNumbers, type RunText } from '../machine/run-options.js';
-import { statisticsText } from '../machine/statistics-text.js';
 import { ENTROPY, openVirtio, parseVirtio, type VirtioRequest } from '../machine/virtio-options.js';
 import { EXIT_SOFTWARE, EXIT_USAGE, type Terminal, type Verb } from '../program.js';
 import { bootProgress } from '../terminal/boot-progress.js';
@@ -330,7 +329,7 @@ async function boot(
   { trace, gdb, vars }: Extras,
   terminal: Terminal,
 ): Promise<Result<number, Refusal>> {
-  const interpreter = loadInterpreter(cacheFolder());
+  const interpreter = await loadInterpreter(cacheFolder());
   const codeCache = process.env['WURLEY_CODE_CACHE'] === 'off' ? undefined : openCodeCache(cacheFolder(), plan);
   let machine: Machine | undefined;
   // The first death, which may come before there is a machine to end.
@@ -418,6 +417,7 @@ async function boot(
     const statistics = trace === undefined && text.stats !== true ? [] : ((await machine?.statistics()) ?? []);
     trace?.close([{ kind: 'end', ...end.value }, ...statistics]);
     if (text.stats === true) {
+      const { statisticsText } = await import('../machine/statistics-text.js');
       for (const cpu of statistics) terminal.err(`${statisticsText(cpu, HOTTEST_AT_END).join('\n')}\n`);
     }
     await machine?.dispose();
@@ -510,9 +510,11 @@ async function obey(
       machine?.pressPowerButton();
       say('wurley: power button pressed');
       return;
-    case 'info':
+    case 'info': {
+      const { statisticsText } = await import('../machine/statistics-text.js');
       for (const cpu of (await machine?.statistics()) ?? []) statisticsText(cpu, HOTTEST_ON_SCREEN).forEach(say);
       return;
+    }
     default:
       for (const line of ESCAPE_HELP) say(line);
   }

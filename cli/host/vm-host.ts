@@ -112,7 +112,7 @@ export class VmHost implements LabHost {
   static async start(options: VmHostOptions): Promise<Result<VmHost, string>> {
     const made = new VmHost(options);
     const started = await made.#guard(async () => {
-      const interpreter = loadInterpreter(cacheFolder()).module;
+      const interpreter = (await loadInterpreter(cacheFolder())).module;
       const callTap = made.#tap.place;
       const host = await Host.start(made.#system, {
         name: HOST_NAME,

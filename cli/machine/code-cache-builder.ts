@@ -22,9 +22,9 @@ import { serialisedOf, useGuestFlags, whole } from './native-modules.js';
 const LOCK_MS = 10 * 60_000;
 const PAGE_BYTES = 4096;
 
-function build(order: BuildOrder): void {
+async function build(order: BuildOrder): Promise<void> {
   // V8 compares its flags when it reads the volume: they must have gone the same way as in the machine's process.
-  loadInterpreter(order.interpreterFolder);
+  await loadInterpreter(order.interpreterFolder);
   useGuestFlags();
   const memory = new Uint8Array(order.pages.length * PAGE_BYTES);
   order.pages.forEach(({ bytes }, n) => {
@@ -43,7 +43,7 @@ function build(order: BuildOrder): void {
   putFile(order.path, codeFile(savedIndex(regions), batch.bytes, native));
 }
 
-function main(todo: string): void {
+async function main(todo: string): Promise<void> {
   setPriority(constants.priority.PRIORITY_LOW);
   const folder = dirname(todo);
   const lock = join(folder, 'building.lock');
@@ -57,7 +57,7 @@ function main(todo: string): void {
   }
   try {
     // WHY: the file is the user's own, just written by openCodeCache of this build.
-    build(deserialize(readFileSync(todo)) as BuildOrder);
+    await build(deserialize(readFileSync(todo)) as BuildOrder);
     rmSync(todo, { force: true });
     trimFolder(folder);
   } finally {
@@ -67,4 +67,4 @@ function main(todo: string): void {
 }
 
 const [, , todo] = process.argv;
-if (todo !== undefined) main(todo);
+if (todo !== undefined) await main(todo);

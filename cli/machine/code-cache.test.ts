@@ -48,7 +48,7 @@ test(
     const cache = mkdtempSync(join(tmpdir(), 'wurley-code-'));
     const folder = join(cache, 'code');
     try {
-      loadInterpreter(cache);
+      await loadInterpreter(cache);
       useGuestFlags();
       const first = openCodeCache(cache, PLAN);
       assert.equal(await first.load(), []);

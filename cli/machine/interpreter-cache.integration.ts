@@ -13,7 +13,7 @@ const DAMAGED = 5;
 const MODULE = new URL('interpreter-cache.js', import.meta.url).href;
 const SCRIPT = `
   const { loadInterpreter } = await import(process.argv[1]);
-  const { module, from } = loadInterpreter(process.argv[2]);
+  const { module, from } = await loadInterpreter(process.argv[2]);
   const isWhole = WebAssembly.Module.exports(module).some((entry) => entry.name === 'run');
   process.stdout.write(isWhole ? from : 'broken');
 `;

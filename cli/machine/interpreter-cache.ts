@@ -6,9 +6,6 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { HELPERS } from '../../cpu/core.js';
-import { buildInterpreter } from '../../cpu/interpreter/build.js';
-import { INSTRUCTIONS } from '../../cpu/isa/table.js';
 import { nativeKey, serialisedOf, whole, withHostFeatures } from './native-modules.js';
 
 const MAGIC = 'wurley-interp-1\n';
@@ -69,11 +66,19 @@ function writeCache(path: string, wire: Uint8Array, native: ArrayBuffer): void {
 }
 
 /** The interpreter, from the cache in `folder` or made anew (and then put there). */
-export function loadInterpreter(folder: string): LoadedInterpreter {
-  return withHostFeatures(() => {
+export async function loadInterpreter(folder: string): Promise<LoadedInterpreter> {
+  const { path, cached } = withHostFeatures(() => {
     const path = join(folder, `interpreter-${nativeKey()}.bin`);
-    const cached = readCache(path);
-    if (cached !== undefined) return { module: cached, from: 'cache' };
+    return { path, cached: readCache(path) };
+  });
+  if (cached !== undefined) return { module: cached, from: 'cache' };
+  // A start that finds the file needs no table of instructions.
+  const [{ HELPERS }, { buildInterpreter }, { INSTRUCTIONS }] = await Promise.all([
+    import('../../cpu/core.js'),
+    import('../../cpu/interpreter/build.js'),
+    import('../../cpu/isa/table.js'),
+  ]);
+  return withHostFeatures(() => {
     const { bytes } = buildInterpreter(INSTRUCTIONS, HELPERS);
     const { module, native } = whole((serialise) => {
       const compiled = new WebAssembly.Module(bytes);

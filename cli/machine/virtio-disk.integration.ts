@@ -184,7 +184,7 @@ async function killed(image: string): Promise<{ readonly console: string; readon
     const layers = openDisk(request, system.files, false);
     assert.ok(layers.ok);
     const virtio = [{ kind: 'disk', layers: layers.value, isReadOnly: false }] as const;
-    const interpreter = loadInterpreter(cacheFolder()).module;
+    const interpreter = (await loadInterpreter(cacheFolder())).module;
     const end = await runMachine(
       system,
       { description, plan: plan.value, interpreter, jit: true, virtio, name: 'vm', trace: undefined },

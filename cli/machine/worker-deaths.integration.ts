@@ -15,7 +15,7 @@ import { type Machine, startMachine } from './machine.js';
 const test = spec('worker deaths');
 const MINUTE = 60_000;
 
-const interpreter = loadInterpreter(join(tmpdir(), 'wurley-test-cache'));
+const interpreter = await loadInterpreter(join(tmpdir(), 'wurley-test-cache'));
 
 async function machineOf(system: ActorSystem, name: string): Promise<Machine> {
   const bytes = new Uint8Array(Uint32Array.from(DOTS).buffer);

@@ -85,7 +85,7 @@ let interpreter: WebAssembly.Module | undefined;
 
 /** A machine called `name` of two processors, with the guest above on the first; `full`: with everything it can have. */
 export async function machineScene(system: ActorSystem, name: string, full: boolean): Promise<Machine> {
-  interpreter ??= loadInterpreter(CACHE).module;
+  interpreter ??= (await loadInterpreter(CACHE)).module;
   mkdirSync(CACHE, { recursive: true });
   writeFileSync(DISK, new Uint8Array(DISK_BYTES));
   const devices = {

@@ -74,7 +74,7 @@ async function machine(
     hostUnpackers,
   );
   if (!plan.ok) throw new Error(plan.error.reason);
-  const interpreter = loadInterpreter(cacheFolder()).module;
+  const interpreter = (await loadInterpreter(cacheFolder())).module;
   let line = '';
   let type: ((bytes: Uint8Array) => void) | undefined;
   const pipe = {

@@ -133,7 +133,7 @@ export async function runBuildMachine(build: BuildMachine): Promise<Result<undef
       {
         description,
         plan: plan.value,
-        interpreter: loadInterpreter(build.cache).module,
+        interpreter: (await loadInterpreter(build.cache)).module,
         jit: true,
         name: 'vm',
         ...parts,
