@@ -1,0 +1,72 @@
+/**
+ * `npm run fuzz:hypercalls -- [--calls 2000000] [--minutes 30]`: the Gunyah guest (gunyah/) with so many random hypercalls, a
+ * quarter from each of four VMs at once, then an audit: what the host holds must be what it held after the same guest with
+ * four calls. Exits 1 when a check of the guest failed, it did not end in time, or the audit found a difference.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { VmHost } from '../../cli/host/vm-host.js';
+import { campaignOptions, wholeNumber } from '../harness/campaign-options.js';
+import { guestImage, parseSuite } from './reports.js';
+
+/** VMs that make calls at once; test/guests/gunyah/main.c, `sharing`. */
+const VMS = 4;
+const MS_PER_MINUTE = 60_000;
+const MEMORY_BYTES = 64 << 20;
+
+const values = campaignOptions('npm run fuzz:hypercalls --', 'Random hypercalls of four VMs at once, and an audit.', {
+  calls: { help: 'of all four VMs together; their seeds are 1000 to 1003', value: '2000000' },
+  minutes: { help: 'after which a guest that has not ended is a failure', value: '30' },
+});
+const calls = wholeNumber('calls', values.calls, VMS);
+const minutes = wholeNumber('minutes', values.minutes, 1);
+const each = Math.ceil(calls / VMS);
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/** What must be as before when the guest and its VMs are gone. */
+async function holdings(host: VmHost): Promise<object> {
+  return { ...(await host.census()), ...host.resources() };
+}
+
+/** Runs the guest once; what is wrong with it, a sentence each. */
+async function life(host: VmHost, callsEach: number): Promise<string[]> {
+  const started = await host.start({
+    ...{ name: 'primary', boot: { kernel: guestImage('gunyah'), initrd: undefined }, append: `fuzz=${callsEach}` },
+    ...{ memoryBytes: MEMORY_BYTES, cpus: 1, platform: 'gunyah', profile: 'P17', primary: true, console: 'pl011' },
+    ...{ disks: [], rng: false, networks: [] },
+  });
+  if (!started.ok) return [started.error];
+  const vm = started.value;
+  let text = '';
+  vm.output.subscribe((bytes) => {
+    text += Buffer.from(bytes).toString('latin1').replaceAll('\r', '');
+  });
+  const timer = setTimeout(() => vm.kill(`it did not end within ${minutes} minutes`), minutes * MS_PER_MINUTE);
+  const end = await vm.ended;
+  clearTimeout(timer);
+  const report = parseSuite(text);
+  const problems = [...(report?.failures ?? [])];
+  if (end.reason !== 'off') problems.push(`the guest ended by ${end.reason}: ${end.detail}`);
+  if (report === undefined) problems.push(`the guest's report is not complete; its last lines:\n${text.slice(-400)}`);
+  else say(`${VMS} x ${callsEach} calls: ${report.passed} checks passed, ${report.failed} failed`);
+  return problems;
+}
+
+const opened = await VmHost.start({ primaryGuest: true, onLog: () => undefined });
+if (!opened.ok) throw new Error(opened.error);
+const host = opened.value;
+const problems: string[] = [];
+try {
+  // The first life starts what stays, such as the resource manager.
+  problems.push(...(await life(host, 1)));
+  const before = await holdings(host);
+  problems.push(...(await life(host, each)));
+  const after = await holdings(host);
+  say(`audit: ${JSON.stringify(after)}`);
+  if (!isDeepStrictEqual(after, before)) problems.push(`the host held ${JSON.stringify(before)} before`);
+} finally {
+  await host.dispose();
+}
+for (const problem of problems) say(`  ${problem}`);
+const again = `npm run fuzz:hypercalls -- --calls ${calls} --minutes ${minutes}`;
+say(`${problems.length === 0 ? 'nothing wrong' : 'something is wrong'} (${again})`);
+process.exitCode = problems.length === 0 ? 0 : 1;
