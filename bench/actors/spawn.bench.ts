@@ -1,8 +1,8 @@
 /** `actor.spawn`: from spawn to the first answered message, cold and from a warm pool, and what an idle actor holds. */
-import { Worker } from 'node:worker_threads';
 import type { ActorKind } from '../../actors/runtime/actor.js';
 import type { ActorRef } from '../../actors/runtime/protocol.js';
 import { ActorSystem } from '../../actors/runtime/system.js';
+import { bareWorker, bareWorkerMs, settledRss } from '../bare-worker.js';
 import { median, pairedRatio, quantile } from '../measure.js';
 import type { Bench, BenchSuite } from '../report.js';
 import { type SinkProtocol, sinkKind } from './sink.actor.js';
@@ -10,22 +10,6 @@ import { type SinkProtocol, sinkKind } from './sink.actor.js';
 const REPEATS = 31;
 const IDLE_ACTORS = 12;
 const MEMORY_REPEATS = 3;
-
-async function bareMs(): Promise<number> {
-  const started = performance.now();
-  const worker = bareWorker();
-  await new Promise((resolve) => {
-    worker.once('message', resolve);
-    worker.postMessage('first');
-  });
-  const took = performance.now() - started;
-  await worker.terminate();
-  return took;
-}
-
-function bareWorker(): Worker {
-  return new Worker(new URL('./bare.worker.js', import.meta.url));
-}
 
 let spawned = 0;
 
@@ -39,12 +23,6 @@ async function spawnMs(system: ActorSystem, kind: ActorKind): Promise<{ took: nu
   const answer = await system.sender.ask(ref, 'echo', { value: spawned });
   if (!answer.ok) throw new Error(`${name}: ${JSON.stringify(answer.error)}`);
   return { took: performance.now() - started, ref };
-}
-
-/** Resident memory once it has stopped moving, in bytes. */
-async function settledRss(): Promise<number> {
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  return process.memoryUsage.rss();
 }
 
 async function idleMegabytes(start: () => Promise<() => Promise<unknown>>): Promise<number> {
@@ -66,10 +44,10 @@ async function run(bench: Bench): Promise<void> {
   for (let repeat = -3; repeat < REPEATS; repeat++) {
     // In turns, so that neither is always the one that follows the other's clearing up.
     const bareFirst = (repeat & 1) === 0;
-    const before = bareFirst ? await bareMs() : undefined;
+    const before = bareFirst ? await bareWorkerMs() : undefined;
     const first = await spawnMs(system, sinkKind);
     await system.stop(first.ref);
-    const bareTook = before ?? (await bareMs());
+    const bareTook = before ?? (await bareWorkerMs());
     await system.prepare(warmKind);
     const second = await spawnMs(system, warmKind);
     // The replacement loads on the other processor; it must not share this one with the next measurement.
