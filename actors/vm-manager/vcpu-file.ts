@@ -5,8 +5,7 @@
  */
 import { err, ok, type Result } from '../../bus/result.js';
 import { RESUME, RUN_STATE, type RunExit } from '../shared-state/vm/proxied-run.js';
-import type { Errno } from './errno.js';
-import { ERRNO } from './errno.js';
+import { ERRNO, type Errno } from './errno.js';
 import type { GunyahVm } from './gunyah-vm.js';
 import type { ManagerHost, Processor } from './manager-host.js';
 import { EXIT_REASON, RESUME_ACTION, RUN_PAGE_BYTES, RunFault, RunMmio, RunStatus } from './uapi.js';
@@ -53,6 +52,7 @@ export class VcpuFile {
 
   constructor(parts: VcpuParts) {
     this.#parts = parts;
+    void parts.vm.over().then(() => this.rang());
   }
 
   get #isOver(): boolean {
@@ -70,7 +70,6 @@ export class VcpuFile {
     if (this.#mustLeave) return err('EINTR');
     if (!vm.isRunning && vm.exit === undefined) return err('ENODEV');
     this.#isRunning = true;
-    void vm.over().then(() => this.rang());
     try {
       const processor = vm.functions.processor(id);
       if (processor?.isProxied === true) return await this.#runProxied(processor);
