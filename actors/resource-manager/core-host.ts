@@ -10,7 +10,7 @@ import { lockOwner, Ports } from '../shared-state/objects/ports.js';
 import { STOP, type Stop, VmBlock } from '../shared-state/vm/vm-block.js';
 import { arenaBytesFor } from './arena-size.js';
 import type { LaunchOrder } from './resource-manager.protocol.js';
-import type { AboutVm, BootRegisters, GivenPort, HostFault, RmHost } from './rm-host.js';
+import type { AboutVm, BootRegisters, GivenPort, HostFault, ProcessorShare, RmHost } from './rm-host.js';
 import { RpcLink } from './rpc-link.js';
 import { RPC } from './rpc-packet.js';
 
@@ -186,11 +186,7 @@ export class CoreHost implements RmHost {
   threadOf(partition: number, index: number): number {
     return this.#vms.get(partition)?.given?.threads[index] ?? 0;
   }
-  async schedule(
-    partition: number,
-    index: number,
-    how: { readonly priority: number; readonly timesliceNs?: number },
-  ): Promise<Result<undefined, HostFault>> {
+  async schedule(partition: number, index: number, how: ProcessorShare): Promise<Result<undefined, HostFault>> {
     return (await this.#parts.ask('scheduleVp', { partition, index, ...how })).ok ? ok() : err('refused');
   }
   async addVmmio(partition: number, base: number, bytes: number): Promise<Result<undefined, HostFault>> {

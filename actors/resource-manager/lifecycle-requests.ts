@@ -126,9 +126,9 @@ const init: RequestHandler = async (request) => {
   if (vm.image.auth !== AUTH_PLATFORM && !(await rm.host.addVmmio(vm.partition, 0, VMMIO_DEFAULT_BYTES)).ok) {
     return fail(request, vm, E.NORESOURCE);
   }
+  const { timesliceNs } = config;
+  const how = { priority, ...(timesliceNs !== undefined && { timesliceNs }) };
   for (let index = 0; index < config.cpus; index++) {
-    const { timesliceNs } = config;
-    const how = { priority, ...(timesliceNs !== undefined && { timesliceNs }) };
     if (!(await rm.host.schedule(vm.partition, index, how)).ok) return fail(request, vm, E.NORESOURCE);
   }
   if (!(await makeVdevices(rm, vm, config)) || !(await giveVcpus(rm, vm, config))) {

@@ -42,6 +42,12 @@ export interface AboutVm {
 /** Which end of a queue or doorbell a VM gets. */
 export type PortEnd = 'send' | 'receive';
 
+/** How a processor shares the host's: a time slice of its own, or the scheduler's. */
+export interface ProcessorShare {
+  readonly priority: number;
+  readonly timesliceNs?: number;
+}
+
 /** See the head of this file. */
 export interface RmHost {
   /** `memoryBytes`: what it is going to be given, as far as is known. */
@@ -75,11 +81,7 @@ export interface RmHost {
   /** A VM's processor `index` as an object, 0 when there is none. */
   threadOf(partition: number, index: number): number;
   /** How processor `index` shares the host's with others (gunyah.md 2.9). */
-  schedule(
-    partition: number,
-    index: number,
-    how: { readonly priority: number; readonly timesliceNs?: number },
-  ): Promise<Result<undefined, HostFault>>;
+  schedule(partition: number, index: number, how: ProcessorShare): Promise<Result<undefined, HostFault>>;
   /** Faults of `[base, base + bytes)` go to whoever runs the VM's processors by proxy. */
   addVmmio(partition: number, base: number, bytes: number): Promise<Result<undefined, HostFault>>;
 

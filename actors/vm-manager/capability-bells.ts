@@ -1,17 +1,15 @@
-/** Doorbells behind capabilities of the host VM, looked up as its hypercalls would be. */
+/** Doorbells behind capabilities of the host VM. */
 import { RIGHTS } from '../abi/gunyah/rights.js';
-import { CapabilityReader, LOOKUP } from '../shared-state/capabilities/capability-space.js';
 import { OBJECT_TYPE } from '../shared-state/objects/object-table.js';
 import type { Ports } from '../shared-state/objects/ports.js';
+import { heldObject } from './held-capability.js';
 import type { Bell } from './manager-host.js';
 
 /** The doorbell of `capability` in the space at byte `space`, if it may be sent with; flags of the low half only. */
 export function bellBehind(memory: ArrayBufferLike, space: number, ports: Ports, capability: bigint): Bell | undefined {
-  const capabilities = new CapabilityReader(memory, space, ports.objects);
-  const [lo, hi] = [Number(BigInt.asIntN(32, capability)), Number(BigInt.asIntN(32, capability >> 32n))];
-  const found = capabilities.lookup(lo, hi, OBJECT_TYPE.doorbell, RIGHTS.doorbell.send, true);
-  if (found !== LOOKUP.ok) return undefined;
-  const { object, rights } = capabilities;
+  const held = heldObject(memory, space, ports, capability, OBJECT_TYPE.doorbell, RIGHTS.doorbell.send);
+  if (held === undefined) return undefined;
+  const { object, rights } = held;
   return {
     send: (flags) => ports.doorbell(object).send(Number(BigInt.asIntN(32, flags))),
     mask(enable, acknowledge) {

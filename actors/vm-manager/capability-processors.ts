@@ -1,10 +1,10 @@
 /** Virtual processors behind capabilities of the host VM, which its driver runs as vcpu_run does (gunyah.md 2.9). */
 import { RIGHTS } from '../abi/gunyah/rights.js';
-import { CapabilityReader, LOOKUP } from '../shared-state/capabilities/capability-space.js';
 import { OBJECT_TYPE } from '../shared-state/objects/object-table.js';
 import type { Ports } from '../shared-state/objects/ports.js';
 import { ProxiedRun } from '../shared-state/vm/proxied-run.js';
 import { type Ring, VmBlock } from '../shared-state/vm/vm-block.js';
+import { heldObject } from './held-capability.js';
 import type { Processor } from './manager-host.js';
 
 /** Who runs the processors. */
@@ -24,10 +24,9 @@ export function processorBehind(
   capability: bigint,
   { self, ring }: Runner,
 ): Processor | undefined {
-  const capabilities = new CapabilityReader(memory, space, ports.objects);
-  const [lo, hi] = [Number(BigInt.asIntN(32, capability)), Number(BigInt.asIntN(32, capability >> 32n))];
-  if (capabilities.lookup(lo, hi, OBJECT_TYPE.thread, NEEDED, true) !== LOOKUP.ok) return undefined;
-  const { object } = capabilities;
+  const held = heldObject(memory, space, ports, capability, OBJECT_TYPE.thread, NEEDED);
+  if (held === undefined) return undefined;
+  const { object } = held;
   const at = ports.objects.data(object);
   if (at === 0) return undefined;
   const block = new VmBlock(memory, at);

@@ -82,15 +82,20 @@ export class VmFunctions {
     }
   }
 
-  /** ADD_FUNCTION; the type that was added. */
-  add(type: number, argSize: number, arg: Uint8Array, isEvent: (fd: number) => boolean): Result<number, Errno> {
+  /** ADD_FUNCTION; the number of the vCPU that was added, undefined for a function of another type. */
+  add(
+    type: number,
+    argSize: number,
+    arg: Uint8Array,
+    isEvent: (fd: number) => boolean,
+  ): Result<number | undefined, Errno> {
     if (argSize > FN_ARG_BYTES_MAX || argSize > arg.length) return err('EINVAL');
     const read = this.#read(type, argSize, arg, isEvent);
     if (!read.ok) return read;
     if (this.#find(type, read.value.label) !== undefined) return err('EEXIST');
     this.#functions.push(read.value);
     if (this.#resources.length > 0) this.#connect(read.value);
-    return ok(type);
+    return ok(type === FN.vcpu ? Number(read.value.label) : undefined);
   }
 
   /** REMOVE_FUNCTION. */

@@ -29,8 +29,8 @@ export type VmManagerProtocol = {
   /** Where a guest memory file lies. */
   memoryOf: Ask<{ fd: number }, UserMemory, Errno>;
   /**
-   * The part of a vCPU's run page that has fields, as it stands. What is given is written to it first: `answer` at its offset; an `immediateExit` that is not 0
-   * also ends a run that is on.
+   * The part of a vCPU's run page that has fields, as it stands. What is given is written to it first: `answer` at its offset; an
+   * `immediateExit` that is not 0 also ends a run that is on.
    */
   runPage: Ask<
     { fd: number; immediateExit?: number; answer?: { at: number; bytes: Uint8Array } },

@@ -17,9 +17,7 @@ import {
   CreateGuestMem,
   DtbConfig,
   type FileKind,
-  FN,
   FnDesc,
-  FnVcpuArg,
   IOCTL,
   type IoctlName,
   ioctlOf,
@@ -258,13 +256,12 @@ export class VmManager {
 
   #addFunction(file: File & { kind: 'vm' }, type: number, argSize: number, arg: Uint8Array): Result<number, Errno> {
     const added = file.vm.functions.add(type, argSize, arg, (fd) => this.#files.get(fd)?.kind === 'event');
-    if (!added.ok || added.value !== FN.vcpu) return added.ok ? ok(0) : added;
-    const read = FnVcpuArg.read(new DataView(arg.buffer, arg.byteOffset, arg.byteLength), 0);
-    if (!read.ok) return err('EINVAL');
+    if (!added.ok) return added;
+    if (added.value === undefined) return ok(0);
     file.references++;
     const { vm } = file;
     const vcpu = new VcpuFile({
-      ...{ vm, id: read.value.id, host: this.#host, hasActions: this.#generation === 'P17' },
+      ...{ vm, id: added.value, host: this.#host, hasActions: this.#generation === 'P17' },
       written: (address, bytes, value) => this.#written(vm, address, bytes, value),
     });
     return this.#newFd({ kind: 'vcpu', vm: file, vcpu });

@@ -4,22 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { Dialogue } from '../../test/drivers/dialogue.js';
+import { ECHO } from '../../test/fixtures/echo-guest.js';
 import { spec } from '../../test/harness/spec.js';
 
 const test = spec('power button by signal');
 const MINUTE = 60_000;
 const PRESSED = 'wurley: power button pressed; a second signal ends the machine\n';
-/** Prints `!`, then whatever it is sent; knows no power button. */
-const ECHO = [
-  0xd2a12000, // movz x0, #0x900, lsl #16
-  0x52800423, // mov w3, #'!'
-  0x39000003, // strb w3, [x0]
-  0xb9401801, // loop: ldr w1, [x0, #0x18]
-  0x3727ffe1, // tbnz w1, #4, loop
-  0xb9400002, // ldr w2, [x0]
-  0x39000002, // strb w2, [x0]
-  0x17fffffc, // b loop
-] as const;
 /** Waits until Linux's gpio-keys driver has seen the button go down and up again, each an interrupt. */
 const SEES_BUTTON =
   'echo wait""ing; until [ "$n" = 2 ]; do usleep 20000; set -- $(grep "GPIO Key Poweroff" /proc/interrupts); n=$2; done';

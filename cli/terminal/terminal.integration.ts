@@ -6,22 +6,12 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
 import { HAS_TERMINALS, TerminalRun } from '../../test/drivers/terminal.js';
+import { ECHO } from '../../test/fixtures/echo-guest.js';
 import { spec } from '../../test/harness/spec.js';
 
 const test = spec('wurley run on a terminal');
 const MAIN = join(dirname(fileURLToPath(import.meta.url)), '..', 'main.js');
 const MINUTE = 60_000;
-/** Prints `!`, then whatever it is sent. */
-const ECHO = [
-  0xd2a12000, // movz x0, #0x900, lsl #16
-  0x52800423, // mov w3, #'!'
-  0x39000003, // strb w3, [x0]
-  0xb9401801, // loop: ldr w1, [x0, #0x18]
-  0x3727ffe1, // tbnz w1, #4, loop
-  0xb9400002, // ldr w2, [x0]
-  0x39000002, // strb w2, [x0]
-  0x17fffffc, // b loop
-] as const;
 /** Prints nothing. */
 const SILENT = [0xd503207f, 0x17ffffff] as const; // loop: wfi; b loop
 
