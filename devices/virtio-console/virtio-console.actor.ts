@@ -24,7 +24,7 @@ export interface VirtioConsoleConfig {
 
 /** The console's messages. */
 export type VirtioConsoleProtocol = {
-  /** Answered when everything the guest has sent so far is in `output`, or `output` is full. */
+  /** Answered when everything the guest has sent so far is in `output`, `output` is full, or a megabyte has been moved. */
   flush: Ask<object, { bytes: number }>;
   /** The window has another size; the guest is told. */
   resize: Tell<{ columns: number; rows: number }>;
@@ -43,6 +43,10 @@ const QUEUE = { receive: 0, transmit: 1 } as const;
 const QUEUE_SIZE = 64;
 /** Bytes taken from one buffer at once: no more than a stream holds, so that a chain is never stuck. */
 const PIECE_BYTES = 4096;
+/** Bytes of the guest moved in one turn: other messages, and whoever waits for the device to leave guest memory, come between. */
+const TURN_BYTES_MAX = 256 << 10;
+/** Turns of one flush: all the queue can hold, unless the buffers are huge or the guest goes on sending. */
+const FLUSH_TURNS_MAX = 4;
 
 interface ConsoleState {
   readonly device: VirtioDevice;
@@ -65,18 +69,21 @@ function transmit(state: ConsoleState): boolean {
     state.epoch = device.epoch;
     state.sent = 0;
   }
-  return device.serve(QUEUE.transmit, (chain) => {
+  let left = TURN_BYTES_MAX;
+  const more = device.serve(QUEUE.transmit, (chain) => {
     while (state.sent < chain.readableBytes) {
-      const part = piece.subarray(0, Math.min(chain.readableBytes - state.sent, output.room, PIECE_BYTES));
+      const part = piece.subarray(0, Math.min(chain.readableBytes - state.sent, output.room, PIECE_BYTES, left));
       if (part.byteLength === 0) return 'later';
       if (!chain.read(state.sent, part)) return 'broken';
       output.write(part);
       state.sent += part.byteLength;
       state.bytes += part.byteLength;
+      left -= part.byteLength;
     }
     state.sent = 0;
     return 0;
   });
+  return more || left === 0;
 }
 
 /** Linux reads the size only when it is told of a change (drivers/char/virtio_console.c, config_work_handler). */
@@ -121,8 +128,10 @@ const virtioConsole = actor<VirtioConsoleConfig, VirtioConsoleProtocol, ConsoleS
     return ok({ device, ...streams, sent: 0, epoch: device.epoch, bytes: 0, toldEpoch: -1 });
   },
   on: {
-    flush(state) {
-      while (transmit(state));
+    flush(state, _body, context) {
+      let turns = 0;
+      while (transmit(state) && ++turns < FLUSH_TURNS_MAX);
+      if (turns === FLUSH_TURNS_MAX) context.ring(context.self, 1);
       return ok({ bytes: state.bytes });
     },
     resize({ device }, { columns, rows }) {

@@ -45,8 +45,11 @@ export class SplitQueue {
   /** Chains used so far, modulo 2^16: also the index of the next one to take. */
   #next: number;
   #isBroken: boolean;
-  /** Chains used that the driver does not see yet. */
+  /** Chains used that the driver does not see yet, and the descriptors of its table that they take up. */
   #staged = 0;
+  #stagedDescriptors = 0;
+  /** The same of the chain taken last. */
+  #descriptors = 0;
   readonly #descriptor = new Int32Array(DESCRIPTOR_WORDS);
   readonly #table = new Int32Array(SEGMENTS_MAX * DESCRIPTOR_WORDS);
   readonly #tableBytes = new Uint8Array(this.#table.buffer);
@@ -102,6 +105,7 @@ export class SplitQueue {
     for (let count = 0; count < size; count++) {
       if (!this.#window.loadWords(descriptors + index * Descriptor.sizeBytes, words)) return false;
       const flags = (words[3] ?? 0) & 0xffff;
+      this.#descriptors = count + 1;
       if ((flags & DESCRIPTOR.indirect) !== 0) {
         // Refused: not negotiated, or a chain goes on behind the table (V1.2, 2.7.5.3.1).
         if (!indirect || (flags & DESCRIPTOR.next) !== 0) return false;
@@ -153,12 +157,14 @@ export class SplitQueue {
     if (this.#window.storePair(entry, this.chain.head, writtenBytes | 0)) {
       this.#next = (this.#next + 1) & 0xffff;
       this.#staged++;
+      this.#stagedDescriptors += this.#descriptors;
     } else this.#isBroken = true;
   }
 
   /** Shows the driver what was staged. */
   publish(): void {
     this.#staged = 0;
+    this.#stagedDescriptors = 0;
     if (!this.#window.store16(this.#place.used + UsedHead.offsets.index, this.#next)) this.#isBroken = true;
   }
 
@@ -171,6 +177,12 @@ export class SplitQueue {
   unstage(): void {
     this.#next = (this.#next - this.#staged) & 0xffff;
     this.#staged = 0;
+    this.#stagedDescriptors = 0;
+  }
+
+  /** Whether what is staged takes up so much of the driver's table that it cannot offer another chain like the last. */
+  get isExhausted(): boolean {
+    return this.#staged > 0 && this.#stagedDescriptors + this.#descriptors > this.#place.size;
   }
 
   /** Whether the driver wants an interrupt for what was used since the last question. */
