@@ -1,7 +1,7 @@
 /**
  * Ports between VMs of which neither owns the other: both name the other as `peer` in their configuration, with the same
- * type and label (gunyah.md 7.4). The objects are made when the first of the two asks and belong to the home partition, so that they
- * outlive both: a VM that is started again finds its end anew.
+ * type and label (gunyah.md 7.4); a VM that names itself gets both ends of one queue. The objects are made when the first of
+ * the two asks and belong to the home partition, so that they outlive both: a VM that is started again finds its end anew.
  */
 import { RIGHTS } from '../abi/gunyah/rights.js';
 import type { QueueNames } from './queue-names.js';
@@ -42,7 +42,7 @@ export class LinkPorts {
     virqFrom: number,
   ): Promise<LinkEnds | undefined> {
     const { peer } = device;
-    if (peer === name || name === '') return undefined;
+    if (name === '' || (peer === name && device.type !== 'message-queue-pair')) return undefined;
     if (device.type === 'message-queue-pair') {
       const link = await this.#queuePair([name, peer], device);
       const [out, back] = [link?.objects.get(name), link?.objects.get(peer)];
@@ -72,7 +72,7 @@ export class LinkPorts {
     if (known !== undefined) return known.depth === depth && known.messageBytes === messageBytes ? known : undefined;
     if (this.home === undefined) return undefined;
     const objects = new Map<string, number>();
-    for (const name of names) {
+    for (const name of new Set(names)) {
       const made = await this.#host.createQueue(this.home, depth, messageBytes);
       if (!made.ok) {
         for (const object of objects.values()) await this.#host.destroyPort(object);

@@ -60,7 +60,9 @@ export class Links {
     if (this.#declared.has(spec.name)) return 'there is a link of this name';
     if (this.#declared.size >= LINKS_MAX) return `a host has ${LINKS_MAX} links at most`;
     const ends = endsOf(spec);
-    if (new Set(ends).size !== ends.length || ends.length < 2) return 'its ends are not distinct VMs';
+    // A queue may lead from a VM to itself.
+    const areDistinct = new Set(ends).size === ends.length || spec.kind === 'queue';
+    if (!areDistinct || ends.length < 2) return 'its ends are not distinct VMs';
     if (spec.kind === 'queue') {
       const { depthMax, messageBytesMax } = GUNYAH_QUEUE_LIMITS;
       const isWithin = (value: number, max: number): boolean => Number.isInteger(value) && value >= 1 && value <= max;
@@ -113,8 +115,8 @@ export class Links {
 }
 
 function vdeviceOf({ spec, label, memory }: Declared, name: string): VdeviceConfig | undefined {
-  const peer = endsOf(spec).find((end) => end !== name);
-  if (peer === undefined || !endsOf(spec).includes(name)) return undefined;
+  if (!endsOf(spec).includes(name)) return undefined;
+  const peer = endsOf(spec).find((end) => end !== name) ?? name;
   const plain = { peerDefault: false, isSender: false, sourceCanClear: false, pushCompatible: [] };
   const generate = `/hypervisor/${spec.name}`;
   if (spec.kind === 'memory') {

@@ -49,7 +49,7 @@ export interface VmSpec {
  * and interrupts and a node in the VM's device tree below `/hypervisor` called by the link's name, whenever its VM starts.
  */
 export type LinkSpec =
-  /** A pair of message queues, one in each direction. */
+  /** A pair of message queues, one in each direction; a VM's with itself is one queue, both ends of which it has. */
   | {
       readonly kind: 'queue';
       readonly name: string;

@@ -13,6 +13,7 @@ export type GuestName =
   | 'gunyah'
   | 'interrupts'
   | 'lateness'
+  | 'msgq'
   | 'bench'
   | 'suite'
   | 'programs-O0'

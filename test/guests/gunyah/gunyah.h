@@ -48,6 +48,8 @@ extern void (*while_waiting)(void);
 
 /* Device tree. The first pair of queues below /hypervisor whose node is called, or compatible with, `name`. */
 int tree_find_queues(const u8 *tree, const char *name, struct queues *out);
+/* The doorbell whose node is called `name`: its capability goes to out->tx, at the target's end its interrupt to out->rx_irq. */
+int tree_find_bell(const u8 *tree, const char *name, struct queues *out);
 /* A cell of /hypervisor/qcom,gunyah-vm, or ~0. */
 u64 tree_vm_cell(const u8 *tree, const char *property);
 /* Writes the second VM's tree; its size. `proxied`: its owner runs its vCPU. */

@@ -33,7 +33,7 @@ static void walk(const u8 *tree, visit *see, void *context) {
 struct search {
   const char *compatible, *node;
   const u8 *reg, *interrupts;
-  int matches, found;
+  int matches, found, is_bell, is_there;
   struct queues *out;
 };
 
@@ -51,8 +51,14 @@ static void see_queues(void *context, int depth, const char *node, const char *n
   if (!strcmp(name, "compatible"))
     for (u32 at = 0; at < size; at += strlen((const char *)value + at) + 1)
       if (!strcmp((const char *)value + at, s->compatible)) s->matches = 1;
-  if (!strcmp(name, "reg") && size == 16) s->reg = value;
-  if (!strcmp(name, "interrupts") && size == 24) s->interrupts = value;
+  if (!strcmp(name, "reg") && size == (s->is_bell ? 8 : 16)) s->reg = value;
+  if (!strcmp(name, "interrupts") && size == (s->is_bell ? 12 : 24)) s->interrupts = value;
+  if (s->is_bell && s->matches && s->reg) {
+    s->out->tx = be64(s->reg);
+    s->out->rx_irq = s->interrupts ? be32(s->interrupts + 4) + 32 : 0;
+    s->is_there = 1;
+    return;
+  }
   if (!s->matches || !s->reg || !s->interrupts) return;
   s->out->tx = be64(s->reg);
   s->out->rx = be64(s->reg + 8);
@@ -65,6 +71,12 @@ int tree_find_queues(const u8 *tree, const char *compatible, struct queues *out)
   struct search s = {.compatible = compatible, .out = out};
   walk(tree, see_queues, &s);
   return s.found;
+}
+
+int tree_find_bell(const u8 *tree, const char *name, struct queues *out) {
+  struct search s = {.compatible = name, .is_bell = 1, .out = out};
+  walk(tree, see_queues, &s);
+  return s.is_there;
 }
 
 struct cell {
