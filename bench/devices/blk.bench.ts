@@ -2,86 +2,35 @@
  * A virtio block device on a raw image: test/guests/disk under Debian 6.1-cloud, `wurley run` against qemu-system-aarch64
  * (TCG, virtio-mmio, default cache mode), in turn, with the same kernel, initial RAM disk and size. The guest's clock counts.
  */
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { writeCpio } from '../../cli/image/cpio.js';
-import { cacheFolder, findImage, type StoredImage } from '../../cli/image/store.js';
-import { qemuSystemVersion } from '../../test/drivers/qemu-system.js';
+import { join } from 'node:path';
+import type { StoredImage } from '../../cli/image/store.js';
 import type { Bench, BenchSuite, Target } from '../report.js';
+import { guestImage, type Host, startGuest, writeInitrd } from './linux-guest.js';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
-const MAIN = join(ROOT, 'dist', 'cli', 'main.js');
-const PROGRAM = join(ROOT, 'test', 'guests', 'bin', 'disk.elf');
-const IMAGE = 'debian:6.1-cloud';
-const ARGUMENTS = 'console=ttyAMA0 panic=-1 quiet';
-const MEMORY_MIB = 512;
+const MODULES = ['virtio_mmio', 'virtio_blk'];
 const DISK_BYTES = 256 << 20;
 const ROUNDS = 2;
 const DEADLINE_MS = 180_000;
 const atLeast = (bound: number): Target => ({ op: '>=', bound });
 
-const INIT = `#!/bin/sh
-export PATH=/bin:/sbin
-mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
-modprobe virtio_mmio; modprobe virtio_blk
-/disk /dev/vda
-poweroff -f
-`;
-
 /** Nanoseconds per pattern, by name. */
 type Times = ReadonlyMap<string, { readonly ns: number; readonly bytes: number; readonly requests: number }>;
 
-/** Runs a command to its end; what the guest's program reported. */
-function times(command: string, args: readonly string[]): Promise<Times> {
-  return new Promise((resolve) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'] });
-    const timer = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS);
-    let output = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      output += chunk.toString('latin1');
-    });
-    child.once('close', () => {
-      clearTimeout(timer);
-      const lines = output.matchAll(/^disk (\S+) bytes (\d+) requests (\d+) ns (\d+)/gm);
-      const found = [...lines].map(([, name = '', bytes, requests, ns]) => {
-        const measured = { ns: Number(ns), bytes: Number(bytes), requests: Number(requests) };
-        return [name, measured] as const;
-      });
-      resolve(new Map(found));
-    });
+/** Runs a guest to the end of its program; what that reported. */
+async function times(host: Host, image: StoredImage, initrd: string, devices: readonly string[]): Promise<Times> {
+  const guest = startGuest(host, image, initrd, devices, DEADLINE_MS);
+  // A guest that ended otherwise has reported less, which shows below.
+  await guest.expect(/disk done/).catch(() => undefined);
+  guest.kill();
+  await guest.ended;
+  const lines = guest.text.matchAll(/^disk (\S+) bytes (\d+) requests (\d+) ns (\d+)/gm);
+  const found = [...lines].map(([, name = '', bytes, requests, ns]) => {
+    const measured = { ns: Number(ns), bytes: Number(bytes), requests: Number(requests) };
+    return [name, measured] as const;
   });
-}
-
-function wurley(image: StoredImage, initrd: string, disk: string): Promise<Times> {
-  const boot = ['--kernel', image.kernelPath, '--initrd', initrd, '--append', ARGUMENTS];
-  return times(process.execPath, [MAIN, 'run', ...boot, '--memory', `${MEMORY_MIB}M`, '--disk', `${disk},format=raw`]);
-}
-
-function qemu(image: StoredImage, initrd: string, disk: string): Promise<Times> {
-  const machine = [
-    '-M',
-    'virt,gic-version=3',
-    '-cpu',
-    'cortex-a53',
-    '-accel',
-    'tcg,thread=multi',
-    '-m',
-    `${MEMORY_MIB}`,
-  ];
-  const boot = ['-kernel', image.kernelPath, '-initrd', initrd, '-append', ARGUMENTS];
-  const none = ['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-net', 'none', '-no-reboot'];
-  const drive = ['-drive', `file=${disk},format=raw,if=none,id=d`, '-device', 'virtio-blk-device,drive=d'];
-  return times('qemu-system-aarch64', [
-    ...machine,
-    '-global',
-    'virtio-mmio.force-legacy=false',
-    ...boot,
-    ...none,
-    ...drive,
-  ]);
+  return new Map(found);
 }
 
 /** The better of two runs, pattern by pattern: other work on the machine only ever adds. */
@@ -100,26 +49,22 @@ const FIGURES: readonly (readonly [string, string, number])[] = [
 ];
 
 async function run(bench: Bench): Promise<void> {
-  const image = await findImage(cacheFolder(), IMAGE);
-  if (image === undefined) return bench.note(`skipped: ${IMAGE} is not here (wurley image pull ${IMAGE})`);
-  if (qemuSystemVersion() === undefined) return bench.note('skipped: qemu-system-aarch64 is not installed');
+  const image = await guestImage(bench);
+  if (image === undefined) return;
   // In memory where there is such a place: how long the host's own disk takes to sync is not the matter here.
   const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'wurley-blk-'));
   try {
     const disk = join(folder, 'disk.raw');
     writeFileSync(disk, '');
     truncateSync(disk, DISK_BYTES);
-    const more = writeCpio([
-      { kind: 'file', path: 'init', mode: 0o755, bytes: new TextEncoder().encode(INIT) },
-      { kind: 'file', path: 'disk', mode: 0o755, bytes: readFileSync(PROGRAM) },
-    ]);
     const initrd = join(folder, 'initrd.cpio');
-    writeFileSync(initrd, Buffer.concat([readFileSync(image.initrdPath), more]));
+    writeInitrd(image, initrd, 'disk', MODULES, ['/disk /dev/vda']);
+    const drive = ['-drive', `file=${disk},format=raw,if=none,id=d`, '-device', 'virtio-blk-device,drive=d'];
     let ours: Times | undefined;
     let theirs: Times | undefined;
     for (let round = 0; round < ROUNDS; round++) {
-      theirs = best(theirs, await qemu(image, initrd, disk));
-      ours = best(ours, await wurley(image, initrd, disk));
+      theirs = best(theirs, await times('qemu-system-aarch64', image, initrd, drive));
+      ours = best(ours, await times('wurley', image, initrd, ['--disk', `${disk},format=raw`]));
     }
     for (const [name, id, bound] of FIGURES) {
       const [a, b] = [ours?.get(name), theirs?.get(name)];

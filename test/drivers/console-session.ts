@@ -24,7 +24,8 @@ export interface GuestRun {
 export class ConsoleSession {
   readonly #child: ChildProcess;
   readonly #deadlineMs: number;
-  readonly #ended: Promise<number | null>;
+  /** The command's exit code, null when it was killed. */
+  readonly ended: Promise<number | null>;
   /** All the guest printed, carriage returns removed, and what the command said on standard error. */
   text = '';
   errors = '';
@@ -45,7 +46,7 @@ export class ConsoleSession {
     this.#child.stderr?.on('data', (chunk: Buffer) => {
       this.errors = (this.errors + chunk.toString('utf8')).slice(-65_536);
     });
-    this.#ended = new Promise((resolve) => {
+    this.ended = new Promise((resolve) => {
       this.#child.once('close', (code) => {
         this.#isOver = true;
         this.#wake?.();
@@ -104,7 +105,7 @@ export class ConsoleSession {
   async powerOff(): Promise<number | null> {
     this.type('poweroff\n');
     const timer = setTimeout(() => this.kill(), this.#deadlineMs);
-    const code = await this.#ended;
+    const code = await this.ended;
     clearTimeout(timer);
     return code;
   }

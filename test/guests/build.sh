@@ -60,7 +60,7 @@ done
 link suite.elf $RUNTIME $SUITE
 
 # Linux programs: their own addresses, no runtime of ours.
-for name in disk vsock; do
+for name in disk net vsock; do
   compile "$name/$name.c" "$name.o" -O2 -fno-tree-loop-distribute-patterns
   (cd "$work" && $CC -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -o $name.elf $name.o)
   $STRIP --strip-all -R .comment "$work/$name.elf" -o "$out/$name.elf"
