@@ -149,6 +149,11 @@ export class CapabilityDirectory {
     return orphans;
   }
 
+  /** Capabilities of all spaces, revoked ones included, for audits. */
+  get total(): number {
+    return [...this.#spaces.values()].reduce((sum, { slots }) => sum + slots.size, 0);
+  }
+
   /** Capabilities of a space, for audits. */
   size(space: number): number {
     return this.#spaces.get(space)?.slots.size ?? 0;

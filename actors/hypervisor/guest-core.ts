@@ -7,6 +7,7 @@ import type { CoreMemory, CoreProcessors, GunyahCore } from '../abi/gunyah/core.
 import type { ObjectType } from '../shared-state/objects/object-table.js';
 import { AFFINITY } from '../shared-state/scheduler/run-tokens.js';
 import { POWER, STOP, VM_CPUS_MAX, VmBlock } from '../shared-state/vm/vm-block.js';
+import { Assembly } from './assembly.js';
 import type { KernelObjects } from './kernel-objects.js';
 import type { ObjectFault } from './objects.protocol.js';
 import type { Partition } from './partition.js';
@@ -36,6 +37,7 @@ const SCHEDULE_DEFAULT: Schedule = { affinity: AFFINITY.any, priority: 32, times
 /** See the head of this file. */
 export class GuestCore implements GunyahCore {
   readonly objects: KernelObjects;
+  readonly assembly: Assembly;
   readonly processors: CoreProcessors;
   readonly memory: CoreMemory;
   readonly #memory: ArrayBufferLike;
@@ -56,6 +58,7 @@ export class GuestCore implements GunyahCore {
     this.#nowMs = nowMs;
     this.#setRegister = setRegister;
     this.objects = kernel;
+    this.assembly = new Assembly(kernel);
     this.memory = extents;
     this.#memory = memory;
     this.#ring = ring;
@@ -154,8 +157,9 @@ export class GuestCore implements GunyahCore {
     };
     return {
       kill: (thread) => {
-        if (table.state(thread) !== 'active' || table.data(thread) === 0) return err('badState');
+        if (table.state(thread) !== 'active') return err('badState');
         table.setState(thread, 'failed');
+        if (table.data(thread) === 0) return ok(); // no processor of the host runs it
         const block = new VmBlock(this.#memory, table.data(thread));
         const alive = this.#given.get(table.owner(thread))?.threads.some((other) => table.state(other) === 'active');
         if (alive !== true) block.end(STOP.requested);

@@ -318,7 +318,9 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
     ...proxiedVerbs,
     census(state) {
       const { pool, frames, partitions } = state;
-      return ok({ freeFrames: pool.freeFrames, frames, partitions: partitions.size });
+      const kernel = state.ports.existing()?.objects;
+      const [objects, capabilities] = [kernel?.count ?? 0, kernel?.capabilities.total ?? 0];
+      return ok({ freeFrames: pool.freeFrames, frames, partitions: partitions.size, objects, capabilities });
     },
   },
   rang: (state) => state.proxied.rang(),

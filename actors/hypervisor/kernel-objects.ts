@@ -12,7 +12,8 @@ import { formatQueue, GUNYAH_QUEUE_LIMITS, queueBytes } from '../../bus/message-
 import { err, ok, type Result } from '../../bus/result.js';
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { CAPABILITIES_MAX, capabilitySpaceBytes } from '../shared-state/capabilities/capability-space.js';
-import type { Gic } from '../shared-state/gic/gic.js';
+import { GIC_PRIVATE, Gic } from '../shared-state/gic/gic.js';
+import { GIC_STATE_BYTES } from '../shared-state/gic/gic-layout.js';
 import {
   OBJECT_TABLE_BYTES,
   OBJECTS_MAX,
@@ -24,10 +25,11 @@ import {
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
 import { RUN_TOKENS_BYTES, RunTokens, runTokensAt } from '../shared-state/scheduler/run-tokens.js';
 import { ProxiedRun } from '../shared-state/vm/proxied-run.js';
-import { type Ring, VmBlock } from '../shared-state/vm/vm-block.js';
+import { type Ring, VM_BLOCK_BYTES, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import { CapabilityDirectory } from './capability-directory.js';
 import type { Extent, FramePool } from './frame-pool.js';
-import type { ObjectFault } from './objects.protocol.js';
+import { affinityOf, MPIDR_DEFAULT, type MpidrMapping } from './mpidr-mapping.js';
+import type { AttachmentType, ObjectFault } from './objects.protocol.js';
 
 /** What the core knows of an object beside its header. */
 interface ObjectRecord {
@@ -45,7 +47,25 @@ interface ObjectRecord {
 export type ObjectConfig =
   | { readonly is: 'cspace'; readonly slots: number }
   | { readonly is: 'messageQueue'; readonly depth: number; readonly messageBytes: number }
-  | { readonly is: 'powerGroup'; readonly flags: number };
+  | { readonly is: 'powerGroup'; readonly flags: number }
+  | VicConfig
+  | { readonly is: 'addrspace'; readonly vmid: number }
+  | { readonly is: 'watchdog'; readonly flags: number }
+  | { readonly is: 'thread'; readonly attached: ReadonlyMap<AttachmentType, Attachment> };
+
+/** An interrupt controller: processors, shared numbers from 32 on. */
+export interface VicConfig {
+  readonly is: 'vic';
+  readonly cpus: number;
+  readonly sharedInterrupts: number;
+  readonly mpidr: MpidrMapping;
+}
+/** An attachment: a life of an object, and the thread's number there. */
+interface Attachment {
+  readonly object: number;
+  readonly generation: number;
+  readonly index: number;
+}
 
 const DEPTH_MAX = GUNYAH_QUEUE_LIMITS.depthMax;
 const MESSAGE_MAX = GUNYAH_QUEUE_LIMITS.messageBytesMax;
@@ -65,6 +85,7 @@ export class KernelObjects {
   readonly ports: Ports;
   readonly #memory: SharedArrayBuffer;
   readonly #pool: FramePool;
+  readonly #ring: Ring;
   readonly #records = new Map<number, ObjectRecord>();
   readonly #free: number[];
   readonly #gics = new Map<number, Gic>();
@@ -75,6 +96,7 @@ export class KernelObjects {
   private constructor(memory: SharedArrayBuffer, pool: FramePool, tableAt: number, ring: Ring) {
     this.#memory = memory;
     this.#pool = pool;
+    this.#ring = ring;
     this.tableAt = tableAt;
     this.table = new ObjectTable(memory, tableAt);
     this.tokens = new RunTokens(memory, runTokensAt(tableAt));
@@ -144,31 +166,106 @@ export class KernelObjects {
     return this.table.state(object) === 'init' ? ok(this.#record(object)) : err('badState');
   }
 
-  /** Depth and largest message of a queue, as Gunyah bounds them. */
-  configureQueue(object: number, depth: number, messageBytes: number): Result<undefined, ObjectFault> {
+  /** Configures an object that is not active yet; a later configuration replaces an earlier one. */
+  configure(object: number, config: ObjectConfig): Result<undefined, ObjectFault> {
     const record = this.#configurable(object);
     if (!record.ok) return record;
-    const fits = depth >= 1 && depth <= DEPTH_MAX && messageBytes >= 1 && messageBytes <= MESSAGE_MAX;
-    if (!fits) return err('badArgument');
-    record.value.config = { is: 'messageQueue', depth, messageBytes };
+    record.value.config = config;
     return ok();
+  }
+
+  /** Depth and largest message of a queue, as Gunyah bounds them. */
+  configureQueue(object: number, depth: number, messageBytes: number): Result<undefined, ObjectFault> {
+    if (this.table.state(object) !== 'init') return err('badState');
+    const fits = depth >= 1 && depth <= DEPTH_MAX && messageBytes >= 1 && messageBytes <= MESSAGE_MAX;
+    return fits ? this.configure(object, { is: 'messageQueue', depth, messageBytes }) : err('badArgument');
   }
 
   /** Number of capabilities a space holds. */
   configureSpace(object: number, slots: number): Result<undefined, ObjectFault> {
-    const record = this.#configurable(object);
+    if (this.table.state(object) !== 'init') return err('badState');
+    const fits = slots >= 1 && slots <= CAPABILITIES_MAX;
+    return fits ? this.configure(object, { is: 'cspace', slots }) : err('badArgument');
+  }
+
+  /**
+   * Attaches a thread that is not active yet to the active object `to`, as its number `index` there. It holds `to` until it
+   * ends or is attached to another.
+   */
+  attach(thread: number, type: AttachmentType, to: number, index: number): Result<undefined, ObjectFault> {
+    const record = this.#configurable(thread);
     if (!record.ok) return record;
-    if (slots < 1 || slots > CAPABILITIES_MAX) return err('badArgument');
-    record.value.config = { is: 'cspace', slots };
+    const { config } = record.value;
+    const attached = new Map(config?.is === 'thread' ? config.attached : []);
+    const before = attached.get(type);
+    this.pin(to);
+    attached.set(type, { object: to, generation: this.table.generation(to), index });
+    record.value.config = { is: 'thread', attached };
+    if (before !== undefined) this.#letGo(before);
     return ok();
   }
 
-  /** Flags of a power group. */
-  configureGroup(object: number, flags: number): Result<undefined, ObjectFault> {
-    const record = this.#configurable(object);
-    if (!record.ok) return record;
-    record.value.config = { is: 'powerGroup', flags };
+  #letGo({ object, generation }: Attachment): void {
+    if (this.table.generation(object) === generation) this.unpin(object);
+  }
+
+  /** Whether what `attachment` names still lives. */
+  #lives(attachment: Attachment | undefined): attachment is Attachment {
+    return attachment !== undefined && this.table.generation(attachment.object) === attachment.generation;
+  }
+
+  /** Whether an active thread other than `thread` has the number `index` at vic or power group `object`. */
+  #isTaken(thread: number, type: 'vic' | 'powerGroup', { object, index }: Attachment): boolean {
+    const { table } = this;
+    const block = type === 'vic' ? table.aux(object) : table.data(object);
+    for (const [other, { type: kind, config }] of this.#records) {
+      if (kind !== 'thread' || other === thread || table.state(other) !== 'active') continue;
+      if (block !== 0 && table.data(other) === block && table.aux(other) === index) return true;
+      const place = config?.is === 'thread' ? config.attached.get(type) : undefined;
+      if (place?.object === object && place.index === index && this.#lives(place)) return true;
+    }
+    return false;
+  }
+
+  /** Why a thread that was put together by its parts cannot become active (gunyah.md 2.6, 2.7, 2.10). */
+  #threadFault(thread: number, config: ObjectConfig | undefined): ObjectFault | undefined {
+    const attached = config?.is === 'thread' ? config.attached : undefined;
+    if (!this.#lives(attached?.get('addrspace'))) return 'badConfig';
+    const [group, vic] = [attached?.get('powerGroup'), attached?.get('vic')];
+    if (this.#lives(group) && this.#isTaken(thread, 'powerGroup', group)) return 'denied';
+    return this.#lives(vic) && this.#isTaken(thread, 'vic', vic) ? 'busy' : undefined;
+  }
+
+  #isVmidTaken(addrspace: number, vmid: number): boolean {
+    return [...this.#records].some(
+      ([other, { config }]) =>
+        other !== addrspace &&
+        config?.is === 'addrspace' &&
+        config.vmid === vmid &&
+        this.table.state(other) === 'active',
+    );
+  }
+
+  /** An interrupt controller of its own for a vic that no VM came with. */
+  #makeController(object: number, record: ObjectRecord): Result<undefined, ObjectFault> {
+    const config = record.config?.is === 'vic' ? record.config : VIC_DEFAULT;
+    const [blockAt, gicAt] = [this.#take(record, VM_BLOCK_BYTES), this.#take(record, GIC_STATE_BYTES)];
+    if (blockAt === undefined || gicAt === undefined) return err('noMemory');
+    const block = new VmBlock(this.#memory, blockAt);
+    block.format(config.cpus);
+    const gic = new Gic(this.#memory, gicAt, waker(block, this.#ring));
+    gic.reset(Array.from({ length: config.cpus }, (_, cpu) => affinityOf(config.mpidr, cpu)));
+    const numbers = GIC_PRIVATE + Math.max(config.sharedInterrupts, GIC_PRIVATE);
+    gic.setInterrupts(Math.ceil(numbers / GIC_PRIVATE) * GIC_PRIVATE);
+    this.attachController(object, gic, gicAt, blockAt);
     return ok();
+  }
+
+  /** First interrupt number that is not one of `vic`'s. */
+  #virqEnd(vic: number, gic: Gic): number {
+    const config = this.config(vic);
+    const configured = config?.is === 'vic' ? VIRQ_FIRST + config.sharedInterrupts : VIRQ_END;
+    return Math.min(gic.interrupts, VIRQ_END, configured);
   }
 
   /** The object may be used from here on. */
@@ -210,6 +307,15 @@ export class KernelObjects {
         this.capabilities.open(object, at, config.slots);
         return ok();
       }
+      case 'vic':
+        return this.#makeController(object, record);
+      case 'addrspace':
+        if (config?.is !== 'addrspace') return err('badConfig');
+        return this.#isVmidTaken(object, config.vmid) ? err('busy') : ok();
+      case 'thread': {
+        const fault = this.#threadFault(object, config);
+        return fault === undefined ? ok() : err(fault);
+      }
       default:
         return ok();
     }
@@ -233,7 +339,7 @@ export class KernelObjects {
     const taken = this.#virqs.get(vic);
     const gic = this.#gics.get(vic);
     if (taken === undefined || gic === undefined) return undefined;
-    for (let virq = from; virq < Math.min(gic.interrupts, VIRQ_END); virq++) if (!taken.has(virq)) return virq;
+    for (let virq = from; virq < this.#virqEnd(vic, gic); virq++) if (!taken.has(virq)) return virq;
     return undefined;
   }
 
@@ -243,7 +349,7 @@ export class KernelObjects {
     const taken = this.#virqs.get(vic);
     if (gic === undefined || taken === undefined) return err('badState');
     if (this.table.boundTo(object, source) !== 0) return err('bound');
-    if (!Number.isInteger(virq) || virq < VIRQ_FIRST || virq >= Math.min(gic.interrupts, VIRQ_END)) {
+    if (!Number.isInteger(virq) || virq < VIRQ_FIRST || virq >= this.#virqEnd(vic, gic)) {
       return err('badArgument');
     }
     if (taken.has(virq)) return err('busy');
@@ -305,6 +411,8 @@ export class KernelObjects {
     const orphans = record.type === 'cspace' ? this.capabilities.close(object) : [];
     for (const extent of record.frames) this.#retired.push({ owner: record.owner, extent });
     this.#free.push(object);
+    if (record.config?.is === 'thread')
+      for (const attachment of record.config.attached.values()) this.#letGo(attachment);
     for (const orphan of orphans) this.collect(orphan);
   }
 
@@ -327,3 +435,8 @@ export class KernelObjects {
 /** Shared interrupt numbers a source may be bound to: 32 to 1,019 (extended ones are not implemented by our controller). */
 const VIRQ_FIRST = 32;
 const VIRQ_END = 1020;
+/** What a vic has that was activated without having been configured: one processor and all the numbers there are. */
+export const VIC_DEFAULT: VicConfig = {
+  ...{ is: 'vic', cpus: 1, mpidr: MPIDR_DEFAULT },
+  sharedInterrupts: VIRQ_END - VIRQ_FIRST,
+};

@@ -21,3 +21,6 @@ export type ObjectFault =
   | 'wrongExtent'
   | 'existingMapping'
   | 'unimplemented';
+
+/** What a thread can be attached to. */
+export type AttachmentType = 'cspace' | 'addrspace' | 'vic' | 'powerGroup' | 'watchdog';

@@ -127,5 +127,8 @@ export type HypervisorProtocol = {
   /** Drives a shared peripheral interrupt. */
   assertInterrupt: Ask<PartitionRef & { intid: number; level: boolean }, undefined, PartitionFault>;
   /** Frames in use and free, for audits. */
-  census: Ask<object, { freeFrames: number; frames: number; partitions: number }>;
+  census: Ask<
+    object,
+    { freeFrames: number; frames: number; partitions: number; objects: number; capabilities: number }
+  >;
 };

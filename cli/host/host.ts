@@ -22,6 +22,9 @@ export interface HostCensus {
   readonly freeFrames: number;
   readonly frames: number;
   readonly partitions: number;
+  /** Kernel objects: capability spaces, queues, doorbells, threads and so on. */
+  readonly objects: number;
+  readonly capabilities: number;
 }
 
 /** See the head of this file. */

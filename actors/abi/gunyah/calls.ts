@@ -87,6 +87,7 @@ const bell = (rights: number): Argument => cap('doorbell', 'doorbell', rights);
 const thread = (rights: number): Argument => cap('vcpu', 'thread', rights);
 const group = (rights: number): Argument => cap('vpm_group', 'powerGroup', rights);
 const dog = (rights: number): Argument => cap('watchdog', 'watchdog', rights);
+const line = cap('hwirq', 'hwirq', RIGHTS.hwirq.bindVic);
 
 /** The table. */
 export const HYPERCALLS: readonly Hypercall[] = [
@@ -151,8 +152,8 @@ export const HYPERCALLS: readonly Hypercall[] = [
   fast(0x20, 'msgqueue_configure_receive', [queue(RIGHTS.messageQueue.receive), word('not_empty'), word('delay')]),
   slow(0x21, 'msgqueue_configure', [own('msgqueue', 'messageQueue'), wide('create_info')]),
   // 2.6 interrupts
-  absent(0x26, 'hwirq_bind_virq'),
-  absent(0x27, 'hwirq_unbind_virq'),
+  slow(0x26, 'hwirq_bind_virq', [line, vicSource, wide('virq')]),
+  slow(0x27, 'hwirq_unbind_virq', [line]),
   slow(0x28, 'vic_configure', [
     own('vic', 'vic'),
     word('max_vcpus'),
@@ -161,7 +162,7 @@ export const HYPERCALLS: readonly Hypercall[] = [
     word('max_msis'),
   ]),
   slow(0x29, 'vic_attach_vcpu', [cap('vic', 'vic', RIGHTS.vic.attachVcpu), own('vcpu', 'thread'), word('index')]),
-  absent(0x56, 'vic_bind_msi_source'),
+  slow(0x56, 'vic_bind_msi_source', [vicSource, wide('msi_source')]),
   slow(0x67, 'vgic_set_mpidr_mapping', [
     own('vic', 'vic'),
     wide('mask'),
@@ -172,15 +173,22 @@ export const HYPERCALLS: readonly Hypercall[] = [
     word('mt'),
   ]),
   // 2.7 address spaces
-  slow(0x2a, 'addrspace_attach_thread', [
-    cap('addrspace', 'addrspace', RIGHTS.addrspace.attach),
-    own('thread', 'thread'),
-  ]),
+  {
+    ...slow(0x2a, 'addrspace_attach_thread', [
+      cap('addrspace', 'addrspace', RIGHTS.addrspace.attach),
+      own('thread', 'thread'),
+    ]),
+    lookupOrder: [1, 0],
+  },
   slow(0x2b, 'addrspace_map', mapping([wide('attrs'), word('flags'), wide('offset'), wide('size')])),
   slow(0x2c, 'addrspace_unmap', mapping([word('flags'), wide('offset'), wide('size')])),
   slow(0x2d, 'addrspace_update_access', mapping([wide('attrs'), word('flags'), wide('offset'), wide('size')])),
   slow(0x2e, 'addrspace_configure', [own('addrspace', 'addrspace'), half('vmid')]),
-  absent(0x2f, 'addrspace_attach_vdma'),
+  slow(0x2f, 'addrspace_attach_vdma', [
+    cap('addrspace', 'addrspace', RIGHTS.addrspace.attach),
+    wide('dma_device'),
+    word('index'),
+  ]),
   slow(
     0x5a,
     'addrspace_lookup',
@@ -192,14 +200,25 @@ export const HYPERCALLS: readonly Hypercall[] = [
     ],
     ['offset', 'size', 'attrs'],
   ),
-  absent(0x5b, 'addrspace_configure_info_area'),
+  slow(0x5b, 'addrspace_configure_info_area', [
+    own('addrspace', 'addrspace'),
+    cap('memextent', 'memextent', RIGHTS.memextent.attach),
+    wide('ipa'),
+  ]),
   slow(0x60, 'addrspace_configure_vmmio', [
     cap('addrspace', 'addrspace', RIGHTS.addrspace.addVmmioRange),
     wide('base'),
     wide('size'),
     wide('op'),
   ]),
-  absent(0x62, 'addrspace_attach_vdevice'),
+  slow(0x62, 'addrspace_attach_vdevice', [
+    cap('addrspace', 'addrspace', RIGHTS.addrspace.map),
+    wide('device'),
+    word('index'),
+    wide('base'),
+    wide('size'),
+    wide('flags'),
+  ]),
   absent(0x6a, 'addrspace_find_info_area'),
   // 2.8 memory extents
   slow(0x30, 'memextent_modify', [

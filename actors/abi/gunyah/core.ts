@@ -3,7 +3,7 @@
  * handlers (slow-calls.ts) speak Gunyah and know nothing of how the core works.
  */
 import type { Result } from '../../../bus/result.js';
-import type { CapabilityFault, ObjectFault } from '../../hypervisor/objects.protocol.js';
+import type { AttachmentType, CapabilityFault, ObjectFault } from '../../hypervisor/objects.protocol.js';
 import type { ObjectTable, ObjectType, Source } from '../../shared-state/objects/object-table.js';
 
 type Done = Result<undefined, ObjectFault>;
@@ -37,7 +37,6 @@ export interface CoreObjects {
   collect(object: number): void;
   configureQueue(object: number, depth: number, messageBytes: number): Done;
   configureSpace(object: number, slots: number): Done;
-  configureGroup(object: number, flags: number): Done;
   activate(object: number): Done;
   bind(object: number, source: Source, vic: number, virq: number, isEdge: boolean): Done;
   unbind(object: number, source: Source): void;
@@ -93,8 +92,21 @@ export interface MapAccess {
   readonly memoryType: number;
 }
 
+/** What VMs are put together from, see Assembly. */
+export interface CoreAssembly {
+  configureVic(vic: number, cpus: number, sharedInterrupts: number, msis: number): Done;
+  mapMpidr(vic: number, mask: bigint, shifts: readonly number[], multiThread: boolean): Done;
+  configureAddrspace(addrspace: number, vmid: number): Done;
+  configureGroup(group: number, flags: number): Done;
+  configureWatchdog(watchdog: number, flags: number): Done;
+  /** Freezes are counted; a watchdog runs when as many were taken back. */
+  freezeWatchdog(watchdog: number, freeze: boolean): Done;
+  attach(type: AttachmentType, object: number, thread: number, index: number): Done;
+}
+
 /** Everything. */
 export interface GunyahCore {
+  readonly assembly: CoreAssembly;
   readonly objects: CoreObjects;
   readonly processors: CoreProcessors;
   readonly memory: CoreMemory;

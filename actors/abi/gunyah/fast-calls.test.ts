@@ -197,12 +197,13 @@ test('scheduler_yield takes hints 0 and 1 only', () => {
 test('vCPU power: flags, self, last, busy', () => {
   const { bench, vm, caller } = setting();
   const [self, other] = [bench.object('thread'), bench.object('thread')];
-  bench.kernel.table.setData(other, 0, 1);
+  bench.kernel.table.setData(other, vm.block.at, 1);
   for (const thread of [self, other]) bench.kernel.table.setState(thread, 'active');
   const [me, peer] = [bench.grant(vm, self), bench.grant(vm, other)];
   assert.is(caller.call(0x38, peer, 0x4000, 7, 0)[0], E.ok);
   assert.is(caller.call(0x38, peer, 0xbad, 7, 0)[0], E.busy);
   assert.is(caller.call(0x38, peer, 0x4000, 7, 4)[0], E.argumentInvalid);
+  assert.is(caller.call(0x38, me, 0x4000, 7, 0)[0], E.noResources); // nothing of the host runs it
   assert.is(caller.call(0x39, peer, 1)[0], E.argumentInvalid);
   assert.is(caller.call(0x39, me, 2)[0], E.argumentInvalid);
   assert.is(caller.call(0x39, me, 0)[0], E.denied);

@@ -160,6 +160,8 @@ export const FAST_CALLS: Readonly<Record<number, FastHandler>> = {
   56: (caller, r, objects) => {
     const flags = small(r, 3);
     if (flags > POWER_ON_FLAGS) return E.argumentInvalid;
+    // A thread that was put together by hypercalls has no thread of the host behind it.
+    if (caller.ports.objects.data(first(objects)) === 0) return E.noResources;
     return caller.processor.powerOn(first(objects), big(r, 1), big(r, 2), flags) ? E.ok : E.busy;
   },
   57: (caller, r, objects) => {

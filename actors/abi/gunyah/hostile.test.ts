@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 import * as assert from 'uvu/assert';
+import { callCampaign } from '../../../test/fixtures/gunyah/call-campaign.js';
 import { GuestBench } from '../../../test/fixtures/gunyah/guest-bench.js';
 import { spec } from '../../../test/harness/spec.js';
 import { SOURCE } from '../../shared-state/objects/object-table.js';
@@ -109,6 +110,22 @@ test(
     assert.is(caller.call(0x1d, caps[0] ?? 0n)[0], GUNYAH_ERROR.ok);
     assert.is(caller.call(0x1c, caps[0] ?? 0n, 0, 32)[0], GUNYAH_ERROR.queueEmpty);
     assert.is(caller.call(0x1b, caps[0] ?? 0n, 32, 0, 0)[0], GUNYAH_ERROR.ok);
+  },
+  { deadlineMs: 120_000 },
+);
+test(
+  'sequences of creation, configuration, activation, use, revocation and deletion answer as a model of capabilities says',
+  async () => {
+    const seen = new Set<string>();
+    for (let seed = 1; seed <= 12; seed++) {
+      const { problems, succeeded } = await callCampaign(seed, 2500);
+      assert.equal(problems, [], `seed ${seed}`);
+      for (const name of succeeded.keys()) seen.add(name);
+    }
+    // The campaign gets as far as using and ending what it makes.
+    for (const name of ['msgqueue_send', 'doorbell_send', 'vic_attach_vcpu', 'cspace_revoke_caps_from', 'vcpu_kill']) {
+      assert.ok(seen.has(name), `${name} succeeded: ${[...seen].join(' ')}`);
+    }
   },
   { deadlineMs: 120_000 },
 );

@@ -3,10 +3,11 @@
  * is Gunyah's (bit fields, flags, order of errors) and leave the rest to the core. Capabilities are looked up again here:
  * between the caller's thread and the core another call may have changed them.
  */
+import { assert } from '../../../bus/assert.js';
 import type { Result } from '../../../bus/result.js';
-import type { CapabilityFault, ObjectFault } from '../../hypervisor/objects.protocol.js';
+import type { AttachmentType, CapabilityFault, ObjectFault } from '../../hypervisor/objects.protocol.js';
 import { OBJECT_TYPE, type ObjectType, SOURCE, type Source } from '../../shared-state/objects/object-table.js';
-import { CALL_BY_NUMBER, type Hypercall } from './calls.js';
+import { CALL_BY_NUMBER, HYPERCALLS, type Hypercall } from './calls.js';
 import type { Donation, GunyahCore, MapAccess, MapRange } from './core.js';
 import { lookupSteps, type SlowAnswer } from './dispatch.js';
 import { GUNYAH_ERROR } from './errors.js';
@@ -90,6 +91,37 @@ function unbind(call: Call, source: Source): SlowAnswer {
 }
 /** The bindable virq types of a vCPU: 0 halt, 1 wake-up. */
 const VCPU_SOURCES: readonly Source[] = [SOURCE.first, SOURCE.second];
+
+// ---- putting VMs together: 2.2, 2.6, 2.7, 2.10 ----
+
+const attach =
+  (type: AttachmentType, of: number, thread: number, index?: number): Handler =>
+  (call) =>
+    done(
+      call.core.assembly.attach(
+        type,
+        object(call, of),
+        object(call, thread),
+        index === undefined ? 0 : num(call, index),
+      ),
+    );
+/** vic_configure: bit 0 the number of MSIs counts, bit 1 no default address. */
+const VIC_OPTIONS = 3n;
+const VIC_OPTION_MSIS = 1n;
+const WATCHDOG_UNFREEZE = 2n;
+/** What addrspace_attach_vdevice knows; ours have their addresses from the VM's machine description. */
+const DEVICE_TYPES: readonly ObjectType[] = ['vic', 'virtioMmio'];
+
+/** The objects are right and there is nothing behind the call here: no physical line, no information area. */
+const nothingBehind: Handler = () => answer(E.unimplemented);
+
+/** A capability to something that only some hypervisors have: an MSI source, a DMA device, a virtual device. */
+function otherObject(call: Call, index: number, types: readonly ObjectType[] = []): SlowAnswer {
+  const { capabilities, table } = call.core.objects;
+  const found = capabilities.find(call.space, arg(call, index), 0, 0);
+  if (!found.ok) return answer(FAULT[found.error]);
+  return answer(types.some((type) => table.type(found.value.object) === type) ? E.unimplemented : E.wrongObjectType);
+}
 
 // ---- 2.7 address spaces ----
 
@@ -235,6 +267,26 @@ const HANDLERS: Readonly<Record<number, Handler>> = {
     const [depth, bytes] = [Number(info & 0xffffn), Number(info >> 16n)];
     return done(call.core.objects.configureQueue(object(call, 0), depth, bytes));
   },
+  38: nothingBehind,
+  39: nothingBehind,
+  40: (call) => {
+    const [options, msis] = [arg(call, 3), num(call, 4)];
+    if (options > VIC_OPTIONS) return answer(E.argumentInvalid);
+    const { assembly } = call.core;
+    const isMsiValid = (options & VIC_OPTION_MSIS) !== 0n;
+    return done(assembly.configureVic(object(call, 0), num(call, 1), num(call, 2), isMsiValid ? msis : 0));
+  },
+  41: attach('vic', 0, 1, 2),
+  86: (call) => otherObject(call, 1),
+  103: (call) => {
+    const shifts = [num(call, 2), num(call, 3), num(call, 4), num(call, 5)];
+    return done(call.core.assembly.mapMpidr(object(call, 0), arg(call, 1), shifts, num(call, 6) !== 0));
+  },
+  42: attach('addrspace', 0, 1),
+  46: (call) => done(call.core.assembly.configureAddrspace(object(call, 0), num(call, 1))),
+  47: (call) => otherObject(call, 1),
+  98: (call) => otherObject(call, 1, DEVICE_TYPES),
+  91: nothingBehind,
   43: (call) => {
     const range = rangeOf(call, 4);
     const access = accessOf(arg(call, 3), true);
@@ -285,6 +337,7 @@ const HANDLERS: Readonly<Record<number, Handler>> = {
     return done(call.core.processors.configure(object(call, 0), options));
   },
   58: (call) => done(call.core.processors.kill(object(call, 0))),
+  62: attach('cspace', 0, 1),
   61: (call) => {
     const cpu = num(call, 1);
     if (cpu === NO_PROCESSOR) {
@@ -321,7 +374,20 @@ const HANDLERS: Readonly<Record<number, Handler>> = {
     const flags = arg(call, 1);
     return flags > 1n
       ? answer(E.unimplemented)
-      : done(call.core.objects.configureGroup(object(call, 0), Number(flags)));
+      : done(call.core.assembly.configureGroup(object(call, 0), Number(flags)));
+  },
+  60: attach('powerGroup', 0, 1, 2),
+  64: attach('watchdog', 0, 1),
+  88: (call) => {
+    const flags = arg(call, 1);
+    return flags > 1n
+      ? answer(E.argumentInvalid)
+      : done(call.core.assembly.configureWatchdog(object(call, 0), Number(flags)));
+  },
+  99: (call) => {
+    const op = arg(call, 1);
+    if (op > WATCHDOG_UNFREEZE) return answer(E.argumentInvalid);
+    return done(call.core.assembly.freezeWatchdog(object(call, 0), op !== WATCHDOG_UNFREEZE));
   },
   65: (call) => {
     const flags = arg(call, 3);
@@ -332,6 +398,10 @@ const HANDLERS: Readonly<Record<number, Handler>> = {
     return flags > 1n ? answer(E.argumentInvalid) : unbind(call, flags === 1n ? SOURCE.second : SOURCE.first);
   },
 };
+
+for (const { n, name, path } of HYPERCALLS) {
+  assert((path === 'slow') === (HANDLERS[n] !== undefined), `${name} is ${path}`);
+}
 
 const truncate = (call: Hypercall, raw: readonly bigint[]): readonly bigint[] =>
   call.args.map(({ bits }, index) => BigInt.asUintN(bits, raw[index] ?? 0n));
@@ -352,6 +422,6 @@ export async function slowCall(
     objects[index] = found.value.object;
   }
   const handler = HANDLERS[n];
-  if (handler === undefined) return answer(E.unimplemented);
+  assert(handler !== undefined, `${row.name} has a handler`);
   return handler({ core, space: caller.space, args: truncate(row, raw), objects });
 }

@@ -17,6 +17,8 @@ import {
   gicCpuAt,
 } from './gic-layout.js';
 
+/** Interrupt numbers of each vCPU's own; shared ones follow, in steps of as many. */
+export const GIC_PRIVATE = 32;
 /** Interrupt number returned when nothing is to be acknowledged. */
 export const SPURIOUS = 1023;
 /** Number of priority bits implemented: priorities are multiples of 8. */

@@ -22,6 +22,8 @@ export const OBJECT_TYPE = {
   vic: 9,
   powerGroup: 10,
   virtioMmio: 11,
+  /** A physical interrupt; this platform has none that a VM could own, so none is ever made. */
+  hwirq: 12,
 } as const;
 /** A name in {@link OBJECT_TYPE}. */
 export type ObjectType = Exclude<keyof typeof OBJECT_TYPE, 'none'>;
