@@ -1,5 +1,4 @@
 import {
-  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -14,10 +13,10 @@ import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { HostFiles } from '../../actors/runtime/host-files.js';
 import { useHostFolder } from '../../actors/runtime/host-folder.js';
-import { type Random, seededRandom } from '../../actors/runtime/random.js';
 import { STAGE2_RIGHTS } from '../../actors/shared-state/stage2/stage2-map.js';
 import { GUEST_AT, type Ring, VirtioDriver } from '../../test/drivers/virtio-driver.js';
 import { spec } from '../../test/harness/spec.js';
+import { type Field, put, s, u16, u32, u64 } from '../../test/hostile-devices/ninep-messages.js';
 import { VirtioDevice } from '../virtio/virtio-device.js';
 import { DESCRIPTOR, FEATURE, featureWords } from '../virtio/wire.js';
 import { FIDS_MAX, OPEN_MAX } from './fid-table.js';
@@ -31,13 +30,6 @@ const RING: Ring = { index: 0, size: 16, descriptors: GUEST_AT, available: GUEST
 const QUESTION = GUEST_AT + 3 * PAGE;
 const ANSWER = GUEST_AT + 5 * PAGE;
 const ROOM_BYTES = 2 * PAGE;
-
-type Field = readonly ['u8' | 'u16' | 'u32', number] | readonly ['u64', bigint] | readonly ['s', string | Uint8Array];
-const u8 = (n: number): Field => ['u8', n];
-const u16 = (n: number): Field => ['u16', n];
-const u32 = (n: number): Field => ['u32', n];
-const u64 = (n: bigint): Field => ['u64', n];
-const s = (text: string | Uint8Array): Field => ['s', text];
 
 interface Bench {
   readonly folder: string;
@@ -108,14 +100,6 @@ function bench(rights: 'read' | 'read-write' = 'read-write'): Bench {
     },
   };
   return made;
-}
-
-function put(writer: MessageWriter, fields: readonly Field[]): void {
-  for (const field of fields) {
-    if (field[0] === 's') writer.string(typeof field[1] === 'string' ? new TextEncoder().encode(field[1]) : field[1]);
-    else if (field[0] === 'u64') writer.u64(field[1]);
-    else writer[field[0]](field[1]);
-  }
 }
 
 function attached(rights: 'read' | 'read-write' = 'read-write'): Bench {
@@ -240,168 +224,5 @@ test('fids and open files are limited, and everything is given back', () => {
   assert.ok(readdirSync('/proc/self/fd').length <= openBefore);
   made.close();
 });
-
-/** Names a guest may try; few, so that they meet. */
-const NAMES = ['a', 'b', 'c', 'd', 'up', 'out', 'pipe', '..', '.', '', 'x/y', 'n'.repeat(256), '\xff\xfe'];
-
-function randomFields(random: Random, type: number): Field[] {
-  const fid = (): Field => u32(random.oneIn(20) ? random.u32() : random.oneIn(2) ? 0 : random.below(6));
-  const name = (): Field => s(NAMES[random.below(NAMES.length)] ?? '');
-  const word = (): Field => u32(random.oneIn(3) ? random.u32() : random.below(0o2000));
-  const offset = (): Field =>
-    u64(random.oneIn(8) ? BigInt(random.u32()) << BigInt(random.below(33)) : BigInt(random.below(300)));
-  const target = (): Field => s(random.oneIn(2) ? '../secret' : '/');
-  switch (type) {
-    case ASK.version:
-      return [u32(random.oneIn(4) ? random.u32() : 8192), s(random.oneIn(5) ? '9P2000' : '9P2000.L')];
-    case ASK.attach:
-      return [fid(), u32(random.oneIn(9) ? 1 : NO_FID), s('root'), s(random.oneIn(9) ? '/etc' : ''), word()];
-    case ASK.walk: {
-      const count = random.below(4);
-      return [
-        fid(),
-        fid(),
-        u16(random.oneIn(40) ? random.below(65536) : count),
-        ...Array.from({ length: count }, name),
-      ];
-    }
-    case ASK.lcreate:
-      return [fid(), name(), word(), u32(random.below(0o10000)), word()];
-    case ASK.symlink:
-      return [fid(), name(), target(), word()];
-    case ASK.mknod:
-      return [fid(), name(), u32(random.oneIn(2) ? 0o100644 : random.u32()), word(), word(), word()];
-    case ASK.rename:
-      return [fid(), fid(), name()];
-    case ASK.setattr: {
-      // Sizes stay small: a sparse file of a terabyte is no fault, but slow to look at.
-      const size = u64(BigInt(random.below(9000)));
-      return [
-        fid(),
-        u32(random.below(512)),
-        u32(random.below(0o10000)),
-        word(),
-        word(),
-        size,
-        offset(),
-        offset(),
-        offset(),
-        offset(),
-      ];
-    }
-    case ASK.readdir:
-    case ASK.read:
-      return [fid(), offset(), word()];
-    case ASK.write: {
-      const count = random.below(600);
-      return [
-        fid(),
-        u64(BigInt(random.below(9000))),
-        u32(random.oneIn(9) ? random.u32() : count),
-        ...Array.from({ length: count }, () => u8(0x77)),
-      ];
-    }
-    case ASK.link:
-      return [fid(), fid(), name()];
-    case ASK.renameat:
-      return [fid(), name(), fid(), name()];
-    case ASK.mkdir:
-    case ASK.unlinkat:
-      return [fid(), name(), u32(random.oneIn(2) ? 0x200 : 0o755), word()];
-    case ASK.lock:
-    case ASK.getlock:
-      return [fid(), u8(1), word(), offset(), offset(), word(), name()];
-    case ASK.clunk:
-    case ASK.remove:
-      return [u32(1 + random.below(6))]; // 0 is the root, which nothing else could be reached without
-    default:
-      return [fid(), word(), word()];
-  }
-}
-
-test(
-  '200,000 random messages and chains, half changed while in use: answered or refused, nothing outside the folder or the guest',
-  () => {
-    const SEED = 0x39507;
-    const random = seededRandom(SEED, 'messages');
-    const made = attached();
-    const { driver, device, server, folder } = made;
-    symlinkSync('..', join(folder, 'up'));
-    symlinkSync('../secret', join(folder, 'out'));
-    const outside = join(folder, '..');
-    const secret = lstatSync(join(outside, 'secret'), { bigint: true });
-    const folderMode = lstatSync(outside).mode;
-    const before = driver.untouchable.map((memory) => memory.slice());
-    const types = Object.values(ASK);
-    const writer = new MessageWriter(ROOM_BYTES);
-    const handled = { answered: 0, errors: 0, resets: 0 };
-    /** What another processor of the guest does while the device works. */
-    const meddle = (): void => {
-      driver.bytes[driver.host(QUESTION + random.below(64))] = random.below(256);
-      driver.describe(RING.descriptors, random.below(3), {
-        address: random.oneIn(2) ? QUESTION : GUEST_AT + random.below(11 * PAGE),
-        bytes: random.below(9000),
-        flags: random.below(4),
-        next: random.below(3),
-      });
-    };
-    for (let round = 0; round < 200_000; round++) {
-      let type = random.oneIn(30) ? random.below(256) : (types[random.below(types.length)] ?? 0);
-      // A version ends all fids: rarely, so that there is something to work on.
-      if (type === ASK.version && !random.oneIn(20)) type = ASK.walk;
-      writer.begin(ROOM_BYTES);
-      put(writer, randomFields(random, type));
-      const message = writer.finish(type, random.below(65536));
-      if (random.oneIn(25)) message[random.below(message.byteLength)] = random.below(256);
-      for (const [i, byte] of message.entries()) driver.bytes[driver.host(QUESTION + i)] = byte;
-      const wild = random.oneIn(40);
-      const split = random.below(message.byteLength);
-      const bytes = wild ? random.below(9000) : message.byteLength - split;
-      driver.describe(RING.descriptors, 0, { address: QUESTION, bytes: split, flags: DESCRIPTOR.next, next: 1 });
-      driver.describe(RING.descriptors, 1, {
-        address: QUESTION + split,
-        bytes,
-        flags: random.oneIn(60) ? random.below(8) : DESCRIPTOR.next,
-        next: 2,
-      });
-      driver.describe(RING.descriptors, 2, {
-        address: random.oneIn(60) ? GUEST_AT + random.below(11 * PAGE) : ANSWER,
-        bytes: random.oneIn(20) ? random.below(64) : ROOM_BYTES,
-        flags: DESCRIPTOR.write,
-        next: 0,
-      });
-      driver.offer(RING, 0);
-      const used = driver.used(RING).count;
-      const errors = server.errors;
-      device.serve(0, (chain) => {
-        if (round % 2 === 0) meddle();
-        return server.handle(chain);
-      });
-      if (driver.used(RING).count !== used) handled.answered++;
-      handled.errors += server.errors - errors;
-      if (!device.isLive) {
-        handled.resets++;
-        start(driver);
-      }
-      if (random.oneIn(200)) {
-        server.end();
-        made.ask(ASK.version, u32(8192), s('9P2000.L'));
-        made.ask(ASK.attach, u32(0), u32(NO_FID), s('root'), s(''), u32(0));
-      }
-      if (round % 1024 !== 0) continue;
-      for (const [i, memory] of driver.untouchable.entries()) {
-        assert.ok(Buffer.compare(memory, before[i] ?? new Uint8Array()) === 0, `seed ${SEED}, round ${round}`);
-      }
-      assert.equal(readdirSync(outside).toSorted(), ['in', 'secret'], `seed ${SEED}, round ${round}`);
-      const now = lstatSync(join(outside, 'secret'), { bigint: true });
-      assert.equal([now.ctimeNs, now.size, now.nlink], [secret.ctimeNs, secret.size, secret.nlink], `round ${round}`);
-      assert.is(lstatSync(outside).mode, folderMode);
-    }
-    assert.ok(handled.answered > 150_000 && handled.resets > 500, JSON.stringify(handled));
-    assert.ok(server.requests - server.errors > 20_000, `${server.requests} requests, ${server.errors} errors`);
-    made.close();
-  },
-  { deadlineMs: 600_000 },
-);
 
 test.run();

@@ -1,5 +1,4 @@
 import * as assert from 'uvu/assert';
-import { seededRandom } from '../../actors/runtime/random.js';
 import { STAGE2_RIGHTS } from '../../actors/shared-state/stage2/stage2-map.js';
 import { MemoryFile } from '../../test/drivers/memory-file.js';
 import { GUEST_AT, REGISTER, type Ring, VirtioDriver } from '../../test/drivers/virtio-driver.js';
@@ -8,8 +7,6 @@ import { VirtioDevice } from '../virtio/virtio-device.js';
 import { DESCRIPTOR, FEATURE, featureWords, STATUS } from '../virtio/wire.js';
 import { REPLY, REQUEST, RequestHead, ZeroSegment } from './block.wire.js';
 import { type Disk, handleRequest, ZERO_SECTORS_MAX } from './block-requests.js';
-import { emptyImage } from './qcow2/header.js';
-import { Qcow2Image } from './qcow2/qcow2-image.js';
 import { RawImage } from './raw-image.js';
 
 const test = spec('virtio block requests');
@@ -145,76 +142,5 @@ test('data that are not the guest\u2019s memory are the driver\u2019s fault', ()
     assert.is(driver.read(REGISTER.status) & STATUS.needsReset, STATUS.needsReset);
   }
 });
-
-test(
-  '200,000 random requests: the disk answers each or asks for a reset, and touches nothing else',
-  () => {
-    const random = seededRandom(0x626c6b, 'requests');
-    const file = new MemoryFile(emptyImage(1 << 20), 'read-write', 8 << 20);
-    const image = Qcow2Image.open(file, undefined, false);
-    assert.ok(image.ok);
-    const { driver, device, disk } = bench({ image: image.value });
-    const before = driver.untouchable.map((memory) => memory.slice());
-    const types = Object.values(REQUEST);
-    let resets = 0;
-    let answered = 0;
-    for (let round = 0; round < 200_000; round++) {
-      const type = random.oneIn(20) ? random.u32() : (types[random.below(types.length)] ?? 0);
-      const sector = BigInt(random.oneIn(20) ? random.u32() : random.below(2100)) << (random.oneIn(50) ? 30n : 0n);
-      RequestHead.write(driver.view, driver.host(HEAD), { type, reserved: 0, sector });
-      const toDevice = type === REQUEST.write || type === REQUEST.discard || type === REQUEST.writeZeroes;
-      const flags = toDevice ? 0 : write;
-      const bytes = random.oneIn(10) ? random.below(9000) : random.below(17) * 512;
-      const address = random.oneIn(30) ? GUEST_AT + random.below(10 * PAGE) : DATA + random.below(4096);
-      const wild = random.oneIn(100);
-      driver.describe(RING.descriptors, 0, {
-        address: HEAD,
-        bytes: wild ? random.below(20) : 16,
-        flags: next,
-        next: 1,
-      });
-      driver.describe(RING.descriptors, 1, {
-        address,
-        bytes: type === REQUEST.discard ? 16 * random.below(4) : bytes,
-        flags: next | (random.oneIn(60) ? random.below(8) : flags),
-        next: 2,
-      });
-      driver.describe(RING.descriptors, 2, {
-        address: STATUS_AT,
-        bytes: random.oneIn(60) ? 0 : 1,
-        flags: write,
-        next: random.below(3),
-      });
-      if (random.oneIn(3)) {
-        const sectors = random.below(200);
-        ZeroSegment.write(driver.view, driver.host(DATA), {
-          sector: BigInt(random.below(2100)),
-          sectors,
-          flags: random.below(2),
-        });
-      }
-      driver.offer(RING, 0);
-      const used = driver.used(RING).count;
-      device.serve(0, (chain) => handleRequest(disk, chain));
-      if (driver.used(RING).count !== used) answered++;
-      if (!device.isLive) {
-        resets++;
-        driver.negotiate(featureWords([FEATURE.version1]));
-        driver.view.setUint32(driver.host(RING.available), 0, true);
-        driver.view.setUint32(driver.host(RING.used), 0, true);
-        driver.setUp(RING);
-        driver.go();
-      }
-      if (round % 1024 === 0) {
-        for (const [i, memory] of driver.untouchable.entries()) {
-          assert.ok(Buffer.compare(memory, before[i] ?? new Uint8Array()) === 0, `round ${round}`);
-        }
-      }
-    }
-    assert.ok(answered > 100_000 && resets > 100, `${answered} answered, ${resets} resets`);
-    assert.ok(image.value.close().ok);
-  },
-  { deadlineMs: 120_000 },
-);
 
 test.run();

@@ -45,7 +45,7 @@ const head = new Uint8Array(PacketHead.sizeBytes);
 const headView = new DataView(head.buffer);
 
 /** Takes one packet of the guest. */
-export function takePacket(connections: VsockConnections, cid: number, chain: Chain): Handled {
+function takePacket(connections: VsockConnections, cid: number, chain: Chain): Handled {
   if (!connections.canTake) return 'later';
   if (!chain.read(0, head.subarray(0, HEAD_BYTES))) return 'broken';
   const read = PacketHead.read(headView, 0);
@@ -63,7 +63,7 @@ export function takePacket(connections: VsockConnections, cid: number, chain: Ch
 }
 
 /** Moves packets to the guest; true when there may be more and it has room. */
-export function deliver(device: VirtioDevice, connections: VsockConnections, cid: number): boolean {
+function deliver(device: VirtioDevice, connections: VsockConnections, cid: number): boolean {
   if (!connections.hasPackets) return false;
   const more = device.turn(QUEUE.receive, (queue) => {
     queue.wantNotifications(false);

@@ -119,13 +119,27 @@ export class VirtioDriver {
     });
   }
 
-  /** Memory that must be as it was: everything between the guest's frames, and frames it may not write. */
+  /** Memory that must be as it was: the stage-2 map, everything between the guest's frames, and frames it may not write. */
   get untouchable(): readonly Uint8Array[] {
-    return this.#frames.flatMap((frame, page) => {
+    const between = this.#frames.flatMap((frame, page) => {
       const gap = this.bytes.subarray(frame - PAGE, frame);
       const frozen = ((this.#rights[page] ?? 0) & STAGE2_RIGHTS.write) === 0;
       return frozen ? [gap, this.bytes.subarray(frame, frame + PAGE)] : [gap];
     });
+    return [this.bytes.subarray(STAGE2_AT, FRAMES_AT), ...between];
+  }
+
+  /** Host address of a guest address that may be used with `rights`, by this class's own account; or -1. */
+  allowed(ipa: number, rights: number): number {
+    const page = Math.floor((ipa - GUEST_AT) / PAGE);
+    const frame = this.#frames[page];
+    if (frame === undefined || ((this.#rights[page] ?? 0) & rights) !== rights) return -1;
+    return frame + (ipa % PAGE);
+  }
+
+  /** Whether host bytes `[at, at + bytes)` are inside one frame of the guest. */
+  isFrame(at: number, bytes: number): boolean {
+    return this.#frames.some((frame) => at >= frame && at + bytes <= frame + PAGE);
   }
 
   /** Host address of a guest address, whatever the rights. */

@@ -60,6 +60,23 @@ test('a large segment is cut to the wire, sequence numbers, flags and checksums 
   assert.ok(Buffer.concat(frames.map(({ tcp }) => tcp?.payload ?? new Uint8Array(0))).equals(content));
 });
 
+test('a frame that would become one for every few bytes is refused', () => {
+  for (const [cutBytes, isTaken] of [
+    [7, false],
+    [8, true],
+  ] as const) {
+    const link = createLink(16);
+    const near = LinkEnd.attach(link, 1, () => undefined);
+    const writer = new FrameWriter(near, MAC);
+    const ends = { from: 1, fromPort: 80, to: 2, toPort: 4000 };
+    const fields = { sequence: 0, acknowledgement: 17, flags: TCP.ack, window: 99 };
+    assert.ok(writer.segment(MAC, { ...ends, ...fields }, new Uint8Array(0), 800, cutBytes, () => undefined));
+    writer.flush();
+    const { ok, frames } = finished(LinkEnd.attach(farEnd(link), 2, () => undefined));
+    assert.equal([ok, frames.length], [isTaken, isTaken ? 100 : 0]);
+  }
+});
+
 test('100,000 packet headers that do not fit their frames are refused or harmless', () => {
   const link = createLink(16);
   const near = LinkEnd.attach(link, 1, () => undefined);

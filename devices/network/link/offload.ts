@@ -22,6 +22,9 @@ const HEADER = PacketHeader.offsets;
 const IP = Ipv4.offsets;
 const SEGMENT = Tcp.offsets;
 
+/** Data of a segment, at least, as in Linux (include/net/tcp.h, TCP_MIN_GSO_SIZE): it bounds how many frames a large one becomes. */
+export const SEGMENT_BYTES_MIN = 8;
+
 /** Why a frame cannot be finished: its packet header does not fit its bytes. */
 export type OffloadFault = 'badPacketHeader' | 'unsupportedSegmentation';
 
@@ -77,7 +80,8 @@ function cutTcp(bytes: Uint8Array, at: number, size: number, out: FinishedFrame)
   if (net16(bytes, at + AT.ethernet + Ethernet.offsets.type) !== ETHER_TYPE.ipv4) return err('unsupportedSegmentation');
   if (bytes[at + ipAt + IP.protocol] !== IP_PROTOCOL.tcp) return err('unsupportedSegmentation');
   const dataAt = tcpAt + ((bytes[at + tcpAt + SEGMENT.dataOffset] ?? 0) >> 4) * 4;
-  if (segmentBytes === 0 || dataAt > size || dataAt < tcpAt + Tcp.sizeBytes) return err('badPacketHeader');
+  if (segmentBytes < SEGMENT_BYTES_MIN || dataAt > size || dataAt < tcpAt + Tcp.sizeBytes)
+    return err('badPacketHeader');
   const frame = out.bytes;
   if (dataAt + segmentBytes > frame.length) return err('badPacketHeader');
   const from = net32(bytes, at + ipAt + IP.from);
