@@ -10,7 +10,7 @@ import { MemoryParcels } from './memory-parcels.js';
 import { PayloadWriter } from './payload.js';
 import { QueueNames } from './queue-names.js';
 import type { RmHost } from './rm-host.js';
-import { EXIT_TYPE, type ExitType, RM_NOTIFICATION, VM_STATE, type VmState } from './rm-messages.js';
+import { EXIT_TYPE, type ExitType, RM_NOTIFICATION, VM_STATE, VMID, type VmState } from './rm-messages.js';
 import { PACKET } from './rpc-packet.js';
 import { Vm, VmTable } from './vm.js';
 
@@ -24,6 +24,8 @@ export class ResourceManager {
   readonly staticVmids: ReadonlySet<number>;
   readonly links: LinkPorts;
   readonly queues = new QueueNames();
+  /** The primary VM has said that no firmware follows (FW_MILESTONE). */
+  isFirmwareFixed = false;
   #notification = 0;
   #handle = 1;
 
@@ -125,5 +127,6 @@ export class ResourceManager {
     for (const other of this.vms.all()) if (other.owner === vm.vmid && other !== vm) await this.remove(other);
     await this.tearDown(vm);
     this.vms.delete(vm.vmid);
+    if (vm.vmid === VMID.HLOS) this.isFirmwareFixed = false;
   }
 }

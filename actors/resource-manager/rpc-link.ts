@@ -15,6 +15,8 @@ export class RpcLink {
   readonly #assembler = new Assembler();
   /** Packets of the message that is being sent. */
   #current: Uint8Array[] = [];
+  /** Whether that message is a reply. */
+  #isReply = false;
   readonly #waiting: RpcMessage[] = [];
 
   constructor(incoming: ReceiveEnd, outgoing: SendEnd) {
@@ -57,13 +59,20 @@ export class RpcLink {
         const message = this.#waiting.shift();
         if (message === undefined) return;
         this.#current = packetsOf(message);
+        this.#isReply = message.type === PACKET.reply;
       }
       while (this.#current.length > 0) {
         const [packet = new Uint8Array(0)] = this.#current;
         if (!this.#outgoing.send(packet).ok) return;
         this.#current.shift();
       }
+      this.#isReply = false;
     }
+  }
+
+  /** Whether a reply has not gone out whole. */
+  get hasReplyWaiting(): boolean {
+    return this.#isReply || this.#waiting.some(({ type }) => type === PACKET.reply);
   }
 
   /** Messages that wait, for tests. */

@@ -3,6 +3,7 @@
  * and a refused one changes nothing.
  */
 import { CONSOLE_REQUESTS } from './console-requests.js';
+import { FIRMWARE_REQUESTS } from './firmware-requests.js';
 import { INTERRUPT_REQUESTS } from './interrupt-requests.js';
 import { LIFECYCLE_REQUESTS } from './lifecycle-requests.js';
 import { MEMORY_REQUESTS } from './memory-requests.js';
@@ -20,6 +21,7 @@ const HANDLERS: ReadonlyMap<number, RequestHandler> = new Map([
   ...QUERY_REQUESTS,
   ...CONSOLE_REQUESTS,
   ...INTERRUPT_REQUESTS,
+  ...FIRMWARE_REQUESTS,
 ]);
 
 /** Carries out one request of `client`. */
@@ -30,12 +32,17 @@ export async function handleRequest(rm: ResourceManager, client: Vm, message: Rp
   return handler({ rm, client, reader: new PayloadReader(message.content), isStrict: client.profile !== 'P6' });
 }
 
-/** Takes what a client has sent and answers it. */
+/**
+ * Takes what a client has sent and answers it. While a reply waits for room no further request is taken: it stays in the
+ * client's queue, so nothing that was accepted goes unanswered however slowly a client reads.
+ */
 export async function serveClient(rm: ResourceManager, client: Vm): Promise<void> {
   const { link } = client;
   if (link === undefined) return;
   link.flush();
-  for (let message = link.next(); message !== undefined; message = link.next()) {
+  while (!link.hasReplyWaiting) {
+    const message = link.next();
+    if (message === undefined) return;
     const answer = await handleRequest(rm, client, message);
     const content = new PayloadWriter().u32(answer.error);
     if (answer.payload !== undefined) content.bytes(answer.payload);
