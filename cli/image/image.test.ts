@@ -366,11 +366,14 @@ test('progress is one rewritten line on a terminal and plain lines elsewhere', (
   assert.equal(texts.length, 3);
   assert.is(texts[0], `\r\u001b[K[${'#'.repeat(12)}${'.'.repeat(12)}]  50% fetching x`);
   const plain: string[] = [];
-  const pipe = progressLine({ write: (text) => plain.push(text) }, () => 0);
+  const pipe = progressLine({ write: (text) => plain.push(text) }, () => clock);
   pipe.report('a', 0.1);
   pipe.report('a', 0.2);
-  pipe.report('b');
-  assert.equal(plain, ['a\n', 'b\n']);
+  clock += 10_000;
+  pipe.report('a', 0.25, 'package x');
+  pipe.report('a', 0.3);
+  pipe.report('b', undefined, 'y');
+  assert.equal(plain, ['a\n', 'a: package x (25%)\n', 'b: y\n']);
 });
 
 test.run();

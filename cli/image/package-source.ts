@@ -6,8 +6,8 @@ import type { BootFault } from '../../devices/machine/boot-fault.js';
 import type { Suite } from './catalog.js';
 import type { PackageRecord } from './package-index.js';
 
-/** Told what is going on: a short text, and how much of it is done (0 to 1) where that is known. */
-export type Report = (what: string, fraction?: number) => void;
+/** Told what is going on: a short text, how much of it is done (0 to 1) where that is known, and what it is at just now. */
+export type Report = (what: string, fraction?: number, detail?: string) => void;
 
 /** A source of verified packages. Every answer is covered by Debian's signature, or the source says in `caveat` why not. */
 export interface PackageSource {

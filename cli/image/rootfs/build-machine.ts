@@ -5,6 +5,7 @@ import { STOP } from '../../../actors/shared-state/vm/vm-block.js';
 import { err, ok, type Result } from '../../../bus/result.js';
 import { faultSentence } from '../../../devices/machine/boot-fault.js';
 import { planBoot } from '../../../devices/machine/boot-plan.js';
+import { openCodeCache } from '../../machine/code-cache.js';
 import { deathOf } from '../../machine/deaths.js';
 import { type DiskRequest, openDisk } from '../../machine/disk-files.js';
 import { loadInterpreter } from '../../machine/interpreter-cache.js';
@@ -16,15 +17,19 @@ import { type CpioEntry, writeCpio } from '../cpio.js';
 import type { Report } from '../package-source.js';
 import type { StoredImage } from '../store.js';
 import { hostUnpackers } from '../unpackers.js';
-import { BUILD_MARK } from './build-script.js';
+import { BuildProgress, type BuildWork } from './build-progress.js';
 
 const BOOT_ARGUMENTS = 'console=ttyAMA0 panic=-1 quiet';
 /** dpkg does one thing at a time. */
 const CPUS = 1;
 const MEMORY_BYTES = 1024 * 2 ** 20;
-/** Lines of the console that a failure shows. */
-const LINES_SHOWN = 12;
-const CONSOLE_BYTES_MAX = 64 * 1024;
+/** How often a person is told that it goes on. */
+const TICK_MS = 1_000;
+/**
+ * A build that makes no step for so long is stuck. What is longest without a word (certificates, Python's compiler) takes half a
+ * minute on a machine with nothing else to do; one that is busy twenty times over is waited for.
+ */
+const STILL_MS = 20 * 60_000;
 
 /** What to run. */
 export interface BuildMachine {
@@ -34,52 +39,10 @@ export interface BuildMachine {
   /** The new root, and the packages. */
   readonly disk: DiskRequest;
   readonly payload: string;
-  readonly packages: number;
+  readonly work: BuildWork;
   readonly report: Report;
   /** Calls `stop` when the user asks to end; returns what takes that back. */
   readonly onInterrupt: (stop: () => void) => () => void;
-}
-
-/** Reads the console: progress, and how it ended. */
-class Listener {
-  readonly #report: Report;
-  readonly #steps: number;
-  #line = '';
-  #done = 0;
-  tail = '';
-  failure: string | undefined;
-  isDone = false;
-
-  constructor(packages: number, report: Report) {
-    this.#report = report;
-    this.#steps = packages;
-  }
-
-  take(bytes: Uint8Array): void {
-    const text = Buffer.from(bytes).toString('latin1').replaceAll('\r', '');
-    this.tail = (this.tail + text).slice(-CONSOLE_BYTES_MAX);
-    const lines = (this.#line + text).split('\n');
-    this.#line = (lines.pop() ?? '').slice(-4096);
-    for (const line of lines) this.#takeLine(line);
-  }
-
-  #takeLine(line: string): void {
-    if (line.startsWith('processing: configure: ')) {
-      this.#done = Math.min(this.#done + 1, this.#steps);
-      this.#report('configuring packages', this.#done / this.#steps);
-    }
-    if (!line.startsWith(BUILD_MARK)) return;
-    const [word = '', ...rest] = line.slice(BUILD_MARK.length).split(' ');
-    if (word === 'step') this.#report(rest.join(' '));
-    else if (word === 'failed') this.failure ??= rest.join(' ');
-    else if (word === 'done') this.isDone = true;
-  }
-
-  /** The last lines the guest printed, for a person. */
-  lastLines(): string {
-    const lines = this.tail.split('\n').filter((line) => line !== '' && !/^(status|processing): /.test(line));
-    return lines.slice(-LINES_SHOWN).join('\n');
-  }
 }
 
 /** Runs the machine to its end; the error is a sentence, followed by what the guest said. */
@@ -108,7 +71,14 @@ export async function runBuildMachine(build: BuildMachine): Promise<Result<undef
     },
     onLog: () => undefined,
   });
-  const listener = new Listener(build.packages, build.report);
+  const progress = new BuildProgress(build.work, build.report, () => performance.now());
+  let stuck: string | undefined;
+  const watch = setInterval(() => {
+    progress.tick();
+    if (progress.stillMs < STILL_MS) return;
+    stuck ??= `it has not gone on for ${STILL_MS / 60_000} minutes (${progress.activity})`;
+    machine?.stop(STOP.requested, stuck);
+  }, TICK_MS);
   const release = build.onInterrupt(() => {
     interrupted = true;
     machine?.stop(STOP.requested, 'a signal');
@@ -126,6 +96,7 @@ export async function runBuildMachine(build: BuildMachine): Promise<Result<undef
       { kind: 'disk', layers: disk.value, isReadOnly: false },
       { kind: 'disk', layers: payload.value, isReadOnly: true },
     ];
+    const interpreter = (await loadInterpreter(build.cache)).module;
     const entropy = system.files.open(ENTROPY, 'read');
     const parts = { virtio, trace: undefined, entropy: entropy.ok ? entropy.value : undefined };
     const end = await runMachine(
@@ -133,15 +104,16 @@ export async function runBuildMachine(build: BuildMachine): Promise<Result<undef
       {
         description,
         plan: plan.value,
-        interpreter: (await loadInterpreter(build.cache)).module,
+        interpreter,
         jit: true,
+        codeCache: openCodeCache(build.cache, plan.value),
         name: 'vm',
         ...parts,
       },
       {
         showsSerial: false,
         async write(bytes) {
-          listener.take(bytes);
+          progress.take(bytes);
         },
         onInput: () => () => undefined,
       },
@@ -153,10 +125,11 @@ export async function runBuildMachine(build: BuildMachine): Promise<Result<undef
     );
     if (interrupted) return err('interrupted; what was downloaded is kept');
     if (!end.ok) return err(death ?? end.error);
-    if (listener.isDone && end.value.stop === STOP.off) return ok();
-    const why = listener.failure ?? death ?? (end.value.detail || 'the machine ended before it was done');
-    return err(`the machine that makes it failed: ${why}\n${listener.lastLines()}`);
+    if (progress.isDone && end.value.stop === STOP.off) return ok();
+    const why = stuck ?? progress.failure ?? death ?? (end.value.detail || 'the machine ended before it was done');
+    return err(`the machine that makes it failed: ${why}\n${progress.lastLines()}`);
   } finally {
+    clearInterval(watch);
     release();
     await machine?.dispose();
     await system.close();

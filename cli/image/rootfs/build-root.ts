@@ -227,7 +227,7 @@ async function install(
     ...{ cache: options.cache, kernel, entries, report, onInterrupt: options.onInterrupt },
     disk: { path: part, isReadOnly: false, format: options.format, anyBacking: false },
     payload: payloadPath,
-    packages: files.length,
+    work: { packages: files.length, preinsts: payload.value.preinsts.length, payloadBytes: payload.value.bytes },
   });
   if (!built.ok) return refuse(entry.name, 'root file system', built.error);
   await settle(part, output);

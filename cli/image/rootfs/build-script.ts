@@ -9,6 +9,12 @@ import type { Payload } from './payload.js';
 /** Begins the lines that are for the host. */
 export const BUILD_MARK = 'wurley-build: ';
 
+/** A record of tar is so many of its blocks; it says how far it is after so many records. */
+const RECORD_BLOCKS = 512;
+const CHECKPOINT_RECORDS = 16;
+/** What tar's count of records is in bytes. */
+export const CHECKPOINT_BYTES: number = RECORD_BLOCKS * 512;
+
 /** Packages that must work before any other can be configured, in this order. */
 const FIRST = ['base-passwd', 'base-files', 'dpkg', 'libc6', 'perl-base', 'mawk', 'debconf'] as const;
 
@@ -34,7 +40,8 @@ must mount -t ext4 -o noatime,barrier=0,data=writeback /dev/vda /target
 
 step copying the packages
 blockdev --setra 4096 /dev/vdb
-must /sbin/gnu-tar -x -p --numeric-owner --keep-directory-symlink -b 512 -f /dev/vdb -C /target
+/sbin/gnu-tar -x -p --numeric-owner --keep-directory-symlink -b ${RECORD_BLOCKS} --checkpoint=${CHECKPOINT_RECORDS} \\
+  --checkpoint-action=echo='checkpoint %u' -f /dev/vdb -C /target 2>/dev/console || fail copying the packages
 in_root() { chroot /target /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TERM=dumb \\
   DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true PERL_BADLANG=0 "$@"; }
 mkdir -p /target/proc /target/sys /target/dev /target/run /target/tmp /target/lib/modules
@@ -50,6 +57,7 @@ printf '#!/bin/sh\\nexit 101\\n' >/target/usr/sbin/policy-rc.d; chmod 755 /targe
 step configuring packages
 preinst() {
   [ -e /target/var/lib/dpkg/info/$1.preinst ] || return 0
+  echo "processing: preinst: $2" >/dev/console
   in_root DPKG_MAINTSCRIPT_PACKAGE=$2 DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_ARCH=arm64 DPKG_ADMINDIR=/var/lib/dpkg \\
     DPKG_ROOT= DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 DPKG_RUNNING_VERSION=$dpkg \\
     /var/lib/dpkg/info/$1.preinst install >>/log 2>&1 || fail "preinst of $2"

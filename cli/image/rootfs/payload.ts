@@ -24,6 +24,8 @@ export interface Payload {
   readonly preinsts: readonly { readonly info: string; readonly name: string }[];
   /** Triggers that unpacking would have set off. */
   readonly triggers: readonly string[];
+  /** Its size. */
+  readonly bytes: number;
 }
 
 /** Writes the disk to `path`: the packages' files and `files` of the root, by path. */
@@ -70,5 +72,5 @@ async function fill(
     await write(tarFile(name, Buffer.from(content), name.startsWith('root/') ? 0o600 : 0o644));
   await write([TAR_END]);
   await write([new Uint8Array(UNIT_BYTES - (written % UNIT_BYTES))]);
-  return ok({ preinsts: unpacked.preinsts, triggers: unpacked.firedTriggers() });
+  return ok({ preinsts: unpacked.preinsts, triggers: unpacked.firedTriggers(), bytes: written });
 }

@@ -9,6 +9,8 @@ import { spec } from '../../../test/harness/spec.js';
 import { addImage } from '../../commands/image.js';
 import { runProgram, type Terminal } from '../../program.js';
 import { parseIndex } from '../package-index.js';
+import { BuildProgress } from './build-progress.js';
+import { CHECKPOINT_BYTES } from './build-script.js';
 import { PackagePool, parseRelations } from './dependencies.js';
 import { writePayload } from './payload.js';
 import { readTar, renamed, TAR_END, tarFile } from './tar-stream.js';
@@ -177,6 +179,44 @@ else
       rmSync(folder, { recursive: true, force: true });
     }
   });
+
+test('progress is told from what the guest prints, and a build that stands still is noticed', () => {
+  let clock = 0;
+  const said: string[] = [];
+  const report = (what: string, fraction?: number, detail?: string): void => {
+    const line = `${what} ${fraction?.toFixed(2) ?? '-'} ${detail ?? '-'}`;
+    if (said.at(-1) !== line) said.push(line);
+  };
+  const work = { packages: 3, preinsts: 1, payloadBytes: 16 * CHECKPOINT_BYTES };
+  const progress = new BuildProgress(work, report, () => clock);
+  const hear = (text: string): void => progress.take(Buffer.from(text));
+  hear('wurley-build: step copying the packages\r\n/sbin/gnu-tar: checkpo');
+  hear('int 8\n');
+  hear('wurley-build: step configuring packages\nprocessing: preinst: libc6\nstatus: libc6: half-configured\n');
+  hear('processing: configure: libc6:arm64\n');
+  clock = 61_000;
+  hear('rcu: INFO: rcu_sched self-detected stall on CPU\n');
+  progress.tick();
+  assert.is(progress.stillMs, 61_000, 'what the kernel says is no progress');
+  assert.is(progress.activity, 'configuring packages, setting up libc6');
+  hear('processing: trigproc: libc-bin\n');
+  assert.is(progress.stillMs, 0);
+  assert.equal(said, [
+    'starting a machine - -',
+    'copying the packages - -',
+    'copying the packages 0.50 -',
+    'configuring packages - -',
+    'configuring packages 0.25 preparing libc6',
+    'configuring packages 0.50 setting up libc6',
+    'configuring packages 0.50 setting up libc6 for 61 s',
+    'configuring packages 0.50 bringing up to date what belongs to libc-bin',
+  ]);
+  assert.is(progress.isDone, false);
+  hear('dpkg: oh\nwurley-build: failed preinst of x\nwurley-build: failed later\nwurley-build: done\n');
+  assert.is(progress.failure, 'preinst of x');
+  assert.ok(progress.isDone);
+  assert.is(progress.lastLines(), 'rcu: INFO: rcu_sched self-detected stall on CPU\ndpkg: oh');
+});
 
 test('a package that is none, or of another name, is refused', async () => {
   const unpacked = new UnpackedPackages();
