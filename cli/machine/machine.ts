@@ -31,6 +31,7 @@ import { bootRegisters, type Foundation, mapMemory, newPartition, newProcessors 
 import { giveObjects, placesOf } from '../host/gunyah-platform.js';
 import { Host } from '../host/host.js';
 import { keepAlive } from '../host/keep-alive.js';
+import { suitedBudget } from './code-budget.js';
 import type { CodeCache } from './code-cache.js';
 import { CodeCacheLinks } from './code-cache-links.js';
 import { startFirmwareDevices } from './firmware-devices.js';
@@ -235,7 +236,7 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
     frontEnds,
     jit: options.jit,
     features,
-    codeBudget: options.codeBudget,
+    codeBudget: options.codeBudget ?? suitedBudget(options.description),
     core: core.ref.actor,
     callTap: host.options.callTap,
     ...trace,

@@ -1,0 +1,28 @@
+import * as assert from 'uvu/assert';
+import { spec } from '../../test/harness/spec.js';
+import { codeBudgetOf, suitedBudget } from './code-budget.js';
+
+const test = spec('bound on compiled code');
+const MIB = 1 << 20;
+/** Two mappings a module; the rest of 65,530 is the process's own. */
+const MODULES_MAX = 30_000;
+
+test('it grows with the memory, and the modules of all processors leave a process its mappings', () => {
+  assert.equal(suitedBudget({ cpus: 1, ramBytes: 64 * MIB }), { bytesMax: 10 * MIB, modulesMax: 1707 });
+  const gigabyte = suitedBudget({ cpus: 1, ramBytes: 1024 * MIB });
+  assert.ok(gigabyte.bytesMax > 40 * MIB && gigabyte.modulesMax > 3_000);
+  for (let cpus = 1; cpus <= 8; cpus++) {
+    for (const mib of [64, 256, 1024, 3072]) {
+      const { bytesMax, modulesMax } = suitedBudget({ cpus, ramBytes: mib * MIB });
+      assert.ok(bytesMax <= 64 * MIB && modulesMax >= 800 && modulesMax * cpus <= MODULES_MAX, `${cpus} ${mib}`);
+    }
+  }
+});
+
+test('a budget given as text is KiB and modules', () => {
+  assert.equal(codeBudgetOf('64:3'), { bytesMax: 65_536, modulesMax: 3 });
+  assert.equal(codeBudgetOf('12288'), { bytesMax: 12 * MIB, modulesMax: 1000 });
+  for (const text of [undefined, '', 'x', '1:', '12345678', '1:99999']) assert.is(codeBudgetOf(text), undefined, text);
+});
+
+test.run();
