@@ -47,15 +47,37 @@ export function rpcNode(tx: TreePort, rx: TreePort, isHost: boolean): TreeNode {
   });
 }
 
+/** What a queue's node says of it; `pushCompatible`: names in front of those that say what it is. */
+interface QueueAbout {
+  readonly depth: number;
+  readonly messageBytes: number;
+  readonly label: number;
+  readonly pushCompatible?: readonly string[];
+}
+
+/** One end of a message queue that goes one way. */
+export function queueNode(name: string, port: TreePort, isSender: boolean, about: QueueAbout): TreeNode {
+  return node(`${name}@${hex(port.capability)}`, {
+    compatible: strings(...(about.pushCompatible ?? []), 'qcom,gunyah-message-queue', 'qcom,gunyah-capability'),
+    reg: cells64(port.capability),
+    interrupts: interrupts(port.virq),
+    [isSender ? 'is-sender' : 'is-receiver']: PRESENT,
+    tx_message_size: cells(about.messageBytes),
+    tx_queue_depth: cells(about.depth),
+    'qcom,label': cells(about.label),
+    label: cells(about.label),
+  });
+}
+
 /** A pair of message queues between two VMs. */
 export function queuePairNode(
   name: string,
   tx: TreePort,
   rx: TreePort,
-  about: { readonly depth: number; readonly messageBytes: number; readonly label: number; readonly peer: number },
+  about: QueueAbout & { readonly peer: number },
 ): TreeNode {
   return node(`${name}@${hex(rx.capability)}`, {
-    compatible: strings('qcom,gunyah-message-queue', 'qcom,gunyah-capability'),
+    compatible: strings(...(about.pushCompatible ?? []), 'qcom,gunyah-message-queue', 'qcom,gunyah-capability'),
     reg: cells64(tx.capability, rx.capability),
     interrupts: interrupts(tx.virq, rx.virq),
     'qcom,is-full-duplex': PRESENT,
@@ -71,9 +93,15 @@ export function queuePairNode(
 }
 
 /** One end of a doorbell. */
-export function doorbellNode(name: string, port: TreePort, isSource: boolean, label: number): TreeNode {
+export function doorbellNode(
+  name: string,
+  port: TreePort,
+  isSource: boolean,
+  { label, pushCompatible = [] }: Pick<QueueAbout, 'label' | 'pushCompatible'>,
+): TreeNode {
+  const kind = isSource ? 'qcom,gunyah-doorbell-source' : 'qcom,gunyah-doorbell';
   return node(`${name}@${hex(port.capability)}`, {
-    compatible: strings(isSource ? 'qcom,gunyah-doorbell-source' : 'qcom,gunyah-doorbell', 'qcom,gunyah-capability'),
+    compatible: strings(...pushCompatible, kind, 'qcom,gunyah-capability'),
     reg: cells64(port.capability),
     interrupts: isSource ? undefined : interrupts(port.virq),
     'qcom,label': cells(label),
@@ -95,7 +123,13 @@ export function memoryNode(name: string, { address, bytes, isWritable }: SharedM
 
 /** `/hypervisor` with what is below it. */
 export function hypervisorNode(
-  about: { readonly vmid: number; readonly owner: number | undefined; readonly imageName: string | undefined },
+  about: {
+    readonly vmid: number;
+    readonly owner: number | undefined;
+    readonly imageName: string | undefined;
+    readonly uri?: string | undefined;
+    readonly guid?: string | undefined;
+  },
   children: readonly TreeNode[],
 ): TreeNode {
   const identity = node('qcom,gunyah-vm', {
@@ -104,6 +138,8 @@ export function hypervisorNode(
     'qcom,owner-vmid': about.owner === undefined ? undefined : cells(about.owner),
     'qcom,vendor': strings('Qualcomm'),
     'qcom,image-name': about.imageName === undefined ? undefined : strings(about.imageName),
+    'qcom,vm-uri': about.uri === undefined ? undefined : strings(about.uri),
+    'qcom,vm-guid': about.guid === undefined ? undefined : strings(about.guid),
   });
   return node(
     'hypervisor',

@@ -146,7 +146,8 @@ function overlay(request: Request, vm: Vm, parcel: Parcel, base: bigint): boolea
   const bytes = rm.parcels.read(parcel, Number(image.treeOffset), Number(image.treeBytes));
   const read = readVmConfig(bytes);
   if (!read.ok) return false;
-  const about = { vmid: vm.vmid, owner: vm.owner, imageName: config.name };
+  const { name: imageName, uri, guid } = config;
+  const about = { vmid: vm.vmid, owner: vm.owner, imageName, uri, guid };
   const tree = withHypervisor(read.value.tree, hypervisorNode(about, vdeviceNodes(vm)));
   if (tree === undefined) return false;
   const written = writeTree(tree);

@@ -2,7 +2,7 @@
 
 import type { TreeNode } from '../../devices/machine/device-tree/tree.js';
 import { RIGHTS } from '../abi/gunyah/rights.js';
-import { doorbellNode, FREE_IRQ_START, memoryNode, queuePairNode, rpcNode } from './guest-tree.js';
+import { doorbellNode, FREE_IRQ_START, memoryNode, queueNode, queuePairNode, rpcNode } from './guest-tree.js';
 import { type LinkEnds, nameOf } from './link-ports.js';
 import { RM_NAME } from './queue-names.js';
 import type { ResourceManager } from './resource-manager.js';
@@ -113,21 +113,21 @@ async function makeDoorbell(
   const isSource = device.type === 'doorbell-source';
   const mine = await give(rm, vm, vm, bell.value, isSource ? 'send' : 'receive', 'bell', device);
   const theirs = await give(rm, owner, vm, bell.value, isSource ? 'receive' : 'send', 'bell', device);
-  return mine === undefined || theirs === undefined
-    ? undefined
-    : doorbellNode(nameOf(device), mine, isSource, device.label);
+  return mine === undefined || theirs === undefined ? undefined : doorbellNode(nameOf(device), mine, isSource, device);
 }
 
-async function makeQueue(rm: ResourceManager, vm: Vm, owner: Vm, device: VdeviceConfig): Promise<boolean> {
-  if (vm.partition === undefined) return false;
+async function makeQueue(rm: ResourceManager, vm: Vm, owner: Vm, device: VdeviceConfig): Promise<TreeNode | undefined> {
+  if (vm.partition === undefined) return undefined;
   const queue = await rm.host.createQueue(vm.partition, device.depth, device.messageBytes);
-  if (!queue.ok) return false;
+  if (!queue.ok) return undefined;
   vm.ports.push(queue.value);
   const [from, to] = device.isSender ? [vm, owner] : [owner, vm];
   rm.queues.note(queue.value, nameOf(device), from.name, to.name);
   const mine = await give(rm, vm, vm, queue.value, device.isSender ? 'send' : 'receive', 'queue', device);
   const theirs = await give(rm, owner, vm, queue.value, device.isSender ? 'receive' : 'send', 'queue', device);
-  return mine !== undefined && theirs !== undefined;
+  return mine === undefined || theirs === undefined
+    ? undefined
+    : queueNode(nameOf(device), mine, device.isSender, device);
 }
 
 /** A VM's ends of a link to a sibling. */
@@ -155,7 +155,7 @@ function linkNode(device: VdeviceConfig, { tx, rx, peer }: JoinedLink): TreeNode
   const name = nameOf(device);
   if (tx !== undefined && rx !== undefined) return queuePairNode(name, tx, rx, { ...device, peer });
   const end = tx ?? rx;
-  return end && doorbellNode(name, end, tx !== undefined, device.label);
+  return end && doorbellNode(name, end, tx !== undefined, device);
 }
 
 /** Makes everything a configuration names; false when something could not be made. */
@@ -175,10 +175,8 @@ export async function makeVdevices(rm: ResourceManager, vm: Vm, config: VmConfig
       const joined = await joinLink(rm, vm, device, GUEST_VIRQ_FROM);
       made = joined && linkNode(device, joined);
     } else if (device.type === 'message-queue-pair') made = await makeQueuePair(rm, vm, owner, device);
-    else if (device.type === 'message-queue') {
-      if (!(await makeQueue(rm, vm, owner, device))) return false;
-      continue;
-    } else made = await makeDoorbell(rm, vm, owner, device);
+    else if (device.type === 'message-queue') made = await makeQueue(rm, vm, owner, device);
+    else made = await makeDoorbell(rm, vm, owner, device);
     if (made === undefined) return false;
     nodes.push(made);
   }

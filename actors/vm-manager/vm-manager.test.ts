@@ -334,6 +334,34 @@ for (const generation of LATER) {
     assert.is(page.getUint32(8, true), 2);
   });
 
+  test(`8.3 ${generation}: VCPU_RUN goes on by itself where the driver does: turns, blocks, waits, faults, resets`, async () => {
+    const { bench, vm } = await running(generation, guestTree([], undefined, { affinity: strings('proxy') }));
+    const vcpu = Number(await addFunction(bench, vm, 1, bytesOf(FnVcpuArg, { id: 0 })));
+    const guest = bench.guestVcpu(0x80, 0);
+    const ran = bench.ioctl(vcpu, 'VCPU_RUN');
+    await guest.turn(bench);
+    // READY and BLOCKED are run again at once, the latter after a pause.
+    for (const state of [0, 3, 0, 3] as const) {
+      guest.park(state);
+      assert.equal(await guest.turn(bench), { value: 0n, action: 0 });
+    }
+    // Waiting, off, faulted, reset: nothing happens until the processor calls.
+    for (const state of [1, 2, 6, 0x100] as const) {
+      guest.park(state);
+      await bench.settle();
+      assert.not.ok(guest.hasTurn, `state ${state}`);
+      guest.callAttention();
+      await guest.turn(bench);
+    }
+    // The real end is what the resource manager says.
+    guest.park(6);
+    const ended = bench.bench.rm.vms.get(0x80);
+    assert.ok(ended !== undefined);
+    if (ended !== undefined) await bench.bench.rm.exited(ended, EXIT_TYPE.SOFTWARE_ERROR, 0, 1);
+    assert.is(await ran, 0);
+    assert.equal([...bench.runPage(vcpu).subarray(8, 0x16)], [2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 5, 0]);
+  });
+
   test(`8.2 ${generation}: boot registers: unknown sets and indices are EINVAL, known ones arrive`, async () => {
     const { bench, device, vm } = await newVm(generation);
     const set = (reg: number, value: bigint, reserved = 0): Promise<unknown> =>

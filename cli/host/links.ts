@@ -148,6 +148,6 @@ export function linkNodes(vdevices: readonly VdeviceConfig[], ports: AdoptedVm['
       return [queuePairNode(name, treePort(tx), treePort(rx), { ...device, peer })];
     }
     const end = tx ?? rx;
-    return end === undefined ? [] : [doorbellNode(name, treePort(end), tx !== undefined, device.label)];
+    return end === undefined ? [] : [doorbellNode(name, treePort(end), tx !== undefined, device)];
   });
 }

@@ -241,6 +241,59 @@ test('memory extents name their errors in the order of section 2.8', async () =>
   for (const flags of [0x8000_0002, 0x8000_0003, 255]) assert.is(await s.call(0x30, extent, flags, 0, 0), E.ok);
 });
 
+test('mapping calls name their errors in the order of section 2.7', async () => {
+  const s = setting();
+  const space = await s.get(0x03, s.partition, s.space);
+  assert.is(await s.call(0x2e, space, 5), E.ok);
+  await s.call(0x0c, space);
+  const extent = await s.get(0x04, s.partition, s.space);
+  await s.call(0x0c, extent);
+  const RWX = 0x77n | (15n << 16n);
+  for (const attributes of [3n, 0x30n, 8n, 0x80n, RWX | (1n << 24n), 0x77n | (4n << 16n), 0x77n | (16n << 16n)]) {
+    assert.is(
+      await s.call(0x2b, space, extent, 0, attributes, 1, 0, 0x1000),
+      E.argumentInvalid,
+      attributes.toString(16),
+    );
+  }
+  assert.is(await s.call(0x2d, space, extent, 0, RWX, 1, 0, 0x1000), E.argumentInvalid); // no memory type here
+  for (const flags of [8, 0x4000_0000]) {
+    assert.is(await s.call(0x2b, space, extent, 0, RWX, flags, 0, 0x1000), E.argumentInvalid);
+    assert.is(await s.call(0x2c, space, extent, 0, flags, 0, 0x1000), E.argumentInvalid);
+    assert.is(await s.call(0x2d, space, extent, 0, 0x77, flags, 0, 0x1000), E.argumentInvalid);
+  }
+  for (const [base, offset, size] of [
+    [1, 0, 0x1000],
+    [0, 1, 0x1000],
+    [0, 0, 0xfff],
+  ] as const) {
+    assert.is(await s.call(0x2b, space, extent, base, RWX, 1, offset, size), E.argumentAlignment);
+    assert.is(await s.call(0x2c, space, extent, base, 1, offset, size), E.argumentAlignment);
+    assert.is(await s.call(0x2d, space, extent, base, 0x77, 1, offset, size), E.argumentAlignment);
+  }
+  const top = 0xffff_ffff_ffff_f000n;
+  assert.is(await s.call(0x2b, space, extent, top, RWX, 1, 0, 0x1000), E.addressOverflow);
+  assert.is(await s.call(0x2c, space, extent, 0, 1, top, 0x1000), E.addressOverflow);
+  // Without the partial flag offset and size are not looked at; no VM runs in this address space, so nothing can be mapped.
+  assert.is(await s.call(0x2b, space, extent, 0, RWX, 0, 1, 1), E.objectState);
+  assert.is(await s.call(0x5a, space, extent, 1, 0x1000), E.argumentAlignment);
+  assert.is(await s.call(0x5a, space, extent, 0, 0x1000), E.objectState);
+  const noMap = s.bench.grant(s.vm, 0, 0);
+  assert.is(await s.call(0x2b, noMap, extent, 0, RWX, 0, 0, 0), E.wrongObjectType);
+  for (const [base, size, op, error] of [
+    [1, 0x1000, 0, E.argumentAlignment],
+    [0, 0, 0, E.argumentSize],
+    [top, 0x2000, 0, E.addressOverflow],
+    [0, 0x1000, 2, E.argumentInvalid],
+    [0, 0x1000, 0, E.ok],
+    [0, 0x2000, 0, E.argumentInvalid],
+    [0, 0x2000, 1, E.argumentInvalid],
+    [0, 0x1000, 1, E.ok],
+  ] as const) {
+    assert.is(await s.call(0x60, space, base, size, op), error, `${base} ${size} ${op}`);
+  }
+});
+
 test('services: UID by profile, revisions, and what is not there', () => {
   const words = (id: number, profile: 'P6' | 'P14' | 'P17') =>
     serviceCall(id, profile).map(([lo]) => (lo >>> 0).toString(16));
