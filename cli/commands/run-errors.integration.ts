@@ -48,6 +48,8 @@ const CASES: readonly (readonly [readonly string[], number, RegExp])[] = [
   [['--kernel', kernel, '--platform', 'kvm'], USAGE, /--platform takes virt, gunyah, hyperv, not "kvm"/],
   [['--kernel', kernel, '--platform', 'hyperv'], USAGE, /--platform hyperv is not available yet/],
   [['--kernel', kernel, '--console', 'vga'], USAGE, /--console takes pl011 or virtio/],
+  [['--kernel', kernel, '--balloon', 'all'], USAGE, /--balloon takes SIZE\[,deflate-on-oom\], such as 0 or 128M/],
+  [['--kernel', kernel, '--balloon', '500M'], USAGE, /of --memory 512M the guest keeps 32M at least/],
   [['--kernel', join(folder, 'none')], DATA, /none: kernel: there is no such file; give another path/],
   [['--kernel', folder], DATA, /: kernel: is a folder, not a file; give another file/],
   [['--kernel', '/dev/zero'], DATA, /\/dev\/zero: kernel: is a device, not a file/],

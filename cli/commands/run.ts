@@ -109,6 +109,10 @@ export const addRun: Verb = (program, terminal, done) => {
       '--vsock <path[,cid=N]>',
       'a Unix socket that leads to AF_VSOCK ports of the guest, and PATH_PORT for its own',
     )
+    .option(
+      '--balloon <size[,deflate-on-oom]>',
+      'a memory balloon of that size at first (0: empty); Ctrl-] + and - change it',
+    )
     .option('--rng', 'a virtio entropy device with random bytes of this host')
     .option(
       '--net <kind>',
@@ -360,7 +364,8 @@ async function boot(
   const restore = rawMode();
   const timer =
     timeoutMs === undefined ? undefined : setTimeout(() => stopWith(EXIT_TIMEOUT, 'the timeout'), timeoutMs);
-  const commands = (command: EscapeCommand): void => void obey(command, machine, terminal, stopWith);
+  const { ramBytes } = description;
+  const commands = (command: EscapeCommand): void => void obey(command, machine, { terminal, ramBytes }, stopWith);
   const windowSize = (): { columns: number; rows: number } => ({
     columns: process.stdout.columns ?? 80,
     rows: process.stdout.rows ?? 24,
@@ -498,7 +503,7 @@ function consolePipe(
 async function obey(
   command: EscapeCommand,
   machine: Machine | undefined,
-  terminal: Terminal,
+  { terminal, ramBytes }: { readonly terminal: Terminal; readonly ramBytes: number },
   stop: (exitCode: number, why: string) => void,
 ): Promise<void> {
   const say = (line: string): void => terminal.err(`${line}\r\n`);
@@ -510,6 +515,13 @@ async function obey(
       machine?.pressPowerButton();
       say('wurley: power button pressed');
       return;
+    case 'balloon':
+    case 'inflate':
+    case 'deflate': {
+      const { adjustBalloon } = await import('../machine/balloon-text.js');
+      say(`wurley: ${await adjustBalloon(machine, command, ramBytes)}`);
+      return;
+    }
     case 'info': {
       const { statisticsText } = await import('../machine/statistics-text.js');
       for (const cpu of (await machine?.statistics()) ?? []) statisticsText(cpu, HOTTEST_ON_SCREEN).forEach(say);

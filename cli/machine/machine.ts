@@ -26,6 +26,7 @@ import { Pl061 } from '../../devices/power-button/pl061.js';
 import { createSharedRegisters, SharedRegisters } from '../../devices/registers/shared-registers.js';
 import { type ConsoleProtocol, consoleKind } from '../../devices/uart/console.actor.js';
 import type { UartConfig } from '../../devices/uart/uart.config.js';
+import type { BalloonState } from '../../devices/virtio-balloon/virtio-balloon.actor.js';
 import { BuildFailure } from '../host/core-client.js';
 import { bootRegisters, type Foundation, mapMemory, newPartition, newProcessors } from '../host/foundation.js';
 import { giveObjects, placesOf } from '../host/gunyah-platform.js';
@@ -100,6 +101,10 @@ export interface Machine {
   type(bytes: Uint8Array): number;
   /** Tells the consoles that `output` or `serial` has room again. */
   resume(): void;
+  /** Asks the guest to give up `bytes` of its memory; where there is a balloon. */
+  inflate(bytes: number): void;
+  /** How the balloon stands; undefined where there is none. */
+  balloon(): Promise<BalloonState | undefined>;
   /** Presses and releases the power button. */
   pressPowerButton(): void;
   /** Resolves when the guest has stopped. */
@@ -193,7 +198,7 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
   const virtioStarted = await startVirtioDevices(
     system,
     options.virtio,
-    { ...wiring, stage2: parts.stage2, ...streams },
+    { ...wiring, stage2: parts.stage2, ...streams, ramBytes: options.description.ramBytes },
     name,
   );
   if (!virtioStarted.ok) throw new BuildFailure(virtioStarted.error);
@@ -308,6 +313,13 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
     resume() {
       system.sender.ring(console, 1);
       if (virtio.console !== undefined) system.sender.ring(virtio.console, 1);
+    },
+    inflate(bytes) {
+      if (virtio.balloon !== undefined) system.sender.tell(virtio.balloon, 'setTarget', { bytes });
+    },
+    async balloon() {
+      const answer = virtio.balloon && (await system.sender.ask(virtio.balloon, 'state', {}, ASK));
+      return answer?.ok === true ? answer.value : undefined;
     },
     pressPowerButton() {
       const hold = (high: boolean): void => buttonState.with(() => button.setLine(POWER_BUTTON_LINE, high));

@@ -27,6 +27,7 @@ export interface RunText {
   readonly snapshotDisk?: boolean;
   readonly share?: readonly string[];
   readonly vsock?: string;
+  readonly balloon?: string;
   readonly net: string;
   readonly publish?: readonly string[];
   readonly mac?: string;

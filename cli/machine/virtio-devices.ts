@@ -5,11 +5,13 @@ import type { ActorRef } from '../../actors/runtime/protocol.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
 import type { FrontEndPlace } from '../../actors/shared-state/mmio/front-end.js';
 import { err, ok, type Result } from '../../bus/result.js';
-import { spiToIntid, virtioMmioSlot } from '../../devices/machine/memory-map.js';
+import { MEMORY_MAP, spiToIntid, virtioMmioSlot } from '../../devices/machine/memory-map.js';
 import { createDeviceBlock } from '../../devices/virtio/device-block.js';
 import type { MmioFrontEndConfig } from '../../devices/virtio/mmio.front-end.js';
 import type { VirtioPlace } from '../../devices/virtio/virtio-device.js';
 import { virtioNinepKind } from '../../devices/virtio-9p/virtio-9p.actor.js';
+import { createBalloonLedger } from '../../devices/virtio-balloon/balloon-ledger.js';
+import { type VirtioBalloonProtocol, virtioBalloonKind } from '../../devices/virtio-balloon/virtio-balloon.actor.js';
 import type { DiskLayer } from '../../devices/virtio-blk/disk-layers.js';
 import { virtioBlkKind } from '../../devices/virtio-blk/virtio-blk.actor.js';
 import { type VirtioConsoleProtocol, virtioConsoleKind } from '../../devices/virtio-console/virtio-console.actor.js';
@@ -25,7 +27,8 @@ export type VirtioChoice =
   | { readonly kind: 'disk'; readonly layers: readonly DiskLayer[]; readonly isReadOnly: boolean }
   | { readonly kind: 'net'; readonly network: NetworkCard }
   | { readonly kind: 'share'; readonly folder: FolderToken; readonly tag: string }
-  | { readonly kind: 'vsock'; readonly path: string; readonly cid: number };
+  | { readonly kind: 'vsock'; readonly path: string; readonly cid: number }
+  | { readonly kind: 'balloon'; readonly targetBytes: number; readonly deflateOnOom: boolean };
 
 /** The parts of the machine that devices are connected to. */
 export interface VirtioWiring {
@@ -36,6 +39,8 @@ export interface VirtioWiring {
   /** Byte streams of the virtio console, if there is one. */
   readonly output: SharedArrayBuffer;
   readonly input: SharedArrayBuffer;
+  /** Memory of the machine. */
+  readonly ramBytes: number;
 }
 
 /** The devices as they run. */
@@ -43,6 +48,7 @@ export interface VirtioDevices {
   readonly frontEnds: readonly FrontEndPlace[];
   readonly actors: readonly ActorRef<never>[];
   readonly console: ActorRef<VirtioConsoleProtocol> | undefined;
+  readonly balloon: ActorRef<VirtioBalloonProtocol> | undefined;
 }
 
 const FRONT_END = new URL('../../devices/virtio/mmio.front-end.js', import.meta.url).href;
@@ -51,12 +57,13 @@ const FRONT_END = new URL('../../devices/virtio/mmio.front-end.js', import.meta.
 export async function startVirtioDevices(
   system: ActorSystem,
   choices: readonly VirtioChoice[],
-  { memory, block, stage2, gic, output, input }: VirtioWiring,
+  { memory, block, stage2, gic, output, input, ramBytes }: VirtioWiring,
   machine: string,
 ): Promise<Result<VirtioDevices, string>> {
   const frontEnds: FrontEndPlace[] = [];
   const actors: ActorRef<never>[] = [];
   let console: ActorRef<VirtioConsoleProtocol> | undefined;
+  let balloon: ActorRef<VirtioBalloonProtocol> | undefined;
   for (const [slot, choice] of choices.entries()) {
     const window = virtioMmioSlot(slot);
     const registers = createDeviceBlock();
@@ -71,22 +78,23 @@ export async function startVirtioDevices(
       frontEnds.push({ base: window.base, sizeBytes: window.sizeBytes, module: FRONT_END, config });
       continue;
     }
-    const started = await start(system, choice, place, { output, input }, name);
+    const started = await start(system, choice, place, { output, input, ramBytes }, name);
     if (!started.ok) return err(whyNotStarted(name, started.error));
     const ref = started.value;
     if (choice.kind === 'console') console = { actor: ref.actor };
+    if (choice.kind === 'balloon') balloon = { actor: ref.actor };
     actors.push(ref);
     const config: MmioFrontEndConfig = { registers, memory, block, actor: ref.actor };
     frontEnds.push({ base: window.base, sizeBytes: window.sizeBytes, module: FRONT_END, config });
   }
-  return ok({ frontEnds, actors, console });
+  return ok({ frontEnds, actors, console, balloon });
 }
 
 function start(
   system: ActorSystem,
   choice: Exclude<VirtioChoice, { kind: 'net' }>,
   place: VirtioPlace,
-  streams: { readonly output: SharedArrayBuffer; readonly input: SharedArrayBuffer },
+  { ramBytes, ...streams }: Pick<VirtioWiring, 'output' | 'input' | 'ramBytes'>,
   name: string,
 ): Promise<Result<ActorRef<never>, SpawnFailure>> {
   switch (choice.kind) {
@@ -99,6 +107,11 @@ function start(
     case 'disk': {
       const { layers, isReadOnly } = choice;
       return system.spawn(virtioBlkKind, { place, layers, isReadOnly, serial: `wurley-${place.window}` }, { name });
+    }
+    case 'balloon': {
+      const { targetBytes, deflateOnOom } = choice;
+      const ram = { ramBase: MEMORY_MAP.ramBase, ramBytes, ledger: createBalloonLedger(ramBytes) };
+      return system.spawn(virtioBalloonKind, { place, ...ram, targetBytes, deflateOnOom }, { name });
     }
     case 'vsock':
       return system.spawn(virtioVsockKind, { place, path: choice.path, cid: choice.cid }, { name });

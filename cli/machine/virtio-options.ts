@@ -2,6 +2,7 @@
 import { closeSync, openSync } from 'node:fs';
 import type { FileFault, FileStore } from '../../actors/runtime/files.js';
 import { err, ok, type Result } from '../../bus/result.js';
+import { type BalloonRequest, parseBalloon } from './balloon-options.js';
 import { type DiskRequest, openDisk, parseDisk } from './disk-files.js';
 import { type NetworkRequest, type NetworkText, openCapture, parseNetwork } from './network-options.js';
 import { openShare, parseShares, type ShareRequest } from './share-options.js';
@@ -16,6 +17,8 @@ export interface VirtioText extends NetworkText {
   readonly snapshotDisk?: boolean;
   readonly share?: readonly string[];
   readonly vsock?: string;
+  readonly balloon?: string;
+  readonly memory?: string;
 }
 
 /** A device that was asked for, before its files are opened. */
@@ -25,7 +28,8 @@ export type VirtioRequest =
   | { readonly kind: 'disk'; readonly disk: DiskRequest; readonly isThrowAway: boolean }
   | { readonly kind: 'net'; readonly network: NetworkRequest }
   | { readonly kind: 'share'; readonly share: ShareRequest }
-  | { readonly kind: 'vsock'; readonly vsock: VsockRequest };
+  | { readonly kind: 'vsock'; readonly vsock: VsockRequest }
+  | { readonly kind: 'balloon'; readonly balloon: BalloonRequest };
 
 /** Disks of one machine, at most. */
 const DISKS_MAX = 16;
@@ -60,6 +64,9 @@ export function parseVirtio(text: VirtioText): Result<readonly VirtioRequest[], 
   const vsock = parseVsock(text.vsock);
   if (!vsock.ok) return vsock;
   if (vsock.value !== undefined) requests.push({ kind: 'vsock', vsock: vsock.value });
+  const balloon = parseBalloon(text.balloon, text.memory);
+  if (!balloon.ok) return balloon;
+  if (balloon.value !== undefined) requests.push({ kind: 'balloon', balloon: balloon.value });
   return ok(requests);
 }
 
@@ -96,6 +103,9 @@ export function openVirtio(
       }
       case 'vsock':
         choices.push({ kind: 'vsock', ...request.vsock });
+        break;
+      case 'balloon':
+        choices.push({ kind: 'balloon', ...request.balloon });
         break;
       case 'share': {
         const folder = openShare(request.share, files);

@@ -24,6 +24,7 @@ for (const size of [1, 2, 64]) {
   test(`bytes and commands, ${size} at a time`, () => {
     assert.equal(type('ls\x1diecho\x1d\x1d!\x1dq', size), { guest: 'lsecho\x1d!', commands: ['info', 'quit'] });
     assert.equal(type('\x1dS\x1dh\x1d?\x1dz', size).commands, ['powerButton', 'help', 'help', 'unknown']);
+    assert.equal(type('\x1d+\x1d-\x1db', size).commands, ['inflate', 'deflate', 'balloon']);
   });
 }
 test('sizes of memory', () => {

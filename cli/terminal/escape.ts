@@ -1,7 +1,7 @@
 /** The console's escape: Ctrl-] and a letter. Pure: bytes in, bytes for the guest and commands out. */
 
 /** What a user may ask for behind the escape. */
-export type EscapeCommand = 'quit' | 'help' | 'info' | 'powerButton' | 'unknown';
+export type EscapeCommand = 'quit' | 'help' | 'info' | 'powerButton' | 'balloon' | 'inflate' | 'deflate' | 'unknown';
 
 /** Ctrl-]. */
 const ESCAPE = 0x1d;
@@ -11,6 +11,9 @@ const COMMANDS: Readonly<Record<string, EscapeCommand>> = {
   '?': 'help',
   i: 'info',
   s: 'powerButton',
+  b: 'balloon',
+  '+': 'inflate',
+  '-': 'deflate',
 };
 
 /** What Ctrl-] h shows. */
@@ -18,6 +21,8 @@ export const ESCAPE_HELP = [
   'Ctrl-] q   stop the machine at once',
   'Ctrl-] s   press the power button',
   'Ctrl-] i   what the machine is doing',
+  'Ctrl-] b   what the memory balloon holds (--balloon)',
+  'Ctrl-] + -   take an eighth of its memory from the guest, give it back',
   'Ctrl-] h   this help',
   'Ctrl-] Ctrl-]   send Ctrl-] to the guest',
 ] as const;

@@ -96,6 +96,7 @@ export async function machineScene(system: ActorSystem, name: string, full: bool
     net: 'user',
     share: [CACHE],
     vsock: join(CACHE, `${name}.sock`),
+    balloon: '0',
   };
   const requests = parseVirtio(full ? devices : { console: 'pl011', net: 'none' });
   if (!requests.ok) throw new Error(requests.error);

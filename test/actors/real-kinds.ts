@@ -29,6 +29,7 @@ export const REAL_KINDS: readonly RealKind[] = [
   { module: 'devices/network/switch/switch.actor', scene: 'alone', name: 'switch' },
   { module: 'devices/uart/console.actor', scene: 'machine', name: 'console' },
   { module: 'devices/virtio-9p/virtio-9p.actor', scene: 'fullMachine', name: 'share4' },
+  { module: 'devices/virtio-balloon/virtio-balloon.actor', scene: 'fullMachine', name: 'balloon6' },
   { module: 'devices/virtio-blk/virtio-blk.actor', scene: 'fullMachine', name: 'disk2' },
   { module: 'devices/virtio-console/virtio-console.actor', scene: 'fullMachine', name: 'console0' },
   { module: 'devices/virtio-net/virtio-net.actor', scene: 'fullMachine', name: 'net3' },

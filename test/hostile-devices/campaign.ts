@@ -5,6 +5,7 @@
  */
 import { seededRandom } from '../../actors/runtime/random.js';
 import { HostileDriver } from '../drivers/hostile-driver.js';
+import { balloonSubject } from './balloon-subject.js';
 import { consoleSubject, netSubject, rngSubject } from './simple-subjects.js';
 import { blkSubject, ninepSubject } from './storage-subjects.js';
 import type { Subject } from './subject.js';
@@ -18,6 +19,7 @@ export const SUBJECTS: Readonly<Record<string, (hostile: HostileDriver) => Promi
   rng: rngSubject,
   vsock: vsockSubject,
   '9p': ninepSubject,
+  balloon: balloonSubject,
 };
 
 /** Batches of one life, at most, and chains of one batch. */
