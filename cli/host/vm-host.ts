@@ -530,7 +530,13 @@ export class VmHost implements LabHost {
     return this.#system.resources();
   }
 
-  /** Ends a worker by force, as a fault of it would: for tests of what goes with it. */
+  /** Ends a worker as a fault of its own would, so that its supervisor decides what follows: for tests. */
+  faultWorker(name: string): void {
+    const found = this.#system.lookup<never>(name);
+    if (found.ok) this.#system.fault(found.value);
+  }
+
+  /** Ends a worker by force and for good: for tests of what goes with it. */
   killWorker(name: string): void {
     const found = this.#system.lookup<never>(name);
     if (found.ok) void this.#system.kill(found.value);

@@ -85,6 +85,9 @@ link gunyah.elf $RUNTIME $GUNYAH
 compile "msgq/main.c" "msgq-main.o" -O2 $GENERAL
 link msgq.elf $RUNTIME gunyah-calls.c.o gunyah-tree.c.o msgq-main.o
 
+compile "links/main.c" "links-main.o" -O2 $GENERAL
+link links.elf $RUNTIME gunyah-calls.c.o gunyah-tree.c.o links-main.o
+
 # The embedded lab's guest ships with the product: with the committed images its image goes to cli/lab/guests.
 LAB="gunyah-calls.c.o gunyah-rm.c.o gunyah-tree.c.o"
 for path in ../../cli/lab/guests/*.c; do

@@ -12,6 +12,7 @@ export const guestsFolder = join(dirname(fileURLToPath(import.meta.url)), '..', 
 export type GuestName =
   | 'gunyah'
   | 'interrupts'
+  | 'links'
   | 'lateness'
   | 'msgq'
   | 'bench'
