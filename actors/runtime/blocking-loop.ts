@@ -11,6 +11,12 @@ const POLLS_BEFORE_SLEEP = 2_000;
 const BRIEF_MS = 0.25;
 /** there are fewer. */
 const POLLS_BEFORE_BRIEF = 200;
+/**
+ * After so many rounds of polls in vain it sleeps at once, and polls before one of so many sleeps only: whoever it waits for may need
+ * this processor.
+ */
+const VAIN_POLLS_MAX = 8;
+const SLEEPS_PER_TRIAL = 64;
 
 /** What the loop needs of its thread. */
 export interface BlockingParts {
@@ -42,10 +48,18 @@ export function blocker(
   nowMs: () => number,
 ): (ready: () => boolean, timeoutMs: number) => void {
   const busy = board.wordIndex(slot, 'busy');
+  let vain = 0;
   return (ready, timeoutMs) => {
     const dueMs = nowMs() + timeoutMs;
-    const polls = timeoutMs < BRIEF_MS ? POLLS_BEFORE_BRIEF : POLLS_BEFORE_SLEEP;
-    for (let i = 0; i < polls; i++) if (ready()) return;
+    if (vain < VAIN_POLLS_MAX || vain % SLEEPS_PER_TRIAL === 0) {
+      const polls = timeoutMs < BRIEF_MS ? POLLS_BEFORE_BRIEF : POLLS_BEFORE_SLEEP;
+      for (let i = 0; i < polls; i++) {
+        if (!ready()) continue;
+        vain = 0;
+        return;
+      }
+    } else if (ready()) return;
+    vain++;
     // What the polls took is not slept again: a vCPU's timer interrupt would be late by it.
     const restMs = dueMs - nowMs();
     if (restMs <= 0) return;

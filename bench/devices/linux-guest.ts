@@ -74,3 +74,20 @@ export function startGuest(
     deadlineMs,
   });
 }
+
+/** Starts a lab of guests like those of {@link startGuest}, by name with their initial RAM disks, on one switch; `folder` keeps its file. */
+export function startLab(
+  image: StoredImage,
+  folder: string,
+  initrds: Readonly<Record<string, string>>,
+  deadlineMs: number,
+): ConsoleSession {
+  const vms = Object.entries(initrds).map(([name, initrd]) => {
+    const boot = { kernel: image.kernelPath, initrd, append: ARGUMENTS, memory: `${MEMORY_MIB}M` };
+    return [name, { ...boot, networks: ['switch:lan'] }];
+  });
+  const file = join(folder, 'lab.yaml');
+  // JSON is YAML.
+  writeFileSync(file, JSON.stringify({ name: `bench-${process.pid}`, vms: Object.fromEntries(vms) }));
+  return new ConsoleSession({ command: 'wurley up', args: [file], deadlineMs });
+}

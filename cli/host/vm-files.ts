@@ -6,6 +6,8 @@ import { imageArguments } from '../image/boot-arguments.js';
 import { cacheFolder, findImage } from '../image/store.js';
 import type { VmSpec } from '../lab/lab-host.js';
 import { readBootFile } from '../machine/boot-files.js';
+import type { LocalNetworks } from '../machine/local-network.js';
+import type { VirtioChoice } from '../machine/virtio-devices.js';
 import type { VirtioRequest } from '../machine/virtio-options.js';
 
 /** What a VM starts with. */
@@ -36,8 +38,8 @@ export async function readBoot(spec: VmSpec): Promise<Result<BootFiles, string>>
   return initrd.ok ? ok({ kernel: kernel.value, initrd: initrd.value, bootArguments }) : initrd;
 }
 
-/** The devices of `spec` in the order of their slots. `switchOf` is the switch of a name in the whole system. */
-export function virtioRequests(spec: VmSpec, switchOf: (name: string) => string): readonly VirtioRequest[] {
+/** The devices of `spec` in the order of their slots. */
+export function virtioRequests(spec: VmSpec): readonly VirtioRequest[] {
   const requests: VirtioRequest[] = [];
   if (spec.console === 'virtio') requests.push({ kind: 'console' });
   if (spec.rng) requests.push({ kind: 'rng' });
@@ -46,17 +48,39 @@ export function virtioRequests(spec: VmSpec, switchOf: (name: string) => string)
     requests.push({ kind: 'disk', disk, isThrowAway: snapshot && !readOnly });
   }
   for (const { kind, switchName } of spec.networks) {
-    const name = kind === 'switch' ? switchOf(switchName) : undefined;
+    const name = kind === 'switch' ? switchName : undefined;
     const network = { switchName: name, mac: undefined, published: [], capturePath: undefined };
     requests.push({ kind: 'net', network });
   }
   return requests;
 }
 
+/** Gives the cards among `choices` their places at the switches of this process; they go back with `files`. */
+export async function connectCards(
+  choices: readonly VirtioChoice[],
+  networks: LocalNetworks,
+  user: string,
+  files: OwnedFiles,
+): Promise<Result<readonly VirtioChoice[], string>> {
+  const connected: VirtioChoice[] = [];
+  for (const choice of choices) {
+    if (choice.kind !== 'net' || choice.network.switchName === undefined) {
+      connected.push(choice);
+      continue;
+    }
+    const port = await networks.port(choice.network.switchName, user);
+    if (!port.ok) return port;
+    files.alsoClose(() => port.value.close());
+    connected.push({ kind: 'net', network: { ...choice.network, port: port.value } });
+  }
+  return ok(connected);
+}
+
 /** A store that knows what was opened through it, so that all of it can be closed. */
 export class OwnedFiles implements FileStore {
   readonly #store: FileStore;
   readonly #open: FileToken[] = [];
+  readonly #closes: (() => void)[] = [];
 
   constructor(store: FileStore) {
     this.#store = store;
@@ -81,8 +105,13 @@ export class OwnedFiles implements FileStore {
   close(token: FileToken): void {
     this.#store.close(token);
   }
+  /** Calls `close` with {@link closeAll}. */
+  alsoClose(close: () => void): void {
+    this.#closes.push(close);
+  }
   /** Closes what is open. */
   closeAll(): void {
+    for (const close of this.#closes.splice(0)) close();
     for (const token of this.#open.splice(0)) this.#store.close(token);
   }
 }

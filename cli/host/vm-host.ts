@@ -30,6 +30,7 @@ import { callStream } from '../lab/call-stream.js';
 import type { CallRecord, LabEvent, LabHost, LabVm, LinkSpec, QueueCounters, VmEnd, VmSpec } from '../lab/lab-host.js';
 import { deathOf, deathSentence } from '../machine/deaths.js';
 import { loadInterpreter } from '../machine/interpreter-cache.js';
+import { LocalNetworks } from '../machine/local-network.js';
 import { assemble, isExpendable, type Machine, type MachineOptions } from '../machine/machine.js';
 import type { VirtioChoice } from '../machine/virtio-devices.js';
 import { ENTROPY, openVirtio } from '../machine/virtio-options.js';
@@ -42,7 +43,7 @@ import { countersOf, HostedVm } from './hosted-vm.js';
 import { Links, linkNodes, treePort } from './links.js';
 import { configNode, launchManaged, type ManagedVm } from './managed-launch.js';
 import { openManager } from './manager-start.js';
-import { type BootFiles, OwnedFiles, readBoot, virtioRequests } from './vm-files.js';
+import { type BootFiles, connectCards, OwnedFiles, readBoot, virtioRequests } from './vm-files.js';
 import type { Launch } from './vm-launcher.js';
 
 /** How a host is started. */
@@ -66,8 +67,6 @@ const NAME = /^[a-z][a-z0-9-]{0,31}$/;
 const DISKS_MAX = 16;
 const MIB = 1 << 20;
 
-let hostsMade = 0;
-
 /** See the head of this file. */
 export class VmHost implements LabHost {
   readonly events: Observable<LabEvent>;
@@ -86,7 +85,7 @@ export class VmHost implements LabHost {
   readonly #waiting = new Map<string, Waiting>();
   /** By partition: when the threads of a VM are gone. */
   readonly #stripped = new Map<number, Promise<void>>();
-  readonly #networks = `lab${process.pid}-${hostsMade++}`;
+  readonly #networks: LocalNetworks;
   #host: Host | undefined;
   #links: Links | undefined;
   #home: Promise<Home> | undefined;
@@ -105,6 +104,7 @@ export class VmHost implements LabHost {
       onEvent: (event) => this.#hear(event),
       ...(options.onLog === undefined ? {} : { onLog: options.onLog }),
     });
+    this.#networks = new LocalNetworks(this.#system);
     this.calls = callStream(this.#tap, (partition) => this.#partitions.get(partition));
   }
 
@@ -229,8 +229,8 @@ export class VmHost implements LabHost {
     const boot = await readBoot(spec);
     if (!boot.ok) return boot;
     const files = new OwnedFiles(this.#system.files);
-    const requests = virtioRequests(spec, (name) => `${this.#networks}-${name}`);
-    const virtio = openVirtio(requests, files, WINDOW);
+    const requests = virtioRequests(spec);
+    const opened = openVirtio(requests, files, WINDOW);
     const slots = requests.map((_, slot) => slot);
     const hardware = {
       cpus: spec.cpus,
@@ -240,6 +240,7 @@ export class VmHost implements LabHost {
       pmu: false,
     };
     try {
+      const virtio = opened.ok ? await connectCards(opened.value, this.#networks, spec.name, files) : opened;
       if (!virtio.ok) return virtio;
       const given = { spec, boot: boot.value, hardware, virtio: virtio.value, files };
       const isManaged = spec.platform === 'gunyah' && !spec.primary;
@@ -487,7 +488,10 @@ export class VmHost implements LabHost {
       return;
     }
     if (owner === undefined) {
-      for (const vm of this.#vms.values()) if (vm !== 'starting') vm.crash(detail);
+      for (const user of this.#networks.usersOf(name) ?? this.#vms.keys()) {
+        const vm = this.#vms.get(user);
+        if (vm !== 'starting') vm?.crash(detail);
+      }
       return;
     }
     const vm = this.#vms.get(owner);

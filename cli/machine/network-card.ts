@@ -14,11 +14,14 @@ import { switchKind } from '../../devices/network/switch/switch.actor.js';
 import type { VirtioPlace } from '../../devices/virtio/virtio-device.js';
 import { virtioNetKind } from '../../devices/virtio-net/virtio-net.actor.js';
 import { whyNotStarted } from './deaths.js';
+import type { NetworkPort } from './local-network.js';
 
 /** The card and what is behind it. */
 export interface NetworkCard {
   /** The switch's name; undefined: a gateway. */
   readonly switchName: string | undefined;
+  /** Its place at a switch of this process; absent: it meets the switches of other processes under that name. */
+  readonly port?: NetworkPort;
   readonly mac: Uint8Array | undefined;
   readonly published: readonly PublishedPort[];
   readonly capture: FileToken | undefined;
@@ -33,16 +36,18 @@ export async function startNetworkCard(
   network: NetworkCard,
   place: VirtioPlace,
   name: string,
-): Promise<Result<{ card: ActorRef<never>; neighbour: ActorRef<never> }, string>> {
-  const link = createLink();
+): Promise<Result<readonly [card: ActorRef<never>, ...others: ActorRef<never>[]], string>> {
   const isAlone = network.switchName === undefined;
   const mac = network.mac ?? (isAlone ? LONE_MAC : Uint8Array.of(0x52, 0x54, 0, ...randomBytes(3)));
-  const neighbour = await startNeighbour(system, network, farEnd(link), mac, name);
-  if (!neighbour.ok) return neighbour;
   const recorded = network.capture === undefined ? {} : { capture: network.capture };
+  const { port } = network;
+  port?.open(mac);
+  const link = port?.link ?? createLink();
+  const neighbour = port === undefined ? await startNeighbour(system, network, farEnd(link), mac, name) : undefined;
+  if (neighbour?.ok === false) return neighbour;
   const card = await system.spawn(virtioNetKind, { place, mac, link, ...recorded }, { name });
   if (!card.ok) return err(whyNotStarted(name, card.error));
-  return ok({ card: card.value, neighbour: neighbour.value });
+  return ok(neighbour === undefined ? [card.value] : [card.value, neighbour.value]);
 }
 
 async function startNeighbour(

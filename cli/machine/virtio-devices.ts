@@ -72,8 +72,8 @@ export async function startVirtioDevices(
     if (choice.kind === 'net') {
       const network = await startNetworkCard(system, choice.network, place, name);
       if (!network.ok) return network;
-      const { card, neighbour } = network.value;
-      actors.push(card, neighbour);
+      const [card] = network.value;
+      actors.push(...network.value);
       const config: MmioFrontEndConfig = { registers, memory, block, actor: card.actor };
       frontEnds.push({ base: window.base, sizeBytes: window.sizeBytes, module: FRONT_END, config });
       continue;

@@ -27,6 +27,7 @@ import { type Machine, startMachine } from '../../cli/machine/machine.js';
 import { openVirtio, parseVirtio } from '../../cli/machine/virtio-options.js';
 import { planBoot } from '../../devices/machine/boot-plan.js';
 import { createLink, farEnd } from '../../devices/network/link/frame-link.js';
+import { localSwitchKind } from '../../devices/network/switch/local-switch.actor.js';
 import { switchKind } from '../../devices/network/switch/switch.actor.js';
 import type { MortalKinds } from '../fixtures/actors/mortal-kinds.js';
 
@@ -141,7 +142,7 @@ export async function prints(machine: Machine): Promise<void> {
   }
 }
 
-/** The actors that are of no machine: those of `npm start`, and a switch without a cable. */
+/** The actors that are of no machine: those of `npm start`, and switches without a cable. */
 export async function loneScene(system: ActorSystem): Promise<void> {
   const queue = createQueue({ depth: 64, messageBytesMax: RAW_BYTES, mode: 'single' });
   const listener = await system.spawn(listenerKind, { queue }, { name: 'listener' });
@@ -150,6 +151,8 @@ export async function loneScene(system: ActorSystem): Promise<void> {
   if (!talker.ok) throw new Error('the talker does not start');
   const hub = await system.spawn(switchKind, { ports: [{ link: farEnd(createLink()) }] }, { name: 'switch' });
   if (!hub.ok) throw new Error('the switch does not start');
+  const local = await system.spawn(localSwitchKind, { ports: [farEnd(createLink())] }, { name: 'local-switch' });
+  if (!local.ok) throw new Error('the local switch does not start');
   // A host VM's driver before it is connected: nobody has started a VM.
   const memory = new WebAssembly.Memory({ initial: 8, maximum: 8, shared: true });
   const config = { memory, core: { actor: hub.value.actor }, generation: 'P17', vmid: 3, partition: 1 } as const;

@@ -26,6 +26,7 @@ export const REAL_KINDS: readonly RealKind[] = [
   { module: 'actors/vm-manager/vm-manager.actor', scene: 'alone', name: 'vm-manager' },
   { module: 'devices/flash/flash.actor', scene: 'fullMachine', name: 'flash' },
   { module: 'devices/network/gateway/gateway.actor', scene: 'fullMachine', name: 'net3-gateway' },
+  { module: 'devices/network/switch/local-switch.actor', scene: 'alone', name: 'local-switch' },
   { module: 'devices/network/switch/switch.actor', scene: 'alone', name: 'switch' },
   { module: 'devices/uart/console.actor', scene: 'machine', name: 'console' },
   { module: 'devices/virtio-9p/virtio-9p.actor', scene: 'fullMachine', name: 'share4' },

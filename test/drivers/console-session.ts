@@ -8,7 +8,7 @@ const OUTPUT_CHARS_MAX = 8 << 20;
 
 /** Which machine: ours or QEMU's, with these arguments. */
 export interface SessionOptions {
-  readonly command: 'wurley' | 'qemu-system-aarch64';
+  readonly command: 'wurley' | 'wurley up' | 'qemu-system-aarch64';
   readonly args: readonly string[];
   /** Milliseconds that any one wait may take. */
   readonly deadlineMs: number;
@@ -36,7 +36,9 @@ export class ConsoleSession {
 
   constructor({ command, args, deadlineMs }: SessionOptions) {
     this.#deadlineMs = deadlineMs;
-    const [program, all] = command === 'wurley' ? [process.execPath, [MAIN, 'run', ...args]] : [command, args];
+    const verb = command === 'wurley' ? 'run' : 'up';
+    const [program, all] =
+      command === 'qemu-system-aarch64' ? [command, args] : [process.execPath, [MAIN, verb, ...args]];
     this.#child = spawn(program, all, { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child.stdin?.on('error', () => undefined); // a guest that ends closes its input
     this.#child.stdout?.on('data', (chunk: Buffer) => {

@@ -16,7 +16,7 @@ export interface LinkMemory {
   /** From the near end (say, a device) to the far end (say, a switch). */
   readonly out: QueueHandle;
   readonly back: QueueHandle;
-  /** Numbers of the actors at both ends, this one's first; each writes its own when it attaches. */
+  /** Numbers of the actors at both ends, the near one's first; each writes its own when it attaches. Behind them, {@link openPort}. */
   readonly actors: SharedArrayBuffer;
   /** Which of the two is this end. */
   readonly side: 0 | 1;
@@ -25,7 +25,44 @@ export interface LinkMemory {
 /** Makes a link that holds `depth` frames each way. Pages nobody touches cost nothing. */
 export function createLink(depth = 256): LinkMemory {
   const spec = { depth, messageBytesMax: FRAME_BYTES_MAX, mode: 'single' } as const;
-  return { out: createQueue(spec), back: createQueue(spec), actors: new SharedArrayBuffer(8), side: 0 };
+  return { out: createQueue(spec), back: createQueue(spec), actors: new SharedArrayBuffer(16), side: 0 };
+}
+
+/** Words of `actors` that say who may speak at the near end: a right and a hardware address, its high half beside the right. */
+const RIGHT = 2;
+const ADDRESS_LOW = 3;
+const RIGHTS = { nobody: 0, anybody: 1, one: 2 } as const;
+const RIGHT_SHIFT = 16;
+
+/** Lets the near end of a link that leads to a port made beforehand speak: under `mac` only, or (absent) under any address. */
+export function openPort({ actors }: LinkMemory, mac?: Uint8Array): void {
+  const words = new Int32Array(actors);
+  const view = new DataView((mac ?? new Uint8Array(6)).slice().buffer);
+  const right = mac === undefined ? RIGHTS.anybody : RIGHTS.one;
+  Atomics.store(words, ADDRESS_LOW, view.getInt32(2));
+  Atomics.store(words, RIGHT, (right << RIGHT_SHIFT) | view.getUint16(0));
+}
+/** Nobody is at the near end any more: nothing comes from there, and nothing goes there. */
+export function closePort({ actors }: LinkMemory): void {
+  Atomics.store(new Int32Array(actors), RIGHT, RIGHTS.nobody);
+}
+
+/** Reads at the far end who may speak; for every frame, so without a view of its own. */
+export class PortRight {
+  readonly #words: Int32Array;
+
+  constructor({ actors }: LinkMemory) {
+    this.#words = new Int32Array(actors);
+  }
+  get isOpen(): boolean {
+    return (this.#words[RIGHT] ?? 0) !== RIGHTS.nobody;
+  }
+  /** The only address, as a number; undefined: any. */
+  get mac(): number | undefined {
+    const right = this.#words[RIGHT] ?? 0;
+    if (right >> RIGHT_SHIFT !== RIGHTS.one) return undefined;
+    return (right & 0xffff) * 2 ** 32 + ((this.#words[ADDRESS_LOW] ?? 0) >>> 0);
+  }
 }
 
 /** The same link as its far end holds it. */
@@ -109,6 +146,11 @@ export class LinkEnd implements FrameSink {
       if (size >= FRAME_BYTES_MIN) return size;
       this.#receiver.take(); // too short for any protocol: dropped
     }
+  }
+  /** Drops what waits: it was meant for somebody who used the link before. */
+  drain(): void {
+    while (this.next() > 0) this.take();
+    this.#receiver.free();
   }
   /** Steps past the frame {@link next} found; its bytes stay valid until {@link free}. */
   take(): void {

@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert';
 import { FrameGuest } from '../../../test/drivers/frame-guest.js';
 import { spec } from '../../../test/harness/spec.js';
-import { createLink, farEnd, LinkEnd } from '../link/frame-link.js';
+import { closePort, createLink, farEnd, LinkEnd, openPort, PortRight } from '../link/frame-link.js';
 import { LearningSwitch, macNumber, newPort } from './learning-switch.js';
 
 const test = spec('learning switch');
@@ -101,6 +101,55 @@ test('a flood of made-up addresses forgets old ones and holds no memory', () => 
   guests[0]?.frame(0x88b5, Buffer.from('still'), EVERYBODY);
   learning.turn();
   assert.is(payloads(guests[1]), 1);
+});
+
+test('a port made beforehand is silent until it is opened, and speaks under the address it was opened with', () => {
+  const learning = new LearningSwitch(() => 0);
+  const links = [createLink(8), createLink(8), createLink(8)];
+  const [first, second] = links;
+  if (first === undefined || second === undefined) throw new Error('three links were made');
+  for (const link of links) {
+    const end = LinkEnd.attach(farEnd(link), 99, () => undefined);
+    const right = new PortRight(farEnd(link));
+    const { counters } = newPort(end);
+    const port = {
+      link: end,
+      counters,
+      get mac() {
+        return right.mac;
+      },
+      get isOpen() {
+        return right.isOpen;
+      },
+    };
+    learning.attach(port);
+  }
+  const guests = links.map(
+    (link, n) =>
+      new FrameGuest(
+        LinkEnd.attach(link, n + 1, () => undefined),
+        macOf(n),
+        n,
+      ),
+  );
+  const hello = (n: number): void => guests[n]?.frame(0x88b5, Buffer.from('hello'), EVERYBODY);
+  hello(0);
+  learning.turn();
+  assert.equal(guests.map(payloads), [0, 0, 0]);
+  openPort(first, macOf(0));
+  openPort(second);
+  learning.turn();
+  assert.equal(guests.map(payloads), [0, 1, 0], 'what waited goes to who is there');
+  openPort(first, Uint8Array.of(0xfe, 0xff, 0xff, 0xff, 0xff, 0xf0));
+  hello(0);
+  learning.turn();
+  assert.equal(guests.map(payloads), [0, 0, 0], 'another address is not its own');
+  assert.is(learning.ports[0]?.counters.spoofed, 1);
+  assert.is(new PortRight(first).mac, 0xfeff_ffff_fff0);
+  closePort(first);
+  hello(1);
+  learning.turn();
+  assert.equal(guests.map(payloads), [0, 0, 0], 'nobody is there any more');
 });
 
 test.run();

@@ -15,7 +15,9 @@ export type PortLink = Pick<
 export interface SwitchPort {
   readonly link: PortLink;
   /** The only source address the port may use, as a number; absent: any (a bridge, a gateway). */
-  readonly mac?: number;
+  readonly mac?: number | undefined;
+  /** False while nothing is connected: nothing is taken from the port, and nothing sent there. */
+  readonly isOpen?: boolean;
   readonly counters: PortCounters;
 }
 /** What a port has seen, in frames and bytes since it was attached. */
@@ -85,7 +87,7 @@ export class LearningSwitch {
     let more = false;
     const now = this.#now();
     for (const [number, port] of this.ports.entries()) {
-      if (port !== undefined && this.#drain(number, port, now)) more = true;
+      if (port !== undefined && port.isOpen !== false && this.#drain(number, port, now)) more = true;
     }
     for (const port of this.ports) port?.link.flush();
     return more;
@@ -146,7 +148,9 @@ function isGroup(bytes: Uint8Array, ethernet: number): boolean {
   return ((bytes[ethernet] ?? 0) & 1) !== 0;
 }
 
-function deliver({ link, counters }: SwitchPort, bytes: Uint8Array, at: number, size: number): void {
+function deliver(port: SwitchPort, bytes: Uint8Array, at: number, size: number): void {
+  if (port.isOpen === false) return;
+  const { link, counters } = port;
   const place = link.reserve();
   if (place < 0) {
     counters.dropped++;
