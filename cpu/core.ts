@@ -11,7 +11,7 @@ import { EC, Exceptions, ISS_ALWAYS } from './exceptions/exceptions.js';
 import { fpHelper } from './fp/helpers.js';
 import type { HelperTable } from './interpreter/build.js';
 import { DecodeMemo } from './interpreter/decode-memo.js';
-import { writeRecord } from './interpreter/pre-decode.js';
+import { READS_SECTION, RecordWriter } from './interpreter/pre-decode.js';
 import type { HandlerNumbers } from './interpreter/record.js';
 import { simdHelper } from './isa/simd/helper.js';
 import { INSTRUCTIONS } from './isa/table.js';
@@ -23,7 +23,7 @@ import { MemoryAccess } from './memory-access.js';
 import { AddressSpace } from './mmu/address-space.js';
 import { FAULT, newTranslation, type PhysicalMemory, type Translator, WANT } from './mmu/translator.js';
 import { type CoreObserver, type Helper, observeSystem } from './observer.js';
-import { EXIT, STATE, VCPU_AREA_BYTES, WORK } from './state.js';
+import { EXIT, STATE, TLB_BANKS_AT, WORK } from './state.js';
 import { SystemRegisters } from './sysreg/access.js';
 import { Operations } from './sysreg/operations.js';
 import {
@@ -72,7 +72,7 @@ export const HELPERS: HelperTable = {
 
 /** Where a vCPU's memory lies in the shared memory. */
 export interface CoreLayout {
-  /** Address of the state block; {@link VCPU_AREA_BYTES} long, 64-byte aligned. */
+  /** Address of the state block; VCPU_AREA_BYTES (cpu/state.ts) long, 64-byte aligned. */
   readonly state: number;
   /** Record arena. */
   readonly arena: number;
@@ -133,7 +133,7 @@ export class Core {
   readonly #run: (state: number) => number;
   readonly #step: (state: number) => number;
   readonly #at: number;
-  readonly #numbers: HandlerNumbers;
+  readonly #writer: RecordWriter;
   readonly #memo: DecodeMemo;
   readonly #translator: Translator;
   readonly #physical: PhysicalMemory;
@@ -157,7 +157,8 @@ export class Core {
     options: CoreOptions = {},
   ) {
     const fill = memoryFill(memory);
-    fill(layout.state, 0, VCPU_AREA_BYTES);
+    // The TLB's banks see to themselves.
+    fill(layout.state, 0, TLB_BANKS_AT);
     const state = new CpuState(memory.buffer, layout.state);
     this.state = state;
     this.view = state.view;
@@ -165,7 +166,7 @@ export class Core {
     this.#memo = new DecodeMemo(state.words);
     this.#at = layout.state;
     this.#physical = physical;
-    this.#numbers = interpreter.numbers;
+    this.#writer = new RecordWriter(state.view, interpreter.numbers, readsOf(interpreter.module));
     this.#peripherals = options.peripherals ?? NO_PERIPHERALS;
     this.#affinity = options.affinity ?? 0;
     this.#bare = translator !== undefined;
@@ -589,7 +590,7 @@ export class Core {
     if (this.#memo.recall(word, record)) this.work.charge(WORK.recall);
     else {
       this.work.charge(WORK.decode);
-      writeRecord(this.view, record, word, decoder.decode(word), this.#numbers);
+      this.#writer.write(record, word, decoder.decode(word));
       this.#memo.remember(word, record);
     }
     this.jit?.onDecoded(page, offset, word);
@@ -627,4 +628,9 @@ export class Core {
 /** LDXR, LDAXR, LDXP, LDAXP: what the EX bit of a step syndrome reports. */
 function isLoadExclusive(word: number): boolean {
   return (word & 0x3fe00000) >>> 0 === 0x08400000 || (word & 0xbfe00000) >>> 0 === 0x88600000;
+}
+
+/** See READS_SECTION. */
+function readsOf(interpreter: WebAssembly.Module): Uint8Array {
+  return new Uint8Array(WebAssembly.Module.customSections(interpreter, READS_SECTION)[0] ?? new ArrayBuffer(0));
 }

@@ -159,7 +159,7 @@ export type ExitReason = (typeof EXIT)[keyof typeof EXIT];
 
 /** Software TLB: entries per bank and layout of an entry. An entry matches a page address exactly; see mmu/. */
 export const TLB = {
-  entriesLog2: 10,
+  entriesLog2: 12,
   entryBytesLog2: 5,
   /** i64 page address for which reads are allowed, or all ones. */
   readTag: 0,

@@ -3,7 +3,7 @@
  * needed; within a bucket the fixed bits decide. No order matters: a test proves that no word matches two entries.
  */
 import type { Instruction } from '../isa/instruction.js';
-import { fieldsOf } from '../isa/instruction.js';
+import { readFields } from '../isa/instruction.js';
 
 const BUCKET_SHIFT = 21;
 const BUCKET_MASK = (-1 << BUCKET_SHIFT) >>> 0;
@@ -28,9 +28,11 @@ export class Decoder {
 
   /** The entry that gives `word` its meaning, or undefined if the word is unallocated. */
   decode(word: number): Instruction | undefined {
-    for (const entry of this.#bucket(word)) {
+    const bucket = this.#bucket(word);
+    for (let i = 0; i < bucket.length; i++) {
+      const entry = bucket[i]!;
       if (((word ^ entry.value) & entry.mask) !== 0) continue;
-      if (entry.when === undefined || entry.when(fieldsOf(entry, word))) return entry;
+      if (entry.when === undefined || entry.when(readFields(entry, word))) return entry;
     }
     return undefined;
   }
@@ -39,7 +41,7 @@ export class Decoder {
   matches(word: number): readonly Instruction[] {
     return this.#bucket(word).filter(
       (entry) =>
-        ((word ^ entry.value) & entry.mask) === 0 && (entry.when === undefined || entry.when(fieldsOf(entry, word))),
+        ((word ^ entry.value) & entry.mask) === 0 && (entry.when === undefined || entry.when(readFields(entry, word))),
     );
   }
 }

@@ -13,6 +13,8 @@ import { FunctionBody, i32, i64, type Val } from '../wasm/body.js';
 import { ModuleBuilder } from '../wasm/module.js';
 import { HandlerOps } from './handler-ops.js';
 import { emitCount, LoopOps } from './loop-ops.js';
+import { operandBits } from './operand-use.js';
+import { READS_SECTION } from './pre-decode.js';
 import { HANDLER, HandlerNumbers, RECORD, RECORD_BYTES, REGION_BIT, variantValues } from './record.js';
 
 /** Helpers that handlers may call: name -> number of i32 arguments besides the state address. All return i32. */
@@ -45,6 +47,7 @@ export function buildInterpreter(table: readonly Instruction[], helpers: HelperT
   const undefinedHandler = module.declare(handlerType);
   module.setBody(undefinedHandler, undefinedBody(indexOf));
   const slots: number[] = new Array<number>(numbers.count).fill(undefinedHandler);
+  const reads = new Uint8Array(numbers.count);
   for (const entry of table) {
     for (let variant = 0; variant < entry.variantCount; variant++) {
       const index = module.declare(handlerType);
@@ -52,6 +55,7 @@ export function buildInterpreter(table: readonly Instruction[], helpers: HelperT
       ops.runInstruction(entry, variantValues(entry, variant));
       module.setBody(index, ops.body.finish());
       slots[numbers.at(entry, variant)] = index;
+      reads[numbers.at(entry, variant)] = operandBits(entry, ops.readRegisters);
     }
   }
   module.ownTable(slots);
@@ -65,6 +69,7 @@ export function buildInterpreter(table: readonly Instruction[], helpers: HelperT
   module.setBody(run, runBody(frame, interpret, step));
   module.exportFunction('run', run);
   module.exportFunction('step', step);
+  module.customSection(READS_SECTION, reads);
   return { bytes: module.build(), numbers };
 }
 

@@ -3,7 +3,7 @@ import { spec } from '../../test/harness/spec.js';
 import { Decoder } from '../decode/decoder.js';
 import { INSTRUCTIONS } from '../isa/table.js';
 import { DecodeMemo } from './decode-memo.js';
-import { writeRecord } from './pre-decode.js';
+import { RecordWriter } from './pre-decode.js';
 import { HandlerNumbers, RECORD, RECORD_BYTES, REGION_BIT } from './record.js';
 
 const test = spec('records by word');
@@ -14,6 +14,7 @@ test('a recalled record is the record that was made, but for mark and count', ()
   const memory = new ArrayBuffer(4 * RECORD_BYTES);
   const view = new DataView(memory);
   const memo = new DecodeMemo(new Int32Array(memory));
+  const writer = new RecordWriter(view, numbers, new Uint8Array(numbers.count));
   let state = 1;
   let known = 0;
   for (let n = 0; n < 200_000; n++) {
@@ -25,7 +26,7 @@ test('a recalled record is the record that was made, but for mark and count', ()
       view.setUint16(at + RECORD.handler, n % 2 === 0 ? REGION_BIT : 0, true);
       view.setUint16(at + RECORD.count, n & 0xffff, true);
     }
-    writeRecord(view, made, word, decoder.decode(word), numbers);
+    writer.write(made, word, decoder.decode(word));
     if (n % 5 !== 0) memo.remember(word, made);
     if (!memo.recall(word, recalled)) continue;
     known++;

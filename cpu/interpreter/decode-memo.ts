@@ -4,7 +4,7 @@
  */
 import { RECORD, REGION_BIT } from './record.js';
 
-const SLOTS_LOG2 = 15;
+const SLOTS_LOG2 = 16;
 /** A slot: the word, then the record's four words without mark and count. A handler is never 0, so an empty slot shows. */
 const SLOT_WORDS = 5;
 const HANDLER_AND_REGISTERS = 1;

@@ -1,7 +1,6 @@
 /**
  * What an instruction does with its operands, found by running its semantics once against a throw-away body rather than
- * declared by hand. The pre-decoder needs it to tell the zero register as a source from the zero register as a
- * destination; the JIT needs it to know which registers a region reads and writes.
+ * declared by hand: the JIT needs it to know which registers a region reads and writes.
  */
 import type { Instruction } from '../isa/instruction.js';
 import { FunctionBody } from '../wasm/body.js';
@@ -43,11 +42,9 @@ export function operandUse(entry: Instruction, variant: number): OperandUse {
   if (seen !== undefined) return seen;
   const ops = new HandlerOps(new FunctionBody(['i32', 'i32', 'i64']), () => 0);
   ops.runInstruction(entry, variantValues(entry, variant));
-  const bits = (offsets: ReadonlySet<number>): number =>
-    entry.registers.reduce((mask, _, i) => (offsets.has(registerOffset(i)) ? mask | (1 << i) : mask), 0);
   const use: OperandUse = {
-    read: bits(ops.readRegisters),
-    written: bits(ops.writtenRegisters),
+    read: operandBits(entry, ops.readRegisters),
+    written: operandBits(entry, ops.writtenRegisters),
     vectorPlus: ops.vectorPlus,
     writesLink: ops.writesLink,
     alwaysHelps: ops.alwaysHelps,
@@ -58,4 +55,9 @@ export function operandUse(entry: Instruction, variant: number): OperandUse {
   };
   uses[variant] = use;
   return use;
+}
+
+/** Bit i: the slot number of register operand i is at one of these offsets of a record. */
+export function operandBits(entry: Instruction, offsets: ReadonlySet<number>): number {
+  return entry.registers.reduce((mask, _, i) => (offsets.has(registerOffset(i)) ? mask | (1 << i) : mask), 0);
 }

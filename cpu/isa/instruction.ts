@@ -98,6 +98,8 @@ export interface Instruction {
   readonly hot: boolean;
   readonly untested: boolean;
   readonly run: (operands: never, k: Ops) => void;
+  /** See {@link readFields}. */
+  readonly lastFields: Record<string, number>;
 }
 
 /** The kind a field's name declares, or undefined when it is not a register. */
@@ -182,6 +184,7 @@ export function instruction<
     hot: declaration.hot === true,
     untested: declaration.untested === true,
     run: run as (operands: never, k: Ops) => void,
+    lastFields: Object.fromEntries(fields.map((field) => [field.name, 0])),
   };
 }
 
@@ -189,5 +192,19 @@ export function instruction<
 export function fieldsOf(entry: Instruction, word: number): RawFields {
   const values: Record<string, number> = {};
   for (const field of entry.fields) values[field.name] = (word >>> field.shift) & field.mask;
+  return values;
+}
+
+/**
+ * The same without making anything: the values are good until the next call for the same entry. For whoever decodes a whole
+ * kernel.
+ */
+export function readFields(entry: Instruction, word: number): RawFields {
+  const values = entry.lastFields;
+  const { fields } = entry;
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i]!;
+    values[field.name] = (word >>> field.shift) & field.mask;
+  }
   return values;
 }

@@ -23,7 +23,7 @@ class Bench {
   find(va: number, as: As, write = false): number {
     this.tlb.selectBanks(as === AS.el1 ? 1 : 0, 0);
     const bank = this.state.get32(as === AS.el0 ? STATE.tlbUser : STATE.tlb);
-    const entry = bank + (((va >>> 12) & 1023) << TLB.entryBytesLog2);
+    const entry = bank + (((va >>> 12) & ((1 << TLB.entriesLog2) - 1)) << TLB.entryBytesLog2);
     const { view } = this.state;
     const tag = view.getBigInt64(entry + (write ? TLB.writeTag : TLB.readTag), true);
     if (tag !== BigInt(Math.floor(va / 4096)) * 4096n) return -1;

@@ -1,5 +1,5 @@
 /**
- * The software TLB that generated code reads: 24 banks of 1,024 entries, three for each of 8 address-space slots (EL1,
+ * The software TLB that generated code reads: 24 banks of 4,096 entries, three for each of 8 address-space slots (EL1,
  * EL0, EL1 with PAN clear; see AS). A slot stands for one ASID, so a change of ASID selects other banks and flushes
  * nothing; the least recently chosen slot is reused. Global translations are simply filled into each slot.
  *
@@ -20,6 +20,8 @@ const READ = TLB.readTag >>> 2;
 const WRITE = TLB.writeTag >>> 2;
 const ADDEND = TLB.addend >>> 2;
 const BLOCKS_MAX = 8192;
+/** Entries of a bank that are emptied one by one; when more were filled, the whole bank is. */
+const LISTED_MAX = 64;
 const NO_ASID = -1;
 /** In `#writers`: more than one entry may hold a write tag for the frame. */
 const MANY = -1;
@@ -33,6 +35,11 @@ export class SoftwareTlb {
   readonly #state: CpuState;
   readonly #fillMemory: MemoryFill;
   readonly #used = new Uint8Array(TLB_BANKS);
+  /** By slot: whether its banks were ever emptied. Before that they hold nothing that may be read. */
+  readonly #prepared = new Uint8Array(SLOTS);
+  /** By bank: how often an entry was filled since it was emptied, and the first of those (numbers in the bank). */
+  readonly #fills = new Int32Array(TLB_BANKS);
+  readonly #listed = new Int32Array(TLB_BANKS * LISTED_MAX);
   readonly #asids = new Int32Array(SLOTS).fill(NO_ASID);
   readonly #chosen = new Float64Array(SLOTS);
   #clock = 0;
@@ -55,7 +62,7 @@ export class SoftwareTlb {
     this.#fillMemory = fillMemory;
     this.#writers = new Int32Array(state.bytes.length >>> 12);
     this.#onForget = onForget;
-    this.#fillMemory(this.#at, 0xff, TLB_BANKS * TLB_BANK_BYTES);
+    this.#prepare(0);
     this.selectBanks(0, 0);
   }
 
@@ -67,10 +74,18 @@ export class SoftwareTlb {
       for (let s = 1; s < SLOTS; s++) if (this.#chosen[s]! < this.#chosen[slot]!) slot = s;
       if (this.#asids[slot] !== NO_ASID) this.#releaseSlot(slot);
       this.#asids[slot] = asid;
+      this.#prepare(slot);
     }
     this.#chosen[slot] = ++this.#clock;
     this.slot = slot;
     return slot;
+  }
+
+  /** Empties the banks of a slot that is used for the first time: eight of them are a lot of memory to touch for one guest. */
+  #prepare(slot: number): void {
+    if (this.#prepared[slot] !== 0) return;
+    this.#prepared[slot] = 1;
+    this.#fillMemory(this.#at + slot * 3 * TLB_BANK_BYTES, 0xff, 3 * TLB_BANK_BYTES);
   }
 
   /** Points STATE.tlb and STATE.tlbUser at the current slot's banks for these PSTATE bits (pan, uao: 0 or 1). */
@@ -99,7 +114,11 @@ export class SoftwareTlb {
   fill(as: As, lo: number, hi: number, frame: number, write: boolean, blockLog2: number): void {
     const bank = this.slot * 3 + as;
     this.#used[bank] = 1;
-    const number = bank * ENTRIES + ((lo >>> 12) & (ENTRIES - 1));
+    const inBank = (lo >>> 12) & (ENTRIES - 1);
+    const nth = this.#fills[bank]!;
+    if (nth < LISTED_MAX) this.#listed[bank * LISTED_MAX + nth] = inBank;
+    this.#fills[bank] = nth + 1;
+    const number = bank * ENTRIES + inBank;
     const entry = this.#first + number * ENTRY_WORDS;
     const words = this.#words;
     const page = lo & ~0xfff;
@@ -237,7 +256,16 @@ export class SoftwareTlb {
   #flushBank(bank: number): void {
     if (this.#used[bank] === 0) return;
     this.#used[bank] = 0;
-    this.#fillMemory(this.#at + bank * TLB_BANK_BYTES, 0xff, TLB_BANK_BYTES);
+    const fills = this.#fills[bank]!;
+    this.#fills[bank] = 0;
+    if (fills > LISTED_MAX) {
+      this.#fillMemory(this.#at + bank * TLB_BANK_BYTES, 0xff, TLB_BANK_BYTES);
+      return;
+    }
+    for (let nth = 0; nth < fills; nth++) {
+      const inBank = this.#listed[bank * LISTED_MAX + nth]!;
+      this.#clearEntry(this.#first + (bank * ENTRIES + inBank) * ENTRY_WORDS);
+    }
   }
 
   #releaseSlot(slot: number): void {

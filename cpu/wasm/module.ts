@@ -107,6 +107,7 @@ export class ModuleBuilder {
   readonly #functions: { type: number; body: Uint8Array | undefined }[] = [];
   readonly #exports: { name: string; index: number }[] = [];
   #elements: readonly number[] = [];
+  readonly #custom: { name: string; content: Uint8Array }[] = [];
   #importsTable = false;
   #ownTableSize = 0;
 
@@ -148,6 +149,11 @@ export class ModuleBuilder {
   /** Exports function `index` as `name`. */
   exportFunction(name: string, index: number): void {
     this.#exports.push({ name, index });
+  }
+
+  /** Adds a section that WebAssembly itself does not read: see WebAssembly.Module.customSections. */
+  customSection(name: string, content: Uint8Array): void {
+    this.#custom.push({ name, content });
   }
 
   /** The module's bytes. Memory 0 is the shared memory `env.memory`. */
@@ -236,6 +242,12 @@ export class ModuleBuilder {
         s.append(code);
       }
     });
+    for (const { name, content } of this.#custom) {
+      section(0, (s) => {
+        s.name(name);
+        s.append(content);
+      });
+    }
     return out.toBytes();
   }
 }

@@ -5,9 +5,13 @@
  */
 import vm from 'node:vm';
 import { WRITABLE_STATE } from '../../cpu/jit/scanner/state-fields.js';
-import { STATE, STATE_BYTES, TLB, TLB_BANK_BYTES, TLB_BANKS_AT, VCPU_AREA_BYTES } from '../../cpu/state.js';
+import { STATE, STATE_BYTES, TLB, TLB_BANK_BYTES, TLB_BANKS_AT } from '../../cpu/state.js';
 
 const STATE_AT = 0x100000;
+/** The banks for ordinary and for unprivileged accesses; a vCPU's other banks are not there. */
+const BANKS = [0, 1];
+const BANKS_AT = STATE_AT + TLB_BANKS_AT;
+const BANKS_END = BANKS_AT + BANKS.length * TLB_BANK_BYTES;
 const FRAMES_AT = 0x200000;
 const MEMORY_BYTES = 0x280000;
 /** Virtual address of the first guest page. Its low half lies in the memory, so that an unchecked access hits something. */
@@ -58,9 +62,9 @@ export class CanaryMachine {
   }
 
   #prepare(image: Buffer): void {
-    image.fill(0xff, STATE_AT + TLB_BANKS_AT, STATE_AT + VCPU_AREA_BYTES);
-    for (const bank of [0, 1]) {
-      const at = STATE_AT + TLB_BANKS_AT + bank * TLB_BANK_BYTES;
+    image.fill(0xff, BANKS_AT, BANKS_END);
+    for (const bank of BANKS) {
+      const at = BANKS_AT + bank * TLB_BANK_BYTES;
       image.writeInt32LE(at, STATE_AT + (bank === 0 ? STATE.tlb : STATE.tlbUser));
       for (const page of pages(isMapped)) {
         const va = GUEST_VA + BigInt(page) * 4096n;
@@ -151,7 +155,7 @@ export class CanaryMachine {
     this.#acceptWrites();
     this.#revoked = true;
     for (const image of [this.#bytes, this.#expected]) {
-      image.fill(0xff, STATE_AT + TLB_BANKS_AT, STATE_AT + VCPU_AREA_BYTES);
+      image.fill(0xff, BANKS_AT, BANKS_END);
     }
     return ++this.#steps > this.#stepsMax ? 6 : 0;
   }

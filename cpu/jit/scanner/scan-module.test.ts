@@ -8,6 +8,7 @@ import { ModuleBuilder } from '../../wasm/module.js';
 import type { Rule } from './refusal.js';
 import { scanModule } from './scan-module.js';
 
+const INDEX_MASK = (1 << TLB.entriesLog2) - 1;
 const test = spec('scan-module');
 setFlagsFromString('--experimental-wasm-relaxed-simd'); // Node 22 has it without
 
@@ -28,7 +29,11 @@ class Writer {
   }
   entry(va: Val = this.va, tlb: Val = this.tlb): Val {
     const { body } = this;
-    const offset = body.op('i32.and', body.op('i32.wrap_i64', body.op('i64.shr_u', va, i64(7))), i32(0x7fe0));
+    const offset = body.op(
+      'i32.and',
+      body.op('i32.wrap_i64', body.op('i64.shr_u', va, i64(7))),
+      i32(INDEX_MASK << TLB.entryBytesLog2),
+    );
     return body.op('i32.add', tlb, offset);
   }
   page(va: Val): Val {
