@@ -8,7 +8,7 @@ import type { Core } from '../../cpu/core.js';
 import { STATE, WORK } from '../../cpu/state.js';
 
 /** One run in so many is looked at. */
-const LOOK_EVERY = 4;
+const LOOK_EVERY = 16;
 /** Places remembered; when there are more, those seen once are forgotten. */
 const PLACES_MAX = 2048;
 const PLACE_WORDS = 6;

@@ -6,8 +6,8 @@
  * read only where the user alone can have put it: see {@link isOurs} and docs/adr/0051.
  */
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { lstatSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isSavedIndex, type SavedVolume } from '../../cpu/jit/saved-code.js';
 import { whole } from './native-modules.js';
@@ -65,27 +65,37 @@ export function codeFile(index: Uint32Array, wire: Uint8Array, native: ArrayBuff
  * as used now.
  */
 export async function readCodeFile(path: string): Promise<SavedVolume | undefined> {
+  let file: FileHandle | undefined;
   try {
-    if (!isOurs(path, 'file') || lstatSync(path).size > FILE_BYTES_MAX) return undefined;
-    const now = new Date();
-    utimesSync(path, now, now);
-    const file = await readFile(path);
-    if (file.length < HEADER_BYTES || file.toString('latin1', 0, MAGIC.length) !== MAGIC) return undefined;
-    const payload = file.subarray(MAGIC.length + CHECKSUM_BYTES);
-    const checksum = createHash('sha256').update(payload).digest();
-    if (!checksum.equals(file.subarray(MAGIC.length, MAGIC.length + CHECKSUM_BYTES))) return undefined;
-    const indexBytes = payload.readUInt32LE(0) * 4;
-    const [wireBytes, nativeBytes] = [payload.readUInt32LE(4), payload.readUInt32LE(8)];
-    if (payload.length !== LENGTHS_BYTES + indexBytes + wireBytes + nativeBytes) return undefined;
-    const wireAt = LENGTHS_BYTES + indexBytes;
+    if (!isOurs(path, 'file')) return undefined;
+    file = await open(path, 'r');
+    const { size } = await file.stat();
+    const head = Buffer.alloc(HEADER_BYTES);
+    if (size > FILE_BYTES_MAX || (await file.read(head, 0, HEADER_BYTES, 0)).bytesRead < HEADER_BYTES) return undefined;
+    if (head.toString('latin1', 0, MAGIC.length) !== MAGIC) return undefined;
+    const lengths = head.subarray(HEADER_BYTES - LENGTHS_BYTES);
+    const indexBytes = lengths.readUInt32LE(0) * 4;
+    const [wireBytes, nativeBytes] = [lengths.readUInt32LE(4), lengths.readUInt32LE(8)];
+    if (size !== HEADER_BYTES + indexBytes + wireBytes + nativeBytes) return undefined;
+    // Each part goes where it will be used: a copy of it all costs as much as reading it.
     const index = new Uint32Array(new SharedArrayBuffer(indexBytes));
-    new Uint8Array(index.buffer).set(payload.subarray(LENGTHS_BYTES, wireAt));
+    const [wire, native] = [new Uint8Array(wireBytes), new Uint8Array(nativeBytes)];
+    const hash = createHash('sha256').update(lengths);
+    let at = HEADER_BYTES;
+    for (const part of [new Uint8Array(index.buffer), wire, native]) {
+      if ((await file.read(part, 0, part.length, at)).bytesRead !== part.length) return undefined;
+      hash.update(part);
+      at += part.length;
+    }
+    if (!hash.digest().equals(head.subarray(MAGIC.length, MAGIC.length + CHECKSUM_BYTES))) return undefined;
     if (!isSavedIndex(index)) return undefined;
-    const wire = new Uint8Array(payload.subarray(wireAt, wireAt + wireBytes));
-    const native = new Uint8Array(payload.subarray(wireAt + wireBytes)).buffer;
-    const module = whole((_, deserialise) => deserialise(native, wire));
+    const now = new Date();
+    await file.utimes(now, now).catch(() => undefined);
+    const module = whole((_, deserialise) => deserialise(native.buffer, wire));
     return module instanceof WebAssembly.Module ? { module, index } : undefined;
   } catch {
     return undefined;
+  } finally {
+    await file?.close();
   }
 }

@@ -19,8 +19,11 @@ import { nativeKey } from './native-modules.js';
 const FOLDER_BYTES_MAX = 256 << 20;
 /** Volumes of one workload; each run that finds enough new code adds one. */
 const VOLUMES_MAX = 4;
-/** Entry points that make a volume worth its process: for the first of a workload, and for further ones. */
-const NEW_ENTRIES_MIN = { first: 32, more: 400 } as const;
+/**
+ * Entry points that make a volume worth its process: of any heat for the first of a workload. A further one is made only of what
+ * had to be compiled although there was a cache, so that it is small and the next machine has nothing left to compile.
+ */
+const NEW_ENTRIES_MIN = { first: 32, more: 64 } as const;
 /** Bytes of the boot image that tell workloads apart. A confusion costs time, nothing else. */
 const SAMPLE_BYTES = 64 << 10;
 const BUILDER = fileURLToPath(new URL('./code-cache-builder.js', import.meta.url));
@@ -76,15 +79,21 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
       return volumes;
     },
     keep(pages) {
-      const entries = pages.reduce((sum, { warm, hot }) => sum + warm.length + hot.length, 0);
+      const chosen = known === 0 ? pages : pages.flatMap(hotOnly);
+      const entries = chosen.reduce((sum, { warm, hot }) => sum + warm.length + hot.length, 0);
       if (free === undefined || entries < (known === 0 ? NEW_ENTRIES_MIN.first : NEW_ENTRIES_MIN.more)) return;
       try {
-        startBuilder(folder, { path: pathOf(free), interpreterFolder: cacheFolder, pages });
+        startBuilder(folder, { path: pathOf(free), interpreterFolder: cacheFolder, pages: chosen });
       } catch {
         // Then the next run is as slow as this one.
       }
     },
   };
+}
+
+/** The page without what was merely warm; nothing if that is all. */
+function hotOnly(page: JournalPage): JournalPage[] {
+  return page.hot.length === 0 ? [] : [{ ...page, warm: new Uint16Array() }];
 }
 
 function startBuilder(folder: string, order: BuildOrder): void {
