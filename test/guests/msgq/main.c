@@ -104,6 +104,19 @@ static void must(const char *what, u64 error) {
   power_off();
 }
 
+/* What is asserted before it is an edge would be lost: all interrupts are listened to before anybody is told that we are ready. */
+static void listen(int is_one) {
+  static const char *const names[] = {"loop", "short", "long"};
+  struct queues q;
+  for (u32 n = 0; n < 3; n++)
+    if (tree_find_queues(tree, names[n], &q)) queue_listen(&q);
+  if (tree_find_bell(tree, is_one ? "there" : "back", &q)) bell_to = q.tx;
+  if (!tree_find_bell(tree, is_one ? "back" : "there", &q)) return;
+  bell_from = q.tx;
+  bell_irq = q.rx_irq;
+  irq_listen(bell_irq);
+}
+
 static void queue_of(const char *name, struct queues *q) {
   if (!tree_find_queues(tree, name, q)) {
     print("no link %s\n", name);
@@ -157,7 +170,6 @@ static u64 take(const struct queues *q) {
 static void ask(void) {
   struct queues q;
   queue_of("short", &q);
-  irq_listen(q.rx_irq);
   u64 size = words[0];
   u32 count = bounded(words[1]);
   for (u32 n = 0; n < count; n++) {
@@ -177,7 +189,6 @@ static void ask(void) {
 static void echo(void) {
   struct queues q;
   queue_of("short", &q);
-  irq_listen(q.rx_irq);
   for (;;) {
     u64 size = take(&q);
     if (size == 1) return;
@@ -190,7 +201,6 @@ static const char *link_name;
 static void stream_out(void) {
   struct queues q;
   queue_of(link_name, &q);
-  irq_listen(q.tx_irq);
   for (u64 n = 0; n < words[1]; n++) {
     *(u64 *)out = n;
     for (u32 tries = 0;; tries++) {
@@ -205,7 +215,6 @@ static void stream_out(void) {
 static void stream_in(void) {
   struct queues q;
   queue_of(link_name, &q);
-  irq_listen(q.rx_irq);
   u64 from = 0;
   for (u64 n = 0; n < words[1]; n++) {
     for (u32 tries = 0;; tries++) {
@@ -221,27 +230,14 @@ static void stream_in(void) {
   show(1);
 }
 
-static void listen(const char *to, const char *from) {
-  struct queues bell;
-  if (!tree_find_bell(tree, to, &bell)) must("no doorbell", 1);
-  bell_to = bell.tx;
-  if (!tree_find_bell(tree, from, &bell)) must("no doorbell", 1);
-  bell_from = bell.tx;
-  bell_irq = bell.rx_irq;
-  rang = 0;
-  irq_listen(bell_irq);
-}
-
 static void ring(void) {
-  listen("there", "back");
-  answers = 0;
-  u32 count = bounded(words[0]);
+  u32 count = bounded(words[0]), before = rang;
   unmask();
   for (u32 n = 0; n < count; n++) {
     if (words[1]) spin_us(words[1]);
     u64 from = ticks_now();
     must("ring", HVC_NATIVE(BELL_SEND, bell_to, 1, 0, 0).x[0]);
-    while (rang == n) {}
+    while (rang - before == n) {}
     samples[n] = ticks_to_ns(ticks_now() - from) / 2;
   }
   mask();
@@ -249,17 +245,20 @@ static void ring(void) {
 }
 
 static void answer(void) {
+  static u32 before;
   answers = 1;
-  listen("back", "there");
+  /* One that came before we were told to answer. */
+  if (rang != before) (void)HVC_NATIVE(BELL_SEND, bell_to, 1, 0, 0);
   unmask();
-  while (rang < words[0]) {}
+  while (rang - before < words[0]) {}
   mask();
+  answers = 0;
+  before = rang;
 }
 
 static void beat(void) {
   struct queues q;
   queue_of("loop", &q);
-  irq_listen(q.rx_irq);
   for (;;) {
     must("send", HVC_NATIVE(QUEUE_SEND, q.tx, STREAM_BYTES, out, 0).x[0]);
     must("size", take(&q) != STREAM_BYTES);
@@ -301,6 +300,8 @@ void guest_main(void) {
   gic_start();
   gic_enable(INTID_CNTV, 0x80);
   this_cpu()->hook = take_interrupt;
+  struct queues q;
+  listen(tree_find_bell(tree, "back", &q) && q.rx_irq);
   char started[16];
   if (boot_option("beat", started, sizeof started)) {
     const char *at = started;
