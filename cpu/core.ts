@@ -99,6 +99,8 @@ export interface CoreOptions {
   readonly codeBudget?: CodeBudget | undefined;
   /** Interrupt controller and timers. */
   readonly peripherals?: SystemPeripherals;
+  /** What HVC calls inside generated code; it may call `otherwise`, which asks the peripherals. 0: it was answered. */
+  readonly hypercall?: ((otherwise: (state: number) => number) => (state: number) => number) | undefined;
   /** The machine's other vCPUs. */
   readonly remote?: RemoteCpus;
   /** Address of the lock word for 16-byte atomics that all vCPUs of one memory share; absent for one that is alone. */
@@ -200,7 +202,7 @@ export class Core {
       loadSlow: this.work.charging(WORK.slowAccess, (_state, lo, hi, bits) => access.load(lo, hi, bits)),
       storeSlow: this.work.charging(WORK.slowAccess, (_state, lo, hi, bits) => access.store(lo, hi, bits)),
       checkSpAlignment: () => this.#checkSpAlignment(),
-      hypercall: (_state) => this.#hypercall(),
+      hypercall: options.hypercall?.(() => this.#hypercall()) ?? (() => this.#hypercall()),
       fp: (at, code, shape, extra) => fpHelper(this.view, at, code, shape, extra),
       simd: (at, code, size) => simdHelper(this.view, at, code, size),
       checkStorePair: (_state, lo, hi, bits) => access.checkStorePair(lo, hi, bits),

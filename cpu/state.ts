@@ -75,6 +75,8 @@ export const STATE = {
   interrupts: 488,
   /** i32: the lock word of a vCPU that shares memory with no other (see pairLock). */
   ownLock: 492,
+  /** i32: 1 while every call is the shell's, because somebody hears of them: none is answered inside generated code. */
+  callsWatched: 496,
   /** 32 vector registers of 16 bytes. */
   v: 512,
   /** System registers, 8 bytes each; slots are assigned by sysreg/. */

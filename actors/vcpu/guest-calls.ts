@@ -48,7 +48,7 @@ export function answerOnly(
   argument: (index: 1 | 2 | 3) => bigint,
 ): number | undefined {
   const call = psci.get(id);
-  if (call === undefined) return guestCall(services, id, argument);
+  if (call === undefined) return smccc.has(id) ? guestCall(services, id, argument) : undefined;
   if (call.onlyAnswers !== true) return undefined;
   if (call.handle.length > 1) return guestCall(services, id, argument);
   const answer = call.handle(services, NO_ARGUMENTS);

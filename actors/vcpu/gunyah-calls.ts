@@ -8,7 +8,7 @@ import type { Core } from '../../cpu/core.js';
 import { newTranslation, WANT } from '../../cpu/mmu/translator.js';
 import type { CallerProcessor, CallRegisters, CopyFault, GunyahCaller } from '../abi/gunyah/caller.js';
 import type { Hypercall } from '../abi/gunyah/calls.js';
-import { decodeCall } from '../abi/gunyah/decode.js';
+import { decodeCall, isFirmwareCall } from '../abi/gunyah/decode.js';
 import { hypercall, IDENTIFY, type SlowAnswer } from '../abi/gunyah/dispatch.js';
 import { GUNYAH_ERROR } from '../abi/gunyah/errors.js';
 import { API_INFO, type Profile } from '../abi/gunyah/identity.js';
@@ -48,6 +48,8 @@ export interface GunyahVcpu {
 export type Handled = 'done' | 'arch';
 
 const PAGE = 4096;
+/** doorbell_send and _receive, msgqueue_send and _receive. */
+const AT_ONCE: ReadonlySet<number> = new Set([0x12, 0x13, 0x1b, 0x1c]);
 const ARGUMENTS = 8;
 /** P17: emulate, retry, fault. */
 const RESUME_ACTION_MAX = 2;
@@ -161,6 +163,25 @@ export class GunyahCalls implements GunyahCaller, CallRegisters {
         this.setResult(0, -1, -1);
         return 'done';
     }
+  }
+
+  /**
+   * As {@link handle} for an HVC inside generated code, of which only calls that change nothing about the calling vCPU are
+   * answered: those on queues and doorbells, and constants. `later`: nothing was done.
+   */
+  handleAtOnce(immediate: number): Handled | 'later' {
+    const base = this.#vcpu.core.state.at >>> 2;
+    const id = (this.#words[base] ?? 0) >>> 0;
+    if (immediate === 0 && isFirmwareCall(id)) return archCall(id, 0) === undefined ? 'arch' : 'later';
+    const asked = decodeCall('hvc', immediate, id);
+    if (asked.is === 'hypercall') {
+      if (!AT_ONCE.has(asked.n)) return 'later';
+      this.#argumentsAt = base + asked.shift * 2;
+      const error = hypercall(asked.n, this, this, this.#askCore);
+      this.setResult(0, error, error >> 31);
+      return 'done';
+    }
+    return 'later';
   }
 
   // ---- registers ----

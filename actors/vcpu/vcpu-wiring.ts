@@ -1,15 +1,23 @@
 /** Small parts that connect a vCPU with what is around it. */
 import { assert } from '../../bus/assert.js';
+import { Parking } from '../../bus/doorbell/parking.js';
 import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { TraceWriter } from '../../bus/tap/trace.js';
+import type { CoreOptions } from '../../cpu/core.js';
 import type { CpuState } from '../../cpu/cpu-state.js';
 import type { BackgroundCompiler, FinishedBatch } from '../../cpu/jit/jit.js';
+import type { PsciServices } from '../abi/psci/psci.js';
 import { type ObjectEnd, ObjectPort } from '../runtime/object-channel.js';
+import { CAPABILITY_SLOT, CapabilityReader } from '../shared-state/capabilities/capability-space.js';
 import { GICD_BYTES, GICR_BYTES } from '../shared-state/gic/gic-mmio.js';
 import type { FrontEndServices } from '../shared-state/mmio/front-end.js';
+import { ObjectTable, SOURCE, type Source } from '../shared-state/objects/object-table.js';
+import { lockOwner, type Ports } from '../shared-state/objects/ports.js';
+import { STAGE2_RIGHTS, type Stage2Reader } from '../shared-state/stage2/stage2-map.js';
 import { STOP, VM_CPUS_MAX, type VmBlock } from '../shared-state/vm/vm-block.js';
 import type { TranslationRequest } from '../translator/translator.protocol.js';
 import { COUNTER_HZ } from './generic-timer.js';
+import { queueCallsCode } from './queue-calls-code.js';
 import { kindsOf, VcpuTracer } from './tracer.js';
 import type { TracePlace, VcpuConfig } from './vcpu.protocol.js';
 import type { VcpuThread } from './vcpu-thread.js';
@@ -58,5 +66,44 @@ export function rightsAsker(
     block.setOutside(index, false);
     drain();
     assert(done || block.stop !== STOP.none, 'the core changes the rights of a mapping it made');
+  };
+}
+
+/** HVC inside generated code, of a VM under the Gunyah ABI; `ports` are known by the first call. */
+export function queueCalls(
+  { gunyah, memory, ticket }: VcpuConfig,
+  ports: () => Ports | undefined,
+): CoreOptions['hypercall'] {
+  if (gunyah === undefined) return undefined;
+  const { table, space } = gunyah;
+  const { slots } = new CapabilityReader(memory.buffer, space, new ObjectTable(memory.buffer, table));
+  const owner = lockOwner(ticket.partition, ticket.index);
+  const places = { state: ticket.area, table, slotsAt: space + CAPABILITY_SLOT.first, slots, owner };
+  const words = new Int32Array(memory.buffer);
+  const sourceOf = (source: number): Source => (source === SOURCE.first ? SOURCE.first : SOURCE.second);
+  return (other) =>
+    queueCallsCode(memory, places, {
+      other,
+      edge: (object, source) => ports()?.assert(object, sourceOf(source), true),
+      unpark: (address) => new Parking(words, address >>> 2).unpark(),
+      wakeNext: (address) => void Atomics.notify(words, address >>> 2, 1),
+    });
+}
+
+/** What PSCI asks of a VM's other processors and its memory. */
+export function powerServices(
+  block: VmBlock,
+  stage2: Stage2Reader,
+  wake: (cpu: number) => void,
+): Pick<PsciServices, 'cpuOf' | 'power' | 'powerOn' | 'isMemory'> {
+  return {
+    cpuOf: (mpidr) => (mpidr < BigInt(block.cpus) ? Number(mpidr) : -1),
+    power: (cpu) => block.power(cpu),
+    powerOn: (cpu, entry, context) => {
+      const done = block.powerOn(cpu, entry, context);
+      if (done) wake(cpu);
+      return done;
+    },
+    isMemory: (ipa) => ipa < 1n << 48n && stage2.frame(Number(ipa >> 12n), STAGE2_RIGHTS.execute) >= 0,
   };
 }

@@ -22,7 +22,7 @@ import { Gic } from '../shared-state/gic/gic.js';
 import { GicCpuInterface } from '../shared-state/gic/gic-cpu-interface.js';
 import { GicRegisters } from '../shared-state/gic/gic-mmio.js';
 import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
-import { STAGE2_RIGHTS, Stage2Reader } from '../shared-state/stage2/stage2-map.js';
+import { Stage2Reader } from '../shared-state/stage2/stage2-map.js';
 import { KEEP, POWER, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import { CallRecorder } from './call-recorder.js';
 import { type DebuggedVcpu, VcpuDebugger } from './debugger.js';
@@ -41,7 +41,7 @@ import type { VcpuTracer } from './tracer.js';
 import type { VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
 import { readStatistics } from './vcpu-statistics.js';
 import type { VcpuThread } from './vcpu-thread.js';
-import { compilerBehind, deviceName, makeTracer, rightsAsker } from './vcpu-wiring.js';
+import { compilerBehind, deviceName, makeTracer, powerServices, queueCalls, rightsAsker } from './vcpu-wiring.js';
 
 /** Runs per slice. */
 const RUNS = 16;
@@ -156,6 +156,7 @@ export class Vcpu {
         sendEvent: () => this.#sendEvent(),
         call: () => this.#answerAtOnce(),
       },
+      hypercall: tracer === undefined ? queueCalls(config, () => this.#gunyah?.ports) : undefined,
       remote: this.#remote,
       pairLock: block.pairLock,
       affinity: self,
@@ -210,14 +211,7 @@ export class Vcpu {
     const block = this.#block;
     return {
       self: this.index,
-      cpuOf: (mpidr) => (mpidr < BigInt(block.cpus) ? Number(mpidr) : -1),
-      power: (cpu) => block.power(cpu),
-      powerOn: (cpu, entry, context) => {
-        const done = block.powerOn(cpu, entry, context);
-        if (done) this.#wake(cpu);
-        return done;
-      },
-      isMemory: (ipa) => ipa < 1n << 48n && stage2.frame(Number(ipa >> 12n), STAGE2_RIGHTS.execute) >= 0,
+      ...powerServices(block, stage2, this.#wake),
       end: (reason) => {
         for (const frontEnd of this.#frontEnds) frontEnd.settle?.();
         block.end(reason);
@@ -385,6 +379,7 @@ export class Vcpu {
     if (this.#tracer?.steps === true) return this.#stepGuest(this.#tracer);
     const started = this.#clock.monotonicMs();
     const budget = this.#budget.work;
+    core.set32(STATE.callsWatched, this.#recorder?.isOn === true ? 1 : 0);
     let reason = core.run(budget);
     while (reason === EXIT.hvc) {
       this.#exits[reason]!++;
@@ -586,10 +581,15 @@ export class Vcpu {
     }
   }
 
-  /** Answers a call that does nothing else, without leaving generated code; not where calls are traced or Gunyah's. */
+  /** Answers a call that does nothing else, without leaving generated code; not where calls are traced. */
   #answerAtOnce(): boolean {
     const { core } = this;
-    if (this.#gunyah !== undefined || this.#tracer !== undefined || this.#recorder?.isOn === true) return false;
+    if (this.#tracer !== undefined || this.#recorder?.isOn === true) return false;
+    const handled = this.#gunyah?.handleAtOnce(core.get32(STATE.exitInfo)) ?? 'arch';
+    if (handled !== 'arch') {
+      if (handled === 'done') this.#exits[EXIT.hvc]!++;
+      return handled === 'done';
+    }
     const answer = answerOnly(this.#psci, core.get32(0) >>> 0, this.#argument);
     if (answer === undefined) return false;
     core.state.setHalves(0, answer | 0, Math.floor(answer / 2 ** 32));

@@ -25,6 +25,12 @@ const CLASS_SHIFT = 14;
 const CLASS = { platform: 0, hypercall: 2, service: 3 } as const;
 const NUMBER_MASK = 0x3fff;
 
+/** Whether W0 = `w0` (unsigned) names a fast call of the architecture or of the standard services, PSCI among them. */
+export function isFirmwareCall(w0: number): boolean {
+  const owner = (w0 >>> OWNER_SHIFT) & OWNER_MASK;
+  return (w0 & FAST) !== 0 && (owner === OWNER.arch || owner === OWNER.standard);
+}
+
 /** Decodes an HVC (or SMC) with `immediate` and W0 = `w0` (unsigned). */
 export function decodeCall(instruction: 'hvc' | 'smc', immediate: number, w0: number): Asked {
   if (immediate !== 0) {
@@ -34,7 +40,8 @@ export function decodeCall(instruction: 'hvc' | 'smc', immediate: number, w0: nu
   const owner = (w0 >>> OWNER_SHIFT) & OWNER_MASK;
   const isFast = (w0 & FAST) !== 0;
   const isWide = (w0 & SMC64) !== 0;
-  if (owner === OWNER.arch || owner === OWNER.standard) return isFast ? { is: 'arch', id: w0 } : NOTHING;
+  if (isFirmwareCall(w0)) return { is: 'arch', id: w0 };
+  if (owner === OWNER.arch || owner === OWNER.standard) return NOTHING;
   if (owner === OWNER.standardHypervisor) return isFast && !isWide ? { is: 'service', id: w0 } : NOTHING;
   if (owner !== OWNER.vendorHypervisor || (w0 & MUST_BE_ZERO) !== 0) return NOTHING;
   switch ((w0 >>> CLASS_SHIFT) & 3) {

@@ -19,6 +19,11 @@ const HEAD_BYTES = 64;
 const HEAD = { slots: 0 } as const;
 const WORD = { tag: 0, object: 1, rights: 2, generation: 3 } as const;
 const STATE = { free: 0, valid: 1, revoked: 2 } as const;
+/** A slot's size and its words' places in bytes, for code that looks capabilities up by itself; slots follow the header. */
+export const CAPABILITY_SLOT = {
+  ...{ first: HEAD_BYTES, bytes: SLOT_BYTES },
+  ...{ tag: WORD.tag * 4, object: WORD.object * 4, rights: WORD.rights * 4, generation: WORD.generation * 4 },
+} as const;
 const LIFE_BITS = 30;
 
 /** Why a capability cannot be used; the order is also the order of the checks. */

@@ -242,13 +242,20 @@ export class Gic {
   assertSource(interrupt: number, level: boolean): void {
     const first = interrupt & ~31;
     const mask = 1 << (interrupt & 31);
-    const raised = this.locked(() => {
+    const isEdge = this.bits('edge', 0, first) & mask;
+    const isUp = (this.bits('line', 0, first) & mask) !== 0;
+    // An edge that was not taken yet stands for this one too: who takes it does so after what this one tells of was done.
+    const isThere = (this.bits('pending', 0, first) & isEdge) !== 0 && isUp === level;
+    if (isThere || this.#raise(first, mask, level)) this.wakeTargets(interrupt, 0);
+  }
+
+  #raise(first: number, mask: number, level: boolean): boolean {
+    return this.locked(() => {
       if ((this.bits('edge', 0, first) & mask) !== 0) this.setBits('pending', 0, first, mask, mask);
       else if (!level) return false;
       this.setBits('line', 0, first, mask, level ? mask : 0);
       return true;
     });
-    if (raised) this.wakeTargets(interrupt, 0);
   }
 
   /** A virtual source clears SPI `interrupt`: its line falls, and an edge that was not taken yet is forgotten. */

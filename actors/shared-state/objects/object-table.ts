@@ -46,6 +46,10 @@ const TRACE_WORD = 2;
 
 /** Words of a header that say something beside type, state and generation; all but the bindings are set at creation. */
 const WORD = { generation: 0, kind: 1, data: 2, aux: 3, owner: 4, first: 6, second: 8, runEntry: 10 } as const;
+/** A header's size and the places of its words in bytes, for code that reads the table by itself. */
+export const OBJECT_HEADER = {
+  ...{ bytes: OBJECT_BYTES, generation: WORD.generation * 4, kind: WORD.kind * 4, data: WORD.data * 4 },
+} as const;
 /** Interrupt sources of an object, by what raises them; each is two words of its header: kind, target. */
 export const SOURCE = {
   /** A doorbell; a queue's receive side; a vCPU's halt; a power group; a watchdog's bark. */
