@@ -52,6 +52,26 @@ test('nothing is recorded before the first and after the last subscriber', async
   assert.equal(tap.take(10), []);
 });
 
+test('guests that call faster than they are told of do not keep the thread from its other work', async () => {
+  const tap = new CallTap();
+  const { call } = vcpu(tap, 7);
+  const stream = callStream(tap, () => 'seven');
+  let told = 0;
+  const subscription = stream.subscribe((records) => {
+    told += records.length;
+    // As many calls again, for longer than a turn may last.
+    if (told < 100_000) for (let n = 0; n < records.length; n++) call();
+  });
+  for (let n = 0; n < 4096; n++) call();
+  let turns = 0;
+  while (told < 100_000) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    turns++;
+  }
+  subscription.unsubscribe();
+  assert.ok(turns >= 100_000 / 2048 / 2, `${turns} turns for ${told} records`);
+});
+
 test('a reader that does not keep up learns how many it lost', () => {
   const tap = new CallTap();
   const { call } = vcpu(tap, 1);

@@ -6,6 +6,8 @@ import type { CallRecord } from './lab-host.js';
 /** How often the tap is drained while somebody watches. */
 const TURN_MS = 5;
 const BATCH = 1024;
+/** Batches of one turn: guests may make calls faster than they are told of, and the thread has other work too. */
+const TURN_BATCHES = 2;
 const SMC = 1 << 16;
 
 function recordOf(call: TappedCall, vm: string): CallRecord {
@@ -28,7 +30,7 @@ export function callStream(
   return new Observable<readonly CallRecord[]>((observer) => {
     tap.watch(true);
     const drain = (): void => {
-      for (;;) {
+      for (let batch = 0; batch < TURN_BATCHES; batch++) {
         const calls = tap.take(BATCH);
         const records = calls.flatMap((call) => {
           const vm = nameOf(call.partition);
