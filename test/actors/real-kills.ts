@@ -27,6 +27,9 @@ const REASONS: Record<Way, readonly DownReason[]> = {
 /** So many kills of one actor are forgiven by every declaration that restarts at all. */
 const KILLS_PER_LIFE = 2;
 
+/** Machines of one kind whose victim may be taken for hung before it was killed: a thread that got no processor for its whole budget. */
+const STARVED_MAX = 3;
+
 /** Ways whose detection counts from the end of the handler's budget. */
 const BUDGETED: readonly Way[] = ['spin', 'wasmSpin', 'blocked'];
 
@@ -48,14 +51,21 @@ class Witness {
     readonly wanted: (event: SystemEvent) => boolean;
     readonly found: (event: SystemEvent) => void;
   }[] = [];
+  readonly #downs = new Map<string, DownReason>();
 
   readonly hear = (event: SystemEvent): void => {
+    if (event.event === 'down') this.#downs.set(event.name, event.reason);
     for (const [at, { wanted, found }] of [...this.#waiting.entries()].toReversed()) {
       if (!wanted(event)) continue;
       this.#waiting.splice(at, 1);
       found(event);
     }
   };
+
+  /** Why the actor called `name` went down last. */
+  downReason(name: string): DownReason | undefined {
+    return this.#downs.get(name);
+  }
 
   next(event: 'down' | 'started', name: string): Promise<SystemEvent> {
     return new Promise((found) => {
@@ -119,11 +129,24 @@ async function killInMachines(kind: RealKind, ways: readonly Way[]): Promise<Rea
     running.push(bystander);
     const alone = held(system);
     let kills = 0;
-    for (const [n, way] of ways.entries()) {
-      const name = `victim${n - kills}-${kind.name}`;
-      victim ??= await machineScene(system, `victim${n - kills}`, kind.scene === 'fullMachine');
+    let starved = 0;
+    for (let n = 0; n < ways.length; n++) {
+      const way = ways[n] as Way;
+      const machine = `victim${n - kills}${'x'.repeat(starved)}`;
+      const name = `${machine}-${kind.name}`;
+      victim ??= await machineScene(system, machine, kind.scene === 'fullMachine');
       running.push(victim);
       await prints(victim);
+      const early = kills === 0 ? witness.downReason(name) : undefined;
+      if (early !== undefined) {
+        assert.is(early, 'spun', `${name} went down before it was killed`);
+        assert.ok(++starved <= STARVED_MAX, `${name} and others before it hung`);
+        victim.stop(STOP.requested, 'the test');
+        await victim.dispose();
+        victim = undefined;
+        n--;
+        continue;
+      }
       const { event, kill: killed } = await kill(system, witness, name, way);
       const { verdict, reason, detail } = event;
       done.push(killed);
