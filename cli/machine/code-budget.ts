@@ -9,6 +9,8 @@ const MODULES_MAX = 10_000;
  */
 const RAM_SHARE = 1 / 24;
 const BYTES = { min: 10 << 20, max: 64 << 20 } as const;
+/** Up to here a guest has the least, which keeps its process within what bench cpu.memory allows. */
+const SMALL_BYTES = 256 << 20;
 /** What such guests' modules are like, on average. */
 const MODULE_BYTES = 6 << 10;
 const MODULES_MIN = 800;
@@ -24,6 +26,7 @@ export function codeBudgetOf(text: string | undefined): CodeBudget | undefined {
 
 /** How much compiled code each of `cpus` processors of a machine with `ramBytes` of memory keeps. */
 export function suitedBudget({ cpus, ramBytes }: { readonly cpus: number; readonly ramBytes: number }): CodeBudget {
+  if (ramBytes <= SMALL_BYTES) return { bytesMax: BYTES.min, modulesMax: MODULES_MIN };
   const bytesMax = Math.round(Math.min(BYTES.max, Math.max(BYTES.min, ramBytes * RAM_SHARE)));
   const modules = Math.min(Math.round(bytesMax / MODULE_BYTES), Math.floor(MODULES_IN_ALL / cpus));
   return { bytesMax, modulesMax: Math.max(MODULES_MIN, modules) };
