@@ -2,6 +2,7 @@
 import { assert } from '../../bus/assert.js';
 import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import type { CpuState } from '../../cpu/cpu-state.js';
+import { callNumber } from '../abi/gunyah/calls.js';
 import { decodeCall } from '../abi/gunyah/decode.js';
 import { GUNYAH_ERROR } from '../abi/gunyah/errors.js';
 import {
@@ -16,10 +17,10 @@ import {
 import { lockOwner } from '../shared-state/objects/ports.js';
 import type { GunyahCalls } from './gunyah-calls.js';
 
-const SEND = 0x1b;
-const RECEIVE = 0x1c;
-const BELL_FIRST = 0x12;
-const BELL_LAST = 0x13;
+const SEND = callNumber('msgqueue_send');
+const RECEIVE = callNumber('msgqueue_receive');
+const BELL_SEND = callNumber('doorbell_send');
+const BELL_RECEIVE = callNumber('doorbell_receive');
 const SMC = 1 << 16;
 
 /** Whose calls are recorded. */
@@ -97,7 +98,7 @@ export class CallRecorder {
     const error = this.#vcpu.state().get32(0);
     if (asked.is !== 'hypercall' || error !== GUNYAH_ERROR.ok) return NOTHING_MOVED;
     const argument = (n: number): bigint => this.#before[n + asked.shift] ?? 0n;
-    const isBell = asked.n >= BELL_FIRST && asked.n <= BELL_LAST;
+    const isBell = asked.n === BELL_SEND || asked.n === BELL_RECEIVE;
     if (!isBell && asked.n !== SEND && asked.n !== RECEIVE) return NOTHING_MOVED;
     const object = gunyah.objectOf(argument(0));
     if (object === undefined || isBell) return { ...NOTHING_MOVED, object: object ?? 0 };

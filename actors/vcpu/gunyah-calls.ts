@@ -7,7 +7,7 @@
 import type { Core } from '../../cpu/core.js';
 import { newTranslation, WANT } from '../../cpu/mmu/translator.js';
 import type { CallerProcessor, CallRegisters, CopyFault, GunyahCaller } from '../abi/gunyah/caller.js';
-import type { Hypercall } from '../abi/gunyah/calls.js';
+import { callNumber, type Hypercall } from '../abi/gunyah/calls.js';
 import { decodeCall, isFirmwareCall } from '../abi/gunyah/decode.js';
 import { hypercall, IDENTIFY, type SlowAnswer } from '../abi/gunyah/dispatch.js';
 import { GUNYAH_ERROR } from '../abi/gunyah/errors.js';
@@ -48,8 +48,9 @@ export interface GunyahVcpu {
 export type Handled = 'done' | 'arch';
 
 const PAGE = 4096;
-/** doorbell_send and _receive, msgqueue_send and _receive. */
-const AT_ONCE: ReadonlySet<number> = new Set([0x12, 0x13, 0x1b, 0x1c]);
+const AT_ONCE: ReadonlySet<number> = new Set(
+  ['doorbell_send', 'doorbell_receive', 'msgqueue_send', 'msgqueue_receive'].map(callNumber),
+);
 const ARGUMENTS = 8;
 /** P17: emulate, retry, fault. */
 const RESUME_ACTION_MAX = 2;

@@ -6,11 +6,13 @@
  *
  * A queue's shape is read from its header each time; that is the hypervisor's own memory, as the object table that leads to it.
  */
-import { QueueHeader, SlotHeader } from '../../bus/message-queue/queue-layout.js';
+import { modeCode, QueueHeader, SlotHeader } from '../../bus/message-queue/queue-layout.js';
 import { STATE, TLB } from '../../cpu/state.js';
 import { FunctionBody, i32, type Val } from '../../cpu/wasm/body.js';
 import { ModuleBuilder } from '../../cpu/wasm/module.js';
 import type { WasmOp } from '../../cpu/wasm/opcodes.js';
+import { callNumber } from '../abi/gunyah/calls.js';
+import { NATIVE_FIRST, SMCCC_FIRST } from '../abi/gunyah/decode.js';
 import { GUNYAH_ERROR } from '../abi/gunyah/errors.js';
 import { RIGHTS } from '../abi/gunyah/rights.js';
 import { CAPABILITY_SLOT } from '../shared-state/capabilities/capability-space.js';
@@ -40,16 +42,13 @@ export interface QueueCallImports {
   readonly wakeNext: (address: number) => void;
 }
 
-const SEND = 0x1b;
-const RECEIVE = 0x1c;
-const NATIVE = 0x6000;
-const SMCCC = 0xc600_8000 | 0;
+const SEND = callNumber('msgqueue_send');
+const RECEIVE = callNumber('msgqueue_receive');
 const PAGE = 4096;
-/** Index of mode `shared`, which is that of every queue of a guest. */
-const MODE_SHARED = 2;
+/** That of every queue of a guest. */
+const MODE = modeCode('shared');
 const LIFE_SHIFT = 16;
-const HI_BITS = 14;
-const VALID = 1;
+const HI_BITS = CAPABILITY_SLOT.lifeBits - LIFE_SHIFT;
 const ACTIVE_QUEUE = OBJECT_TYPE.messageQueue | (OBJECT_STATE.active << 8);
 const ATOMIC = { load: 0xfe00_0010, store: 0xfe00_0017, exchange: 0xfe00_0041, compareExchange: 0xfe00_0048 } as const;
 const PLAIN = { load: 0x28, store: 0x36, load64: 0x29, store64: 0x37, load8: 0x2d, store8: 0x3a } as const;
@@ -166,7 +165,7 @@ class QueueCall {
     const header = e.add(e.op('i32.mul', object, i32(OBJECT_HEADER.bytes)), i32(this.#places.table));
     const queue = body.local('i32');
     body.assign(queue, e.shared(header, OBJECT_HEADER.data));
-    this.#if(e.op('i32.ne', e.load(queue, QueueHeader.offsets.mode), i32(MODE_SHARED)));
+    this.#if(e.op('i32.ne', e.load(queue, QueueHeader.offsets.mode), i32(MODE)));
     this.#if(e.load(queue, QueueHeader.offsets.tapped));
     const host = this.#buffer();
     const lock = e.add(queue, i32(QueueHeader.offsets.lock));
@@ -193,7 +192,7 @@ class QueueCall {
     this.#if(e.op('i32.ge_u', slot, i32(slots)));
     this.#if(e.op('i32.shr_u', hi, i32(HI_BITS)));
     const life = e.op('i32.or', e.op('i32.shr_u', lo, i32(LIFE_SHIFT)), e.op('i32.shl', hi, i32(LIFE_SHIFT)));
-    const tag = e.op('i32.or', e.op('i32.shl', life, i32(2)), i32(VALID));
+    const tag = e.op('i32.or', e.op('i32.shl', life, i32(2)), i32(CAPABILITY_SLOT.valid));
     const at = e.add(e.op('i32.mul', slot, i32(CAPABILITY_SLOT.bytes)), i32(slotsAt));
     this.#if(e.op('i32.ne', e.shared(at, CAPABILITY_SLOT.tag), tag));
     const object = e.shared(at, CAPABILITY_SLOT.object);
@@ -350,10 +349,10 @@ export function queueCallsCode(
   // The native form names the call by its immediate, the SMCCC form by w0, and arguments begin one register later.
   body.openIf(immediate);
   body.assign(first, state);
-  body.assign(asked, e.add(immediate, i32(-NATIVE)));
+  body.assign(asked, e.add(immediate, i32(-NATIVE_FIRST)));
   body.openElse();
   body.assign(first, e.add(state, i32(8)));
-  body.assign(asked, e.add(e.load(state, 0), i32(-SMCCC)));
+  body.assign(asked, e.add(e.load(state, 0), i32(-SMCCC_FIRST | 0)));
   body.end();
   for (const isSend of [true, false]) {
     e.when(e.op('i32.eq', asked, i32(isSend ? SEND : RECEIVE)), () => {

@@ -64,6 +64,8 @@ export const GUNYAH_QUEUE_LIMITS = { depthMax: 255, messageBytesMax: 1023 } as c
  */
 export type QueueMode = (typeof MODES)[number];
 const MODES = ['single', 'fan-in', 'shared'] as const;
+/** A mode as it stands in a queue's header. */
+export const modeCode = (mode: QueueMode): number => MODES.indexOf(mode);
 
 /** What a queue is made of. */
 export interface QueueSpec {
@@ -132,7 +134,7 @@ export function formatQueue(handle: QueueHandle, spec: QueueSpec): Result<undefi
 function writeHeader({ buffer, byteOffset }: QueueHandle, shape: QueueShape): void {
   QueueHeader.write(new DataView(buffer), byteOffset, {
     magic: MAGIC,
-    mode: MODES.indexOf(shape.mode),
+    mode: modeCode(shape.mode),
     depth: shape.depth,
     slotCount: shape.slotCount,
     messageBytesMax: shape.messageBytesMax,
@@ -172,7 +174,7 @@ export function readQueueShape(handle: QueueHandle): Result<QueueShape, Fault<'b
 
 /** A hash of what fixes the geometry: a damaged header must not make a queue reach into what lies behind it. */
 function configCheck(shape: QueueShape): number {
-  const facts = [MODES.indexOf(shape.mode), shape.depth, shape.slotCount, shape.messageBytesMax, shape.slotBytes];
+  const facts = [modeCode(shape.mode), shape.depth, shape.slotCount, shape.messageBytesMax, shape.slotBytes];
   return facts.reduce((hash, fact) => Math.imul(hash ^ fact, 0x01000193) ^ (hash >>> 15), MAGIC) >>> 0;
 }
 

@@ -305,3 +305,10 @@ export const CALL_BY_NUMBER: readonly (Hypercall | undefined)[] = (() => {
   }
   return rows;
 })();
+
+/** The number of the call `name`, for code that treats it apart. */
+export function callNumber(name: string): number {
+  const call = HYPERCALLS.find((row) => row.name === name);
+  assert(call !== undefined, `${name} is a hypercall`);
+  return call.n;
+}

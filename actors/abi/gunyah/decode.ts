@@ -12,7 +12,9 @@ export type Asked =
   | { readonly is: 'nothing' };
 
 const NOTHING: Asked = { is: 'nothing' };
-const NATIVE_FIRST = 0x6000;
+/** Immediate of an HVC that is hypercall 0, and W0 of the same in the SMCCC form. */
+export const NATIVE_FIRST = 0x6000;
+export const SMCCC_FIRST = 0xc600_8000;
 const NATIVE_LAST = 0x61ff;
 const FAST = 0x8000_0000;
 const SMC64 = 0x4000_0000;

@@ -19,12 +19,14 @@ const HEAD_BYTES = 64;
 const HEAD = { slots: 0 } as const;
 const WORD = { tag: 0, object: 1, rights: 2, generation: 3 } as const;
 const STATE = { free: 0, valid: 1, revoked: 2 } as const;
+const LIFE_BITS = 30;
 /** A slot's size and its words' places in bytes, for code that looks capabilities up by itself; slots follow the header. */
 export const CAPABILITY_SLOT = {
   ...{ first: HEAD_BYTES, bytes: SLOT_BYTES },
   ...{ tag: WORD.tag * 4, object: WORD.object * 4, rights: WORD.rights * 4, generation: WORD.generation * 4 },
+  /** A tag is a life of so many bits above the two of the state; this one is valid. */
+  ...{ lifeBits: LIFE_BITS, valid: STATE.valid },
 } as const;
-const LIFE_BITS = 30;
 
 /** Why a capability cannot be used; the order is also the order of the checks. */
 export const LOOKUP = { ok: 0, null: 1, revoked: 2, wrongType: 3, noRight: 4, notActive: 5 } as const;
