@@ -2,7 +2,7 @@ import * as assert from 'uvu/assert';
 import { FrameGuest } from '../../../test/drivers/frame-guest.js';
 import { spec } from '../../../test/harness/spec.js';
 import { closePort, createLink, farEnd, LinkEnd, openPort, PortRight } from '../link/frame-link.js';
-import { LearningSwitch, macNumber, newPort } from './learning-switch.js';
+import { allowedPort, LearningSwitch, macNumber, newPort } from './learning-switch.js';
 
 const test = spec('learning switch');
 const EVERYBODY = Uint8Array.of(255, 255, 255, 255, 255, 255);
@@ -110,19 +110,7 @@ test('a port made beforehand is silent until it is opened, and speaks under the 
   if (first === undefined || second === undefined) throw new Error('three links were made');
   for (const link of links) {
     const end = LinkEnd.attach(farEnd(link), 99, () => undefined);
-    const right = new PortRight(farEnd(link));
-    const { counters } = newPort(end);
-    const port = {
-      link: end,
-      counters,
-      get mac() {
-        return right.mac;
-      },
-      get isOpen() {
-        return right.isOpen;
-      },
-    };
-    learning.attach(port);
+    learning.attach(allowedPort(end, new PortRight(farEnd(link))));
   }
   const guests = links.map(
     (link, n) =>

@@ -2,7 +2,7 @@
  * An Ethernet switch: forwards frames between its ports' links, learns which address lives where, and floods what it does not
  * know. A port that does not take its frames loses them and delays nobody; a port cannot speak under another's address.
  */
-import type { LinkEnd } from '../link/frame-link.js';
+import type { LinkEnd, PortRight } from '../link/frame-link.js';
 import { AT, Ethernet, PacketHeader } from '../wire/headers.js';
 
 /** What a port is connected to. */
@@ -39,6 +39,20 @@ export type FrameTap = (bytes: Uint8Array, at: number, size: number) => void;
 export function newPort(link: PortLink, mac?: number): SwitchPort {
   const counters = { received: 0, receivedBytes: 0, sent: 0, sentBytes: 0, dropped: 0, spoofed: 0 };
   return mac === undefined ? { link, counters } : { link, mac, counters };
+}
+
+/** The same for a port that is what its link's near end is allowed, at any time. */
+export function allowedPort(link: PortLink, right: PortRight): SwitchPort {
+  return {
+    link,
+    counters: newPort(link).counters,
+    get mac() {
+      return right.mac;
+    },
+    get isOpen() {
+      return right.isOpen;
+    },
+  };
 }
 
 /** The address at `bytes[at, at + 6)` as a number. */

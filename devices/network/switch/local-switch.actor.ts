@@ -6,7 +6,7 @@ import { actor, actorKind } from '../../../actors/runtime/actor.js';
 import type { Ask } from '../../../actors/runtime/protocol.js';
 import { ok } from '../../../bus/result.js';
 import { LinkEnd, type LinkMemory, PortRight } from '../link/frame-link.js';
-import { LearningSwitch, newPort, type PortCounters, type SwitchPort } from './learning-switch.js';
+import { allowedPort, LearningSwitch, type PortCounters } from './learning-switch.js';
 
 /** What the switch is started with. */
 export interface LocalSwitchConfig {
@@ -22,22 +22,6 @@ export type LocalSwitchProtocol = {
 
 const IDLE = { sleepMs: 60_000 } as const;
 
-/** A port that is what its link's near end was allowed, at any time. */
-function portOf(link: LinkMemory, end: LinkEnd): SwitchPort {
-  const right = new PortRight(link);
-  const { counters } = newPort(end);
-  return {
-    link: end,
-    counters,
-    get mac() {
-      return right.mac;
-    },
-    get isOpen() {
-      return right.isOpen;
-    },
-  };
-}
-
 const localSwitch = actor<LocalSwitchConfig, LocalSwitchProtocol, LearningSwitch>({
   name: 'local-switch',
   mailboxMax: 16,
@@ -46,7 +30,7 @@ const localSwitch = actor<LocalSwitchConfig, LocalSwitchProtocol, LearningSwitch
     const learning = new LearningSwitch(() => context.clock.monotonicMs());
     for (const link of ports) {
       const end = LinkEnd.attach(link, context.self.actor, (number) => context.ring({ actor: number }, 1));
-      learning.attach(portOf(link, end));
+      learning.attach(allowedPort(end, new PortRight(link)));
     }
     return ok(learning);
   },
