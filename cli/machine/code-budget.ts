@@ -1,5 +1,5 @@
 /** The bound on compiled code: what suits a machine, and as text for tests of eviction and for hosts with little memory. */
-import type { CodeBudget } from '../../cpu/jit/region-store.js';
+import { BUDGET_DEFAULT, type CodeBudget } from '../../cpu/jit/region-store.js';
 
 const KIB_MAX = 1 << 20;
 const MODULES_MAX = 10_000;
@@ -8,12 +8,11 @@ const MODULES_MAX = 10_000;
  * 105,000 regions with 10 MiB of WebAssembly allowed, of which 102,000 were thrown out to be compiled again (ADR 145).
  */
 const RAM_SHARE = 1 / 24;
-const BYTES = { min: 10 << 20, max: 64 << 20 } as const;
-/** Up to here a guest has the least, which keeps its process within what bench cpu.memory allows. */
+const BYTES_MAX = 64 << 20;
+/** Up to so much memory a guest has the least, which keeps its process within what bench cpu.memory allows. */
 const SMALL_BYTES = 256 << 20;
 /** What such guests' modules are like, on average. */
 const MODULE_BYTES = 6 << 10;
-const MODULES_MIN = 800;
 /** Of all processors: each module takes two memory mappings of the 65,530 that Linux gives a process. */
 const MODULES_IN_ALL = 12_000;
 
@@ -26,8 +25,7 @@ export function codeBudgetOf(text: string | undefined): CodeBudget | undefined {
 
 /** How much compiled code each of `cpus` processors of a machine with `ramBytes` of memory keeps. */
 export function suitedBudget({ cpus, ramBytes }: { readonly cpus: number; readonly ramBytes: number }): CodeBudget {
-  if (ramBytes <= SMALL_BYTES) return { bytesMax: BYTES.min, modulesMax: MODULES_MIN };
-  const bytesMax = Math.round(Math.min(BYTES.max, Math.max(BYTES.min, ramBytes * RAM_SHARE)));
-  const modules = Math.min(Math.round(bytesMax / MODULE_BYTES), Math.floor(MODULES_IN_ALL / cpus));
-  return { bytesMax, modulesMax: Math.max(MODULES_MIN, modules) };
+  if (ramBytes <= SMALL_BYTES) return BUDGET_DEFAULT;
+  const bytesMax = Math.round(Math.min(BYTES_MAX, ramBytes * RAM_SHARE));
+  return { bytesMax, modulesMax: Math.min(Math.round(bytesMax / MODULE_BYTES), Math.floor(MODULES_IN_ALL / cpus)) };
 }

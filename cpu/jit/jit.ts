@@ -11,7 +11,7 @@ import { RECORD, RECORD_BYTES } from '../interpreter/record.js';
 import { JUMP_CACHE, STATE } from '../state.js';
 import type { CodeJournal } from './code-journal.js';
 import { holdsCode, offsetsOf, type RegionCode } from './region-code.js';
-import { type CodeBudget, type ModuleInUse, RegionStore } from './region-store.js';
+import { BUDGET_DEFAULT, type CodeBudget, type ModuleInUse, RegionStore } from './region-store.js';
 import { findSaved, type SavedVolume, savedRegion } from './saved-code.js';
 import { compileScanned } from './scanner/compile-scanned.js';
 import type { Refusal } from './scanner/refusal.js';
@@ -32,9 +32,6 @@ const WARM_ARRIVALS = 48;
 const IN_FLIGHT_MAX = 2;
 /** Pauses without an answer after which the background is taken for lost, or starved, and batches are compiled here. */
 const LATE_PAUSES = 20_000;
-
-/** Compiled code of one vCPU: with V8's machine code and records some 100 MB (bench cpu.memory). */
-const BUDGET_DEFAULT: CodeBudget = { bytesMax: 10 << 20, modulesMax: 800 };
 
 /** An entry point waiting to be compiled. */
 interface Request {

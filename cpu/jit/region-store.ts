@@ -17,6 +17,9 @@ export interface CodeBudget {
   readonly modulesMax: number;
 }
 
+/** Compiled code of one vCPU: with V8's machine code and records some 100 MB (bench cpu.memory). */
+export const BUDGET_DEFAULT: CodeBudget = { bytesMax: 10 << 20, modulesMax: 800 };
+
 /** A module some of whose functions are installed. */
 export interface ModuleInUse {
   readonly bytes: number;
