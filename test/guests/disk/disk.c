@@ -3,34 +3,13 @@
  * (O_DIRECT). Prints `disk NAME bytes N requests R ns T` per pattern, T the least of its rounds; depth 32 by Linux AIO. It overwrites
  * DEVICE.
  */
-typedef unsigned long u64;
-typedef long i64;
+#include "linux.h"
 
 enum { AT_FDCWD = -100, O_RDWR = 2, O_DIRECT_ARM64 = 0200000 };
 enum { SYS_io_setup = 0, SYS_io_submit = 2, SYS_io_getevents = 4, SYS_openat = 56, SYS_write = 64, SYS_pread64 = 67,
        SYS_pwrite64 = 68, SYS_fsync = 82, SYS_exit = 93, SYS_clock_gettime = 113 };
 enum { MIB = 1 << 20, BLOCK = 4096, AREA = 128 * MIB, DEPTH = 32, SINGLES = 4000, QUEUED = 16000, SEQUENTIAL_ROUNDS = 10, ROUNDS = 4 };
 
-static i64 call(i64 n, i64 a, i64 b, i64 c, i64 d, i64 e) {
-  register i64 x8 __asm__("x8") = n;
-  register i64 x0 __asm__("x0") = a;
-  register i64 x1 __asm__("x1") = b;
-  register i64 x2 __asm__("x2") = c;
-  register i64 x3 __asm__("x3") = d;
-  register i64 x4 __asm__("x4") = e;
-  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
-  return x0;
-}
-
-static char line[256];
-static int length;
-static void text(const char *s) { while (*s) line[length++] = *s++; }
-static void number(u64 n) {
-  char digits[24];
-  int count = 0;
-  do digits[count++] = (char)('0' + n % 10); while (n /= 10);
-  while (count) line[length++] = digits[--count];
-}
 static void flush(void) { call(SYS_write, 1, (i64)line, length, 0, 0); length = 0; }
 static void die(const char *what, i64 error) {
   text("disk failed "); text(what); text(" error "); number((u64)-error); text("\n"); flush();

@@ -7,8 +7,7 @@
  *   ping ADDRESS COUNT PAUSE_US        ICMP echoes one after another, prints quantiles
  * Prints `net NAME bytes N ns T` and `net ping count N p50 T p90 T p99 T`; a failure is `net failed WHAT error N`.
  */
-typedef unsigned long u64;
-typedef long i64;
+#include "linux.h"
 typedef unsigned int u32;
 typedef unsigned short u16;
 typedef unsigned char u8;
@@ -18,26 +17,6 @@ enum { SYS_close = 57, SYS_read = 63, SYS_write = 64, SYS_ppoll = 73, SYS_exit =
 enum { AF_INET = 2, SOCK_STREAM = 1, SOCK_RAW = 3, IPPROTO_ICMP = 1, SOL_SOCKET = 1, SO_REUSEADDR = 2, SHUT_WR = 1, POLLIN = 1 };
 enum { BLOCK = 256 << 10, PINGS_MAX = 4096, ECHO_BYTES = 64, LOST_MS = 2000, ATTEMPTS = 200, ATTEMPT_MS = 100 };
 
-static i64 call(i64 n, i64 a, i64 b, i64 c, i64 d, i64 e) {
-  register i64 x8 __asm__("x8") = n;
-  register i64 x0 __asm__("x0") = a;
-  register i64 x1 __asm__("x1") = b;
-  register i64 x2 __asm__("x2") = c;
-  register i64 x3 __asm__("x3") = d;
-  register i64 x4 __asm__("x4") = e;
-  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
-  return x0;
-}
-
-static char line[256];
-static int length;
-static void text(const char *s) { while (*s) line[length++] = *s++; }
-static void number(u64 n) {
-  char digits[24];
-  int count = 0;
-  do digits[count++] = (char)('0' + n % 10); while (n /= 10);
-  while (count) line[length++] = digits[--count];
-}
 static void flush(void) { text("\n"); call(SYS_write, 1, (i64)line, length, 0, 0); length = 0; }
 static void finish(int code) { call(SYS_exit, code, 0, 0, 0, 0); }
 static void die(const char *what, i64 error) {
