@@ -27,14 +27,14 @@ const SIGNALS = 10;
 export const sizeOf = (worker: number, round: number): number => 500 + ((round * 7919 + worker * 104_729) % 9_000);
 
 /**
- * The guest's script: `sh load.sh WORKER ROUNDS_UNTIL` works until that time (seconds since the epoch) and prints a line
- * `R worker round kind result` for each piece of work, whole lines in single writes.
+ * The guest's script: `sh load.sh WORKER ROUNDS_UNTIL` works until that time (seconds since the epoch), one round at least, and
+ * prints a line `R worker round kind result` for each piece of work, whole lines in single writes.
  */
 export const LOAD_SCRIPT = `w=$1; until=$2; r=0
 say() { echo "R $w $r $1 $2"; }
 hash() { cut -d ' ' -f 1; }
 got=0; trap 'got=$((got+1))' USR1
-while [ $(date +%s) -lt $until ]; do
+while [ $r -eq 0 ] || [ $(date +%s) -lt $until ]; do
 n=$((500 + (r * 7919 + w * 104729) % 9000))
 say md5 $(seq 1 $n | md5sum | hash)
 say sha1 $(seq 1 $n | sha1sum | hash)
