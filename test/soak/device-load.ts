@@ -10,10 +10,13 @@ import { createHash } from 'node:crypto';
 export const FILES = 24;
 const NUMBERS = 150_000;
 
+/** Ends what is served: a stream that was cut short is told by it. */
+const END = 'END.';
+
 /** What the host serves under number `n`. */
 export function download(n: number): Uint8Array {
   const block = createHash('sha512').update(`download ${n}`).digest();
-  return Buffer.concat(Array.from({ length: 20_000 + (n % 7) * 9_000 }, () => block));
+  return Buffer.concat([...Array.from({ length: 20_000 + (n % 7) * 9_000 }, () => block), Buffer.from(END)]);
 }
 
 const md5 = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('hex');
@@ -32,8 +35,11 @@ export const NEIGHBOUR = [
   'poweroff -f',
 ];
 
-/** The load: for `seconds`, against the host's two ports. */
-export function load(seconds: number, web: number, sink: number): readonly string[] {
+/**
+ * The load: for `seconds`, against the host's two ports. Debian's busybox has no fsync, but a `sync FILE` that reports errors; its
+ * wget crashes in whatever machine, its nc does not. A stream whose other end is gone may never end: each has a minute.
+ */
+export function load(seconds: number, source: number, sink: number): readonly string[] {
   return [
     'modprobe ext4; mkdir /a; mount -t ext4 /dev/vda /a || echo X mount',
     card('eth0', '10.0.2.15'),
@@ -42,16 +48,18 @@ export function load(seconds: number, web: number, sink: number): readonly strin
     'echo LOAD',
     'disk() { i=0; while going; do k=$((i % 24)); ' +
       'head -c $((300000 + i * 7919 % 900000)) /dev/urandom >/tmp/d; s=$(sum </tmp/d); ' +
-      'if cp /tmp/d /a/new && fsync /a/new && mv /a/new /a/f$k && sync; then echo "W f$k $s"; else echo "X disk"; fi; ' +
+      'if cp /tmp/d /a/new && sync /a/new && mv /a/new /a/f$k && sync /a; then echo "W f$k $s"; else echo "X disk"; fi; ' +
       'k=$(((i * 5) % 24)); if [ -e /a/f$k ]; then echo 1 >/proc/sys/vm/drop_caches; echo "R f$k $(sum </a/f$k)"; fi; ' +
       'i=$((i + 1)); done; }',
-    `down() { i=0; while going; do if wget -q -T 20 -O /tmp/n http://10.0.2.2:${web}/$i; then echo "N $i $(sum </tmp/n)"; ` +
-      `s=$(sum </tmp/n); a=$(nc -w 30 10.0.2.2 ${sink} </tmp/n); if [ -n "$a" ]; then echo "U $s $a"; else echo "X up"; fi; ` +
+    `down() { i=0; while going; do echo $i | timeout 60 nc -w 20 10.0.2.2 ${source} >/tmp/n; ` +
+      `if [ "$(tail -c ${END.length} /tmp/n)" = ${END} ]; then s=$(sum </tmp/n); echo "N $i $s"; ` +
+      `a=$(timeout 60 nc -w 20 10.0.2.2 ${sink} </tmp/n); if [ -n "$a" ]; then echo "U $s $a"; else echo "X up"; fi; ` +
       'else echo "X down"; sleep 1; fi; i=$((i + 1)); done; }',
-    'peer() { while going; do if wget -q -T 20 -O /tmp/p http://10.9.0.2/numbers; then echo "P $(sum </tmp/p)"; ' +
-      'else echo "X peer"; sleep 1; fi; done; }',
+    'peer() { while going; do printf "GET /numbers HTTP/1.0\\r\\n\\r\\n" | timeout 60 nc -w 20 10.9.0.2 80 >/tmp/h; ' +
+      `sed "1,/^.\\{0,1\\}$/d" </tmp/h >/tmp/p; if [ "$(tail -n 1 /tmp/p)" = ${NUMBERS} ]; ` +
+      'then echo "P $(sum </tmp/p)"; else echo "X peer"; sleep 1; fi; done; }',
     'disk & down & peer & wait',
-    'umount /a; n=0; until echo stop | nc -w 5 10.9.0.2 2000 || [ $n -ge 20 ]; do n=$((n + 1)); done',
+    'umount /a; n=0; until echo stop | timeout 30 nc -w 5 10.9.0.2 2000 || [ $n -ge 20 ]; do n=$((n + 1)); done',
     'echo "T $(dmesg | grep -cE "I/O error|EXT4-fs error|BUG|Oops|blocked for more")"',
     'echo DONE; poweroff -f',
   ];

@@ -5,8 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer as createHttpServer } from 'node:http';
-import { type AddressInfo, createServer, type Server } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ActorSystem } from '../../actors/runtime/system.js';
@@ -110,7 +109,17 @@ export async function deviceSoak(
   const folder = mkdtempSync(join(tmpdir(), 'wurley-device-soak-'));
   const claims = new Claims();
   const kills = new Map<string, number>();
-  const web = createHttpServer((request, response) => void response.end(download(Number(request.url?.slice(1)))));
+  const open = new Set<Socket>();
+  const source = createServer((socket) => {
+    let asked = '';
+    open.add(socket);
+    socket.on('close', () => open.delete(socket));
+    socket.on('error', () => undefined); // as below
+    socket.on('data', (bytes: Buffer) => {
+      asked += bytes.toString('latin1');
+      if (asked.endsWith('\n')) socket.end(download(Number(asked)));
+    });
+  });
   const sink = createServer((socket) => {
     const hash = createHash('md5');
     socket.on('data', (bytes: Buffer) => hash.update(bytes));
@@ -134,7 +143,7 @@ export async function deviceSoak(
       { kind: 'net', network: { ...card, switchName: undefined } },
       { kind: 'net', network: { ...card, switchName } },
     ];
-    const commands = load(Math.round(minutes * 60), await listening(web), await listening(sink));
+    const commands = load(Math.round(minutes * 60), await listening(source), await listening(sink));
     let isLoaded = false;
     const kill = killer(system, seed, kills);
     const tick = (): void => {
@@ -171,8 +180,8 @@ export async function deviceSoak(
     return { kills, counts: claims.counts, problems: claims.problems };
   } finally {
     for (const timer of timers) clearTimeout(timer);
-    web.closeAllConnections();
-    web.close();
+    for (const socket of open) socket.destroy();
+    source.close();
     sink.close();
     await system.close();
     rmSync(folder, { recursive: true, force: true });
