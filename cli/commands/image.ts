@@ -10,7 +10,7 @@ import { checkRoot, type RootText } from '../image/rootfs/root-options.js';
 import { listRoots, removeRoot } from '../image/rootfs/root-store.js';
 import { cacheFolder, listImages, removeImage } from '../image/store.js';
 import { EXIT_USAGE, type Terminal, type Verb } from '../program.js';
-import { onTermination } from '../terminal/raw-terminal.js';
+import { interruptible } from '../terminal/raw-terminal.js';
 
 /** Exit code when an image could not be had, was refused, or is not there (sysexits.h EX_DATAERR). */
 const EXIT_FAILED = 65;
@@ -45,15 +45,16 @@ async function rootfs(name: string, text: RootText & { readonly via: Via }, term
   }
   const stream = { isTTY: terminal.isTTY, columns: terminal.columns, write: (line: string) => terminal.err(line) };
   const { report, done } = progressLine(stream, () => performance.now());
+  let asked: number | undefined;
   const built = await buildRoot(name, {
     ...{ cache: cacheFolder(), env: process.env, report, now: () => Date.now(), via: text.via },
     ...checked.value,
-    onInterrupt: (stop) => onTermination(() => stop()),
+    onInterrupt: interruptible((exitCode) => void (asked = exitCode)),
   });
   done();
   if (!built.ok) {
     terminal.err(`wurley: ${faultSentence(built.error)}\n`);
-    return EXIT_FAILED;
+    return asked ?? EXIT_FAILED;
   }
   const { packages, password, caveat } = built.value;
   if (caveat !== undefined) terminal.err(`wurley: note: ${caveat}\n`);
@@ -120,6 +121,7 @@ export const addImage: Verb = (program, terminal, done) => {
     .option('--hostname <name>', 'name of the machine', 'debian')
     .option('--root-password <what>', 'none: the console asks for none; random: made up and printed; locked', 'none')
     .option('--ssh-key <file>', 'public keys that may log in as root over ssh')
+    .option('--force', 'replace the disk image when it is there')
     .addOption(via)
     .description('make a bootable disk with a Debian root file system')
     .action(async (name: string, options: RootText & { readonly via: Via }) => {

@@ -37,7 +37,7 @@ import { ENTROPY, openVirtio, parseVirtio, type VirtioRequest } from '../machine
 import { EXIT_SOFTWARE, EXIT_USAGE, type Terminal, type Verb } from '../program.js';
 import { bootProgress } from '../terminal/boot-progress.js';
 import { ESCAPE_HELP, type EscapeCommand, EscapeReader } from '../terminal/escape.js';
-import { onTermination, rawMode } from '../terminal/raw-terminal.js';
+import { interruptible, onTermination, rawMode } from '../terminal/raw-terminal.js';
 import { parseTrace, TRACE_HELP } from '../trace/trace-option.js';
 import { openTrace, type TraceSink } from '../trace/trace-sink.js';
 
@@ -287,15 +287,17 @@ async function rootOf(
   const cache = cacheFolder();
   if ((await findRoot(cache, entry.name)) === undefined) {
     terminal.err(
-      `wurley: ${entry.name} is not here yet and is made now, which takes some minutes; Ctrl-C ends that.\n`,
+      `wurley: ${entry.name} is not here yet and is made now, which takes a quarter of an hour or more; Ctrl-C ends that.\n`,
     );
   }
   const stream = { isTTY: terminal.isTTY, columns: terminal.columns, write: (line: string) => terminal.err(line) };
   const { report, done } = progressLine(stream, () => performance.now());
   const pulling = { cache, env: process.env, report, now: () => Date.now(), via: 'auto' } as const;
-  const root = await obtainRoot(entry.name, { ...pulling, onInterrupt: (stop) => onTermination(() => stop()) });
+  let asked: number | undefined;
+  const onInterrupt = interruptible((exitCode) => void (asked = exitCode));
+  const root = await obtainRoot(entry.name, { ...pulling, onInterrupt });
   done();
-  if (!root.ok) return refuse(EXIT_DATA, faultSentence(root.error));
+  if (!root.ok) return refuse(asked ?? EXIT_DATA, faultSentence(root.error));
   const disk = { path: root.value.path, isReadOnly: false, format: 'qcow2', anyBacking: false } as const;
   const append = `${ROOT_ARGUMENT} ${text.append ?? ''}`.trimEnd();
   return ok({ kernelImage: entry.kernelImage, append: { append }, disks: [{ kind: 'disk', disk, isThrowAway: true }] });

@@ -49,3 +49,15 @@ export function onTermination(stop: (exitCode: number) => void, request?: () => 
     for (const [signal, handler] of handlers) process.off(signal, handler);
   };
 }
+
+/**
+ * For work that can be ended in order for a part of its time: when the process is asked to end, calls what it is given, which answers
+ * whether an orderly end is on its way; where none is, the process exits at once. `onAsked` gets the exit code to end with.
+ */
+export function interruptible(onAsked: (exitCode: number) => void): (stop: () => boolean) => () => void {
+  return (stop) =>
+    onTermination((exitCode) => {
+      onAsked(exitCode);
+      if (!stop()) process.exit(exitCode);
+    });
+}

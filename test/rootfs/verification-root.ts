@@ -41,6 +41,7 @@ export async function verificationRoot(report: (line: string) => void): Promise<
       ...{ cache, env: process.env, report, now: () => Date.now(), via: 'auto' },
       ...{ output: disk, format: 'qcow2', sizeBytes: 4 * 2 ** 30, variant: 'minimal', hostname: 'debian' },
       ...{ include: ['gcc', 'libc6-dev', 'python3'], password: 'none', sshKeys: readFileSync(`${key}.pub`, 'utf8') },
+      replaces: false,
       onInterrupt: () => () => undefined,
     });
     if (!built.ok) return err(faultSentence(built.error));

@@ -31,6 +31,9 @@ const TICK_MS = 1_000;
  */
 const STILL_MS = 20 * 60_000;
 
+/** Calls `stop` when the user asks to end; answers what takes that back. */
+export type OnInterrupt = (stop: () => void) => () => void;
+
 /** What to run. */
 export interface BuildMachine {
   readonly cache: string;
@@ -41,13 +44,14 @@ export interface BuildMachine {
   readonly payload: string;
   readonly work: BuildWork;
   readonly report: Report;
-  /** Calls `stop` when the user asks to end; returns what takes that back. */
-  readonly onInterrupt: (stop: () => void) => () => void;
+  readonly onInterrupt: OnInterrupt;
+  /** Milliseconds without a step after which it counts as stuck. */
+  readonly stillMs?: number;
 }
 
 /** Runs the machine to its end; the error is a sentence, followed by what the guest said. */
 export async function runBuildMachine(build: BuildMachine): Promise<Result<undefined, string>> {
-  const { kernel, entries } = build;
+  const { kernel, entries, stillMs = STILL_MS } = build;
   const description = { cpus: CPUS, ramBytes: MEMORY_BYTES, virtioSlots: [0, 1], hasFirmware: false, pmu: false };
   const initrd = Buffer.concat([await readFile(kernel.initrdPath), writeCpio(entries)]);
   const request = {
@@ -75,8 +79,8 @@ export async function runBuildMachine(build: BuildMachine): Promise<Result<undef
   let stuck: string | undefined;
   const watch = setInterval(() => {
     progress.tick();
-    if (progress.stillMs < STILL_MS) return;
-    stuck ??= `it has not gone on for ${STILL_MS / 60_000} minutes (${progress.activity})`;
+    if (progress.stillMs < stillMs) return;
+    stuck ??= `it has not gone on for ${stillMs / 60_000} minutes (${progress.activity})`;
     machine?.stop(STOP.requested, stuck);
   }, TICK_MS);
   const release = build.onInterrupt(() => {

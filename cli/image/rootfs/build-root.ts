@@ -3,7 +3,8 @@
  * signed indexes and fetched as for `wurley image pull`; a machine of ours makes the file system and lets dpkg install them.
  */
 import { randomInt } from 'node:crypto';
-import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdir, mkdtemp, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ok, type Result } from '../../../bus/result.js';
 import { type BootFault, refuse } from '../../../devices/machine/boot-fault.js';
@@ -14,17 +15,22 @@ import type { PackageRecord } from '../package-index.js';
 import { type PackageSource, sha256OfFile } from '../package-source.js';
 import { chooseSource, type PullOptions, pullImage } from '../pull.js';
 import { findImage, type StoredImage } from '../store.js';
-import { runBuildMachine } from './build-machine.js';
+import { type OnInterrupt as OnMachineInterrupt, runBuildMachine } from './build-machine.js';
+import { checkPlace, checkRoom, hostFault, removeLeftOvers, WORK } from './build-place.js';
 import { buildEntries } from './build-script.js';
 import { PackagePool } from './dependencies.js';
 import { type PackageFile, writePayload } from './payload.js';
 import { basePackages, findRootEntry, ROOT_CATALOG, type RootEntry, suitesOf, type Variant } from './root-catalog.js';
 import { rootFiles } from './root-files.js';
 
+/** See {@link RootOptions.onInterrupt}. */
+export type OnInterrupt = (stop: () => boolean) => () => void;
+
 /** What to make. */
 export interface RootOptions extends PullOptions {
-  /** The disk image; replaced when it is there. */
   readonly output: string;
+  /** Whether a disk image that is there is replaced. */
+  readonly replaces: boolean;
   readonly format: 'raw' | 'qcow2';
   /** A multiple of 1 MiB. */
   readonly sizeBytes: number;
@@ -35,7 +41,11 @@ export interface RootOptions extends PullOptions {
   readonly password: 'none' | 'locked' | 'random';
   /** Content of an authorized_keys file for root; undefined: none. */
   readonly sshKeys: string | undefined;
-  readonly onInterrupt: (stop: () => void) => () => void;
+  /**
+   * Calls `stop` when the user asks to end; answers what takes that back. `stop` answers whether an orderly end is on its way; where
+   * none is, the process may simply exit: what it leaves behind is taken away as it does.
+   */
+  readonly onInterrupt: OnInterrupt;
 }
 
 /** What was made, and what the user should know. */
@@ -46,8 +56,6 @@ export interface BuiltRoot {
   readonly caveat: string | undefined;
 }
 
-/** The working folder lies beside the output, and says whose it is. */
-const WORK = '.wurley-rootfs-';
 const PASSWORD_LETTERS = 'abcdefghijkmnpqrstuvwxyz23456789';
 const PASSWORD_LENGTH = 16;
 /** Packages whose programs the initial RAM disk gets: busybox makes no ext4, and its tar takes thirty calls for a file. */
@@ -146,23 +154,6 @@ async function settle(part: string, output: string): Promise<void> {
   await rename(part, output);
 }
 
-/** Takes away the working folders of processes that were killed. */
-async function removeLeftOvers(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    const pid = name.startsWith(WORK) ? Number(name.slice(WORK.length).split('-')[0]) : Number.NaN;
-    if (Number.isInteger(pid) && !isAlive(pid)) await rm(join(folder, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (problem) {
-    // Another user's process may not be signalled, and lives.
-    return problem instanceof Error && 'code' in problem && problem.code === 'EPERM';
-  }
-}
-
 async function kernelOf(entry: RootEntry, options: RootOptions): Promise<Result<StoredImage, BootFault>> {
   const found = await findImage(options.cache, entry.kernelImage);
   if (found !== undefined) return ok(found);
@@ -175,7 +166,35 @@ export async function buildRoot(name: string, options: RootOptions): Promise<Res
   const entry = findRootEntry(name);
   if (entry === undefined)
     return refuse(name, 'root file system', `is none of ${ROOT_CATALOG.map((known) => known.name).join(', ')}`);
-  const { report } = options;
+  const output = resolve(options.output);
+  // A build takes long: what would spoil its end is looked for before its beginning.
+  const place = await checkPlace(output, options.replaces);
+  if (!place.ok) return place;
+  let machine: (() => void) | undefined;
+  const release = options.onInterrupt(() => {
+    machine?.();
+    return machine !== undefined;
+  });
+  const onInterrupt: OnMachineInterrupt = (stop) => {
+    machine = stop;
+    return () => void (machine = undefined);
+  };
+  try {
+    return await build(entry, { ...options, output }, onInterrupt);
+  } catch (problem) {
+    return hostFault(problem, output);
+  } finally {
+    release();
+  }
+}
+
+/** Chooses and fetches the packages, and makes the root of them. */
+async function build(
+  entry: RootEntry,
+  options: RootOptions,
+  onInterrupt: OnMachineInterrupt,
+): Promise<Result<BuiltRoot, BootFault>> {
+  const { report, output } = options;
   const kernel = await kernelOf(entry, options);
   if (!kernel.ok) return kernel;
   const source = await chooseSource(entry.name, options);
@@ -191,16 +210,25 @@ export async function buildRoot(name: string, options: RootOptions): Promise<Res
   if (!files.ok) return files;
   const toolFiles = await toolEntries(files.value.filter(({ record }) => tools.has(record.name)));
   if (!toolFiles.ok) return toolFiles;
-  const output = resolve(options.output);
-  await mkdir(dirname(output), { recursive: true });
-  await removeLeftOvers(dirname(output));
-  const work = await mkdtemp(join(dirname(output), `${WORK}${process.pid}-`));
+  const folder = dirname(output);
+  await removeLeftOvers(folder);
+  const work = await mkdtemp(join(folder, `${WORK}${process.pid}-`));
+  const remove = (): void => rmSync(work, { recursive: true, force: true });
+  process.once('exit', remove);
   try {
-    const place = { work, output, caveat: source.caveat() };
-    return await install(entry, kernel.value, files.value, toolFiles.value, { ...options, ...place });
+    const more = { work, output, caveat: source.caveat(), onInterrupt };
+    return await install(entry, kernel.value, files.value, toolFiles.value, { ...options, ...more });
   } finally {
-    await rm(work, { recursive: true, force: true });
+    process.off('exit', remove);
+    remove();
   }
+}
+
+/** What is known when the packages are here. */
+interface Install {
+  readonly work: string;
+  readonly caveat: string | undefined;
+  readonly onInterrupt: OnMachineInterrupt;
 }
 
 /** Lets a machine make the file system and install the packages. */
@@ -209,12 +237,14 @@ async function install(
   kernel: StoredImage,
   files: readonly PackageFile[],
   tools: readonly CpioEntry[],
-  options: RootOptions & { readonly work: string; readonly caveat: string | undefined },
+  options: Omit<RootOptions, 'onInterrupt'> & Install,
 ): Promise<Result<BuiltRoot, BootFault>> {
   const { work, output, report } = options;
   const [payloadPath, part] = [join(work, 'packages'), join(work, 'root')];
   const payload = await writePayload(payloadPath, files, rootFiles(entry, options.hostname, options.sshKeys), report);
   if (!payload.ok) return payload;
+  const room = checkRoom(output, payload.value.bytes);
+  if (!room.ok) return room;
   await emptyDisk(part, options);
   const password = options.password === 'random' ? madeUpPassword() : undefined;
   const entries = buildEntries({
@@ -229,7 +259,10 @@ async function install(
     payload: payloadPath,
     work: { packages: files.length, preinsts: payload.value.preinsts.length, payloadBytes: payload.value.bytes },
   });
-  if (!built.ok) return refuse(entry.name, 'root file system', built.error);
+  if (!built.ok) {
+    const left = checkRoom(output, 0);
+    return left.ok ? refuse(entry.name, 'root file system', built.error) : left;
+  }
   await settle(part, output);
   return ok({ packages: files.length, password, caveat: options.caveat });
 }

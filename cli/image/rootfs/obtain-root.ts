@@ -2,19 +2,19 @@
 import { ok, type Result } from '../../../bus/result.js';
 import { type BootFault, refuse } from '../../../devices/machine/boot-fault.js';
 import type { PullOptions } from '../pull.js';
-import { buildRoot, type RootOptions } from './build-root.js';
+import { buildRoot, type OnInterrupt, type RootOptions } from './build-root.js';
 import { findRoot, rootPath, type StoredRoot } from './root-store.js';
 
 /** What the roots that `wurley run` makes are like. */
 const DEFAULTS: Omit<RootOptions, keyof PullOptions | 'output' | 'onInterrupt'> = {
   ...{ format: 'qcow2', sizeBytes: 8 * 2 ** 30, variant: 'standard', include: [] },
-  ...{ hostname: 'debian', password: 'none', sshKeys: undefined },
+  ...{ hostname: 'debian', password: 'none', sshKeys: undefined, replaces: true },
 };
 
 /** Finds or makes the root called `name`. */
 export async function obtainRoot(
   name: string,
-  options: PullOptions & { readonly onInterrupt: (stop: () => void) => () => void },
+  options: PullOptions & { readonly onInterrupt: OnInterrupt },
 ): Promise<Result<StoredRoot, BootFault>> {
   const found = await findRoot(options.cache, name);
   if (found !== undefined) return ok(found);

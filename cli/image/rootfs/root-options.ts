@@ -14,12 +14,13 @@ export interface RootText {
   readonly hostname: string;
   readonly rootPassword: string;
   readonly sshKey?: string;
+  readonly force?: boolean;
 }
 
 /** The part of the options that is about the root file system. */
 export type CheckedRoot = Pick<
   RootOptions,
-  'output' | 'format' | 'sizeBytes' | 'variant' | 'include' | 'hostname' | 'password' | 'sshKeys'
+  'output' | 'replaces' | 'format' | 'sizeBytes' | 'variant' | 'include' | 'hostname' | 'password' | 'sshKeys'
 >;
 
 const MIB = 2 ** 20;
@@ -78,6 +79,16 @@ export function checkRoot(text: RootText): Result<CheckedRoot, string> {
     return err(`--hostname takes letters, digits and "-", at most 63, not "${text.hostname}"`);
   const keys = text.sshKey === undefined ? ok(undefined) : readKeys(text.sshKey);
   if (!keys.ok) return keys;
-  const { output, hostname } = text;
-  return ok({ output, format: format.value, sizeBytes, variant, include, hostname, password, sshKeys: keys.value });
+  const { output, hostname, force: replaces = false } = text;
+  return ok({
+    output,
+    replaces,
+    format: format.value,
+    sizeBytes,
+    variant,
+    include,
+    hostname,
+    password,
+    sshKeys: keys.value,
+  });
 }

@@ -1,14 +1,27 @@
 /** Root file systems without a machine: which packages, and dpkg's own view of what is made of them. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as assert from 'uvu/assert';
+import type { Result } from '../../../bus/result.js';
+import { type BootFault, faultSentence } from '../../../devices/machine/boot-fault.js';
 import { mutate, seededRandom } from '../../../test/harness/mutations.js';
 import { spec } from '../../../test/harness/spec.js';
 import { addImage } from '../../commands/image.js';
 import { runProgram, type Terminal } from '../../program.js';
 import { parseIndex } from '../package-index.js';
+import { checkRoom, hostFault, removeLeftOvers, WORK } from './build-place.js';
 import { BuildProgress } from './build-progress.js';
 import { CHECKPOINT_BYTES } from './build-script.js';
 import { PackagePool, parseRelations } from './dependencies.js';
@@ -224,6 +237,38 @@ test('a package that is none, or of another name, is refused', async () => {
   assert.ok(!found.ok && found.error.field === 'ar magic');
 });
 
+test('a host without room for it is told of in a sentence, and so is what it says of a full disk', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'wurley-room-'));
+  const sentence = (found: Result<undefined, BootFault>): string => (found.ok ? 'fine' : faultSentence(found.error));
+  assert.is(sentence(checkRoom(join(folder, 'work'), 0)), 'fine');
+  const { bavail, bsize } = statfsSync(folder);
+  assert.match(
+    sentence(checkRoom(join(folder, 'work'), bavail * bsize)),
+    /: disk image: no space: \d+ MiB are free there and \d+ MiB needed$/,
+  );
+  rmSync(folder, { recursive: true });
+  assert.throws(() => hostFault(new Error('a mistake of ours'), 'd.img'), /a mistake of ours/);
+  if (!existsSync('/dev/full')) return;
+  try {
+    writeFileSync('/dev/full', 'x');
+  } catch (problem) {
+    assert.is(
+      sentence(hostFault(problem, 'd.img')),
+      'd.img: disk image: cannot be written: no space is left there (ENOSPC)',
+    );
+  }
+});
+
+test('working folders of processes that are gone are taken away, others are not', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'wurley-left-'));
+  const gone = spawnSync('true').pid;
+  for (const name of [`${WORK}${gone}-abcdef`, `${WORK}${process.pid}-abcdef`, `${WORK}x`, 'mine'])
+    mkdirSync(join(folder, name));
+  await removeLeftOvers(folder);
+  assert.equal(readdirSync(folder).sort(), [`${WORK}${process.pid}-abcdef`, `${WORK}x`, 'mine']);
+  rmSync(folder, { recursive: true });
+});
+
 /** Runs `wurley image rootfs ...`; exit code and what it said. */
 async function rootfs(...args: readonly string[]): Promise<string> {
   let said = '';
@@ -253,8 +298,20 @@ test('options that make no sense are told in a sentence', async () => {
     [['debian:bookworm', '-o', 'd.img', '--ssh-key', key], /64 .*ends in \.pub/],
     [['debian:bookworm', '-o', 'd.img', '--ssh-key', '/nowhere'], /64 .*cannot be read \(ENOENT\)/],
     [['debian:woody', '-o', 'd.img'], /65 .*none of debian:bookworm/],
+    [
+      ['debian:bookworm', '-o', join(folder, 'id.img')],
+      /65 .*id\.img: disk image: is there already; --force replaces it/,
+    ],
+    [['debian:bookworm', '-o', join(folder, 'sub.img'), '--force'], /65 .*sub\.img: disk image: is there and no file/],
+    [
+      ['debian:bookworm', '-o', join(key, 'd.img')],
+      /65 .*cannot be written: a part of the path is no folder \(E[A-Z]+ at/,
+    ],
   ];
+  writeFileSync(join(folder, 'id.img'), 'mine');
+  mkdirSync(join(folder, 'sub.img'));
   for (const [args, wanted] of cases) assert.match(await rootfs(...args), wanted);
+  assert.is(readFileSync(join(folder, 'id.img'), 'latin1'), 'mine');
   rmSync(folder, { recursive: true });
 });
 
