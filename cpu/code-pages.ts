@@ -18,6 +18,8 @@ export interface CodePage {
   readonly host: number;
   /** Writes to it since its records were made. */
   writes: number;
+  /** Flushes of the page cache there had been when the page was last entered. */
+  used: number;
 }
 
 const RECORDS = 1024;
@@ -26,7 +28,10 @@ const WRITES_MAX = 64;
 /** Virtual pages remembered as executed; when there are more, all are forgotten together with the caches. */
 const EXECUTED_MAX = 1 << 16;
 
-/** The records of one vCPU, in a fixed arena. When it is full, everything is dropped and starts anew. */
+/** When the arena is full, this share of its pages makes room: those that were not entered for longest. */
+const MAKES_ROOM = 1 / 4;
+
+/** The records of one vCPU, in a fixed arena. */
 export class CodePages {
   readonly #fill: MemoryFill;
   readonly #view: DataView;
@@ -38,6 +43,7 @@ export class CodePages {
   /** Slots whose page was released; free from the next `pageAt` on, when the interpreter is surely not in them. */
   #released: number[] = [];
   readonly #executed = new Set<number>();
+  #flushes = 0;
   readonly #onDrop: (page: CodePage) => void;
 
   /**
@@ -69,13 +75,13 @@ export class CodePages {
     if (known !== undefined) return known;
     let slot = this.#released.pop();
     if (slot === undefined) {
-      if (this.#bySlot.length === this.#capacity) this.dropAll();
-      slot = this.#bySlot.length;
+      if (this.#bySlot.length === this.#capacity) this.#makeRoom();
+      slot = this.#released.pop() ?? this.#bySlot.length;
     }
     const records = this.#arena + slot * RECORD_PAGE_BYTES;
     this.#fill(records, 0, RECORD_PAGE_BYTES);
     this.#view.setUint16(records + RECORDS * RECORD_BYTES + RECORD.handler, HANDLER.endOfPage, true);
-    const page = { records, host, writes: 0 };
+    const page = { records, host, writes: 0, used: this.#flushes };
     this.#bySlot[slot] = page;
     this.#byHost.set(host, page);
     return page;
@@ -138,9 +144,22 @@ export class CodePages {
 
   #release(page: CodePage): void {
     this.#clear(page);
+    this.#free(page);
+    this.flushPageCache();
+  }
+
+  #makeRoom(): void {
+    const pages = [...this.#byHost.values()].sort((a, b) => a.used - b.used);
+    for (const page of pages.slice(0, Math.ceil(this.#capacity * MAKES_ROOM))) {
+      this.#onDrop(page);
+      this.#free(page);
+    }
+    this.flushPageCache();
+  }
+
+  #free(page: CodePage): void {
     this.#byHost.delete(page.host);
     this.#released.push(Math.floor((page.records - this.#arena) / RECORD_PAGE_BYTES));
-    this.flushPageCache();
   }
 
   /** Drops all records. */
@@ -156,6 +175,7 @@ export class CodePages {
   bind(lo: number, hi: number, context: number, page: CodePage): void {
     if (this.#executed.size >= EXECUTED_MAX) this.flushPageCache();
     this.#executed.add(virtualPage(lo, hi));
+    page.used = this.#flushes;
     const at = this.#state + pageCacheEntry(lo, hi, context);
     this.#view.setUint32(at + PAGE_CACHE.tag, ((lo & 0xfffff000) | (context << 2)) >>> 0, true);
     this.#view.setUint32(at + PAGE_CACHE.tag + 4, hi >>> 0, true);
@@ -183,6 +203,7 @@ export class CodePages {
 
   /** Forgets which virtual pages lead where: needed when translations change. Records stay. */
   flushPageCache(): void {
+    this.#flushes++;
     this.#executed.clear();
     const start = this.#state + PAGE_CACHE.at;
     // All ones is no page's tag: the context field never has all bits set.

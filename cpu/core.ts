@@ -608,16 +608,13 @@ export class Core {
 
   /** Carries out what another vCPU asked for with RemoteCpus.request. Only between runs. */
   maintain(kind: RemoteRequest, lo: number, hi: number): void {
-    if (kind === 'code') this.codeWritten(lo, 4096);
+    if (kind === 'code' && hi < 0) this.#dropCode = true;
+    else if (kind === 'code') this.codeWritten(lo >>> 0, (hi + 1) * 4096);
     else this.space.invalidate(INVALIDATED[kind], lo, hi);
   }
 
-  /** Memory that may hold code was written from outside: `bytes` bytes at host address `host`, or everything if -1. */
+  /** Memory that may hold code was written from outside: `bytes` bytes at host address `host`. */
   codeWritten(host: number, bytes: number): void {
-    if (host < 0) {
-      this.#dropCode = true;
-      return;
-    }
     for (let frame = host - (host % 4096); frame < host + bytes; frame += 4096) this.pages.invalidate(frame);
   }
 

@@ -13,7 +13,7 @@ import { Partition } from './partition.js';
 
 const test = spec('memory ownership model');
 const PAGE = 4096;
-const FRAMES = 96;
+const FRAMES = 192;
 const BASE = 0x4000_0000;
 const LENGTH = 5;
 const RWX = 7;

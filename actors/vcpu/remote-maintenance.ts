@@ -1,6 +1,6 @@
 /**
- * TLB and code maintenance that reaches the VM's other vCPUs (TLBI ...IS, IC IALLUIS). Requests go into each one's ring;
- * DSB waits until all have been carried out. A vCPU that waits counts as outside the guest, so two that wait for each
+ * TLB and code maintenance that reaches the VM's other vCPUs (TLBI ...IS, IC IALLUIS). Requests go into each one's list;
+ * DSB waits until all have been carried out. Who sleeps is not woken for them. A vCPU that waits counts as outside the guest, so two that wait for each
  * other both go on; what was asked of it meanwhile it does before its next guest instruction.
  */
 import type { RemoteCpus, RemoteRequest } from '../../cpu/sysreg/peripherals.js';
@@ -26,6 +26,8 @@ export class RemoteMaintenance implements RemoteCpus {
   readonly #awaited: number[] = [];
   readonly #nap = new Int32Array(new SharedArrayBuffer(4));
   #pending = false;
+  /** Host address of the frame that the last request for code was for; counts while requests are pending. */
+  #lastCode = -1;
 
   constructor(block: VmBlock, self: number, wake: (cpu: number) => void, own: OwnCore) {
     this.#block = block;
@@ -38,11 +40,16 @@ export class RemoteMaintenance implements RemoteCpus {
     const block = this.#block;
     const cpus = block.cpus;
     if (cpus === 1) return;
+    if (kind === 'code') {
+      // Linux invalidates the lines of a page one by one. What was written before DSB and the first of them is what all of them are for.
+      if (this.#pending && hi === 0 && lo === this.#lastCode) return;
+      this.#lastCode = hi === 0 ? lo : -1;
+    }
     for (let cpu = 0; cpu < cpus; cpu++) {
       if (cpu === this.#self) continue;
-      block.request(cpu, kind, lo, hi);
+      const mustWake = block.request(cpu, kind, lo, hi);
       this.#awaited[cpu] = block.requested(cpu);
-      this.#wake(cpu);
+      if (mustWake) this.#wake(cpu);
     }
     if (!this.#pending) this.#own.setPending(true);
     this.#pending = true;

@@ -618,17 +618,10 @@ export class Vcpu {
 
   #drain(): void {
     const { core } = this;
-    this.#block.drain(
-      this.index,
-      (kind, lo, hi) => {
-        if (kind === 'stage2') core.invalidateStage2();
-        else if (kind !== 'quiesce') core.maintain(kind, lo, hi);
-      },
-      () => {
-        core.invalidateStage2();
-        core.maintain('code', -1, 0);
-      },
-    );
+    this.#block.drain(this.index, (kind, lo, hi) => {
+      if (kind === 'stage2') core.invalidateStage2();
+      else if (kind !== 'quiesce') core.maintain(kind, lo, hi);
+    });
   }
 
   /** Sends what was noted for the translation cache. Returns the number of pages. */

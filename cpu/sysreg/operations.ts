@@ -119,7 +119,7 @@ export class Operations {
   /** IC IALLU(IS). */
   allCode(shareable: boolean): number {
     this.#parts.dropCodeLater();
-    if (shareable) this.#parts.remote.request('code', -1, 0);
+    if (shareable) this.#parts.remote.request('code', 0, -1);
     return 0;
   }
 

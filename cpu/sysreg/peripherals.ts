@@ -33,7 +33,7 @@ export interface RemoteCpus {
 
 /**
  * `tlbi-*`: lo, hi are the operand register of TLBI; `tlbi-va-last` is for the forms that leave table pointers alone.
- * `code`: lo is the host address of a 4 KiB frame whose code changed, or -1 for all.
+ * `code`: lo is the host address of a 4 KiB frame whose code changed, hi the number of changed frames behind it; hi -1: all code.
  */
 export type RemoteRequest = 'tlbi-all' | 'tlbi-asid' | 'tlbi-va' | 'tlbi-va-last' | 'code';
 

@@ -4,25 +4,26 @@
  *
  * Words are little-endian i32 and change by Atomics only. Who writes what: `stop` by whoever ends the VM first; of a
  * processor's words `power`, `entry`, `context` by PSCI callers under the compare-exchange of `power`, `outside` and
- * `sleeping` by its own thread, `look` by anybody (set) and its own thread (clear), the request ring by anybody under `lock`,
+ * `sleeping` by its own thread, `look` by anybody (set) and its own thread (clear), the requests by anybody under `lock`,
  * a window's word by the device's thread.
  */
 import { assert } from '../../../bus/assert.js';
 import { Parking } from '../../../bus/doorbell/parking.js';
+import { type Act, MaintenanceRequests, maintenanceBytes, type Request } from './maintenance-requests.js';
 
 /** Virtual processors of one VM, at most. */
 export const VM_CPUS_MAX = 8;
-/** Requests a processor's ring holds; when it is full, one request for everything takes their place. */
-const REQUESTS_MAX = 28;
 const HEAD_BYTES = 1024;
-const CPU_BYTES = 512;
+const CPU_BYTES = 128;
 const WINDOWS_AT = HEAD_BYTES + VM_CPUS_MAX * CPU_BYTES;
 /** A window's word has a cache line to itself. */
 const WINDOW_BYTES = 64;
 /** Device windows of one VM (actors/shared-state/guest-window), at most. */
 export const VM_WINDOWS_MAX = 40;
-/** Size of a VM's block in bytes: what is here, then proxied-run.ts from 7,680 on and vmmio-ranges.ts from 8,192 on. */
-export const VM_BLOCK_BYTES = 12_288;
+/** What is here, then proxied-run.ts from 7,680 on and vmmio-ranges.ts from 8,192 on; then the requests. */
+const REQUESTS_AT = 12_288;
+/** Size of a VM's block in bytes. */
+export const VM_BLOCK_BYTES = REQUESTS_AT + maintenanceBytes(VM_CPUS_MAX);
 
 /** Why a VM stands still. */
 export const STOP = { none: 0, off: 1, reset: 2, crash: 3, requested: 4, watchdog: 5 } as const;
@@ -48,16 +49,8 @@ const CPU = {
   lock: 40,
   pushed: 44,
   done: 48,
-  overflow: 52,
-  event: 56,
-  ring: 64,
+  event: 52,
 } as const;
-
-/** Kinds of maintenance, as numbers in the ring; the names are those of cpu/sysreg/peripherals.ts, `stage2`, and
- * `quiesce`, which only wants to be acknowledged (a thread in the middle of a hypercall does not). */
-export const REQUESTS = ['tlbi-all', 'tlbi-asid', 'tlbi-va', 'tlbi-va-last', 'code', 'stage2', 'quiesce'] as const;
-/** A kind of maintenance. */
-export type Request = (typeof REQUESTS)[number];
 
 /** One thread's view of a VM's block. */
 export class VmBlock {
@@ -66,12 +59,14 @@ export class VmBlock {
   /** Byte address of the block. */
   readonly at: number;
   readonly #words: Int32Array;
+  readonly #requests: MaintenanceRequests;
 
   /** The block at byte `at` of `memory`. */
   constructor(memory: ArrayBufferLike, at: number) {
     assert(at % 64 === 0, 'a VM block is 64-byte aligned');
     this.at = at;
     this.#words = new Int32Array(memory, at, VM_BLOCK_BYTES / 4);
+    this.#requests = new MaintenanceRequests(memory, at + REQUESTS_AT, VM_CPUS_MAX);
     this.stopped = new Parking(this.#words, HEAD.sleepers >> 2);
   }
 
@@ -204,20 +199,16 @@ export class VmBlock {
   setOutside(cpu: number, outside: boolean): void {
     this.#store(cpu, CPU.outside, outside ? 1 : 0);
   }
-  /** Asks `cpu` to do something; lo and hi as in RemoteCpus.request. The caller pokes it. */
-  request(cpu: number, kind: Request, lo: number, hi: number): void {
-    this.#locked(cpu, () => {
-      const pushed = this.#load(cpu, CPU.pushed);
-      if (pushed - this.#load(cpu, CPU.done) >= REQUESTS_MAX || this.#load(cpu, CPU.overflow) !== 0) {
-        this.#store(cpu, CPU.overflow, 1);
-      } else {
-        const at = this.#index(cpu, CPU.ring + ((pushed >>> 0) % REQUESTS_MAX) * 16);
-        this.#words[at] = REQUESTS.indexOf(kind);
-        this.#words[at + 1] = lo;
-        this.#words[at + 2] = hi;
-      }
-      this.#store(cpu, CPU.pushed, (pushed + 1) | 0);
+  /**
+   * Asks `cpu` to do something; lo and hi as in RemoteCpus.request. The caller pokes it when this returns true: it executes guest
+   * code, or much has been asked since it did.
+   */
+  request(cpu: number, kind: Request, lo: number, hi: number): boolean {
+    const isMuch = this.#locked(cpu, () => {
+      this.#store(cpu, CPU.pushed, (this.#load(cpu, CPU.pushed) + 1) | 0);
+      return this.#requests.add(cpu, kind, lo, hi);
     });
+    return isMuch || this.#load(cpu, CPU.outside) === 0;
   }
   /** Number of requests ever made of `cpu`: what {@link isDone} is asked about. */
   requested(cpu: number): number {
@@ -227,22 +218,13 @@ export class VmBlock {
   isDone(cpu: number, count: number): boolean {
     return this.#load(cpu, CPU.outside) === 1 || ((this.#load(cpu, CPU.done) - count) | 0) >= 0;
   }
-  /** The processor's own thread: carries out what was asked; `everything` when requests were lost to a full ring. */
-  drain(cpu: number, act: (kind: Request, lo: number, hi: number) => void, everything: () => void): boolean {
-    if (this.#load(cpu, CPU.pushed) === this.#load(cpu, CPU.done)) return false;
+  /** The processor's own thread: carries out what was asked. Returns whether there was anything. */
+  drain(cpu: number, act: Act): boolean {
+    const done = this.#load(cpu, CPU.done);
+    if (this.#load(cpu, CPU.pushed) === done) return false;
     this.#locked(cpu, () => {
-      const pushed = this.#load(cpu, CPU.pushed);
-      if (this.#load(cpu, CPU.overflow) !== 0) {
-        everything();
-        this.#store(cpu, CPU.overflow, 0);
-      } else {
-        for (let n = this.#load(cpu, CPU.done); n !== pushed; n = (n + 1) | 0) {
-          const at = this.#index(cpu, CPU.ring + ((n >>> 0) % REQUESTS_MAX) * 16);
-          const kind = REQUESTS[this.#words[at] ?? 0];
-          if (kind !== undefined) act(kind, this.#words[at + 1] ?? 0, this.#words[at + 2] ?? 0);
-        }
-      }
-      this.#store(cpu, CPU.done, pushed);
+      this.#requests.take(cpu, act);
+      this.#store(cpu, CPU.done, this.#load(cpu, CPU.pushed));
     });
     return true;
   }
@@ -269,13 +251,13 @@ export class VmBlock {
     return (turns & 1) === 0 || this.windowTurns(window) !== turns;
   }
 
-  #locked(cpu: number, body: () => void): void {
+  #locked<T>(cpu: number, body: () => T): T {
     const lock = this.#index(cpu, CPU.lock);
     while (Atomics.compareExchange(this.#words, lock, 0, 1) !== 0) {
       // Held for a microsecond at most; the holder runs on another thread.
     }
     try {
-      body();
+      return body();
     } finally {
       Atomics.store(this.#words, lock, 0);
     }
