@@ -14,7 +14,6 @@ import type { SavedVolume } from '../../cpu/jit/saved-code.js';
 import { EXIT, STATE, VCPU_AREA_BYTES } from '../../cpu/state.js';
 import { archImplements } from '../abi/gunyah/services.js';
 import type { PsciServices } from '../abi/psci/psci.js';
-import { type Entropy, trngCall, trngName } from '../abi/smccc/trng.js';
 import type { SliceResult } from '../runtime/actor.js';
 import { ObjectPort } from '../runtime/object-channel.js';
 import type { Clock } from '../runtime/services.js';
@@ -27,10 +26,10 @@ import { KEEP, POWER, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.j
 import { CallRecorder } from './call-recorder.js';
 import { type DebuggedVcpu, VcpuDebugger } from './debugger.js';
 import { GenericTimer } from './generic-timer.js';
-import { answerOnly, callName, guestCall, implementsCall } from './guest-calls.js';
+import { GuestCallAnswers } from './guest-call-answers.js';
+import { implementsCall } from './guest-calls.js';
 import { GuestMemory } from './guest-memory.js';
 import { GunyahCalls } from './gunyah-calls.js';
-import { describeGunyahCall } from './gunyah-trace.js';
 import { MachineRegisters } from './machine-registers.js';
 import { VcpuMeter } from './meter.js';
 import { makeProxied, type ProxiedVcpu } from './proxied-vcpu.js';
@@ -71,7 +70,7 @@ export class Vcpu {
   /** Absent until a debugger's first message. */
   #debugger: VcpuDebugger | undefined;
   readonly #wake: (cpu: number) => void;
-  readonly #psci: PsciServices;
+  readonly #calls: GuestCallAnswers;
   readonly #gunyah: GunyahCalls | undefined;
   readonly #recorder: CallRecorder | undefined;
   /** Absent on a VM without Gunyah. */
@@ -84,7 +83,6 @@ export class Vcpu {
   /** Absent where nobody asked for a trace. */
   readonly #tracer: VcpuTracer | undefined;
   readonly frontEndServices: FrontEndServices;
-  readonly #entropy: Entropy | undefined;
   #mode: Mode = 'off';
   #journal: CodeJournal | undefined;
   #codeCache: ObjectPort<readonly JournalPage[], readonly SavedVolume[]> | undefined;
@@ -100,7 +98,6 @@ export class Vcpu {
     const { memory, ticket } = config;
     this.#clock = thread.clock;
     this.#report = thread.report;
-    this.#entropy = thread.entropy;
     const { buffer } = memory;
     const self = ticket.index;
     this.index = self;
@@ -154,7 +151,7 @@ export class Vcpu {
         },
         poll: () => this.#poll(),
         sendEvent: () => this.#sendEvent(),
-        call: () => this.#answerAtOnce(),
+        call: () => this.#calls.answerAtOnce(),
       },
       hypercall: tracer === undefined ? queueCalls(config, () => this.#gunyah?.ports) : undefined,
       remote: this.#remote,
@@ -162,11 +159,15 @@ export class Vcpu {
       affinity: self,
     });
     this.#meter = new VcpuMeter(this.core);
-    this.#psci = this.#psciServices(stage2);
     this.#gunyah = this.#gunyahCalls(config, stage2, thread);
     const recorded = { partition: ticket.partition, index: self, state: () => this.core.state };
     this.#recorder =
       config.callTap && new CallRecorder(config.callTap, { ...recorded, nowMs: () => thread.clock.monotonicMs() });
+    this.#calls = new GuestCallAnswers({
+      ...{ core: this.core, gunyah: this.#gunyah, psci: this.#psciServices(stage2), tracer, recorder: this.#recorder },
+      ...{ entropy: thread.entropy, exits: this.#exits, isOff: () => this.#mode === 'off' },
+      powerOff: () => block.powerOff(self),
+    });
     const turns = { ring: thread.ring, nowMs: () => thread.clock.monotonicMs(), actor: () => block.actorOf(self) };
     this.#token = config.gunyah && RunToken.of(buffer, config.gunyah.table, config.gunyah.thread, turns);
     const places = { memory: memory.buffer, block, index: self, guest: this.#memory, stage2 };
@@ -366,7 +367,7 @@ export class Vcpu {
     const reason = this.core.step(false);
     if (reason === EXIT.debugger) debug.stopped('point');
     else {
-      if (reason === EXIT.hvc) this.#call();
+      if (reason === EXIT.hvc) this.#calls.answer('hvc');
       else if (reason === EXIT.smc) this.#handle(reason);
       debug.stopped('step');
     }
@@ -383,7 +384,7 @@ export class Vcpu {
     let reason = core.run(budget);
     while (reason === EXIT.hvc) {
       this.#exits[reason]!++;
-      this.#call();
+      this.#calls.answer('hvc');
       if (this.#hasYielded) return EXIT.pause;
       const rest = core.get32(STATE.budget);
       if (this.#mode !== 'running' || rest <= 0 || this.#gunyah?.isRunning === true || this.#block.stop !== STOP.none)
@@ -402,7 +403,7 @@ export class Vcpu {
       const reason = tracer.step(this.core);
       if (reason === EXIT.hvc) {
         this.#exits[reason]!++;
-        this.#call();
+        this.#calls.answer('hvc');
         if (this.#mode !== 'running' || this.#gunyah?.isRunning === true || this.#block.stop !== STOP.none)
           return EXIT.pause;
       } else if (reason !== EXIT.next) return reason;
@@ -525,7 +526,7 @@ export class Vcpu {
         return;
       case EXIT.smc:
         if (this.#gunyah === undefined) this.core.refuseCall();
-        else this.#call('smc');
+        else this.#calls.answer('smc');
         return;
       case EXIT.held:
         this.#proxied?.parkHeld(this.core.currentWord());
@@ -535,66 +536,6 @@ export class Vcpu {
         return;
       default:
     }
-  }
-
-  readonly #argument = (index: 1 | 2 | 3): bigint => this.core.get64(index * 8);
-
-  #call(instruction: 'hvc' | 'smc' = 'hvc'): void {
-    const recorder = this.#recorder;
-    if (recorder?.isOn !== true) {
-      this.#answer(instruction);
-      return;
-    }
-    const immediate = this.core.get32(STATE.exitInfo);
-    recorder.called();
-    this.#answer(instruction);
-    recorder.answered(instruction, immediate, this.#gunyah);
-  }
-
-  #answer(instruction: 'hvc' | 'smc'): void {
-    const { core } = this;
-    const tracer = this.#tracer;
-    if (this.#gunyah !== undefined) {
-      const immediate = core.get32(STATE.exitInfo);
-      const describe = tracer === undefined ? undefined : describeGunyahCall(core.state, instruction, immediate);
-      if (this.#gunyah.handle(instruction, immediate) === 'done') {
-        if (describe !== undefined) tracer?.hypercall(describe());
-        if (this.#mode === 'off') this.#block.powerOff(this.index);
-        return;
-      }
-    }
-    const id = core.get32(0) >>> 0;
-    const args = tracer === undefined ? [] : [1, 2, 3].map((n) => core.get64(n * 8));
-    const trng = this.#entropy === undefined ? undefined : trngName(id);
-    if (trng !== undefined && this.#entropy !== undefined) {
-      const results = trngCall(id, core.get64(8), this.#entropy);
-      for (const [n, value] of results.entries()) core.set64(n * 8, BigInt.asUintN(64, value));
-      tracer?.call(trng, id, args, Number(results[0]));
-      return;
-    }
-    const answer = guestCall(this.#psci, id, this.#argument);
-    tracer?.call(callName(id), id, args, answer);
-    if (answer !== undefined) core.state.setHalves(0, answer | 0, Math.floor(answer / 2 ** 32));
-    else if (this.#mode === 'off') {
-      tracer?.power('off');
-      this.#block.powerOff(this.index);
-    }
-  }
-
-  /** Answers a call that does nothing else, without leaving generated code; not where calls are traced. */
-  #answerAtOnce(): boolean {
-    const { core } = this;
-    if (this.#tracer !== undefined || this.#recorder?.isOn === true) return false;
-    const handled = this.#gunyah?.handleAtOnce(core.get32(STATE.exitInfo)) ?? 'arch';
-    if (handled !== 'arch') {
-      if (handled === 'done') this.#exits[EXIT.hvc]!++;
-      return handled === 'done';
-    }
-    const answer = answerOnly(this.#psci, core.get32(0) >>> 0, this.#argument);
-    if (answer === undefined) return false;
-    core.state.setHalves(0, answer | 0, Math.floor(answer / 2 ** 32));
-    this.#exits[EXIT.hvc]!++;
-    return true;
   }
 
   /** Timers, then whatever others changed. */
