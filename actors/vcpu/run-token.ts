@@ -35,9 +35,13 @@ export class RunToken {
   acquire(): boolean {
     return this.#tokens.acquire(this.#entry, this.#actor(), this.#nowUs);
   }
+  /** Whether another vCPU waits for a token. */
+  get isWanted(): boolean {
+    return this.#tokens.isContended;
+  }
   /** Between two runs: true when the token went to somebody else, because the slice is over or `yields`. */
   handOver(yields = false): boolean {
-    if (!this.#tokens.isContended) return false;
+    if (!this.isWanted) return false;
     const next = this.#tokens.handOver(this.#entry, this.#nowUs, yields);
     if (next !== undefined) this.#ring(next);
     return next !== undefined;

@@ -41,6 +41,7 @@ import type { VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
 import { readStatistics } from './vcpu-statistics.js';
 import type { VcpuThread } from './vcpu-thread.js';
 import { compilerBehind, deviceName, makeTracer, powerServices, queueCalls, rightsAsker } from './vcpu-wiring.js';
+import { WfiWatch } from './wfi-watch.js';
 
 /** Runs per slice. */
 const RUNS = 16;
@@ -50,6 +51,10 @@ const OFF_MS = 1_000;
 const WFI_MS_MAX = 1_000;
 /** WFE: the event that ends it may be a store we do not see (the global monitor), so it is short. */
 const WFE_MS = 0.05;
+
+/** So many runs after somebody had something for a vCPU (some 2 ms), each run is done in so many pieces. */
+const ATTENTIVE_RUNS = 64;
+const PIECES = 16;
 
 /** Instructions between two looks while the guest is stepped for a trace. */
 const TRACED_STEPS = 200;
@@ -91,6 +96,9 @@ export class Vcpu {
   readonly #clock: Clock;
   readonly #budget = new RunBudget();
   #sleeps = 0;
+  readonly #watch: WfiWatch;
+  /** Runs that are still done in pieces. */
+  #attentive = 0;
   /** The call that was just answered gave the run token away. */
   #hasYielded = false;
 
@@ -171,6 +179,16 @@ export class Vcpu {
     const turns = { ring: thread.ring, nowMs: () => thread.clock.monotonicMs(), actor: () => block.actorOf(self) };
     this.#token = config.gunyah && RunToken.of(buffer, config.gunyah.table, config.gunyah.thread, turns);
     const places = { memory: memory.buffer, block, index: self, guest: this.#memory, stage2 };
+    this.#watch = new WfiWatch({
+      nowMs: () => thread.clock.monotonicMs(),
+      isCalled: () => block.seesLook(self),
+      isInterrupted: () => {
+        this.#drain();
+        this.#poll();
+        return this.#isInterrupted;
+      },
+      mustStop: () => this.#token?.isWanted === true || block.stop !== STOP.none || this.#gunyah?.isKilled === true,
+    });
     this.#proxied = this.#gunyah && makeProxied(places, thread, this.#gunyah);
     this.frontEndServices = {
       setLine: (intid, level) => gic.setLine(intid, level),
@@ -279,6 +297,7 @@ export class Vcpu {
         const ms = this.#mode === 'wfe' ? WFE_MS : WFI_MS_MAX;
         return this.#sleep(Math.min(ms, this.#timer.dueInMs(), this.#devicesDueInMs()));
       }
+      if (this.#mode === 'wfi') this.#watch.ends();
       this.#mode = 'running';
       this.#handle(this.#runGuest());
       this.#token?.handOver();
@@ -380,21 +399,46 @@ export class Vcpu {
     if (this.#tracer?.steps === true) return this.#stepGuest(this.#tracer);
     const started = this.#clock.monotonicMs();
     const budget = this.#budget.work;
+    // Somebody who had something for it lately may have again: it looks more often.
+    const piece = this.#attentive > 0 ? Math.ceil(budget / PIECES) : budget;
+    if (this.#attentive > 0) this.#attentive--;
+    /** Of the budget, what is given to no piece yet. */
+    let left = budget - piece;
     core.set32(STATE.callsWatched, this.#recorder?.isOn === true ? 1 : 0);
-    let reason = core.run(budget);
-    while (reason === EXIT.hvc) {
-      this.#exits[reason]!++;
-      this.#calls.answer('hvc');
-      if (this.#hasYielded) return EXIT.pause;
-      const rest = core.get32(STATE.budget);
-      if (this.#mode !== 'running' || rest <= 0 || this.#gunyah?.isRunning === true || this.#block.stop !== STOP.none)
-        return EXIT.pause;
-      reason = core.run(rest);
+    let reason = core.run(piece);
+    for (;;) {
+      if (reason === EXIT.hvc) {
+        this.#exits[reason]!++;
+        this.#calls.answer('hvc');
+        if (this.#hasYielded) return EXIT.pause;
+        if (this.#mode !== 'running' || this.#gunyah?.isRunning === true || this.#block.stop !== STOP.none)
+          return EXIT.pause;
+      } else if (reason === EXIT.wfi) {
+        if (!this.#watches()) break;
+        this.#exits[reason]!++;
+      } else if (reason !== EXIT.pause) break;
+      left += core.get32(STATE.budget);
+      if (left <= 0 || this.#block.stop !== STOP.none) {
+        reason = EXIT.pause;
+        core.set32(STATE.budget, left);
+        left = 0;
+        break;
+      }
+      const next = Math.min(piece, left);
+      left -= next;
+      reason = core.run(next);
     }
-    const tookMs = this.#clock.monotonicMs() - started;
-    this.#meter.ran(tookMs, budget - core.get32(STATE.budget) - core.work.takeCharged());
+    const tookMs = this.#clock.monotonicMs() - started - this.#watch.takeWatchedMs();
+    this.#meter.ran(tookMs, budget - left - core.get32(STATE.budget) - core.work.takeCharged());
     if (reason === EXIT.pause) this.#budget.adjust(tookMs);
     return reason;
+  }
+
+  /** The guest waits for an interrupt: true when one came while this watched (wfi-watch.ts). */
+  #watches(): boolean {
+    const gunyah = this.#gunyah;
+    if (gunyah === undefined || this.#token === undefined || this.#proxied?.isOn === true) return false;
+    return this.#watch.watches(gunyah.ports.interruptsCaused);
   }
 
   /** As a run, one instruction at a time, for a trace. */
@@ -541,7 +585,9 @@ export class Vcpu {
   /** Timers, then whatever others changed. */
   #poll(): void {
     this.#timer.poll();
-    if (this.#block.takeLook(this.index) || this.#linesChanged) this.#updateLines();
+    const isCalled = this.#block.seesLook(this.index) && this.#block.takeLook(this.index);
+    if (isCalled) this.#attentive = ATTENTIVE_RUNS;
+    if (isCalled || this.#linesChanged) this.#updateLines();
   }
 
   #updateLines(): void {

@@ -26,6 +26,8 @@ export function lockOwner(partition: number, index: number): number {
 /** See the head of this file. One per thread. */
 export class Ports {
   readonly objects: ObjectTable;
+  /** Number of times this thread has told somebody something through an interrupt source. */
+  interruptsCaused = 0;
   readonly #buffer: SharedArrayBuffer;
   readonly #owner: number;
   readonly #ring: Ring;
@@ -108,6 +110,7 @@ export class Ports {
     const { objects } = this;
     const to = objects.boundTo(object, source);
     if (to === BOUND.nowhere) return;
+    this.interruptsCaused++;
     const target = objects.boundTarget(object, source);
     if (to === BOUND.actor) this.#ring(target >>> 0);
     else this.#gic(bindingVic(target))?.assertSource(bindingVirq(target), level);

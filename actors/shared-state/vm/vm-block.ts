@@ -177,6 +177,10 @@ export class VmBlock {
   mustLook(cpu: number): boolean {
     return this.#load(cpu, CPU.look) !== 0;
   }
+  /** As mustLook, for the processor's own thread while it is awake: ordered with nothing, so it may tell late. */
+  seesLook(cpu: number): boolean {
+    return this.#words[this.#index(cpu, CPU.look)] !== 0;
+  }
   /** The processor's own thread is about to sleep (then it looks once more), or is awake. */
   setSleeping(cpu: number, sleeping: boolean): void {
     this.#store(cpu, CPU.sleeping, sleeping ? 1 : 0);
