@@ -1,6 +1,6 @@
 /**
  * What a chip of the flash answers to a CFI query (JEDEC JESD68.01; Intel command set 0001) and to an identification: the
- * chips of QEMU's `virt`, two of 16 bits side by side. A part of it was compared with QEMU's by hand.
+ * chips of QEMU's `virt`, two of 16 bits side by side. flash.integration.ts compares it with QEMU's.
  */
 
 /** Bytes of one bank. */
