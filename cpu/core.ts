@@ -233,11 +233,13 @@ export class Core {
     if (options.jit !== false) {
       const { view, table } = this;
       const { compiler: background, codeBudget: budget, journal, saved } = options;
-      const dropCode = (): void => this.pages.dropAll();
-      const flushJumpCache = (): void => this.pages.flushJumpCache();
+      const itsPages = {
+        findPage: (at: number) => this.pages.find(at),
+        dropCode: () => this.pages.dropAll(),
+        flushJumpCache: () => this.pages.flushJumpCache(),
+      };
       const places = { memory, view, state: layout.state, table };
-      const parts = { ...places, decoder, step, background, budget, journal, saved, flushJumpCache, dropCode };
-      this.jit = new Jit(parts);
+      this.jit = new Jit({ ...places, ...itsPages, decoder, step, background, budget, journal, saved });
     }
     state.setHalves(STATE.monitorAddress, -1, -1);
     state.set32(STATE.pairLock, options.pairLock ?? layout.state + STATE.ownLock);

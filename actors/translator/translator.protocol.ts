@@ -18,6 +18,8 @@ export interface TranslatorStatistics {
   readonly bytes: number;
   /** Modules the scanner refused: each is an emitter bug. */
   readonly refused: number;
+  /** Entry points that were answered with what had been made for another vCPU. */
+  readonly shared: number;
   /** Time it spent on batches, in milliseconds. */
   readonly busyMs: number;
 }

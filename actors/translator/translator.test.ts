@@ -24,25 +24,36 @@ test(
       const spawned = await system.spawn(translatorKind, { memory, vcpus: ends }, { name: 'vm-translator' });
       assert.ok(spawned.ok);
       const ports = channels.map(([end]) => new ObjectPort<TranslationRequest, FinishedBatch>(end));
+      const ids = new Set<number>();
       for (const [n, port] of ports.entries()) {
         port.send({ ticket: n, entries: [{ host: CODE, offset: 0 }] });
         port.send({ ticket: 10 + n, entries: [{ host: CODE, offset: 8 }] });
-      }
-      for (const [n, port] of ports.entries()) {
-        const [code, none] = await Promise.all([take(port), take(port)]);
+        const code = await take(port);
+        const none = await take(port);
         assert.is(code.ticket, n);
-        assert.instance(code.module, WebAssembly.Module);
-        assert.equal(code.exports, ['r0']);
-        assert.is(code.instructions, 2);
-        const [words] = code.code;
-        assert.ok(words !== undefined && words.length > 0 && holdsCode(view, CODE, words));
+        const [made, ...more] = code.modules;
+        assert.ok(made !== undefined && more.length === 0);
+        assert.instance(made.module, WebAssembly.Module);
+        assert.is(code.instructions, n === 0 ? 2 : 0, 'it is translated for the first who asks');
+        const [region] = made.regions;
+        assert.ok(region !== undefined && region.code.length > 0 && holdsCode(view, CODE, region.code));
+        assert.equal([region.host, region.offset, region.name], [CODE, 0, 'r0']);
+        ids.add(made.id);
         assert.is(none.ticket, 10 + n);
-        assert.is(none.module, undefined);
+        assert.equal(none.modules, []);
       }
+      assert.is(ids.size, 1, 'both have the same module');
+      // What the guest has changed is translated anew.
+      view.setUint32(CODE, 0x91000800, true); // add x0, x0, #2
+      const [, second] = ports;
+      second?.send({ ticket: 20, entries: [{ host: CODE, offset: 0 }] });
+      const changed = second && (await take(second));
+      assert.is(changed?.instructions, 2);
+      assert.not.ok(ids.has(changed?.modules[0]?.id ?? 0));
       const answer = await system.sender.ask(spawned.value, 'statistics', {}, { timeoutMs: 10_000 });
       assert.ok(answer.ok);
-      const { batches, instructions, refused } = answer.value;
-      assert.equal({ batches, instructions, refused }, { batches: 4, instructions: 4, refused: 0 });
+      const { batches, instructions, refused, shared } = answer.value;
+      assert.equal({ batches, instructions, refused, shared }, { batches: 5, instructions: 4, refused: 0, shared: 1 });
     } finally {
       await system.close();
       for (const [end] of channels) end.port.close();

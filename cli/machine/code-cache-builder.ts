@@ -35,8 +35,8 @@ async function build(order: BuildOrder): Promise<void> {
   const entries = chooseRegions(view, decoder, order.pages);
   const batch = translateBatch(view, decoder, entries);
   if (batch === undefined || !scanModule(batch.bytes).ok) return;
-  const regions = entries.map(({ host, offset }, n) => {
-    return { offset, word: view.getUint32(host + offset, true), code: batch.code[n] ?? new Uint32Array() };
+  const regions = batch.regions.map(({ host, offset, code }) => {
+    return { offset, word: view.getUint32(host + offset, true), code };
   });
   const native = whole((serialise) => serialisedOf(new WebAssembly.Module(batch.bytes), serialise));
   if (native === undefined) return;

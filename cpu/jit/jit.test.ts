@@ -24,6 +24,8 @@ const LONG = 25_000;
 class Background implements BackgroundCompiler {
   readonly asked: { readonly ticket: number; readonly entries: readonly EntryPoint[] }[] = [];
   readonly #done: FinishedBatch[] = [];
+  last: FinishedBatch | undefined;
+  #nextId = 1;
   readonly #view: DataView;
   constructor(view: DataView) {
     this.#view = view;
@@ -41,8 +43,15 @@ class Background implements BackgroundCompiler {
     const batch = translateBatch(this.#view, decoder, request.entries);
     const compiled = batch === undefined ? undefined : compileScanned(batch.bytes);
     const module = compiled?.ok === true ? compiled.value : undefined;
-    const { exports = [], code = [], instructions = 0 } = batch ?? {};
-    this.#done.push({ ticket: request.ticket, exports, code, instructions, bytes: batch?.bytes.length ?? 0, module });
+    const { regions = [], instructions = 0 } = batch ?? {};
+    const modules =
+      module === undefined ? [] : [{ id: this.#nextId++, module, bytes: batch?.bytes.length ?? 0, regions }];
+    this.give({ ticket: request.ticket, instructions, modules });
+  }
+  /** Hands over what somebody made. */
+  give(batch: FinishedBatch): void {
+    this.last = batch;
+    this.#done.push(batch);
   }
 }
 
@@ -69,6 +78,7 @@ class Bench {
       ...{ memory, view, state: 0, table, decoder, step: () => 0 },
       background: options.alone === true ? undefined : this.background,
       budget: options.budget,
+      findPage: (host) => this.pages.find(host),
       dropCode: () => this.pages.dropAll(),
       flushJumpCache: () => this.flushes++,
     });
@@ -97,6 +107,36 @@ test('the background translates what is reported, and the vCPU goes on meanwhile
   assert.is(jit.counters.regions, 1);
   assert.ok(jit.enter(page, 8));
   assert.not(jit.enter(page, 0));
+});
+
+test('a module that another vCPU has is opened once, and what is in it besides is used as well', () => {
+  const first = new Bench();
+  first.jit.request(first.page(0), 0);
+  first.jit.request(first.page(0), 8);
+  first.jit.request(first.page(1), 0);
+  first.jit.onPause();
+  first.background.work();
+  const { last } = first.background;
+  assert.is(last?.modules[0]?.regions.length, 3);
+
+  const bench = new Bench();
+  const { jit, background } = bench;
+  const page = bench.page(0);
+  jit.request(page, 0);
+  jit.onPause();
+  background.asked.length = 0;
+  background.give({ ticket: 1, instructions: 0, modules: last?.modules ?? [] });
+  jit.onPause();
+  // Nothing is known of page 1 here.
+  assert.equal([jit.counters.modules, jit.counters.regions, jit.counters.beside], [1, 2, 1]);
+  const other = bench.page(1);
+  jit.request(page, 8);
+  jit.request(other, 0);
+  jit.onPause();
+  assert.equal(background.asked[0]?.entries, [{ host: other.host, offset: 0 }], 'it has the one of page 0 already');
+  background.give({ ticket: 2, instructions: 0, modules: last?.modules ?? [] });
+  jit.onPause();
+  assert.equal([jit.counters.modules, jit.counters.regions, jit.counters.rejected], [1, 3, 0]);
 });
 
 test('a result for code that has changed is thrown away: the page was dropped', () => {

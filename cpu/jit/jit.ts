@@ -15,7 +15,7 @@ import { BUDGET_DEFAULT, type CodeBudget, type ModuleInUse, RegionStore } from '
 import { findSaved, type SavedVolume, savedRegion } from './saved-code.js';
 import { compileScanned } from './scanner/compile-scanned.js';
 import type { Refusal } from './scanner/refusal.js';
-import { type EntryPoint, translateBatch } from './translate.js';
+import { type EntryPoint, type TranslatedRegion, translateBatch } from './translate.js';
 
 /** Regions compiled into one module, at most: a module and its instance cost 0.3 to 0.5 ms whatever they hold. */
 const BATCH_MAX = 64;
@@ -28,8 +28,8 @@ const PATIENCE_PAUSES = 100;
 const REPORTS_HERE = 4;
 /** Arrivals that make an entry point worth a place in the journal: code from the cache costs next to nothing. */
 const WARM_ARRIVALS = 48;
-/** Batches the background has at a time. What becomes hot meanwhile goes with the next one. */
-const IN_FLIGHT_MAX = 2;
+/** Batches the background has at a time. What becomes hot meanwhile goes with the next one: modules are dear, not their regions. */
+const IN_FLIGHT_MAX = 1;
 /** Pauses without an answer after which the background is taken for lost, or starved, and batches are compiled here. */
 const LATE_PAUSES = 20_000;
 
@@ -41,17 +41,23 @@ interface Request {
   stale: boolean;
 }
 
-/** A batch that the background has done with. */
+/** A compiled module and the regions in it. */
+export interface CompiledModule {
+  /** Which module of the background's this is: it may hand out one many times. 0: nobody else will. */
+  readonly id: number;
+  /** From {@link compileScanned}. */
+  readonly module: WebAssembly.Module;
+  /** Bytes of WebAssembly. */
+  readonly bytes: number;
+  readonly regions: readonly TranslatedRegion[];
+}
+
+/** A batch that the background has done with: each entry point is in one of the modules, unless nothing could be compiled there. */
 export interface FinishedBatch {
   readonly ticket: number;
-  /** These two as in TranslatedBatch. */
-  readonly exports: readonly (string | undefined)[];
-  readonly code: readonly RegionCode[];
-  /** Guest instructions translated, and bytes of the module. */
+  /** Guest instructions translated for it. */
   readonly instructions: number;
-  readonly bytes: number;
-  /** From {@link compileScanned}; undefined if nothing could be compiled. */
-  readonly module: WebAssembly.Module | undefined;
+  readonly modules: readonly CompiledModule[];
 }
 
 /** Translates and compiles in another thread. Neither call blocks. */
@@ -76,6 +82,8 @@ export interface JitHost {
   readonly budget?: CodeBudget | undefined;
   /** Compiled code of earlier runs, once, when it has come. */
   readonly saved?: (() => readonly SavedVolume[] | undefined) | undefined;
+  /** The page at this host address, if it has records. */
+  readonly findPage: (host: number) => CodePage | undefined;
   /** Has all code decoded anew before more is executed. */
   readonly dropCode: () => void;
   /** Where entry points worth compiling before the next run are noted. */
@@ -86,9 +94,8 @@ export interface JitHost {
   readonly onRefusal?: (refusal: Refusal) => void;
 }
 
-type CompiledBatch = Omit<FinishedBatch, 'ticket' | 'module'> & { readonly module: WebAssembly.Module };
-
-interface OpenedVolume {
+/** A module with its functions. */
+interface OpenedModule {
   readonly exports: Readonly<Record<string, unknown>>;
   readonly module: ModuleInUse;
 }
@@ -107,15 +114,20 @@ export class Jit {
   #nextTicket = 1;
   #volumes: readonly SavedVolume[] = [];
   /** Volumes of which something was installed. */
-  readonly #opened = new Map<SavedVolume, OpenedVolume>();
+  readonly #opened = new Map<SavedVolume, OpenedModule>();
+  /** Modules of the background's that were opened, by their ids; those without a region left are forgotten when met. */
+  readonly #shared = new Map<number, OpenedModule>();
   /** Pauses since the background last answered or was asked while idle. */
   #waited = 0;
   /** What is installed. */
   readonly store: RegionStore;
   /** Words of each page that regions were made from, a bit each; evicted regions leave theirs. */
   readonly #covered = new Map<CodePage, Uint32Array>();
-  /** Counters for statistics: modules and regions compiled, bytes of WebAssembly generated. */
-  readonly counters = { modules: 0, regions: 0, instructions: 0, bytes: 0, rejected: 0, stale: 0, saved: 0 };
+  /**
+   * Counters for statistics: modules opened, regions installed, `beside` of them unasked, bytes of WebAssembly opened, instructions
+   * translated for this vCPU.
+   */
+  readonly counters = { modules: 0, regions: 0, instructions: 0, bytes: 0, rejected: 0, stale: 0, saved: 0, beside: 0 };
 
   constructor(host: JitHost) {
     this.#host = host;
@@ -160,10 +172,8 @@ export class Jit {
   #installSaved(page: CodePage, offset: number, volume: SavedVolume, at: number): void {
     let opened = this.#opened.get(volume);
     if (opened === undefined) {
-      const { memory, step } = this.#host;
-      const { exports } = new WebAssembly.Instance(volume.module, { env: { memory, step } });
       // Counts as a module without bytes: its code is shared by everyone who uses the volume, and is freed with that.
-      opened = { exports, module: this.store.add(0) };
+      opened = this.#open(volume.module, 0);
       this.#opened.set(volume, opened);
     }
     const { number, code } = savedRegion(volume.index, at);
@@ -239,42 +249,66 @@ export class Jit {
     const compiled = batch === undefined ? undefined : compileScanned(batch.bytes);
     if (compiled?.ok === false) this.#host.onRefusal?.(compiled.error);
     if (batch === undefined || compiled?.ok !== true) this.counters.rejected += requests.length;
-    else this.#instantiate(requests, { ...batch, bytes: batch.bytes.length, module: compiled.value });
+    else {
+      const { regions, instructions, bytes } = batch;
+      const module = { id: 0, module: compiled.value, bytes: bytes.length, regions };
+      this.#install(requests, { instructions, modules: [module] });
+    }
   }
 
   #deliver(finished: FinishedBatch): void {
     this.#waited = 0;
     const requests = this.#inFlight.get(finished.ticket);
     this.#inFlight.delete(finished.ticket);
-    if (requests === undefined) return;
-    const { module } = finished;
-    if (module === undefined) this.counters.rejected += requests.length;
-    else this.#instantiate(requests, { ...finished, module });
+    if (requests !== undefined) this.#install(requests, finished);
   }
 
-  #instantiate(requests: readonly Request[], batch: CompiledBatch): void {
-    const { memory, step, view } = this.#host;
-    const { exports } = new WebAssembly.Instance(batch.module, { env: { memory, step } });
-    const module = this.store.add(batch.bytes);
-    this.counters.modules++;
-    this.counters.bytes += batch.bytes;
-    this.counters.instructions += batch.instructions;
-    requests.forEach(({ page, offset, stale }, i) => {
-      const name = batch.exports[i];
-      const code = batch.code[i];
-      if (name === undefined || code === undefined) this.counters.rejected++;
-      else if (stale) this.counters.stale++;
-      else if (!holdsCode(view, page.host, code)) {
-        // Changed without a word, as it may until the guest says so: what is there now may get hot as well.
-        this.counters.stale++;
-        this.#reports.get(page)?.delete(offset);
-      } else {
-        this.store.install(page, offset, module, exports[name]);
-        this.#cover(page, code);
+  #install(requests: readonly Request[], { instructions, modules }: Omit<FinishedBatch, 'ticket'>): void {
+    this.counters.instructions += instructions;
+    const stale = requests.filter((request) => request.stale).length;
+    this.counters.stale += stale;
+    let answered = stale;
+    for (const compiled of modules) {
+      const { exports, module } = this.#openShared(compiled);
+      for (const region of compiled.regions) {
+        const page = this.#host.findPage(region.host);
+        if (page === undefined) continue;
+        const request = requests.find((one) => one.page === page && one.offset === region.offset);
+        if (request?.stale === true) continue;
+        if (request !== undefined) answered++;
+        if (this.store.has(page, region.offset)) continue;
+        if (!holdsCode(this.#host.view, page.host, region.code)) {
+          // Changed without a word, as it may until the guest says so: what is there now may get hot as well.
+          this.counters.stale++;
+          this.#reports.get(page)?.delete(region.offset);
+          continue;
+        }
+        this.store.install(page, region.offset, module, exports[region.name]);
+        // What is hot for another vCPU will be so here, and costs nothing more.
+        this.#reportsOf(page).set(region.offset, ASKED);
+        this.#cover(page, region.code);
         this.counters.regions++;
+        if (request === undefined) this.counters.beside++;
       }
-    });
+    }
+    this.counters.rejected += Math.max(0, requests.length - answered);
     if (this.store.isSpanOver) this.#evict();
+  }
+
+  #open(module: WebAssembly.Module, bytes: number): OpenedModule {
+    const { memory, step } = this.#host;
+    const { exports } = new WebAssembly.Instance(module, { env: { memory, step } });
+    return { exports, module: this.store.add(bytes) };
+  }
+
+  #openShared({ id, module, bytes }: CompiledModule): OpenedModule {
+    const known = this.#shared.get(id);
+    if (known !== undefined && known.module.regions.size > 0) return known;
+    const opened = this.#open(module, bytes);
+    this.counters.modules++;
+    this.counters.bytes += bytes;
+    if (id !== 0) this.#shared.set(id, opened);
+    return opened;
   }
 
   #cover(page: CodePage, code: RegionCode): void {
@@ -297,6 +331,7 @@ export class Jit {
       this.#reports.get(page)?.delete(offset);
       this.#setCount(page, offset, 0);
     }
+    for (const [id, { module }] of this.#shared) if (module.regions.size === 0) this.#shared.delete(id);
     this.#host.flushJumpCache();
   }
 

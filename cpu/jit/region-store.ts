@@ -85,6 +85,11 @@ export class RegionStore {
     return { bytes, regions: new Set(), usedAt: this.#age };
   }
 
+  /** Whether there is a region at byte `offset` of `page`. */
+  has(page: CodePage, offset: number): boolean {
+    return this.#byPage.get(page)?.has(offset) === true;
+  }
+
   /** Makes `code` the region at byte `offset` of `page`, unless there is one. */
   install(page: CodePage, offset: number, module: ModuleInUse, code: unknown): void {
     let ofPage = this.#byPage.get(page);

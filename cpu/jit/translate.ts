@@ -14,13 +14,19 @@ export interface EntryPoint {
   readonly offset: number;
 }
 
+/** A region that was translated. */
+export interface TranslatedRegion extends EntryPoint {
+  /** Name under which its function is exported. */
+  readonly name: string;
+  /** What was translated: the words as they were read. */
+  readonly code: RegionCode;
+}
+
 /** A translated batch. */
 export interface TranslatedBatch {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** For each entry point the name under which its function is exported, or undefined if nothing was translated. */
-  readonly exports: readonly (string | undefined)[];
-  /** For each entry point what was translated: the words as they were read. Empty where nothing was. */
-  readonly code: readonly RegionCode[];
+  /** Those of the entry points where there is something to translate. */
+  readonly regions: readonly TranslatedRegion[];
   /** Guest instructions translated. */
   readonly instructions: number;
 }
@@ -35,8 +41,8 @@ export function translateBatch(
   module.importFunction('step', ['i32'], ['i32']);
   const type = module.type(['i32'], ['i32']);
   let instructions = 0;
-  const code: RegionCode[] = [];
-  const exports = entries.map(({ host, offset }, i) => {
+  const regions: TranslatedRegion[] = [];
+  for (const { host, offset } of entries) {
     const words = new Map<number, number>();
     // Each word is read once: what is translated and what is noted are the same, whoever writes meanwhile.
     const read = (at: number): number => {
@@ -45,14 +51,13 @@ export function translateBatch(
       return word;
     };
     const region = discoverRegion(offset, read, decoder);
-    code.push(regionCode(region === undefined ? [] : words));
-    if (region === undefined) return undefined;
+    if (region === undefined) continue;
     for (const block of region.blocks.values()) instructions += block.instructions.length;
     const index = module.declare(type);
     module.setBody(index, emitRegion(region));
-    module.exportFunction(`r${i}`, index);
-    return `r${i}`;
-  });
-  if (exports.every((name) => name === undefined)) return undefined;
-  return { bytes: module.build(), exports, code, instructions };
+    const name = `r${regions.length}`;
+    module.exportFunction(name, index);
+    regions.push({ host, offset, name, code: regionCode(words) });
+  }
+  return regions.length === 0 ? undefined : { bytes: module.build(), regions, instructions };
 }
