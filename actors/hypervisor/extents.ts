@@ -55,6 +55,8 @@ interface Extent {
   /** By page from the start of the extent. */
   readonly frames: Map<number, Frame>;
   readonly mappings: Mapping[];
+  /** All memory of a partition rather than frames: what it owns alone is there, at its guest-physical address. */
+  readonly view?: Partition;
 }
 
 /** Addresses a guest can form end here. */
@@ -173,6 +175,37 @@ export class Extents implements CoreMemory {
     return ok();
   }
 
+  /** An extent over whatever memory of `home` belongs to it alone, now and later; offsets are its guest-physical addresses. */
+  configureView(extent: number, home: Partition): Done {
+    return this.#configureEmpty(extent, { view: home });
+  }
+  /** A sparse extent over all addresses that has nothing yet. */
+  configureSparse(extent: number): Done {
+    return this.#configureEmpty(extent, {});
+  }
+  #configureEmpty(extent: number, view: Pick<Extent, 'view'>): Done {
+    if (!this.#configurable(extent)) return err('badState');
+    const all = { isSparse: true, parent: undefined, pages: STAGE2_PAGES_MAX, rights: ACCESS_MASK, memoryType: 0 };
+    this.#extents.set(extent, { ...this.#life(extent), ...all, frames: new Map(), mappings: [], ...view });
+    return ok();
+  }
+
+  /** What an extent has at a page, if anything. */
+  #frameAt({ view, frames }: Extent, page: number): Frame | undefined {
+    if (view === undefined) return frames.get(page);
+    const entry = view.parts?.stage2.entry(page) ?? 0;
+    const host = (entry & ~0xfff) >>> 0;
+    if (entry === 0) return undefined;
+    const known = this.#ledger.entry(host);
+    if (known.owner !== view.number || known.state !== 'owned') return undefined;
+    return { host, home: view, page, rights: entry & 7, isProtected: false };
+  }
+  /** Whether an extent can take a frame at a page: a view only what was its own there. */
+  #takes({ view, frames, pages }: Extent, page: number, frame: Frame): boolean {
+    if (view === undefined) return page < pages && !frames.has(page);
+    return frame.home === view && frame.page === page;
+  }
+
   #life(extent: number): { readonly generation: number; readonly owner: number } {
     return { generation: this.#table.generation(extent), owner: this.#table.owner(extent) };
   }
@@ -203,8 +236,8 @@ export class Extents implements CoreMemory {
     if (!related || from === to) return err('badArgument');
     const [first, pages] = [inPages(offset), inPages(bytes)];
     for (let page = first; page < first + pages; page++) {
-      const frame = source.frames.get(page);
-      if (frame === undefined || page >= target.pages || target.frames.has(page)) return err('notOwner');
+      const frame = this.#frameAt(source, page);
+      if (frame === undefined || !this.#takes(target, page, frame)) return err('notOwner');
       if (
         frame.isProtected !== (direction === 'fromProtected') &&
         direction !== 'toChild' &&
@@ -216,18 +249,22 @@ export class Extents implements CoreMemory {
     if (!(await this.#withdraw(source, first, pages))) return err('busy');
     const homes = new Set<Partition>();
     for (let page = first; page < first + pages; page++) {
-      const frame = source.frames.get(page);
+      const frame = this.#frameAt(source, page);
       if (frame === undefined) continue;
       source.frames.delete(page);
+      if (source.view !== undefined) this.#move(frame, 'owned', 'shared');
+      let moved = frame;
       if (direction === 'toProtected') {
         this.#move(frame, 'shared', 'lent');
         frame.home.parts?.stage2.unmap(frame.page);
         homes.add(frame.home);
-        target.frames.set(page, { ...frame, isProtected: true });
+        moved = { ...frame, isProtected: true };
       } else if (direction === 'fromProtected') {
         this.#unprotect(frame, 'shared');
-        target.frames.set(page, { ...frame, isProtected: false });
-      } else target.frames.set(page, frame);
+        moved = { ...frame, isProtected: false };
+      }
+      if (target.view !== undefined) this.#move(moved, 'shared', 'owned');
+      else target.frames.set(page, moved);
     }
     for (const home of homes) if (!(await this.#flush(home))) return err('busy');
     return ok();

@@ -146,6 +146,7 @@ function makePorts(
     core,
     existing: () => made,
     collectMemory: () => extents?.collect() ?? Promise.resolve(true),
+    extents: () => extents,
     forgetMemory: (partition) => extents?.forget(partition) ?? Promise.resolve(true),
     async settle() {
       const waits: (() => boolean)[] = [];

@@ -4,12 +4,13 @@ import { slowCall } from '../abi/gunyah/slow-calls.js';
 import type { BodyOf, ErrorsOf, ReplyOf } from '../runtime/protocol.js';
 import { GIC_INTERRUPTS_MAX } from '../shared-state/gic/gic-layout.js';
 import { SOURCE } from '../shared-state/objects/object-table.js';
+import type { Extents } from './extents.js';
 import type { GuestCore } from './guest-core.js';
 import type { KernelObjects } from './kernel-objects.js';
 import type { ObjectFault } from './objects.protocol.js';
 import type { Partition } from './partition.js';
 import type { PartitionFault } from './partition.protocol.js';
-import type { PartitionObjects, PortRef, PortVerbs, SourceName } from './port.protocol.js';
+import type { PagingObjects, PartitionObjects, PortRef, PortVerbs, SourceName } from './port.protocol.js';
 
 /** What the handlers need of the core's state. */
 export interface PortState {
@@ -25,6 +26,8 @@ export interface PortState {
     collectMemory(): Promise<boolean>;
     /** A partition ends: nobody maps its frames any more, and no extent holds one. */
     forgetMemory(partition: Partition): Promise<boolean>;
+    /** Extents, once there are objects. */
+    extents(): Extents | undefined;
   };
 }
 
@@ -70,6 +73,32 @@ function create(
   return ok({ object: made.value, at: kernel.table.data(made.value) });
 }
 
+/** The four extents of {@link PagingObjects}; none is left when one could not be made. */
+function createPaging(
+  { objects: kernel }: GuestCore,
+  extents: Extents,
+  partition: number,
+  owner: Partition,
+): Result<Omit<PagingObjects, 'addrspace'>, ObjectFault> {
+  const made: number[] = [];
+  const make = (isHost: boolean): Result<number, ObjectFault> => {
+    const object = kernel.create('memextent', partition);
+    if (!object.ok) return object;
+    made.push(object.value);
+    const given = isHost ? extents.configureView(object.value, owner) : extents.configureSparse(object.value);
+    const active = given.ok ? kernel.activate(object.value) : given;
+    return active.ok ? object : active;
+  };
+  for (const isHost of [false, true, true, false]) {
+    const extent = make(isHost);
+    if (extent.ok) continue;
+    for (const object of made) kernel.destroy(object);
+    return extent;
+  }
+  const [guestPrivate = 0, hostShared = 0, hostPrivate = 0, guestShared = 0] = made;
+  return ok({ guestPrivate, hostShared, hostPrivate, guestShared });
+}
+
 /** The handlers; part of the core's declaration. */
 export const portVerbs: PortHandlers = {
   giveObjects(state, { partition, slots }) {
@@ -85,6 +114,14 @@ export const portVerbs: PortHandlers = {
   createQueue: (state, { partition, depth, messageBytes }) =>
     create(state, partition, 'messageQueue', (kernel, object) => kernel.configureQueue(object, depth, messageBytes)),
   createDoorbell: (state, { partition }) => create(state, partition, 'doorbell', () => ok()),
+  createPaging(state, { partition, owner }) {
+    const found = holder(state, partition);
+    if (!found.ok) return found;
+    const [home, extents] = [state.partitions.get(owner), state.ports.extents()];
+    if (home === undefined || extents === undefined) return err('noPartition');
+    const made = createPaging(found.value.core, extents, partition, home);
+    return made.ok ? ok({ ...made.value, addrspace: found.value.given.addrspace }) : made;
+  },
   async destroyObject(state, { object }) {
     state.ports.core()?.objects.destroy(object);
     return (await state.ports.settle()) ? ok() : err('notAcknowledged');

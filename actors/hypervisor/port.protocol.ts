@@ -35,6 +35,15 @@ export interface PortRef {
 /** Which of an object's interrupt sources: a queue's receive side is `first`, its send side `second`. */
 export type SourceName = 'first' | 'second';
 
+/** What an owner pages a VM's memory with: extents of its own memory and of the VM's, and the VM's address space. */
+export interface PagingObjects {
+  readonly guestPrivate: number;
+  readonly hostShared: number;
+  readonly hostPrivate: number;
+  readonly guestShared: number;
+  readonly addrspace: number;
+}
+
 /** See the head of this file. */
 export type PortVerbs = {
   /**
@@ -46,6 +55,8 @@ export type PortVerbs = {
   createQueue: Ask<PartitionRef & { depth: number; messageBytes: number }, PortRef, PartitionFault | ObjectFault>;
   /** An active doorbell that `partition` pays for. */
   createDoorbell: Ask<PartitionRef, PortRef, PartitionFault | ObjectFault>;
+  /** Active extents with which `owner` gives pages to `partition`, which pays for them. */
+  createPaging: Ask<PartitionRef & { owner: number }, PagingObjects, PartitionFault | ObjectFault>;
   /** Ends an object; answered when nobody uses it any more. */
   destroyObject: Ask<{ object: number }, undefined, 'notAcknowledged'>;
   /** Gives `partition` a capability; its id as `0x` hexadecimal text (64 bits). */

@@ -3,7 +3,7 @@ import { assert } from '../../bus/assert.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { RIGHTS } from '../abi/gunyah/rights.js';
 import type { VpTicket } from '../hypervisor/partition.protocol.js';
-import type { CoreProtocol, ObjectPlaces, PartitionObjects } from '../hypervisor/port.protocol.js';
+import type { CoreProtocol, ObjectPlaces, PagingObjects, PartitionObjects } from '../hypervisor/port.protocol.js';
 import type { AskKind, BodyOf, ReplyOf } from '../runtime/protocol.js';
 import { ObjectTable } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
@@ -191,6 +191,10 @@ export class CoreHost implements RmHost {
   }
   async addVmmio(partition: number, base: number, bytes: number): Promise<Result<undefined, HostFault>> {
     return (await this.#parts.ask('setVmmioRange', { partition, base, bytes })).ok ? ok() : err('refused');
+  }
+  async createPaging(partition: number, owner: number): Promise<Result<PagingObjects, HostFault>> {
+    const made = await this.#parts.ask('createPaging', { partition, owner });
+    return made.ok ? made : err('refused');
   }
   async destroyPort(object: number): Promise<void> {
     await this.#parts.ask('destroyObject', { object });

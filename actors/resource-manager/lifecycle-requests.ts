@@ -2,11 +2,11 @@
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { writeTree } from '../../devices/machine/device-tree/write-tree.js';
 import { hypervisorNode, withHypervisor } from './guest-tree.js';
-import type { Parcel } from './memory-parcels.js';
+import { type Parcel, pageRanges, readSgl } from './memory-parcels.js';
 import { PayloadWriter } from './payload.js';
 import { isWhole, type Reply, type Request, type RequestHandler, reply } from './request.js';
 import { RM_ERROR as E, EXIT_TYPE, RM_MESSAGE as M, RM_NOTIFICATION, VM_STATE, VMID } from './rm-messages.js';
-import { giveVcpus, makeVdevices, vdeviceNodes } from './vdevices.js';
+import { givePaging, giveVcpus, makeVdevices, vdeviceNodes } from './vdevices.js';
 import { PRIORITY, Vm } from './vm.js';
 import { readVmConfig } from './vm-config.js';
 
@@ -21,6 +21,7 @@ const BASE_ALIGN = 0x20_0000n;
 /** Boot register sets: X, PC, SP, and how many each has. */
 const BOOT_SETS = [31, 1, 2] as const;
 const AUTH_ENTRIES_MAX = 64;
+const PAGED_RANGES_MAX = 512;
 /** The range below 1 GiB that every VM but a platform's has for its owner's devices. */
 const VMMIO_DEFAULT_BYTES = 0x4000_0000;
 
@@ -134,6 +135,8 @@ const init: RequestHandler = async (request) => {
   if (!(await makeVdevices(rm, vm, config)) || !(await giveVcpus(rm, vm, config))) {
     return fail(request, vm, E.NORESOURCE);
   }
+  const isPaged = config.isProxy && request.client.profile === 'P17';
+  if (isPaged && !(await givePaging(rm, vm))) return fail(request, vm, E.NORESOURCE);
   rm.setState(vm, S.READY);
   return reply(E.OK);
 };
@@ -270,6 +273,24 @@ const setAddressLayout: RequestHandler = (request) => {
   return reply(E.OK);
 };
 
+/**
+ * {u16 vmid, u16 0, u32 count, {u64 IPA, u64 size}s}: where pages come when they are wanted. Nothing need be kept of it: what is
+ * not there when a VM starts may come later anywhere.
+ */
+const setDemandPaging: RequestHandler = (request) => {
+  const { reader, client } = request;
+  if (client.profile !== 'P17') return reply(E.UNIMPLEMENTED);
+  const vmid = reader.u16();
+  reader.zero(2);
+  const count = reader.u32();
+  if (count > PAGED_RANGES_MAX) return reply(E.NORESOURCE);
+  const ranges = Array.from({ length: count }, () => readSgl(reader));
+  if (!isWhole(request)) return reply(E.MSG_INVALID);
+  const vm = owned(request, vmid, [S.INIT]);
+  if (typeof vm === 'number') return reply(vm);
+  return reply(pageRanges(ranges) === undefined ? E.ARGUMENT_INVALID : E.OK);
+};
+
 const setTimeBase: RequestHandler = (request) => {
   const { rm, client, reader } = request;
   const vmid = reader.u16();
@@ -298,5 +319,6 @@ export const LIFECYCLE_REQUESTS: readonly (readonly [number, RequestHandler])[] 
   [M.VM_EXIT, exit],
   [M.VM_SET_BOOT_CONTEXT, setBootContext],
   [M.VM_SET_ADDRESS_LAYOUT, setAddressLayout],
+  [M.VM_SET_DEMAND_PAGING, setDemandPaging],
   [M.VM_SET_TIME_BASE, setTimeBase],
 ];

@@ -2,7 +2,7 @@
 import * as assert from 'uvu/assert';
 import { spec } from '../../test/harness/spec.js';
 import { type ERRNO, errnoOf } from '../vm-manager/errno.js';
-import { RESOURCE_TYPE } from './resource-types.js';
+import { EXTENT_LABEL, RESOURCE_TYPE } from './resource-types.js';
 import { EXIT_TYPE, RM_ERROR, RM_MESSAGE, RM_NOTIFICATION, VM_STATE, VMID } from './rm-messages.js';
 
 const test = spec('rm numbers');
@@ -60,7 +60,8 @@ test('5.4: ids of requests and notifications', () => {
 });
 
 test('5.7, 5.9, 6: types of resources, kinds of exits, states', () => {
-  assert.equal(RESOURCE_TYPE, { bellTx: 0, bellRx: 1, queueTx: 2, queueRx: 3, vcpu: 4, powerGroup: 5 });
+  assert.equal(Object.values(RESOURCE_TYPE), [0, 1, 2, 3, 4, 5, 9, 10]);
+  assert.equal(EXTENT_LABEL, { guestPrivate: 0, hostShared: 1, hostPrivate: 2, guestShared: 3 });
   assert.equal(Object.values(EXIT_TYPE), [0, 1, 2, 3, 4, 5, 6, 7]);
   const { NONE, INIT, READY, RUNNING, PAUSED, LOAD, AUTH, INIT_FAILED, EXITED, RESETTING, RESET } = VM_STATE;
   assert.equal([NONE, INIT, READY, RUNNING, PAUSED, LOAD, AUTH], [0, 1, 2, 3, 4, 5, 6]);

@@ -5,6 +5,7 @@
 import type { Result } from '../../bus/result.js';
 import type { Profile } from '../abi/gunyah/identity.js';
 import type { PageRange, ParcelFault, ParcelPiece, Transfer } from '../hypervisor/parcel.protocol.js';
+import type { PagingObjects } from '../hypervisor/port.protocol.js';
 import type { RpcLink } from './rpc-link.js';
 
 /** Why the machine refused; parcels say more. */
@@ -77,6 +78,8 @@ export interface RmHost {
       readonly level?: boolean;
     },
   ): Promise<Result<GivenPort, HostFault>>;
+  /** What `owner` pages the VM's memory with. */
+  createPaging(partition: number, owner: number): Promise<Result<PagingObjects, HostFault>>;
   destroyPort(object: number): Promise<void>;
   /** A VM's processor `index` as an object, 0 when there is none. */
   threadOf(partition: number, index: number): number;

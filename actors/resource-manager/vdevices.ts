@@ -6,7 +6,7 @@ import { doorbellNode, FREE_IRQ_START, memoryNode, queueNode, queuePairNode, rpc
 import { type LinkEnds, nameOf } from './link-ports.js';
 import { RM_NAME } from './queue-names.js';
 import type { ResourceManager } from './resource-manager.js';
-import { RESOURCE_TYPE } from './resource-types.js';
+import { EXTENT_LABEL, RESOURCE_TYPE } from './resource-types.js';
 import type { GivenPort, PortEnd } from './rm-host.js';
 import { VMID } from './rm-messages.js';
 import type { Vm } from './vm.js';
@@ -200,6 +200,36 @@ export async function giveVcpus(rm: ResourceManager, vm: Vm, config: VmConfig): 
     const line = { holder: owner.vmid, type: RESOURCE_TYPE.vcpu, partner: vm.vmid, handle: rm.nextHandle() };
     const virqHandle = virq === 0 ? 0 : rm.nextHandle();
     vm.resources.push({ ...line, label: index, capability, virqHandle, virq });
+  }
+  return true;
+}
+
+/**
+ * What v17's driver pages a VM's memory with (gunyah.md 5.7, types 9 and 10): extents to donate from and to, and the address space.
+ * Only processors that the owner runs tell it of pages that are not there, so other VMs have no use for it.
+ */
+export async function givePaging(rm: ResourceManager, vm: Vm): Promise<boolean> {
+  const owner = rm.vms.get(vm.owner)?.partition;
+  if (owner === undefined || vm.partition === undefined) return true;
+  const made = await rm.host.createPaging(vm.partition, owner);
+  if (!made.ok) return false;
+  const { addrspace, ...extents } = made.value;
+  const { memoryExtent, addressSpace } = RESOURCE_TYPE;
+  const { donate, map } = RIGHTS.memextent;
+  vm.ports.push(...Object.values(extents));
+  const lines = [
+    { object: addrspace, type: addressSpace, label: 0, rights: RIGHTS.addrspace.map | RIGHTS.addrspace.lookup },
+    ...(['guestPrivate', 'hostShared', 'hostPrivate', 'guestShared'] as const).map((name) => {
+      const rights = name.startsWith('guest') ? donate | map : donate;
+      return { object: extents[name], type: memoryExtent, label: EXTENT_LABEL[name], rights };
+    }),
+  ];
+  for (const { object, type, label, rights } of lines) {
+    const given = await rm.host.givePort(owner, object, { rights });
+    if (!given.ok) return false;
+    const { capability } = given.value;
+    const line = { holder: vm.owner, type, partner: vm.vmid, handle: rm.nextHandle(), label };
+    vm.resources.push({ ...line, capability, virqHandle: 0, virq: 0 });
   }
   return true;
 }

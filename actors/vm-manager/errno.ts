@@ -1,4 +1,6 @@
 /** What the drivers answer with when something is refused, and what they make of the resource manager's errors (gunyah.md 5.2). */
+
+import { GUNYAH_ERROR } from '../abi/gunyah/errors.js';
 import type { Profile } from '../abi/gunyah/identity.js';
 import { RM_ERROR } from '../resource-manager/rm-messages.js';
 
@@ -39,4 +41,23 @@ const OF_ERROR: ReadonlyMap<number, Errno> = new Map([
 export function errnoOf(error: number, generation: Profile): Errno {
   if (generation === 'P6') return 'EINVAL';
   return OF_ERROR.get(error) ?? (error > E.IRQ_RELEASED ? 'EBADMSG' : 'EINVAL');
+}
+
+const H = GUNYAH_ERROR;
+const OF_CALL: ReadonlyMap<number, Errno> = new Map([
+  [H.unimplemented, 'EOPNOTSUPP'],
+  [H.retry, 'EAGAIN'],
+  [H.noMemory, 'ENOMEM'],
+  [H.denied, 'EACCES'],
+  [H.capNull, 'EACCES'],
+  [H.capRevoked, 'EACCES'],
+  [H.wrongObjectType, 'EACCES'],
+  [H.insufficientRights, 'EACCES'],
+  [H.busy, 'EBUSY'],
+  [H.idle, 'EBUSY'],
+  [H.cspaceFull, 'EBUSY'],
+]);
+/** What a refused hypercall becomes (gunyah.md 1.5). */
+export function errnoOfCall(error: number): Errno {
+  return OF_CALL.get(error) ?? 'EINVAL';
 }

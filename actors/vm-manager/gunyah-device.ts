@@ -11,6 +11,8 @@ import type { Sender } from '../runtime/services.js';
 import type { Errno } from './errno.js';
 import type { UserMemory } from './manager-host.js';
 import {
+  AddressRange,
+  AuthDesc,
   BootContext,
   CreateGuestMem,
   DtbConfig,
@@ -20,11 +22,13 @@ import {
   FnVcpuArg,
   IOCTL,
   type IoctlName,
+  MapCmaMem,
   MapMem,
   RESUME_ACTION,
   RunFault,
   RunMmio,
   RunStatus,
+  TrustedVmArg,
   UserMemoryRegion,
 } from './uapi.js';
 import type { ToldExit, VmManagerProtocol } from './vm-manager.protocol.js';
@@ -149,6 +153,24 @@ export class GunyahVmFile {
   }
   setDtbConfig(config: Of<typeof DtbConfig>): Answer<number> {
     return this.#device.ioctl(this.#fd, 'SET_DTB_CONFIG', 0, encode(DtbConfig, config));
+  }
+  /** Android's: memory for the firmware that starts a protected VM. */
+  setFwConfig(config: Of<typeof AddressRange>): Answer<number> {
+    return this.#device.ioctl(this.#fd, 'ANDROID_SET_FW_CONFIG', 0, encode(AddressRange, config));
+  }
+  /** Android's: takes pages back that came when they were wanted. */
+  reclaimRegion(range: Of<typeof AddressRange>): Answer<number> {
+    return this.#device.ioctl(this.#fd, 'RECLAIM_REGION', 0, encode(AddressRange, range));
+  }
+  /** Android's: memory in one piece, given whole. */
+  mapCmaMem(request: Omit<Of<typeof MapCmaMem>, 'padding'>): Answer<number> {
+    return this.#device.ioctl(this.#fd, 'ANDROID_MAP_CMA_MEM', 0, encode(MapCmaMem, { ...request, padding: 0 }));
+  }
+  /** Android's: who authenticates the image. */
+  setAuthType(type: number, arg: Omit<Of<typeof TrustedVmArg>, 'padding'>): Answer<number> {
+    const bytes = encode(TrustedVmArg, { ...arg, padding: 0 });
+    const desc = encode(AuthDesc, { type, argSize: bytes.length, arg: 0n });
+    return this.#device.ioctl(this.#fd, 'ANDROID_SET_AUTH_TYPE', 0, desc, bytes);
   }
   setBootContext(context: Of<typeof BootContext>): Answer<number> {
     return this.#device.ioctl(this.#fd, 'SET_BOOT_CONTEXT', 0, encode(BootContext, context));

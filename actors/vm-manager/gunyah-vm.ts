@@ -7,11 +7,12 @@ import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import type { Profile } from '../abi/gunyah/identity.js';
 import type { PayloadReader } from '../resource-manager/payload.js';
 import { EXIT_TYPE, VM_STATE } from '../resource-manager/rm-messages.js';
+import { DemandPages } from './demand-pages.js';
 import type { Errno } from './errno.js';
 import type { ManagerHost, UserMemory } from './manager-host.js';
-import { MEM, VM_STATUS } from './uapi.js';
+import { MAP, MEM, VM_STATUS } from './uapi.js';
 import { VmFunctions } from './vm-functions.js';
-import { type BindingRequest, type Region, type RegionRequest, VmMemory } from './vm-memory.js';
+import { type BindingRequest, type CmaRequest, type Region, type RegionRequest, VmMemory } from './vm-memory.js';
 import type { VmRequests } from './vm-requests.js';
 
 /** How a VM ended, as VM_EXITED says it. */
@@ -22,10 +23,26 @@ export interface VmExit {
   readonly reason: number;
 }
 
+/** An image that somebody else authenticates: the VM's number, the peripheral that does, and where the image lies. */
+interface TrustedVm {
+  readonly vmId: number;
+  readonly peripheralId: number;
+  readonly guestPhysAddr: bigint;
+  readonly size: bigint;
+}
+interface Range {
+  readonly address: bigint;
+  readonly bytes: bigint;
+}
+/** Kinds of CONFIG_IMAGE (gunyah.md 5.5.1). */
+const AUTH = { none: 0, platform: 1, protectedVm: 2 } as const;
+/** What a trusted image begins with: headers and hashes. */
+const METADATA_BYTES = 8192n;
 const PAGE = BigInt(HYP_PAGE_BYTES);
 const ADDRESS_END = 1n << 64n;
 /** What v17 gives as the reason of a stop. */
 const STOP_REASON = 3;
+const RIGHT_WRITE = 2;
 /** Registers of each set: X 0 to 31, PC, SP. */
 const BOOT_SETS = [32, 1, 3] as const;
 
@@ -36,10 +53,14 @@ const done: Result<number, Errno> = ok(0);
 export class GunyahVm {
   readonly memory = new VmMemory();
   readonly functions: VmFunctions;
+  readonly #pages: DemandPages;
   readonly #generation: Profile;
   readonly #requests: VmRequests;
   readonly #boot: { readonly set: number; readonly index: number; readonly value: bigint }[] = [];
-  #tree: { readonly address: bigint; readonly bytes: bigint } | undefined;
+  #firmware: Range | undefined;
+  #trusted: TrustedVm | undefined;
+  #auth: number = AUTH.none;
+  #tree: Range | undefined;
   #vmid: number | undefined;
   #life: 'new' | 'failed' | 'running' | 'exited' = 'new';
   #exit: VmExit | undefined;
@@ -51,6 +72,7 @@ export class GunyahVm {
     this.#generation = generation;
     this.#requests = requests;
     this.functions = new VmFunctions(host);
+    this.#pages = new DemandPages(host);
   }
 
   /** VMID, once it has one. */
@@ -108,11 +130,42 @@ export class GunyahVm {
     return done;
   }
 
-  /** MAP_MEM. */
-  mapMem(request: BindingRequest): Result<number, Errno> {
-    if (this.#life !== 'new') return err('EBUSY');
-    const bound = this.memory.bind(request);
-    return bound.ok ? done : bound;
+  /** MAP_MEM; also while it runs. */
+  mapMem(request: BindingRequest): Answer {
+    return this.#serially(async () => {
+      if ((request.flags & MAP.unmap) === 0) {
+        const bound = this.memory.bind(request);
+        return bound.ok ? done : bound;
+      }
+      const bound = this.memory.bound(request);
+      if (!bound.ok) return bound;
+      if (bound.value.handle !== undefined) return err('EBUSY');
+      const back = await this.#pages.reclaim(bound.value.guestAddress, bound.value.bytes);
+      if (!back.ok) return back;
+      this.memory.remove(bound.value);
+      return done;
+    });
+  }
+  /** MAP_CMA_MEM. */
+  mapCmaMem(request: CmaRequest): Result<number, Errno> {
+    const added = this.memory.addCma(request);
+    return added.ok ? done : added;
+  }
+  /** RECLAIM_REGION: pages that came when they were wanted, and that come again if they are. */
+  async reclaimRegion(address: bigint, bytes: bigint): Answer {
+    if (address % PAGE !== 0n || bytes % PAGE !== 0n) return err('EINVAL');
+    const back = await this.#pages.reclaim(address, bytes);
+    return back.ok ? done : back;
+  }
+
+  /** A processor wants a page that is not there. */
+  async demandPage(address: bigint, isWrite: boolean): Promise<Result<undefined, Errno>> {
+    const region = this.memory.holding(address, 1n);
+    // What was given whole is there; who faults in it wants more than it was given.
+    if (region === undefined) return err('ENOENT');
+    if (region.isCma) return err('EOPNOTSUPP');
+    if (region.handle !== undefined || (isWrite && (region.rights & RIGHT_WRITE) === 0)) return err('EPERM');
+    return this.#pages.provide(region, address);
   }
 
   async #give(region: Region): Answer {
@@ -142,8 +195,23 @@ export class GunyahVm {
   setBootContext(register: number, reserved: number, value: bigint): Result<number, Errno> {
     const [set, index] = [register >>> 8, register & 0xff];
     if (reserved !== 0 || index >= (BOOT_SETS[set] ?? 0)) return err('EINVAL');
-    if (this.#life !== 'new') return err('EBUSY');
+    if (this.#life !== 'new') return err('EINVAL');
     this.#boot.push({ set, index, value });
+    return done;
+  }
+
+  /** SET_FW_CONFIG; a VM with firmware is a protected one unless it was said to be another. */
+  setFirmware(address: bigint, bytes: bigint): Result<number, Errno> {
+    if (address + bytes >= ADDRESS_END) return err('EOVERFLOW');
+    this.#firmware = { address, bytes };
+    if (this.#auth === AUTH.none) this.#auth = AUTH.protectedVm;
+    return done;
+  }
+  /** SET_AUTH_TYPE of a trusted VM. */
+  setTrusted(vm: TrustedVm): Result<number, Errno> {
+    if (vm.guestPhysAddr + vm.size >= ADDRESS_END) return err('EOVERFLOW');
+    this.#trusted = vm;
+    this.#auth = AUTH.platform;
     return done;
   }
 
@@ -167,43 +235,102 @@ export class GunyahVm {
 
   async #start(): Answer {
     const requests = this.#requests;
-    const tree = this.#tree;
-    const region = tree && this.memory.holding(tree.address, tree.bytes);
-    if (tree === undefined || region === undefined) return err('EINVAL');
-    if (this.#vmid === undefined) {
-      const allocated = await requests.allocate();
-      if (!allocated.ok) return allocated;
-      this.#vmid = allocated.value;
-    }
-    const vmid = this.#vmid;
+    const image = this.#image();
+    if (!image.ok) return image;
+    const { region, tree } = image.value;
+    const vmid = await this.#number();
+    if (!vmid.ok) return vmid;
     // v17 leaves the number of its access list at 0 when it shares (section 8.3).
-    if (this.#generation === 'P17' && !region.isLent) return err('ENOMEM');
-    const isAtOnce = this.#generation === 'P14';
-    for (const part of isAtOnce ? this.memory.all() : [region]) {
+    if (this.#generation === 'P17' && !region.isLent && !region.isCma) return err('ENOMEM');
+    for (const part of this.#givenWhole(region)) {
       if (part.handle !== undefined) continue;
       const given = await this.#give(part);
       if (!given.ok) return given;
     }
-    const handle = region.handle ?? 0;
-    const configured = await requests.configImage(vmid, handle, tree.address - region.guestAddress, tree.bytes);
+    const begin = this.#trusted?.guestPhysAddr ?? region.guestAddress;
+    const configured = await requests.configImage(vmid.value, {
+      ...{ auth: this.#auth, handle: region.handle ?? 0 },
+      ...{ imageOffset: begin - region.guestAddress, imageBytes: this.#trusted === undefined ? 0n : METADATA_BYTES },
+      ...{ treeOffset: tree.address - region.guestAddress, treeBytes: tree.bytes },
+    });
     if (!configured.ok) return configured;
-    if (this.#generation === 'P17') {
-      const placed = await requests.setAddressLayout(vmid, region.guestAddress, region.bytes);
-      if (!placed.ok) return placed;
-    }
-    const initialised = await requests.init(vmid);
+    const prepared = await this.#prepare(vmid.value, region);
+    if (!prepared.ok) return prepared;
+    const initialised = await requests.init(vmid.value);
     if (!initialised.ok) return initialised;
-    for (const { set, index, value } of this.#boot) {
-      const written = await requests.setBootContext(vmid, set, index, value);
+    // Only VMs that nobody authenticates begin where their VMM wants.
+    for (const { set, index, value } of this.#auth === AUTH.none ? this.#boot : []) {
+      const written = await requests.setBootContext(vmid.value, set, index, value);
       if (!written.ok) return written;
     }
     if (this.#generation !== 'P6') {
-      const resources = await requests.resources(vmid);
+      const resources = await requests.resources(vmid.value);
       if (!resources.ok) return resources;
       this.functions.connect(resources.value);
+      this.#pages.connect(resources.value);
     }
-    const started = await requests.start(vmid);
+    const started = await requests.start(vmid.value);
     return started.ok ? done : started;
+  }
+
+  /** The region that is the image's parcel, and the device tree in it. */
+  #image(): Result<{ readonly region: Region; readonly tree: Range }, Errno> {
+    const [tree, trusted] = [this.#tree, this.#trusted];
+    if (tree === undefined) return err('EINVAL');
+    const region = this.memory.holding(tree.address, tree.bytes);
+    if (region === undefined) return err('EINVAL');
+    if (trusted === undefined) return ok({ region, tree });
+    const { guestPhysAddr, size } = trusted;
+    const isInside = tree.address >= guestPhysAddr && tree.address + tree.bytes <= guestPhysAddr + size;
+    return isInside && this.memory.holding(guestPhysAddr, size) === region ? ok({ region, tree }) : err('EINVAL');
+  }
+
+  /** Its VMID; a trusted VM's is known before, and takes the place of one that CREATE_VM took. */
+  async #number(): Answer {
+    const wanted = this.#trusted?.vmId ?? 0;
+    if (this.#vmid !== undefined && (wanted === 0 || wanted === this.#vmid)) return ok(this.#vmid);
+    if (this.#vmid !== undefined) {
+      const freed = await this.#requests.deallocate(this.#vmid);
+      if (!freed.ok) return freed;
+      this.#vmid = undefined;
+    }
+    const allocated = await this.#requests.allocate(wanted);
+    if (allocated.ok) this.#vmid = allocated.value;
+    return allocated;
+  }
+
+  /** What is given before the start: all of it (v14, trusted VMs), or the image, the firmware and what lies in one piece. */
+  #givenWhole(image: Region): readonly Region[] {
+    if (this.#generation === 'P6') return [image];
+    if (this.#generation === 'P14' || this.#trusted !== undefined) return this.memory.all();
+    return this.memory.all().filter((region) => region === image || region === this.#firmwareRegion || region.isCma);
+  }
+  get #firmwareRegion(): Region | undefined {
+    return this.#firmware && this.memory.holding(this.#firmware.address, this.#firmware.bytes);
+  }
+
+  /** Between CONFIG_IMAGE and INIT. */
+  async #prepare(vmid: number, image: Region): Answer {
+    const requests = this.#requests;
+    const [trusted, firmware, memory] = [this.#trusted, this.#firmware, this.#firmwareRegion];
+    if (trusted !== undefined) {
+      const authenticated = await requests.authImage(vmid, trusted.peripheralId);
+      if (!authenticated.ok) return authenticated;
+    }
+    if (firmware !== undefined && firmware.bytes > 0n) {
+      if (memory?.handle === undefined) return err('ENOENT');
+      const offset = firmware.address - memory.guestAddress;
+      const set = await requests.setFirmwareMem(vmid, memory.handle, offset, firmware.bytes);
+      if (!set.ok) return set;
+    }
+    if (this.#generation !== 'P17' || trusted !== undefined) return done;
+    const lent = this.memory.all().filter((region) => region.isLent && region !== memory);
+    if (lent.length > 0) {
+      const paged = await requests.setDemandPaging(vmid, lent);
+      if (!paged.ok) return paged;
+    }
+    const placed = await requests.setAddressLayout(vmid, image.guestAddress, image.bytes);
+    return placed.ok ? done : placed;
   }
 
   // ---- what the resource manager tells ----
@@ -262,6 +389,8 @@ export class GunyahVm {
       const stopped = await requests.stop(vmid, true, STOP_REASON);
       if (stopped.ok) await this.#until(() => this.#exit !== undefined);
     }
+    // Pages that do not come back are the VM's until its reset returns all of them.
+    await this.#pages.reclaim(0n, ADDRESS_END);
     if (this.#life !== 'new') {
       const reset = await requests.reset(vmid);
       if (reset.ok) await this.#until(() => this.#state === VM_STATE.RESET);

@@ -20,6 +20,8 @@ export interface ManagerHost {
   bell(capability: bigint): Bell | undefined;
   /** The virtual processor behind one of them, if it may be run with it. */
   processor(capability: bigint): Processor | undefined;
+  /** A hypercall of the host VM; X0. */
+  hypercall(number: number, args: readonly bigint[]): Promise<number>;
   /** Resolves after `ms` milliseconds. */
   pause(ms: number): Promise<void>;
 }

@@ -1,9 +1,12 @@
 /** Numbers and layouts of the drivers' userspace interface (gunyah.md 8.1, 8.2), written down a second time from the reference. */
 import * as assert from 'uvu/assert';
 import { spec } from '../../test/harness/spec.js';
-import { PROFILES } from '../abi/gunyah/identity.js';
 import {
+  AddressRange,
+  AUTH_TYPE,
+  AuthDesc,
   BootContext,
+  CMA_LEND,
   CreateGuestMem,
   DtbConfig,
   EXIT_REASON,
@@ -12,15 +15,17 @@ import {
   FnIoeventfdArg,
   FnIrqfdArg,
   FnVcpuArg,
-  IOCTL,
+  GUEST_MEM_HUGE,
   ioctlOf,
   MAP,
+  MapCmaMem,
   MapMem,
   MEM,
   RUN_PAGE_BYTES,
   RunFault,
   RunMmio,
   RunStatus,
+  TrustedVmArg,
   UserMemoryRegion,
   VM_STATUS,
 } from './uapi.js';
@@ -79,19 +84,29 @@ test('8.2: every struct has the layout of the table', () => {
   );
 });
 
-test('8.1: of Android’s own calls four are not there, in no generation', () => {
-  const absent = {
-    SET_FW_CONFIG: 0x4010_4112,
+test('8.1, 8.2: Android’s own calls have the numbers and structs of the table, from v14 on', () => {
+  const calls = {
+    ANDROID_LEND_USER_MEM: 0x4020_4111,
+    ANDROID_SET_FW_CONFIG: 0x4010_4112,
     RECLAIM_REGION: 0x4010_4113,
-    MAP_CMA_MEM: 0x4028_4115,
-    SET_AUTH_TYPE: 0x4010_4116,
+    ANDROID_MAP_CMA_MEM: 0x4028_4115,
+    ANDROID_SET_AUTH_TYPE: 0x4010_4116,
+    ANDROID_CHECK_EXTENSION: 0x4117,
   };
-  for (const generation of PROFILES) {
-    for (const [name, number] of Object.entries(absent)) assert.is(ioctlOf('vm', number, generation), undefined, name);
+  for (const [name, number] of Object.entries(calls)) {
+    assert.is(ioctlOf('vm', number, 'P14'), name);
+    assert.is(ioctlOf('vm', number, 'P6'), undefined);
   }
+  assert.equal([AddressRange.sizeBytes, { ...AddressRange.offsets }], [16, { guestPhysAddr: 0, size: 8 }]);
   assert.equal(
-    Object.keys(IOCTL).filter((name) => name in absent),
-    [],
+    [MapCmaMem.sizeBytes, { ...MapCmaMem.offsets }],
+    [40, { label: 0, padding: 4, guestAddr: 8, flags: 0x10, guestMemFd: 0x14, offset: 0x18, size: 0x20 }],
   );
+  assert.equal([AuthDesc.sizeBytes, { ...AuthDesc.offsets }], [16, { type: 0, argSize: 4, arg: 8 }]);
+  assert.equal(
+    [TrustedVmArg.sizeBytes, { ...TrustedVmArg.offsets }],
+    [24, { vmId: 0, padding: 2, peripheralId: 4, guestPhysAddr: 8, size: 0x10 }],
+  );
+  assert.equal([AUTH_TYPE, CMA_LEND, GUEST_MEM_HUGE], [{ protectedVm: 0, trustedVm: 1 }, 0x10, 2n]);
 });
 test.run();

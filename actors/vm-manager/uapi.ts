@@ -34,6 +34,10 @@ export const IOCTL = {
   SET_BOOT_CONTEXT: { on: 'vm', numbers: since14(0x4010_470a), bytes: 16 },
   ANDROID_PROBE: { on: 'device', numbers: { P14: 0x4110 }, bytes: 0 },
   ANDROID_LEND_USER_MEM: { on: 'vm', numbers: { P14: 0x4020_4111 }, bytes: 32 },
+  ANDROID_SET_FW_CONFIG: { on: 'vm', numbers: since14(0x4010_4112), bytes: 16 },
+  RECLAIM_REGION: { on: 'vm', numbers: since14(0x4010_4113), bytes: 16 },
+  ANDROID_MAP_CMA_MEM: { on: 'vm', numbers: since14(0x4028_4115), bytes: 40 },
+  ANDROID_SET_AUTH_TYPE: { on: 'vm', numbers: since14(0x4010_4116), bytes: 16 },
   ANDROID_CHECK_EXTENSION: { on: 'vm', numbers: { P14: 0x4117 }, bytes: 0 },
 } as const satisfies Readonly<Record<string, IoctlRow>>;
 /** Name of an ioctl. */
@@ -53,6 +57,26 @@ export const UserMemoryRegion = struct('UserMemoryRegion', 32, {
   guestPhysAddr: u64(8),
   memorySize: u64(0x10),
   userspaceAddr: u64(0x18),
+});
+/** Of SET_FW_CONFIG and RECLAIM_REGION. */
+export const AddressRange = struct('AddressRange', 16, { guestPhysAddr: u64(0), size: u64(8) });
+export const MapCmaMem = struct('MapCmaMem', 40, {
+  label: u32(0),
+  padding: u32(4), // whatever it holds
+  guestAddr: u64(8),
+  flags: u32(0x10),
+  guestMemFd: u32(0x14),
+  offset: u64(0x18),
+  size: u64(0x20),
+});
+/** As {@link FnDesc}: its argument comes beside it. */
+export const AuthDesc = struct('AuthDesc', 16, { type: u32(0), argSize: u32(4), arg: u64(8) });
+export const TrustedVmArg = struct('TrustedVmArg', 24, {
+  vmId: u16(0),
+  padding: u16(2),
+  peripheralId: u32(4),
+  guestPhysAddr: u64(8),
+  size: u64(0x10),
 });
 export const DtbConfig = struct('DtbConfig', 16, { guestPhysAddr: u64(0), size: u64(8) });
 /** Its argument pointer is not followed: what it points to comes beside it. */
@@ -131,6 +155,12 @@ export const MAP = {
   exec: 0x40,
   unmap: 0x100,
 } as const;
+/** Flag of MAP_CMA_MEM: lent rather than shared. */
+export const CMA_LEND = 0x10;
+/** Types of SET_AUTH_TYPE. */
+export const AUTH_TYPE = { protectedVm: 0, trustedVm: 1 } as const;
+/** Flag of CREATE_GUEST_MEM: pages may be large ones. */
+export const GUEST_MEM_HUGE = 2n;
 /** Types of functions. */
 export const FN = { vcpu: 1, irqfd: 2, ioeventfd: 3 } as const;
 export const FN_ARG_BYTES_MAX = 256;

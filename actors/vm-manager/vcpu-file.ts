@@ -16,6 +16,7 @@ interface Resume {
   readonly action: number;
 }
 const NOTHING: Resume = { value: 0n, action: RESUME.emulate };
+const AGAIN: Resume = { value: 0n, action: RESUME.retry };
 /** As gunyah.md 2.9 and 8.2 count the same three things. */
 const ACTION: Readonly<Record<number, number>> = {
   [RESUME_ACTION.handled]: RESUME.emulate,
@@ -113,6 +114,13 @@ export class VcpuFile {
       resume = NOTHING;
       // A VM that is gone gives no turn back.
       const exit = await this.#until(() => processor.take() ?? (this.#isOver ? POWERED_OFF : undefined));
+      if (exit.state === RUN_STATE.pageFault) {
+        const [address, isWrite] = exit.data;
+        const provided = await this.#parts.vm.demandPage(address, isWrite === 1n);
+        if (!provided.ok) return this.#pageFault(address, provided.error);
+        resume = AGAIN;
+        continue;
+      }
       if (this.#leave(exit)) return ok(0);
       await this.#wait(processor, exit.state);
     }
@@ -129,16 +137,19 @@ export class VcpuFile {
         if (this.#parts.written(address, bytes, value)) return false;
         this.#mmio(address, bytes, value, true);
         return true;
-      case RUN_STATE.pageFault:
-        this.#asked = 'fault';
-        RunFault.write(this.#view, 0, {
-          ...{ immediateExit: this.page[0] ?? 0, exitReason: EXIT_REASON.pageFault, address },
-          ...{ error: -ERRNO.ENOENT, action: RESUME_ACTION.handled },
-        });
-        return true;
       default:
         return false;
     }
+  }
+
+  /** A page that is not there and does not come: the caller's. */
+  #pageFault(address: bigint, error: Errno): Result<number, Errno> {
+    this.#asked = 'fault';
+    RunFault.write(this.#view, 0, {
+      ...{ immediateExit: this.page[0] ?? 0, exitReason: EXIT_REASON.pageFault, address },
+      ...{ error: -ERRNO[error], action: RESUME_ACTION.handled },
+    });
+    return ok(0);
   }
 
   #mmio(address: bigint, bytes: number, value: bigint, isWrite: boolean): void {

@@ -3,6 +3,7 @@
  * ring it; memory comes from the core, as pages of the host VM. Its rules are in vm-manager.ts.
  */
 import { err, ok, type Result } from '../../bus/result.js';
+import { GUNYAH_ERROR } from '../abi/gunyah/errors.js';
 import { type ActorContext, actor, actorKind } from '../runtime/actor.js';
 import { ObjectTable } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
@@ -30,6 +31,8 @@ const MAPPED_END = 0x2_0000_0000;
 const MAPPED_ALIGN = 0x20_0000;
 const LOCK_INDEX = 61;
 const ASK = { timeoutMs: 20_000 } as const;
+/** Of a hypercall. */
+const ARGUMENTS = 8;
 const MESSAGE_BYTES_MAX = 8192;
 
 /** Memory of the host VM, first fit. */
@@ -68,6 +71,15 @@ function makeHost({ memory, core, partition, space }: VmManagerConfig, ports: Po
         self: context.self.actor,
         ring: (number) => context.ring({ actor: number }, 1),
       }),
+    async hypercall(number, args) {
+      const words = new DataView(new ArrayBuffer(ARGUMENTS * 8));
+      args.forEach((value, index) => {
+        words.setBigUint64(index * 8, value, true);
+      });
+      const call = { partition, abi: 'gunyah' as const, number, args: new Uint8Array(words.buffer) };
+      const answer = await context.ask(core, 'guestCall', call, ASK);
+      return answer.ok ? answer.value.error : GUNYAH_ERROR.failure;
+    },
     pause: (ms) => new Promise((resolve) => void context.after(ms, resolve)),
   };
 }

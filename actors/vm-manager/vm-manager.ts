@@ -13,16 +13,22 @@ import { GunyahVm } from './gunyah-vm.js';
 import type { ManagerHost, UserMemory } from './manager-host.js';
 import type { RpcClient } from './rpc-client.js';
 import {
+  AddressRange,
+  AUTH_TYPE,
+  AuthDesc,
   BootContext,
   CreateGuestMem,
   DtbConfig,
   type FileKind,
   FnDesc,
+  GUEST_MEM_HUGE,
   IOCTL,
   type IoctlName,
   ioctlOf,
+  MapCmaMem,
   MapMem,
   RUN_PAGE_BYTES,
+  TrustedVmArg,
   UserMemoryRegion,
 } from './uapi.js';
 import { VcpuFile } from './vcpu-file.js';
@@ -44,7 +50,7 @@ type File =
   | { readonly kind: 'device' }
   | { readonly kind: 'vm'; readonly vm: GunyahVm; references: number; fds: number }
   | { readonly kind: 'vcpu'; readonly vm: File & { kind: 'vm' }; readonly vcpu: VcpuFile }
-  | { readonly kind: 'memory'; readonly memory: UserMemory }
+  | { readonly kind: 'memory'; readonly memory: UserMemory; readonly isLarge: boolean }
   | { readonly kind: 'event'; count: number };
 
 const GUEST_MEM_FLAGS = 3n;
@@ -216,9 +222,28 @@ export class VmManager {
       }
       case 'MAP_MEM': {
         const read = MapMem.read(view, 0);
-        if (!read.ok) return err('EINVAL');
-        const memory = this.memoryOf(read.value.guestMemFd);
-        return memory.ok ? vm.mapMem({ ...read.value, memory: memory.value }) : memory;
+        const memory = read.ok ? this.#files.get(read.value.guestMemFd) : undefined;
+        // Whatever is no guest memory is a bad argument to the driver.
+        if (!read.ok || memory?.kind !== 'memory') return err('EINVAL');
+        return vm.mapMem({ ...read.value, memory: memory.memory, isLarge: memory.isLarge });
+      }
+      case 'ANDROID_MAP_CMA_MEM': {
+        const read = MapCmaMem.read(view, 0);
+        const memory = read.ok ? this.#files.get(read.value.guestMemFd) : undefined;
+        if (!read.ok || memory?.kind !== 'memory') return err('EINVAL');
+        return vm.mapCmaMem({ ...read.value, memory: memory.memory });
+      }
+      case 'ANDROID_SET_FW_CONFIG': {
+        const read = AddressRange.read(view, 0);
+        return read.ok ? vm.setFirmware(read.value.guestPhysAddr, read.value.size) : err('EINVAL');
+      }
+      case 'RECLAIM_REGION': {
+        const read = AddressRange.read(view, 0);
+        return read.ok ? vm.reclaimRegion(read.value.guestPhysAddr, read.value.size) : err('EINVAL');
+      }
+      case 'ANDROID_SET_AUTH_TYPE': {
+        const read = AuthDesc.read(view, 0);
+        return read.ok ? setAuthType(vm, read.value.type, read.value.argSize, behind) : err('EINVAL');
       }
       case 'VM_START':
         return vm.start();
@@ -251,7 +276,8 @@ export class VmManager {
     if ((flags & ~GUEST_MEM_FLAGS) !== 0n || size === 0n || size % BigInt(HYP_PAGE_BYTES) !== 0n) return err('EINVAL');
     if (size > BigInt(Number.MAX_SAFE_INTEGER)) return err('ENOMEM');
     const memory = await this.#host.mapMemory(Number(size));
-    return memory.ok ? this.#newFd({ kind: 'memory', memory: memory.value }) : memory;
+    if (!memory.ok) return memory;
+    return this.#newFd({ kind: 'memory', memory: memory.value, isLarge: (flags & GUEST_MEM_HUGE) !== 0n });
   }
 
   #addFunction(file: File & { kind: 'vm' }, type: number, argSize: number, arg: Uint8Array): Result<number, Errno> {
@@ -293,6 +319,17 @@ export class VmManager {
       vm?.statusChanged(reader.u8());
     }
   }
+}
+
+/** The driver has trusted VMs as its only kind; what of the argument was not given is 0. */
+function setAuthType(vm: GunyahVm, type: number, argSize: number, arg: Uint8Array): Result<number, Errno> {
+  if (type !== AUTH_TYPE.trustedVm) return err('ENOENT');
+  if (argSize > TrustedVmArg.sizeBytes) return err('EINVAL');
+  if (argSize > arg.length) return err('EFAULT');
+  const whole = new Uint8Array(TrustedVmArg.sizeBytes);
+  whole.set(arg.subarray(0, argSize));
+  const read = TrustedVmArg.read(new DataView(whole.buffer), 0);
+  return read.ok ? vm.setTrusted(read.value) : err('EINVAL');
 }
 
 /** v6 answers EINVAL on the device. */

@@ -6,7 +6,7 @@ import { err, ok, type Result } from '../../bus/result.js';
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import type { Errno } from './errno.js';
 import type { UserMemory } from './manager-host.js';
-import { MAP, MEM } from './uapi.js';
+import { CMA_LEND, MAP, MEM } from './uapi.js';
 
 /** Memory at a guest-physical address. */
 export interface Region {
@@ -20,6 +20,10 @@ export interface Region {
   readonly rights: number;
   /** False: shared. */
   readonly isLent: boolean;
+  /** Whether pages that come when they are wanted may be large ones. */
+  readonly isLarge: boolean;
+  /** Of a file that lies in one piece (Android's CMA): it is given whole, never page by page. */
+  readonly isCma: boolean;
   /** The parcel it was given away as. */
   handle: number | undefined;
 }
@@ -48,8 +52,19 @@ export interface BindingRequest {
   readonly offset: bigint;
   readonly size: bigint;
   readonly memory: UserMemory;
+  readonly isLarge: boolean;
+}
+/** What the caller asks for with MAP_CMA_MEM. */
+export interface CmaRequest {
+  readonly label: number;
+  readonly guestAddr: bigint;
+  readonly flags: number;
+  readonly offset: bigint;
+  readonly size: bigint;
+  readonly memory: UserMemory;
 }
 
+const RWX = MEM.read | MEM.write | MEM.exec;
 const BINDING_FLAGS = MAP.access | MAP.read | MAP.write | MAP.exec | MAP.unmap;
 
 /** See the head of this file. */
@@ -89,7 +104,7 @@ export class VmMemory {
     if (!isMapped) return err('EFAULT');
     return ok({
       ...{ label, guestAddress: guestPhysAddr, bytes: memorySize, address: userspaceAddr },
-      ...{ rights: rightsOf(flags & ~MEM.lend), isLent, handle: undefined },
+      ...{ rights: rightsOf(flags & ~MEM.lend), isLent, isLarge: false, isCma: false, handle: undefined },
     });
   }
 
@@ -100,26 +115,52 @@ export class VmMemory {
     this.#regions.splice(this.#regions.indexOf(region), 1);
   }
 
-  /** MAP_MEM: adds a binding, or takes exactly one away. */
-  bind({ guestAddr, flags, offset, size, memory }: BindingRequest): Result<undefined, Errno> {
-    const access = flags & MAP.access;
-    if ((flags & ~BINDING_FLAGS) !== 0 || access > MAP.forceShare) return err('EINVAL');
-    if (size === 0n || !isPages(guestAddr, offset, size)) return err('EINVAL');
+  /** MAP_CMA_MEM: as the driver checks it, flags not at all. */
+  addCma({ label, guestAddr, flags, offset, size, memory }: CmaRequest): Result<undefined, Errno> {
+    if (size === 0n || !isPages(guestAddr, size)) return err('EINVAL');
     if (guestAddr + size >= ADDRESS_END || offset + size > BigInt(memory.bytes)) return err('EOVERFLOW');
-    const address = BigInt(memory.address) + offset;
-    if ((flags & MAP.unmap) !== 0) {
-      const bound = this.#regions.find(
-        (r) => r.guestAddress === guestAddr && r.bytes === size && r.address === address,
-      );
-      if (bound === undefined) return err('ENOENT');
-      this.remove(bound);
-      return ok();
-    }
+    // The driver takes any offset and counts it in pages later; ours are bytes, and must be whole pages to be given.
+    if (!isPages(offset)) return err('EINVAL');
     if (this.#regions.some((region) => overlaps(region, guestAddr, size))) return err('EEXIST');
     this.add({
-      ...{ label: this.#made++, guestAddress: guestAddr, bytes: size, address },
-      ...{ rights: rightsOf(flags >>> 4), isLent: access !== MAP.forceShare, handle: undefined },
+      ...{ label, guestAddress: guestAddr, bytes: size, address: BigInt(memory.address) + offset },
+      ...{ rights: rightsOf(flags & RWX), isLent: (flags & CMA_LEND) !== 0, isLarge: false, isCma: true },
+      handle: undefined,
     });
     return ok();
   }
+
+  /** MAP_MEM: adds a binding. */
+  bind(request: BindingRequest): Result<undefined, Errno> {
+    const checked = checkBinding(request);
+    if (!checked.ok) return checked;
+    const { guestAddr, flags, size, isLarge } = request;
+    if (this.#regions.some((region) => overlaps(region, guestAddr, size))) return err('EEXIST');
+    const isLent = (flags & MAP.access) !== MAP.forceShare;
+    this.add({
+      ...{ label: this.#made++, guestAddress: guestAddr, bytes: size, address: checked.value },
+      ...{ rights: rightsOf(flags >>> 4), isLent, isLarge, isCma: false, handle: undefined },
+    });
+    return ok();
+  }
+
+  /** The binding that MAP_MEM with the unmap flag names exactly. */
+  bound(request: BindingRequest): Result<Region, Errno> {
+    const checked = checkBinding(request);
+    if (!checked.ok) return checked;
+    const { guestAddr, size } = request;
+    const found = this.#regions.find(
+      (r) => r.guestAddress === guestAddr && r.bytes === size && r.address === checked.value,
+    );
+    return found === undefined ? err('ENOENT') : ok(found);
+  }
+}
+
+/** Checks MAP_MEM's arguments; where the binding lies in the host VM. */
+function checkBinding({ guestAddr, flags, offset, size, memory }: BindingRequest): Result<bigint, Errno> {
+  if ((flags & ~BINDING_FLAGS) !== 0 || (flags & MAP.access) > MAP.forceShare) return err('EINVAL');
+  if ((flags & (MAP.read | MAP.write | MAP.exec)) === 0) return err('EINVAL');
+  if (size === 0n || !isPages(guestAddr, offset, size)) return err('EINVAL');
+  if (guestAddr + size >= ADDRESS_END || offset + size > BigInt(memory.bytes)) return err('EOVERFLOW');
+  return ok(BigInt(memory.address) + offset);
 }

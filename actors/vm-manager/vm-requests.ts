@@ -13,6 +13,17 @@ export interface Resource {
   readonly virq: number;
 }
 
+/** What CONFIG_IMAGE says: offsets count from the start of the parcel. */
+interface ConfigImage {
+  readonly auth: number;
+  readonly handle: number;
+  readonly imageOffset: bigint;
+  readonly imageBytes: bigint;
+  readonly treeOffset: bigint;
+  readonly treeBytes: bigint;
+}
+const PARAM_PAS_ID = 0;
+
 /** Entries of a parcel's list that go with the first request; the rest follows by APPEND. */
 const ENTRIES_MAX = 512;
 const APPENDS = 2;
@@ -39,9 +50,11 @@ export class VmRequests {
     return this.#plain(message, new PayloadWriter().u16(vmid).u16(0));
   }
 
-  async allocate(): Answer<number> {
-    const answer = await this.#rpc.call(M.VM_ALLOCATE, new PayloadWriter().u32(0).finish());
-    return answer.ok ? ok(answer.value.u32() & 0xffff) : answer;
+  /** A VMID: the one that is wanted, or any (0). */
+  async allocate(wanted = 0): Answer<number> {
+    const answer = await this.#rpc.call(M.VM_ALLOCATE, new PayloadWriter().u32(wanted).finish());
+    if (!answer.ok) return answer;
+    return ok(wanted === 0 ? answer.value.u32() & 0xffff : wanted);
   }
   deallocate = (vmid: number): Answer<undefined> => this.#vmid(M.VM_DEALLOCATE, vmid);
   init = (vmid: number): Answer<undefined> => this.#vmid(M.VM_INIT, vmid);
@@ -57,9 +70,28 @@ export class VmRequests {
         .u32(reason),
     );
 
-  configImage(vmid: number, handle: number, treeOffset: bigint, treeBytes: bigint): Answer<undefined> {
-    const content = new PayloadWriter().u16(vmid).u16(0).u32(handle).u64(0n).u64(0n).u64(treeOffset).u64(treeBytes);
-    return this.#plain(M.VM_CONFIG_IMAGE, content);
+  configImage(
+    vmid: number,
+    { auth, handle, imageOffset, imageBytes, treeOffset, treeBytes }: ConfigImage,
+  ): Answer<undefined> {
+    const content = new PayloadWriter().u16(vmid).u16(auth).u32(handle).u64(imageOffset).u64(imageBytes);
+    return this.#plain(M.VM_CONFIG_IMAGE, content.u64(treeOffset).u64(treeBytes));
+  }
+  /** One parameter: the peripheral whose firmware authenticates the image. */
+  authImage(vmid: number, peripheral: number): Answer<undefined> {
+    return this.#plain(M.VM_AUTH_IMAGE, new PayloadWriter().u16(vmid).u16(1).u32(PARAM_PAS_ID).u32(peripheral));
+  }
+  setFirmwareMem(vmid: number, handle: number, offset: bigint, bytes: bigint): Answer<undefined> {
+    const content = new PayloadWriter().u16(vmid).u16(0).u32(handle).u64(offset).u64(bytes);
+    return this.#plain(M.VM_SET_FIRMWARE_MEM, content);
+  }
+  setDemandPaging(
+    vmid: number,
+    ranges: readonly { readonly guestAddress: bigint; readonly bytes: bigint }[],
+  ): Answer<undefined> {
+    const content = new PayloadWriter().u16(vmid).u16(0).u32(ranges.length);
+    for (const { guestAddress, bytes } of ranges) content.u64(guestAddress).u64(bytes);
+    return this.#plain(M.VM_SET_DEMAND_PAGING, content);
   }
   setAddressLayout(vmid: number, base: bigint, bytes: bigint): Answer<undefined> {
     return this.#plain(M.VM_SET_ADDRESS_LAYOUT, new PayloadWriter().u16(vmid).u16(0).u32(0).u64(base).u64(bytes));

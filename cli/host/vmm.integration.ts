@@ -32,6 +32,27 @@ const GUEST = [
   0xd4000002, // hvc #0
 ];
 
+/** Code and data of a guest without memory at first: pages private to it, and a page it shares with its VMM. */
+const CODE_AT = 0x9000_0000n;
+const SHARED_AT = 0xa000_0000n;
+const PAGED_BYTES = 0x2_0000;
+/** Writes to eight pages behind its own, adds one to a word of the shared page, then turns itself off. */
+const PAGED_GUEST = [
+  0xd2b20021, // mov x1, #0x90010000
+  0xd2b40002, // mov x2, #0xa0000000
+  0x52800103, // mov w3, #8
+  0xf9000023, // str x3, [x1]
+  0x91400421, // add x1, x1, #0x1000
+  0x71000463, // subs w3, w3, #1
+  0x54ffffa1, // b.ne back to str
+  0xb9400040, // ldr w0, [x2]
+  0x11000400, // add w0, w0, #1
+  0xb9000440, // str w0, [x2, #4]
+  0x52800100, // mov w0, #8
+  0x72b08000, // movk w0, #0x8400, lsl #16: SYSTEM_OFF
+  0xd4000002, // hvc #0
+];
+
 function need<T>(answer: Result<T, string>): T {
   if (!answer.ok) throw new Error(answer.error);
   return answer.value;
@@ -88,6 +109,56 @@ async function life(device: GunyahDevice, memory: Uint8Array): Promise<void> {
   need(await device.close(fd));
 }
 
+/** The life of a VM that has nothing but its device tree when it starts. */
+async function pagedLife(device: GunyahDevice, memory: Uint8Array): Promise<void> {
+  const file = async (bytes: number): Promise<{ fd: number; at: number }> => {
+    const fd = need(await device.createGuestMem({ flags: 0n, size: BigInt(bytes) }));
+    return { fd, at: need(await device.memoryOf(fd)).host };
+  };
+  const [image, code, shared] = [await file(TREE_BYTES), await file(PAGED_BYTES), await file(0x1000)];
+  memory.set(guestTree([], { 'image-name': strings('paged') }, { affinity: strings('proxy') }), image.at);
+  memory.set(new Uint8Array(Uint32Array.from(PAGED_GUEST).buffer), code.at);
+  memory.set(Uint8Array.of(41, 0, 0, 0), shared.at);
+  const vm = need(await device.createVm(0));
+  const flags = MAP.read | MAP.write | MAP.exec;
+  for (const [guestAddr, { fd }, size, access] of [
+    [BASE, image, TREE_BYTES, MAP.forceLend],
+    [CODE_AT, code, PAGED_BYTES, MAP.defaultAccess],
+    [SHARED_AT, shared, 0x1000, MAP.forceShare],
+  ] as const) {
+    need(await vm.mapMem({ guestAddr, flags: flags | access, guestMemFd: fd, offset: 0n, size: BigInt(size) }));
+  }
+  need(await vm.setDtbConfig({ guestPhysAddr: BASE, size: BigInt(TREE_BYTES) }));
+  need(await vm.setBootContext({ reg: 0x100, reserved: 0, value: CODE_AT }));
+  const vcpu = need(await vm.addVcpu(0));
+  need(await vm.start());
+  const exit = need(await vcpu.run());
+  assert.is(exit.kind, 'status', 'no page was the VMM’s to answer');
+  assert.is(memory[shared.at + 4], 42);
+  assert.is(memory[code.at + 0x1_0000], 8, 'written by the guest, where its page was');
+  need(await vm.reclaimRegion({ guestPhysAddr: CODE_AT, size: BigInt(PAGED_BYTES) }));
+  assert.is(memory[code.at + 0x1_0000], 0, 'private pages come back empty');
+  need(await vcpu.close());
+  need(await vm.close());
+  for (const { fd } of [image, code, shared]) need(await device.close(fd));
+}
+
+test(
+  'a guest’s memory comes page by page when it is wanted, private and shared, and all of it goes back',
+  async () => {
+    const host = need(await VmHost.start({ primaryGuest: false, onLog: () => undefined }));
+    try {
+      const { device, memory } = need(await host.gunyah());
+      await pagedLife(device, memory);
+      const before = await host.census();
+      await pagedLife(device, memory);
+      assert.equal(await host.census(), before);
+    } finally {
+      await host.dispose();
+    }
+  },
+  { deadlineMs: 60_000 },
+);
 test(
   'a processor runs by proxy: reads and writes end VCPU_RUN, event files do not, the end is in the run page',
   async () => {

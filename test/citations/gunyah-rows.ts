@@ -40,6 +40,7 @@ export const FILES = {
   small: 'actors/resource-manager/small-requests.test.ts',
   tree: 'actors/resource-manager/guest-tree.test.ts',
   manager: 'actors/vm-manager/vm-manager.test.ts',
+  paging: 'actors/vm-manager/demand-pages.test.ts',
   uapi: 'actors/vm-manager/uapi.test.ts',
   debian: 'cli/host/debian-vms.integration.ts',
   vmm: 'cli/host/vmm.integration.ts',
@@ -55,6 +56,8 @@ const STEPS: Citation = ['life', 'any sequence of requests takes the state machi
 const RUNNING: Citation = ['life', 'from allocation to running'];
 const RESOURCES: Citation = ['life', 'GET_HYP_RESOURCES lists what the caller holds'];
 const LAYOUTS: Citation = ['uapi', '8.2: every struct has the layout of the table'];
+const PAGING: Citation = ['paging', '5.5, 5.7: SET_DEMAND_PAGING between configuration and INIT'];
+const ANDROID: Citation = ['uapi', '8.1, 8.2: Android’s own calls'];
 const NO_VIRTIO = 'the feature bit is clear and the calls are absent: ADR 157';
 
 /** See the head of this file. */
@@ -375,8 +378,7 @@ export const GUNYAH_ROWS: readonly Citations[] = [
   {
     table: '5.4',
     rows: 'DEMAND_PAGING',
-    tests: [UNKNOWN],
-    differs: 'UNIMPLEMENTED, as of the public resource manager: no demand paging',
+    tests: [PAGING],
   },
   { table: '5.5', rows: 'ALLOCATE', tests: [['life', 'allocation: dynamic VMIDs'], LENGTHS] },
   { table: '5.5', rows: 'DEALLOCATE | RESET', tests: [STEPS, LENGTHS, ['life', 'a forced stop']] },
@@ -411,8 +413,7 @@ export const GUNYAH_ROWS: readonly Citations[] = [
   {
     table: '5.5',
     rows: 'DEMAND_PAGING',
-    tests: [UNKNOWN],
-    differs: 'UNIMPLEMENTED, as of the public resource manager: no demand paging',
+    tests: [PAGING],
   },
   {
     table: '5.5.1',
@@ -429,9 +430,14 @@ export const GUNYAH_ROWS: readonly Citations[] = [
   { table: '5.7 b', rows: 'queues | vCPU', tests: [RESOURCES, GUEST] },
   {
     table: '5.7 b',
-    rows: 'VPM group | virtio-mmio | vRTC, watchdog | memory extent | address space',
+    rows: 'memory extent | address space',
+    tests: [PAGING, ['rmNumbers', '5.7, 5.9, 6: types of resources']],
+  },
+  {
+    table: '5.7 b',
+    rows: 'VPM group | virtio-mmio | vRTC, watchdog',
     tests: [RESOURCES, ['rmNumbers', '5.7, 5.9, 6: types of resources']],
-    differs: 'never listed: owners are given queues, doorbells and vCPUs',
+    differs: 'never listed: owners are given queues, doorbells, vCPUs and what memory is paged with',
   },
   {
     table: '5.8 a',
@@ -539,8 +545,13 @@ export const GUNYAH_ROWS: readonly Citations[] = [
   {
     table: '8.1',
     rows: 'SET_FW_CONFIG | RECLAIM_REGION | MAP_CMA_MEM | SET_AUTH_TYPE',
-    tests: [['uapi', '8.1: of Android’s own calls four are not there']],
-    differs: 'unknown ioctls here (ENOTTY)',
+    tests: [
+      ANDROID,
+      ['paging', 'SET_FW_CONFIG overflows'],
+      ['paging', 'lent and shared pages come'],
+      ['paging', 'MAP_CMA_MEM checks as the driver does'],
+      ['paging', 'SET_AUTH_TYPE knows trusted VMs alone'],
+    ],
   },
   {
     table: '8.2 a',
@@ -550,8 +561,7 @@ export const GUNYAH_ROWS: readonly Citations[] = [
   {
     table: '8.2 a',
     rows: 'firmware | CMA | auth | trusted VM',
-    tests: [['uapi', '8.1: of Android’s own calls four are not there']],
-    differs: 'structs of ioctls that are not there',
+    tests: [ANDROID],
   },
   {
     table: '8.2 b',
@@ -584,6 +594,8 @@ export const GUNYAH_ROWS: readonly Citations[] = [
       ['manager', '8.3 P6: a region is shared or lent at once'],
       ['manager', '8.3 P14: all regions are given at the start'],
       ['manager', '8.2, 8.3 P17: guest memory files'],
+      ['paging', 'lent and shared pages come'],
+      ['vmm', 'comes page by page'],
     ],
   },
   {
