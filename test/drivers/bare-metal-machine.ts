@@ -286,10 +286,10 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
 
   // ---- running ----
 
-  /** Runs until the guest powers off, nothing can wake it, or `deadlineMs` has passed. */
-  run(deadlineMs: number): Stop {
+  /** Runs until the guest powers off, nothing can wake it, `deadlineMs` has passed, or it has done `slicesMax` times {@link SLICE}. */
+  run(deadlineMs: number, slicesMax = Number.POSITIVE_INFINITY): Stop {
     const end = performance.now() + deadlineMs;
-    for (let slice = 0; ; slice++) {
+    for (let slice = 0; slice < slicesMax; slice++) {
       const reason = this.#stepped ? this.#steps() : this.core.run(this.#eager ? EAGER_SLICE : SLICE);
       if (this.#eager) this.core.jit?.compileQueue();
       switch (reason) {
@@ -308,6 +308,7 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
       }
       if ((slice & 63) === 0 && performance.now() > end) return 'deadline';
     }
+    return 'deadline';
   }
 
   /** As many single steps as a slice has branches, or to what a step cannot do alone. */
