@@ -20,9 +20,9 @@ const MEMORY_MIB = 512;
 export type Host = 'wurley' | 'qemu-system-aarch64';
 
 /** The image, or undefined where something is missing, which the report then says. */
-export async function guestImage(bench: Bench): Promise<StoredImage | undefined> {
-  const image = await findImage(cacheFolder(), IMAGE);
-  if (image === undefined) bench.note(`skipped: ${IMAGE} is not here (wurley image pull ${IMAGE})`);
+export async function guestImage(bench: Bench, name = IMAGE): Promise<StoredImage | undefined> {
+  const image = await findImage(cacheFolder(), name);
+  if (image === undefined) bench.note(`skipped: ${name} is not here (wurley image pull ${name})`);
   else if (qemuSystemVersion() === undefined) bench.note('skipped: qemu-system-aarch64 is not installed');
   else return image;
   return undefined;
