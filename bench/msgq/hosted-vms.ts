@@ -1,40 +1,45 @@
-/** A host with bare-metal VMs that print a dot after the other: what `gh.start` and `gh.lifecycle` start and end. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/**
+ * A host with bare-metal VMs, each of which sends a message through a queue again and again, takes it and prints a dot: what
+ * `gh.start` and `gh.lifecycle` start and end. Between messages a VM is in WFI.
+ */
 import { VmHost } from '../../cli/host/vm-host.js';
 import type { LabVm } from '../../cli/lab/lab-host.js';
-import { DOTS } from '../../test/fixtures/dots.js';
+import { guestImage } from '../../test/guests/reports.js';
 
 /** Guest memory of each VM, in bytes. */
 export const RAM_BYTES = 64 << 20;
+/** Microseconds between two messages of a VM. */
+const BEAT_US = 50_000;
+const QUEUE = { kind: 'queue', name: 'loop', depth: 8, messageBytesMax: 240 } as const;
 
 /** See the head of this file. */
 export class HostedVms {
   readonly host: VmHost;
-  readonly #folder: string;
+  readonly #linked = new Set<string>();
 
-  private constructor(host: VmHost, folder: string) {
+  private constructor(host: VmHost) {
     this.host = host;
-    this.#folder = folder;
   }
 
   static async start(): Promise<HostedVms> {
     const host = await VmHost.start({ primaryGuest: false, onLog: () => undefined });
     if (!host.ok) throw new Error(host.error);
-    const folder = mkdtempSync(join(tmpdir(), 'wurley-bench-'));
-    writeFileSync(join(folder, 'dots.bin'), new Uint8Array(Uint32Array.from(DOTS).buffer));
-    return new HostedVms(host.value, folder);
+    return new HostedVms(host.value);
   }
 
   /**
    * Starts a VM through the VM manager and the resource manager, and waits for its first dot. Milliseconds from the call to that
-   * byte on the host, which is later than the first instruction by the way through the console.
+   * byte on the host, which is later than the first instruction by a message and the way through the console.
    */
   async vm(name: string): Promise<{ readonly vm: LabVm; readonly tookMs: number }> {
+    if (!this.#linked.has(name)) {
+      const declared = await this.host.link({ ...QUEUE, between: [name, name] });
+      if (!declared.ok) throw new Error(declared.error);
+      this.#linked.add(name);
+    }
     const begun = performance.now();
     const started = await this.host.start({
-      ...{ name, boot: { kernel: join(this.#folder, 'dots.bin'), initrd: undefined }, append: '' },
+      ...{ name, boot: { kernel: guestImage('msgq'), initrd: undefined }, append: `beat=${BEAT_US}` },
       ...{ memoryBytes: RAM_BYTES, cpus: 1, platform: 'gunyah', profile: 'P17', primary: false, console: 'pl011' },
       ...{ disks: [], rng: false, networks: [] },
     });
@@ -61,6 +66,5 @@ export class HostedVms {
 
   async close(): Promise<void> {
     await this.host.dispose();
-    rmSync(this.#folder, { recursive: true, force: true });
   }
 }

@@ -35,7 +35,7 @@ function endsOf(spec: LinkSpec): readonly string[] {
 /** See the head of this file. */
 export class Links {
   readonly #host: Host;
-  readonly #declared = new Map<string, Declared>();
+  readonly #declared: Declared[] = [];
   #nextIpa = SHARED_FROM;
 
   constructor(host: Host) {
@@ -44,7 +44,7 @@ export class Links {
 
   /** Whether the VM called `name` has an end of any link. */
   concerns(name: string): boolean {
-    return [...this.#declared.values()].some(({ spec }) => endsOf(spec).includes(name));
+    return this.#declared.some(({ spec }) => endsOf(spec).includes(name));
   }
 
   /** Declares a link; `home` is the partition that pays for memory. The error is a sentence; throws BuildFailure. */
@@ -52,14 +52,18 @@ export class Links {
     const refused = this.#check(spec);
     if (refused !== undefined) return err(`link ${spec.name}: ${refused}`);
     const memory = spec.kind === 'memory' ? await this.#makeMemory(spec, await home()) : undefined;
-    this.#declared.set(spec.name, { spec, label: this.#declared.size + 1, memory });
+    this.#declared.push({ spec, label: this.#declared.length + 1, memory });
     return ok();
   }
 
   #check(spec: LinkSpec): string | undefined {
-    if (this.#declared.has(spec.name)) return 'there is a link of this name';
-    if (this.#declared.size >= LINKS_MAX) return `a host has ${LINKS_MAX} links at most`;
     const ends = endsOf(spec);
+    // A name is that of a node in the trees of its ends.
+    const isTaken = this.#declared.some(
+      (one) => one.spec.name === spec.name && endsOf(one.spec).some((end) => ends.includes(end)),
+    );
+    if (isTaken) return 'there is a link of this name';
+    if (this.#declared.length >= LINKS_MAX) return `a host has ${LINKS_MAX} links at most`;
     // A queue may lead from a VM to itself.
     const areDistinct = new Set(ends).size === ends.length || spec.kind === 'queue';
     if (!areDistinct || ends.length < 2) return 'its ends are not distinct VMs';
@@ -96,7 +100,7 @@ export class Links {
 
   /** What the VM called `name` is to be given beside its RPC queues. */
   vdevicesOf(name: string): readonly VdeviceConfig[] {
-    return [...this.#declared.values()].flatMap((declared) => {
+    return this.#declared.flatMap((declared) => {
       const device = vdeviceOf(declared, name);
       return device === undefined ? [] : [device];
     });
@@ -104,7 +108,7 @@ export class Links {
 
   /** Maps shared memory into a VM before it runs. Throws BuildFailure. */
   async mapMemory(name: string, partition: number): Promise<void> {
-    for (const { spec, memory } of this.#declared.values()) {
+    for (const { spec, memory } of this.#declared) {
       if (spec.kind !== 'memory' || memory === undefined || !spec.between.includes(name)) continue;
       const { read, write } = STAGE2_RIGHTS;
       const rights = spec.writers.includes(name) ? read | write : read;
