@@ -135,8 +135,7 @@ const init: RequestHandler = async (request) => {
   if (!(await makeVdevices(rm, vm, config)) || !(await giveVcpus(rm, vm, config))) {
     return fail(request, vm, E.NORESOURCE);
   }
-  const isPaged = config.isProxy && request.client.profile === 'P17';
-  if (isPaged && !(await givePaging(rm, vm))) return fail(request, vm, E.NORESOURCE);
+  if (vm.isPaged && config.isProxy && !(await givePaging(rm, vm))) return fail(request, vm, E.NORESOURCE);
   rm.setState(vm, S.READY);
   return reply(E.OK);
 };
@@ -274,7 +273,7 @@ const setAddressLayout: RequestHandler = (request) => {
 };
 
 /**
- * {u16 vmid, u16 0, u32 count, {u64 IPA, u64 size}s}: where pages come when they are wanted. Nothing need be kept of it: what is
+ * {u16 vmid, u16 0, u32 count, {u64 IPA, u64 size}s}: where pages come when they are wanted. The ranges need not be kept: what is
  * not there when a VM starts may come later anywhere.
  */
 const setDemandPaging: RequestHandler = (request) => {
@@ -288,7 +287,9 @@ const setDemandPaging: RequestHandler = (request) => {
   if (!isWhole(request)) return reply(E.MSG_INVALID);
   const vm = owned(request, vmid, [S.INIT]);
   if (typeof vm === 'number') return reply(vm);
-  return reply(pageRanges(ranges) === undefined ? E.ARGUMENT_INVALID : E.OK);
+  if (pageRanges(ranges) === undefined) return reply(E.ARGUMENT_INVALID);
+  vm.isPaged = true;
+  return reply(E.OK);
 };
 
 const setTimeBase: RequestHandler = (request) => {

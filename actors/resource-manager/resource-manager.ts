@@ -115,6 +115,7 @@ export class ResourceManager {
     vm.config = undefined;
     vm.image = undefined;
     vm.imageBase = undefined;
+    vm.isPaged = false;
     vm.crashMessage = new Uint8Array(0);
     vm.bootContext.clear();
     vm.reserved.length = 0;

@@ -51,6 +51,8 @@ export class Vm {
   image: ImageConfig | undefined;
   /** Where the image was asked to lie (VM_SET_ADDRESS_LAYOUT). */
   imageBase: bigint | undefined;
+  /** Whether its owner gives it memory when it is wanted (VM_SET_DEMAND_PAGING). */
+  isPaged = false;
   crashMessage: Uint8Array = new Uint8Array(0);
   timeBase: { readonly ns: bigint; readonly ticks: bigint } | undefined;
   /** Boot registers that were set, by set << 8 | index. */

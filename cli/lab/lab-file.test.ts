@@ -35,6 +35,7 @@ links:
   chat: { queue: [a, b], depth: 4, messageBytes: 16 }
   bell: { doorbell: { from: a, to: b } }
   pool: { memory: [a, b], size: 64k, writers: [a] }
+  self: { queue: [b, b] }
 `);
   assert.ok(lab.ok, lab.ok ? '' : lab.error);
   if (!lab.ok) return;
@@ -55,6 +56,7 @@ links:
     { kind: 'queue', name: 'chat', between: ['a', 'b'], depth: 4, messageBytesMax: 16 },
     { kind: 'doorbell', name: 'bell', from: 'a', to: 'b' },
     { kind: 'memory', name: 'pool', between: ['a', 'b'], bytes: 65_536, writers: ['a'] },
+    { kind: 'queue', name: 'self', between: ['b', 'b'], depth: 8, messageBytesMax: 240 },
   ]);
 });
 
@@ -102,7 +104,7 @@ const FAULTS: readonly (readonly [string, string])[] = [
     'lab.yaml:4:18: links.q.queue.1 names b, which is no VM of the lab',
   ],
   [
-    'vms:\n  a: {kernel: guest.elf, platform: gunyah}\nlinks:\n  q: {queue: [a, a]}',
+    'vms:\n  a: {kernel: guest.elf, platform: gunyah}\nlinks:\n  q: {doorbell: {from: a, to: a}}',
     'lab.yaml:4:3: links.q names a VM twice',
   ],
   ['vms:\n  a: {kernel: guest.elf}\nlinks:\n  q: {queue: [a]}', 'lab.yaml:4:14: links.q.queue takes 2 or more entries'],

@@ -71,7 +71,11 @@ const vm = z.strictObject({
 });
 
 const link = z.strictObject({
-  queue: z.array(name).length(2).optional().describe('the two VMs at a pair of message queues'),
+  queue: z
+    .array(name)
+    .length(2)
+    .optional()
+    .describe('the two VMs at a pair of message queues; one VM twice: a queue to itself'),
   doorbell: z.strictObject({ from: name, to: name }).optional(),
   memory: z.array(name).min(2).max(8).optional().describe('the VMs that share memory'),
   depth: z.int().min(1).max(QUEUE_DEPTH_MAX).optional().describe('messages each direction of a queue holds'),
