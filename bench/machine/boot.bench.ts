@@ -3,12 +3,13 @@
  * qemu-system-aarch64 (TCG, thread=multi) with the same kernel, initial RAM disk, command line and memory, in turn.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { READY_MARKER } from '../../cli/image/initramfs.js';
 import { cacheFolder, findImage, type StoredImage } from '../../cli/image/store.js';
 import { qemuSystemVersion } from '../../test/drivers/qemu-system.js';
+import { cacheIsReady } from '../code-cache.js';
 import type { Bench, BenchSuite, Target } from '../report.js';
 
 const MAIN = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'cli', 'main.js');
@@ -20,8 +21,6 @@ const ROUNDS = 2;
 const DEADLINE_MS = 90_000;
 /** What the boot left to translate is translated by then. */
 const SETTLE_MS = 8_000;
-/** How long the cache may take to be compiled. */
-const CACHE_MS = 180_000;
 /** Boots that fill the cache: the second finds what the first left out. */
 const WARM_UP_BOOTS = 2;
 const IDLE_MS = 10_000;
@@ -116,17 +115,6 @@ async function measure(
   } finally {
     child.kill('SIGKILL');
   }
-}
-
-/** Waits until nothing is left to compile in the folder of the translation cache. */
-async function cacheIsReady(folder: string): Promise<boolean> {
-  for (let waited = 0; waited < CACHE_MS; waited += 500) {
-    await sleep(500);
-    const names = existsSync(folder) ? readdirSync(folder) : [];
-    if (names.some((name) => name.endsWith('.todo') || name.endsWith('.lock'))) continue;
-    if (names.some((name) => name.endsWith('.code'))) return true;
-  }
-  return false;
 }
 
 /** Boots with the cache, to the end, so that the cache learns what there was to learn. */
