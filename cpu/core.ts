@@ -203,8 +203,8 @@ export class Core {
       storeSlow: this.work.charging(WORK.slowAccess, (_state, lo, hi, bits) => access.store(lo, hi, bits)),
       checkSpAlignment: () => this.#checkSpAlignment(),
       hypercall: options.hypercall?.(() => this.#hypercall()) ?? (() => this.#hypercall()),
-      fp: (at, code, shape, extra) => fpHelper(this.view, at, code, shape, extra),
-      simd: (at, code, size) => simdHelper(this.view, at, code, size),
+      fp: (at, code, shape, extra) => fpHelper(this.view, at >>> 0, code, shape, extra),
+      simd: (at, code, size) => simdHelper(this.view, at >>> 0, code, size),
       checkStorePair: (_state, lo, hi, bits) => access.checkStorePair(lo, hi, bits),
       sysregRead: (_state, iss) => registers.read(iss),
       sysregWrite: (_state, iss) => registers.write(iss),
@@ -222,7 +222,8 @@ export class Core {
       },
     };
     if (options.observer !== undefined) observeSystem(helpers, state, options.observer);
-    const decode = (_state: number, record: number): void => this.#decode(record);
+    // Addresses come as signed numbers from generated code.
+    const decode = (_state: number, record: number): void => this.#decode(record >>> 0);
     const instance = new WebAssembly.Instance(interpreter.module, {
       env: { memory, table: this.table, decode, ...helpers },
     });

@@ -83,6 +83,7 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
   readonly bytes: Uint8Array;
   readonly core: Core;
   readonly #ramBytes: number;
+  readonly #ramAt: number;
   readonly #eager: boolean;
   readonly #stepped: boolean;
   readonly #gic: Gic;
@@ -98,7 +99,7 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
   #signalsChanged = true;
 
   /**
-   * @param eager compiles hot code at every pause, which come often; @param stepped runs by single steps;
+   * @param eager compiles hot code at every pause, which come often; @param stepped runs by single steps; @param base where it lies in the host's memory, a multiple of 64 KiB;
    *   @param onOutput receives console output a line at a time
    */
   constructor(
@@ -107,17 +108,20 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
       readonly jit?: boolean;
       readonly eager?: boolean;
       readonly stepped?: boolean;
+      readonly base?: number;
       readonly onOutput?: (text: string) => void;
     } = {},
   ) {
     this.#ramBytes = ramMiB << 20;
     this.#eager = options.eager ?? false;
     this.#stepped = options.stepped ?? false;
-    const pages = (RAM_AT + this.#ramBytes) / WASM_PAGE;
+    const base = options.base ?? 0;
+    this.#ramAt = base + RAM_AT;
+    const pages = (this.#ramAt + this.#ramBytes) / WASM_PAGE;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bytes = new Uint8Array(this.memory.buffer);
     this.#onOutput = options.onOutput ?? (() => undefined);
-    this.#gic = new Gic(this.memory.buffer, GIC_AT, () => {
+    this.#gic = new Gic(this.memory.buffer, base + GIC_AT, () => {
       this.#signalsChanged = true;
     });
     this.#gic.reset([0]);
@@ -128,7 +132,7 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
       setLevel: (high) => this.#gic.setLine(spiToIntid(MEMORY_MAP.uart.spi), high),
     });
     this.#devices = this.#buildDevices();
-    const layout = { state: STATE_AT, arena: ARENA_AT, arenaBytes: ARENA_BYTES };
+    const layout = { state: base + STATE_AT, arena: base + ARENA_AT, arenaBytes: ARENA_BYTES };
     this.core = new Core(this.memory, layout, interpreter(), this, undefined, {
       jit: options.jit ?? true,
       peripherals: this,
@@ -147,14 +151,14 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
   }
 
   #hostOf(ipa: number): number {
-    return RAM_AT + (ipa - MEMORY_MAP.ramBase);
+    return this.#ramAt + (ipa - MEMORY_MAP.ramBase);
   }
 
   // ---- memory and devices ----
 
   frame(ipaPage: number): number {
     const offset = ipaPage * 4096 - MEMORY_MAP.ramBase;
-    return offset >= 0 && offset < this.#ramBytes ? RAM_AT + offset : -1;
+    return offset >= 0 && offset < this.#ramBytes ? this.#ramAt + offset : -1;
   }
 
   /** The device whose window `ipa` is in, with the offset. */

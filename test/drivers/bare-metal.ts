@@ -18,6 +18,8 @@ export interface BareMetalRun {
   readonly eager?: boolean;
   /** One instruction after the other by Core.step. */
   readonly stepped?: boolean;
+  /** Where the machine lies in the host's memory: a multiple of 64 KiB. */
+  readonly base?: number;
   /** Receives console output a line at a time. */
   readonly onOutput?: (line: string) => void;
 }
@@ -45,6 +47,7 @@ export async function runBareMetal(run: BareMetalRun): Promise<BareMetalOutcome>
     jit: run.jit ?? true,
     eager: run.eager ?? false,
     stepped: run.stepped ?? false,
+    base: run.base ?? 0,
     ...(run.onOutput === undefined ? {} : { onOutput: run.onOutput }),
   });
   for (const { ipa, bytes } of plan.value.placements) machine.load(ipa, bytes);

@@ -8,9 +8,15 @@ import { guestImage, guestsFolder, parseSuite } from './reports.js';
 
 const test = spec('guests on wurley');
 
-for (const jit of [false, true]) {
+/** Generated code gives addresses above 2 GiB as negative numbers. */
+const HIGH = 0x9000_0000;
+for (const [jit, base] of [
+  [false, 0],
+  [true, 0],
+  [true, HIGH],
+] as const) {
   test(
-    `the guest suite passes ${jit ? 'with compiled code' : 'in the interpreter'}`,
+    `the guest suite passes ${jit ? 'with compiled code' : 'in the interpreter'}${base === HIGH ? ' above 2 GiB' : ''}`,
     async () => {
       const run = {
         image: guestImage('suite'),
@@ -18,7 +24,7 @@ for (const jit of [false, true]) {
         bootargs: '',
         deadlineMs: 100_000,
       };
-      const { console, stop } = await runBareMetal({ ...run, jit });
+      const { console, stop } = await runBareMetal({ ...run, jit, base });
       assert.is(stop, 'off', console);
       const report = parseSuite(console);
       assert.ok(report !== undefined, 'the suite reached its end');
