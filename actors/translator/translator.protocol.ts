@@ -35,6 +35,8 @@ export interface TranslatorConfig {
   readonly memory: WebAssembly.Memory;
   /** What generated code may use of the host; absent: only what every host has. */
   readonly features?: HostFeatures;
+  /** Bytes of WebAssembly kept for its other vCPUs: those in use by one of them cost nothing more. */
+  readonly sharedBytesMax: number;
   /** One end for each vCPU: {@link TranslationRequest} comes in, FinishedBatch (cpu/jit/jit.ts) goes out. */
   readonly vcpus: readonly ObjectEnd[];
 }

@@ -21,7 +21,11 @@ test(
     const system = new ActorSystem({ onEvent: () => undefined, onLog: () => undefined, seed: 1 });
     try {
       const ends = channels.map(([, end]) => end);
-      const spawned = await system.spawn(translatorKind, { memory, vcpus: ends }, { name: 'vm-translator' });
+      const spawned = await system.spawn(
+        translatorKind,
+        { memory, vcpus: ends, sharedBytesMax: 1 << 20 },
+        { name: 'vm-translator' },
+      );
       assert.ok(spawned.ok);
       const ports = channels.map(([end]) => new ObjectPort<TranslationRequest, FinishedBatch>(end));
       const ids = new Set<number>();

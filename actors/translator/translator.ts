@@ -2,16 +2,12 @@
 import { Decoder } from '../../cpu/decode/decoder.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
 import type { CompiledModule, FinishedBatch } from '../../cpu/jit/jit.js';
-import { BUDGET_DEFAULT } from '../../cpu/jit/region-store.js';
 import { compileScanned } from '../../cpu/jit/scanner/compile-scanned.js';
 import { translateBatch } from '../../cpu/jit/translate.js';
 import { ObjectPort } from '../runtime/object-channel.js';
 import type { Clock, Log } from '../runtime/services.js';
 import { SharedCode } from './shared-code.js';
 import type { TranslationRequest, TranslatorConfig, TranslatorStatistics } from './translator.protocol.js';
-
-/** Bytes of WebAssembly kept for the other vCPUs: those in use by one of them cost nothing more. */
-const SHARED_BYTES_MAX = BUDGET_DEFAULT.bytesMax;
 
 /** See the head of this file. */
 export class Translator {
@@ -24,9 +20,9 @@ export class Translator {
   readonly #shared: SharedCode | undefined;
   #nextId = 1;
 
-  constructor({ memory, vcpus }: TranslatorConfig, clock: Clock, log: Log) {
+  constructor({ memory, vcpus, sharedBytesMax }: TranslatorConfig, clock: Clock, log: Log) {
     this.#view = new DataView(memory.buffer);
-    if (vcpus.length > 1) this.#shared = new SharedCode(this.#view, SHARED_BYTES_MAX);
+    if (vcpus.length > 1) this.#shared = new SharedCode(this.#view, sharedBytesMax);
     this.#clock = clock;
     this.#log = log;
     for (const end of vcpus) {

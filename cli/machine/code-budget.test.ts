@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert';
 import { spec } from '../../test/harness/spec.js';
-import { codeBudgetOf, suitedBudget } from './code-budget.js';
+import { codeBudgetOf, suitedArena, suitedBudget } from './code-budget.js';
 
 const test = spec('bound on compiled code');
 const MIB = 1 << 20;
@@ -18,6 +18,15 @@ test('it grows with the memory, and the modules of all processors leave a proces
       const { bytesMax, modulesMax } = suitedBudget({ cpus, ramBytes: mib * MIB });
       assert.ok(bytesMax <= 64 * MIB && modulesMax >= 800 && modulesMax * cpus <= MODULES_MAX, `${cpus} ${mib}`);
     }
+  }
+});
+
+test('decoded code has room as the memory allows, and all of it fits what generated code can address', () => {
+  assert.is(suitedArena({ cpus: 1, ramBytes: 512 * MIB }), 96 * MIB);
+  assert.is(suitedArena({ cpus: 2, ramBytes: 1024 * MIB }), 192 * MIB);
+  for (let cpus = 1; cpus <= 8; cpus++) {
+    const arena = suitedArena({ cpus, ramBytes: 3072 * MIB });
+    assert.ok(arena >= 96 * MIB && arena * cpus + 3072 * MIB <= 3840 * MIB && arena % 4096 === 0, `${cpus}`);
   }
 });
 

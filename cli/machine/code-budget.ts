@@ -1,6 +1,7 @@
 /** The bound on compiled code: what suits a machine, and as text for tests of eviction and for hosts with little memory. */
 import { BUDGET_DEFAULT, type CodeBudget } from '../../cpu/jit/region-store.js';
 
+const MIB = 2 ** 20;
 const KIB_MAX = 1 << 20;
 const MODULES_MAX = 10_000;
 /**
@@ -28,4 +29,18 @@ export function suitedBudget({ cpus, ramBytes }: { readonly cpus: number; readon
   if (ramBytes <= SMALL_BYTES) return BUDGET_DEFAULT;
   const bytesMax = Math.round(Math.min(BYTES_MAX, ramBytes * RAM_SHARE));
   return { bytesMax, modulesMax: Math.min(Math.round(bytesMax / MODULE_BYTES), Math.floor(MODULES_IN_ALL / cpus)) };
+}
+
+/** Records of 6,000 pages of code. */
+const ARENA_BYTES = 96 * MIB;
+/** What a machine with more memory than this runs has more code: cc1 alone is 30 MiB of it. */
+const MUCH_RAM_BYTES = 512 * MIB;
+/** Of the 4 GiB that generated code can address; what is left is for everything that is no machine's memory or arena. */
+const SHAREABLE_BYTES = 3840 * MIB;
+
+/** Bytes for decoded instructions each of `cpus` processors has: four times the pages of code it works with. */
+export function suitedArena({ cpus, ramBytes }: { readonly cpus: number; readonly ramBytes: number }): number {
+  if (ramBytes <= MUCH_RAM_BYTES) return ARENA_BYTES;
+  const each = Math.floor((SHAREABLE_BYTES - ramBytes) / cpus / MIB) * MIB;
+  return Math.max(ARENA_BYTES, Math.min(2 * ARENA_BYTES, each));
 }

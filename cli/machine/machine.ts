@@ -32,7 +32,7 @@ import { bootRegisters, type Foundation, mapMemory, newPartition, newProcessors 
 import { giveObjects, placesOf } from '../host/gunyah-platform.js';
 import { Host } from '../host/host.js';
 import { keepAlive } from '../host/keep-alive.js';
-import { suitedBudget } from './code-budget.js';
+import { suitedArena, suitedBudget } from './code-budget.js';
 import type { CodeCache } from './code-cache.js';
 import { CodeCacheLinks } from './code-cache-links.js';
 import { startFirmwareDevices } from './firmware-devices.js';
@@ -41,8 +41,6 @@ import { useGuestFlags } from './native-modules.js';
 import { startVirtioDevices, type VirtioChoice } from './virtio-devices.js';
 
 const STREAM_BYTES = 64 * 1024;
-/** Record arena of each processor of a machine that is alone on its host. */
-const ARENA_BYTES = 96 << 20;
 const TRANSLATOR_SUFFIX = '-translator';
 const ASK = { timeoutMs: 10_000 } as const;
 /** As long as QEMU holds it: Linux's gpio-keys reads the line after its interrupt, and must still find the button down. */
@@ -156,7 +154,7 @@ async function layFoundation(host: Host, options: MachineOptions): Promise<Found
   const { core } = host;
   const { plan, description, gunyah: profile } = options;
   const { cpus, ramBytes } = description;
-  const { partition, parts } = await newPartition(host, cpus, ARENA_BYTES);
+  const { partition, parts } = await newPartition(host, cpus, suitedArena(description));
   const given = profile === undefined ? undefined : await giveObjects(host, partition);
   const tickets = await newProcessors(host, partition, cpus);
   const { place: meanwhile, banks } = await mapMemory(host, partition, plan, ramBytes);
@@ -234,6 +232,7 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
   };
   const trace = options.trace === undefined ? {} : { trace: options.trace };
   const entropy = options.entropy === undefined ? {} : { entropy: options.entropy };
+  const codeBudget = options.codeBudget ?? suitedBudget(options.description);
   const shared = {
     memory,
     interpreter: options.interpreter,
@@ -241,7 +240,7 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
     frontEnds,
     jit: options.jit,
     features,
-    codeBudget: options.codeBudget ?? suitedBudget(options.description),
+    codeBudget,
     core: core.ref.actor,
     callTap: host.options.callTap,
     ...trace,
@@ -264,7 +263,11 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
   const ends = channels.map(([, end]) => end);
   // Nothing waits for it to be there: what its processors ask meanwhile waits in the channels.
   const translating = translates
-    ? system.spawn(translatorKind, { memory, vcpus: ends, features }, { name: `${name}${TRANSLATOR_SUFFIX}` })
+    ? system.spawn(
+        translatorKind,
+        { memory, vcpus: ends, features, sharedBytesMax: codeBudget.bytesMax },
+        { name: `${name}${TRANSLATOR_SUFFIX}` },
+      )
     : undefined;
   foundation.meanwhile();
   const processors: ActorRef<VcpuProtocol>[] = [];

@@ -14,9 +14,9 @@ import { STATUS } from '../../devices/virtio/wire.js';
 
 const PAGE = 4096;
 const BLOCK_AT = 0x10000;
-const GIC_AT = 0x20000;
-const STAGE2_AT = 0x30000;
-const TABLES_AT = 0x40000;
+const GIC_AT = 0x30000;
+const STAGE2_AT = 0x40000;
+const TABLES_AT = 0x50000;
 const FRAMES_AT = 0x100000;
 const CANARY = 0xee;
 /** Where the guest's memory starts, guest-physical. */
