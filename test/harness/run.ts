@@ -30,6 +30,12 @@ const SIDE_BY_SIDE = [
   'cpu/jit/scanner/random-code',
   'cli/machine/damaged-files',
   'devices/virtio-blk/qcow2/qcow2',
+  'cli/machine/virtio-disk',
+  'cli/machine/uefi',
+  'cli/machine/esp',
+  'test/guests/guests',
+  'actors/gdb/gdb',
+  'cli/image/rootfs/build-machine',
   'cpu/isa/disassemble',
 ] as const;
 
