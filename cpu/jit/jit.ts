@@ -115,7 +115,7 @@ export class Jit {
   #volumes: readonly SavedVolume[] = [];
   /** Volumes of which something was installed. */
   readonly #opened = new Map<SavedVolume, OpenedModule>();
-  /** Modules of the background's that were opened, by their ids; those without a region left are forgotten when met. */
+  /** Modules of the background's that were opened, by their ids; those without a region left are forgotten with the next span. */
   readonly #shared = new Map<number, OpenedModule>();
   /** Pauses since the background last answered or was asked while idle. */
   #waited = 0;

@@ -9,7 +9,7 @@ import { HYP_PAGE_BYTES } from '../../../bus/units.js';
 
 /** Kinds of maintenance, as numbers in the list; the names are those of cpu/sysreg/peripherals.ts, `stage2`, and
  * `quiesce`, which only wants to be acknowledged (a thread in the middle of a hypercall does not). */
-export const REQUESTS = ['tlbi-all', 'tlbi-asid', 'tlbi-va', 'tlbi-va-last', 'code', 'stage2', 'quiesce'] as const;
+const REQUESTS = ['tlbi-all', 'tlbi-asid', 'tlbi-va', 'tlbi-va-last', 'code', 'stage2', 'quiesce'] as const;
 /** A kind of maintenance. */
 export type Request = (typeof REQUESTS)[number];
 /** Carries out a request; lo and hi as in RemoteCpus.request. */
@@ -41,7 +41,7 @@ export class MaintenanceRequests {
   add(cpu: number, kind: Request, lo: number, hi: number): boolean {
     const area = cpu * AREA_WORDS;
     if (kind === 'code') {
-      if (hi === ALL_CODE || !this.#addCode(area, lo)) this.#words[area + AREA.isCodeLost] = 1;
+      if (hi === ALL_CODE || !this.#addCode(area, lo, hi)) this.#words[area + AREA.isCodeLost] = 1;
       return this.#at(area + AREA.codes) > CODES_MAX / 2;
     }
     const others = this.#at(area + AREA.others);
@@ -57,7 +57,7 @@ export class MaintenanceRequests {
     return this.#words[index] ?? 0;
   }
 
-  #addCode(area: number, frame: number): boolean {
+  #addCode(area: number, frame: number, behind: number): boolean {
     const codes = this.#at(area + AREA.codes);
     const next = area + AREA.firstCode + codes * CODE_WORDS;
     if (codes > 0) {
@@ -65,13 +65,13 @@ export class MaintenanceRequests {
       const distance = ((frame >>> 0) - (this.#at(last) >>> 0)) / HYP_PAGE_BYTES;
       const more = this.#at(last + 1);
       if (distance >= 0 && distance <= more + 1) {
-        this.#words[last + 1] = Math.max(more, distance);
+        this.#words[last + 1] = Math.max(more, distance + behind);
         return true;
       }
     }
     if (codes === CODES_MAX) return false;
     this.#words[next] = frame;
-    this.#words[next + 1] = 0;
+    this.#words[next + 1] = behind;
     this.#words[area + AREA.codes] = codes + 1;
     return true;
   }

@@ -104,6 +104,9 @@ test('code of one frame after the other is one request, above 2 GiB too', () => 
   block.request(0, 'code', first + 4096, 0);
   block.request(0, 'code', first + 3 * 4096, 0);
   assert.is(drained(block, 0).length, 3);
+  block.request(0, 'code', 0, 3);
+  block.request(0, 'code', 4 * 4096, 2);
+  assert.equal(drained(block, 0), [['code', 0, 6]]);
 });
 
 test('the first reason to stop stays', () => {

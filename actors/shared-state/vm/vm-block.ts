@@ -224,8 +224,7 @@ export class VmBlock {
   }
   /** The processor's own thread: carries out what was asked. Returns whether there was anything. */
   drain(cpu: number, act: Act): boolean {
-    const done = this.#load(cpu, CPU.done);
-    if (this.#load(cpu, CPU.pushed) === done) return false;
+    if (this.#load(cpu, CPU.pushed) === this.#load(cpu, CPU.done)) return false;
     this.#locked(cpu, () => {
       this.#requests.take(cpu, act);
       this.#store(cpu, CPU.done, this.#load(cpu, CPU.pushed));
