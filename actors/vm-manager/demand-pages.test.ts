@@ -1,5 +1,7 @@
 /** Memory that comes when it is wanted (gunyah.md 5.5, 5.7, 8.3), and the ioctls that Android's driver adds (8.1). */
+
 import * as assert from 'uvu/assert';
+import { bytesOf } from '../../bus/layout/struct.js';
 import { strings } from '../../devices/machine/device-tree/tree.js';
 import { guestTree, ManagerBench } from '../../test/fixtures/gunyah/manager-bench.js';
 import { spec } from '../../test/harness/spec.js';
@@ -32,14 +34,6 @@ const ACCESS = { lend: 1, share: 2 } as const;
 const PAGE_FAULT = 7;
 const RETRY = 1;
 
-function bytesOf<T>(
-  layout: { readonly sizeBytes: number; write(view: DataView, at: number, value: T): void },
-  value: T,
-): Uint8Array {
-  const bytes = new Uint8Array(layout.sizeBytes);
-  layout.write(new DataView(bytes.buffer), 0, value);
-  return bytes;
-}
 const need = (value: number | string): number => {
   assert.type(value, 'number', String(value));
   return Number(value);

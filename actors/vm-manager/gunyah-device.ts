@@ -3,7 +3,7 @@
  * the VM manager's actor, and behind that the resource manager, as for a VMM under Linux.
  */
 
-import type { Of } from '../../bus/layout/struct.js';
+import { bytesOf, type Of } from '../../bus/layout/struct.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import type { Profile } from '../abi/gunyah/identity.js';
 import type { ActorRef, AskFailure } from '../runtime/protocol.js';
@@ -39,14 +39,6 @@ const NO_BYTES = new Uint8Array(0);
 const ASK = { timeoutMs: 60_000 } as const;
 const FOREVER = { timeoutMs: 0x7fff_ffff } as const;
 
-function encode<T>(
-  layout: { readonly sizeBytes: number; write(view: DataView, at: number, value: T): void },
-  value: T,
-): Uint8Array {
-  const bytes = new Uint8Array(layout.sizeBytes);
-  layout.write(new DataView(bytes.buffer), 0, value);
-  return bytes;
-}
 /** A manager that does not answer is a device that is gone. */
 function settled<T>(answer: Result<T, Errno | AskFailure<unknown>>): Result<T, Errno> {
   if (answer.ok) return answer;
@@ -97,7 +89,7 @@ export class GunyahDevice {
   }
   /** CREATE_GUEST_MEM: the descriptor of a guest memory file. */
   createGuestMem(request: Of<typeof CreateGuestMem>): Answer<number> {
-    return this.ioctl(this.#fd, 'CREATE_GUEST_MEM', 0, encode(CreateGuestMem, request));
+    return this.ioctl(this.#fd, 'CREATE_GUEST_MEM', 0, bytesOf(CreateGuestMem, request));
   }
 
   /** mmap(2): anonymous memory. */
@@ -142,51 +134,51 @@ export class GunyahVmFile {
   }
 
   setUserMemRegion(region: Of<typeof UserMemoryRegion>): Answer<number> {
-    return this.#device.ioctl(this.#fd, 'SET_USER_MEM_REGION', 0, encode(UserMemoryRegion, region));
+    return this.#device.ioctl(this.#fd, 'SET_USER_MEM_REGION', 0, bytesOf(UserMemoryRegion, region));
   }
   /** Android's: lends what SET_USER_MEM_REGION would share. */
   lendUserMem(region: Of<typeof UserMemoryRegion>): Answer<number> {
-    return this.#device.ioctl(this.#fd, 'ANDROID_LEND_USER_MEM', 0, encode(UserMemoryRegion, region));
+    return this.#device.ioctl(this.#fd, 'ANDROID_LEND_USER_MEM', 0, bytesOf(UserMemoryRegion, region));
   }
   mapMem(request: Of<typeof MapMem>): Answer<number> {
-    return this.#device.ioctl(this.#fd, 'MAP_MEM', 0, encode(MapMem, request));
+    return this.#device.ioctl(this.#fd, 'MAP_MEM', 0, bytesOf(MapMem, request));
   }
   setDtbConfig(config: Of<typeof DtbConfig>): Answer<number> {
-    return this.#device.ioctl(this.#fd, 'SET_DTB_CONFIG', 0, encode(DtbConfig, config));
+    return this.#device.ioctl(this.#fd, 'SET_DTB_CONFIG', 0, bytesOf(DtbConfig, config));
   }
   /** Android's: memory for the firmware that starts a protected VM. */
   setFwConfig(config: Of<typeof AddressRange>): Answer<number> {
-    return this.#device.ioctl(this.#fd, 'ANDROID_SET_FW_CONFIG', 0, encode(AddressRange, config));
+    return this.#device.ioctl(this.#fd, 'ANDROID_SET_FW_CONFIG', 0, bytesOf(AddressRange, config));
   }
   /** Android's: takes pages back that came when they were wanted. */
   reclaimRegion(range: Of<typeof AddressRange>): Answer<number> {
-    return this.#device.ioctl(this.#fd, 'RECLAIM_REGION', 0, encode(AddressRange, range));
+    return this.#device.ioctl(this.#fd, 'RECLAIM_REGION', 0, bytesOf(AddressRange, range));
   }
   /** Android's: memory in one piece, given whole. */
   mapCmaMem(request: Omit<Of<typeof MapCmaMem>, 'padding'>): Answer<number> {
-    return this.#device.ioctl(this.#fd, 'ANDROID_MAP_CMA_MEM', 0, encode(MapCmaMem, { ...request, padding: 0 }));
+    return this.#device.ioctl(this.#fd, 'ANDROID_MAP_CMA_MEM', 0, bytesOf(MapCmaMem, { ...request, padding: 0 }));
   }
   /** Android's: who authenticates the image. */
   setAuthType(type: number, arg: Omit<Of<typeof TrustedVmArg>, 'padding'>): Answer<number> {
-    const bytes = encode(TrustedVmArg, { ...arg, padding: 0 });
-    const desc = encode(AuthDesc, { type, argSize: bytes.length, arg: 0n });
+    const bytes = bytesOf(TrustedVmArg, { ...arg, padding: 0 });
+    const desc = bytesOf(AuthDesc, { type, argSize: bytes.length, arg: 0n });
     return this.#device.ioctl(this.#fd, 'ANDROID_SET_AUTH_TYPE', 0, desc, bytes);
   }
   setBootContext(context: Of<typeof BootContext>): Answer<number> {
-    return this.#device.ioctl(this.#fd, 'SET_BOOT_CONTEXT', 0, encode(BootContext, context));
+    return this.#device.ioctl(this.#fd, 'SET_BOOT_CONTEXT', 0, bytesOf(BootContext, context));
   }
   /** A vCPU function answers the vCPU's descriptor, the others 0. */
   addFunction(type: number, arg: Uint8Array): Answer<number> {
-    const desc = encode(FnDesc, { type, argSize: arg.length, arg: 0n });
+    const desc = bytesOf(FnDesc, { type, argSize: arg.length, arg: 0n });
     return this.#device.ioctl(this.#fd, 'ADD_FUNCTION', 0, desc, arg);
   }
   /** ADD_FUNCTION of a vCPU: its file. */
   async addVcpu(id: number): Answer<GunyahVcpuFile> {
-    const fd = await this.addFunction(FN.vcpu, encode(FnVcpuArg, { id }));
+    const fd = await this.addFunction(FN.vcpu, bytesOf(FnVcpuArg, { id }));
     return fd.ok ? ok(new GunyahVcpuFile(this.#device, fd.value)) : fd;
   }
   removeFunction(type: number, arg: Uint8Array): Answer<number> {
-    const desc = encode(FnDesc, { type, argSize: arg.length, arg: 0n });
+    const desc = bytesOf(FnDesc, { type, argSize: arg.length, arg: 0n });
     return this.#device.ioctl(this.#fd, 'REMOVE_FUNCTION', 0, desc, arg);
   }
   start(): Answer<number> {

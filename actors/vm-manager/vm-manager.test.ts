@@ -1,5 +1,7 @@
 /** The userspace interface of the Gunyah drivers: each check and errno of gunyah.md section 8, by the row it cites. */
+
 import * as assert from 'uvu/assert';
+import { bytesOf } from '../../bus/layout/struct.js';
 import { cells, PRESENT, strings } from '../../devices/machine/device-tree/tree.js';
 import { guestTree, ManagerBench, vdevice } from '../../test/fixtures/gunyah/manager-bench.js';
 import { spec } from '../../test/harness/spec.js';
@@ -34,15 +36,6 @@ const region = (over: Partial<Parameters<typeof UserMemoryRegion.write>[2]> = {}
     ...over,
   });
 const dtb = (guestPhysAddr: bigint, size: bigint): Uint8Array => bytesOf(DtbConfig, { guestPhysAddr, size });
-
-function bytesOf<T>(
-  layout: { readonly sizeBytes: number; write(view: DataView, at: number, value: T): void },
-  value: T,
-): Uint8Array {
-  const bytes = new Uint8Array(layout.sizeBytes);
-  layout.write(new DataView(bytes.buffer), 0, value);
-  return bytes;
-}
 
 /** A device file and a VM of it. */
 async function newVm(generation: Profile): Promise<{ bench: ManagerBench; device: number; vm: number }> {

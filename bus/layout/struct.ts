@@ -55,6 +55,16 @@ export interface Struct<F extends Fields> {
   write(view: DataView, at: number, value: Of<Struct<F>>): void;
 }
 
+/** `value` as bytes of their own. */
+export function bytesOf<T>(
+  layout: { readonly sizeBytes: number; write(view: DataView, at: number, value: T): void },
+  value: T,
+): Uint8Array {
+  const bytes = new Uint8Array(layout.sizeBytes);
+  layout.write(new DataView(bytes.buffer), 0, value);
+  return bytes;
+}
+
 /** Declares the layout `name` of exactly `sizeBytes` bytes. Throws an `AssertionFailure` when the fields do not tile it. */
 export function struct<const F extends Fields>(name: string, sizeBytes: number, fields: F): Struct<F> {
   checkTiling(name, sizeBytes, fields);

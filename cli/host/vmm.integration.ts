@@ -1,7 +1,9 @@
 /** A VMM of one's own on the host, by the driver's calls: it runs a VM's processor and is its devices. */
+
 import * as assert from 'uvu/assert';
 import type { GunyahDevice } from '../../actors/vm-manager/gunyah-device.js';
 import { FN, FnIoeventfdArg, MAP } from '../../actors/vm-manager/uapi.js';
+import { bytesOf } from '../../bus/layout/struct.js';
 import type { Result } from '../../bus/result.js';
 import { strings } from '../../devices/machine/device-tree/tree.js';
 import { guestTree } from '../../test/fixtures/gunyah/rm-bench.js';
@@ -70,9 +72,7 @@ async function life(device: GunyahDevice, memory: Uint8Array): Promise<void> {
   need(await vm.setDtbConfig({ guestPhysAddr: BASE + BigInt(TREE_AT), size: BigInt(TREE_BYTES) }));
   need(await vm.setBootContext({ reg: 0x100, reserved: 0, value: BASE }));
   const event = need(await device.eventFile());
-  const arg = new Uint8Array(FnIoeventfdArg.sizeBytes);
-  const written = { datamatch: 0n, addr: EVENT, len: 4, fd: event, flags: 0, padding: 0 };
-  FnIoeventfdArg.write(new DataView(arg.buffer), 0, written);
+  const arg = bytesOf(FnIoeventfdArg, { datamatch: 0n, addr: EVENT, len: 4, fd: event, flags: 0, padding: 0 });
   need(await vm.addFunction(FN.ioeventfd, arg));
   const vcpu = need(await vm.addVcpu(0));
   need(await vm.start());
