@@ -9,6 +9,7 @@ import { GUNYAH_ERROR } from '../abi/gunyah/errors.js';
 import { EXTENT_LABEL, RESOURCE_TYPE } from '../resource-manager/resource-types.js';
 import { type Errno, errnoOfCall } from './errno.js';
 import type { ManagerHost } from './manager-host.js';
+import { Turns } from './turns.js';
 import type { Region } from './vm-memory.js';
 import type { Resource } from './vm-requests.js';
 
@@ -43,7 +44,7 @@ export class DemandPages {
   readonly #host: ManagerHost;
   readonly #blocks: Block[] = [];
   #lines: readonly Resource[] = [];
-  #work: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
   constructor(host: ManagerHost) {
     this.#host = host;
@@ -83,7 +84,7 @@ export class DemandPages {
 
   /** Gives the guest what it wants at `address`, which is in `region`; nothing when it is there already. */
   provide(region: Region, address: bigint): Promise<Result<undefined, Errno>> {
-    return this.#serially(async () => {
+    return this.#turns.take(async () => {
       const ends = this.#ends(region.isLent);
       if (ends === undefined) return err('ENODEV');
       const block = this.#wanted(region, address);
@@ -108,7 +109,7 @@ export class DemandPages {
 
   /** Takes back what is there of `[guest, guest + bytes)`. A block that does not come back stays, and its errno is answered. */
   reclaim(guest: bigint, bytes: bigint): Promise<Result<undefined, Errno>> {
-    return this.#serially(async () => {
+    return this.#turns.take(async () => {
       let result: Result<undefined, Errno> = ok();
       for (const block of this.#overlaps(guest, bytes)) {
         const ends = this.#ends(block.isLent);
@@ -126,12 +127,6 @@ export class DemandPages {
   #back({ isLent, address, bytes }: Block, { host, guest }: Ends): Promise<number> {
     const way = isLent ? DONATE.fromProtected : DONATE.toSibling;
     return this.#host.hypercall(CALL.donate, [way, guest, host, address, bytes]);
-  }
-
-  #serially<T>(body: () => Promise<T>): Promise<T> {
-    const result = this.#work.then(body);
-    this.#work = result.catch(() => undefined);
-    return result;
   }
 }
 

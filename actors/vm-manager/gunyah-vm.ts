@@ -10,6 +10,7 @@ import { EXIT_TYPE, VM_STATE } from '../resource-manager/rm-messages.js';
 import { DemandPages } from './demand-pages.js';
 import type { Errno } from './errno.js';
 import type { ManagerHost, UserMemory } from './manager-host.js';
+import { Turns } from './turns.js';
 import { MAP, MEM, VM_STATUS } from './uapi.js';
 import { VmFunctions } from './vm-functions.js';
 import { type BindingRequest, type CmaRequest, type Region, type RegionRequest, VmMemory } from './vm-memory.js';
@@ -66,7 +67,7 @@ export class GunyahVm {
   #exit: VmExit | undefined;
   readonly #waiting: (() => void)[] = [];
   #state: number = VM_STATE.LOAD;
-  #work: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
   constructor(generation: Profile, requests: VmRequests, host: ManagerHost) {
     this.#generation = generation;
@@ -101,7 +102,7 @@ export class GunyahVm {
   /** SET_USER_MEM_REGION; `isLent`: by Android's sibling of it. */
   setUserMemRegion(request: RegionRequest, mapped: readonly UserMemory[], isLent: boolean): Answer {
     const isV6 = this.#generation === 'P6';
-    if (isV6 && request.memorySize === 0n) return this.#serially(() => this.#deleteRegion(request.label));
+    if (isV6 && request.memorySize === 0n) return this.#turns.take(() => this.#deleteRegion(request.label));
     const known = MEM.read | MEM.write | MEM.exec | (isV6 ? MEM.lend : 0);
     const region = this.memory.checkRegion(
       request,
@@ -112,7 +113,7 @@ export class GunyahVm {
     if (!region.ok) return Promise.resolve(region);
     this.memory.add(region.value);
     if (!isV6) return Promise.resolve(done);
-    return this.#serially(async () => {
+    return this.#turns.take(async () => {
       const given = await this.#give(region.value);
       if (!given.ok) this.memory.remove(region.value);
       return given;
@@ -132,7 +133,7 @@ export class GunyahVm {
 
   /** MAP_MEM; also while it runs. */
   mapMem(request: BindingRequest): Answer {
-    return this.#serially(async () => {
+    return this.#turns.take(async () => {
       if ((request.flags & MAP.unmap) === 0) {
         const bound = this.memory.bind(request);
         return bound.ok ? done : bound;
@@ -219,7 +220,7 @@ export class GunyahVm {
 
   /** VM_START. */
   start(): Answer {
-    return this.#serially(async () => {
+    return this.#turns.take(async () => {
       if (this.#life === 'running') return done;
       if (this.#life !== 'new') return this.#generation === 'P6' ? done : err('ENODEV');
       const started = await this.#start();
@@ -369,7 +370,7 @@ export class GunyahVm {
 
   /** The last reference is closed. */
   close(): Promise<void> {
-    return this.#serially(async () => {
+    return this.#turns.take(async () => {
       const vmid = this.#vmid;
       if (vmid === undefined) return;
       if (this.#generation === 'P6') await this.#closeV6(vmid);
@@ -404,11 +405,5 @@ export class GunyahVm {
     for (const region of [...this.memory.all()]) {
       if (region.handle === undefined || (await this.#requests.reclaim(region.handle)).ok) this.memory.remove(region);
     }
-  }
-
-  #serially<T>(body: () => Promise<T>): Promise<T> {
-    const result = this.#work.then(body);
-    this.#work = result.catch(() => undefined);
-    return result;
   }
 }
