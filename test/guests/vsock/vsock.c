@@ -7,34 +7,16 @@
  *   die PORT             connects, sends a byte, and ends while the host still sends
  * Prints `vsock ...` lines; a failure is `vsock failed WHAT error N`.
  */
-typedef unsigned long u64;
-typedef long i64;
+#include "linux.h"
+
 typedef unsigned int u32;
 
 enum { SYS_close = 57, SYS_read = 63, SYS_write = 64, SYS_exit = 93, SYS_socket = 198, SYS_bind = 200, SYS_listen = 201,
        SYS_accept = 202, SYS_connect = 203, SYS_shutdown = 210 };
 enum { AF_VSOCK = 40, SOCK_STREAM = 1, SHUT_WR = 1, HOST = 2, BLOCK = 65536, MANY_MAX = 512 };
 
-static i64 call(i64 n, i64 a, i64 b, i64 c) {
-  register i64 x8 __asm__("x8") = n;
-  register i64 x0 __asm__("x0") = a;
-  register i64 x1 __asm__("x1") = b;
-  register i64 x2 __asm__("x2") = c;
-  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2) : "memory");
-  return x0;
-}
-
-static char line[256];
-static int length;
-static void text(const char *s) { while (*s) line[length++] = *s++; }
-static void number(u64 n) {
-  char digits[24];
-  int count = 0;
-  do digits[count++] = (char)('0' + n % 10); while (n /= 10);
-  while (count) line[length++] = digits[--count];
-}
-static void flush(void) { text("\n"); call(SYS_write, 1, (i64)line, length); length = 0; }
-static void finish(int code) { call(SYS_exit, code, 0, 0); }
+static void flush(void) { text("\n"); call(SYS_write, 1, (i64)line, length, 0, 0); length = 0; }
+static void finish(int code) { call(SYS_exit, code, 0, 0, 0, 0); }
 static void die(const char *what, i64 error) {
   text("vsock failed "); text(what); text(" error "); number((u64)-error); flush();
   finish(1);
@@ -47,20 +29,20 @@ static u64 sum = 14695981039346656037ul;
 static void add(const unsigned char *bytes, i64 count) { for (i64 i = 0; i < count; i++) sum = (sum ^ bytes[i]) * 1099511628211ul; }
 
 static i64 open_stream(void) {
-  i64 fd = call(SYS_socket, AF_VSOCK, SOCK_STREAM, 0);
+  i64 fd = call(SYS_socket, AF_VSOCK, SOCK_STREAM, 0, 0, 0);
   if (fd < 0) die("socket", fd);
   return fd;
 }
 static i64 reach(u32 port) {
   struct address to = {AF_VSOCK, 0, port, HOST, {0}};
   i64 fd = open_stream();
-  i64 done = call(SYS_connect, fd, (i64)&to, sizeof to);
+  i64 done = call(SYS_connect, fd, (i64)&to, sizeof to, 0, 0);
   if (done < 0) die("connect", done);
   return fd;
 }
 static void put(i64 fd, const unsigned char *bytes, i64 count) {
   for (i64 at = 0; at < count;) {
-    i64 done = call(SYS_write, fd, (i64)(bytes + at), count - at);
+    i64 done = call(SYS_write, fd, (i64)(bytes + at), count - at, 0, 0);
     if (done <= 0) die("write", done);
     at += done;
   }
@@ -81,19 +63,19 @@ static void send_all(u32 port, u64 bytes) {
     left -= (u64)part;
   }
   said("sent", bytes);
-  call(SYS_shutdown, fd, SHUT_WR, 0);
-  i64 got = call(SYS_read, fd, (i64)buffer, sizeof line - 32);
+  call(SYS_shutdown, fd, SHUT_WR, 0, 0, 0);
+  i64 got = call(SYS_read, fd, (i64)buffer, sizeof line - 32, 0, 0);
   if (got < 0) die("answer", got);
   text("vsock answer "); for (i64 i = 0; i < got; i++) line[length++] = (char)buffer[i];
   flush();
-  if (call(SYS_read, fd, (i64)buffer, 1) != 0) die("end", -1);
-  call(SYS_close, fd, 0, 0);
+  if (call(SYS_read, fd, (i64)buffer, 1, 0, 0) != 0) die("end", -1);
+  call(SYS_close, fd, 0, 0, 0, 0);
 }
 static void get_all(u32 port) {
   i64 fd = reach(port);
   u64 bytes = 0;
   for (;;) {
-    i64 got = call(SYS_read, fd, (i64)buffer, BLOCK);
+    i64 got = call(SYS_read, fd, (i64)buffer, BLOCK, 0, 0);
     if (got < 0) die("read", got);
     if (got == 0) break;
     add(buffer, got);
@@ -104,23 +86,23 @@ static void get_all(u32 port) {
 static void serve(u32 port, int count) {
   struct address at = {AF_VSOCK, 0, port, 0xffffffffu, {0}};
   i64 listener = open_stream();
-  i64 done = call(SYS_bind, listener, (i64)&at, sizeof at);
+  i64 done = call(SYS_bind, listener, (i64)&at, sizeof at, 0, 0);
   if (done < 0) die("bind", done);
-  done = call(SYS_listen, listener, 128, 0);
+  done = call(SYS_listen, listener, 128, 0, 0, 0);
   if (done < 0) die("listen", done);
   text("vsock serving"); flush();
   u64 bytes = 0;
   while (count--) {
-    i64 fd = call(SYS_accept, listener, 0, 0);
+    i64 fd = call(SYS_accept, listener, 0, 0, 0, 0);
     if (fd < 0) die("accept", fd);
     for (;;) {
-      i64 got = call(SYS_read, fd, (i64)buffer, BLOCK);
+      i64 got = call(SYS_read, fd, (i64)buffer, BLOCK, 0, 0);
       if (got <= 0) break;
       add(buffer, got);
       bytes += (u64)got;
       put(fd, buffer, got);
     }
-    call(SYS_close, fd, 0, 0);
+    call(SYS_close, fd, 0, 0, 0, 0);
   }
   said("served", bytes);
 }
@@ -129,8 +111,8 @@ static void many(u32 port, int count) {
   int heard = 0;
   for (int i = 0; i < count; i++) fds[i] = reach(port);
   for (int i = 0; i < count; i++) { buffer[0] = (unsigned char)i; put(fds[i], buffer, 1); }
-  for (int i = 0; i < count; i++) heard += call(SYS_read, fds[i], (i64)buffer, 1) == 1 && buffer[0] == (unsigned char)i;
-  for (int i = 0; i < count; i++) call(SYS_close, fds[i], 0, 0);
+  for (int i = 0; i < count; i++) heard += call(SYS_read, fds[i], (i64)buffer, 1, 0, 0) == 1 && buffer[0] == (unsigned char)i;
+  for (int i = 0; i < count; i++) call(SYS_close, fds[i], 0, 0, 0, 0);
   said("many", (u64)heard);
 }
 
