@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ConsoleSession } from '../drivers/console-session.js';
 import { PYTHON_DOWNLOAD, PYTHON_SCRIPT, PYTHON_UPLOAD, streamChunk } from './guest-programs.js';
@@ -119,10 +119,19 @@ async function secureShell(key: string, port: number): Promise<void> {
   );
 }
 
-/** qemu-img finds nothing wrong with the image. */
+/** qemu-img finds nothing wrong with the image, and e2fsck nothing with the file system in it, which was unmounted cleanly. */
 function checkImage(disk: string): void {
   const run = spawnSync('qemu-img', ['check', disk], { encoding: 'utf8' });
   check('qemu-img check', run.status === 0, `${run.stdout}${run.stderr}`);
+  const raw = join(mkdtempSync(join(tmpdir(), 'wurley-fsck-')), 'raw');
+  try {
+    const converted = spawnSync('qemu-img', ['convert', '-O', 'raw', disk, raw], { encoding: 'utf8' });
+    check('qemu-img reads all of it', converted.status === 0, converted.stderr);
+    const file = spawnSync('e2fsck', ['-fn', raw], { encoding: 'utf8' });
+    check('e2fsck -fn', file.status === 0, file.error?.message ?? `${file.stdout}${file.stderr}`);
+  } finally {
+    rmSync(dirname(raw), { recursive: true, force: true });
+  }
 }
 
 /** What must hold of a Debian system that has come up. */

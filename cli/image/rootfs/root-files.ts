@@ -1,6 +1,13 @@
 /** The configuration of a new root file system: what no package decides. */
 import { type RootEntry, suitesOf } from './root-catalog.js';
 
+/** Seconds of a guest go by while its host is busy with others: systemd's 90 s are too few there, for the console's login first of all. */
+const SLOW_HOST = `# On a busy host few of a minute's seconds are this system's own: what is slow is not given up.
+[Manager]
+DefaultDeviceTimeoutSec=15min
+DefaultTimeoutStartSec=15min
+`;
+
 /** Files by path. The root is the first disk; a network card asks for an address by DHCP, and none need be there. */
 export function rootFiles(
   entry: RootEntry,
@@ -16,6 +23,7 @@ export function rootFiles(
     ['etc/network/interfaces', 'auto lo\niface lo inet loopback\n\nallow-hotplug eth0\niface eth0 inet dhcp\n'],
     ['etc/apt/sources.list', sources.join('')],
     ['etc/default/locale', 'LANG=C.UTF-8\n'],
+    ['etc/systemd/system.conf.d/slow-host.conf', SLOW_HOST],
   ]);
   if (sshKeys !== undefined) files.set('root/.ssh/authorized_keys', `${sshKeys.trimEnd()}\n`);
   return files;
