@@ -18,11 +18,13 @@ type Done = Result<undefined, ObjectFault>;
 /** See the head of this file. */
 export class Assembly implements CoreAssembly {
   readonly #kernel: KernelObjects;
-  /** How often each watchdog was frozen, in the life it was. */
+  readonly #nowMs: () => number;
+  /** How often each watchdog that no VM has was frozen, in the life it was. */
   readonly #frozen = new Map<number, { readonly generation: number; readonly times: number }>();
 
-  constructor(kernel: KernelObjects) {
+  constructor(kernel: KernelObjects, nowMs: () => number) {
     this.#kernel = kernel;
+    this.#nowMs = nowMs;
   }
 
   #vic(vic: number): VicConfig {
@@ -68,7 +70,9 @@ export class Assembly implements CoreAssembly {
     return this.#kernel.configure(watchdog, { is: 'watchdog', flags });
   }
 
-  freezeWatchdog(watchdog: number, freeze: boolean): Done {
+  freezeWatchdog(watchdog: number, freeze: boolean, reset: boolean): Done {
+    const running = this.#kernel.watchdog(watchdog, this.#nowMs);
+    if (running !== undefined) return running.freeze(freeze, reset) ? ok() : err('busy');
     const generation = this.#kernel.table.generation(watchdog);
     const known = this.#frozen.get(watchdog);
     const times = (known?.generation === generation ? known.times : 0) + (freeze ? 1 : -1);

@@ -26,6 +26,7 @@ import { lockOwner, Ports } from '../shared-state/objects/ports.js';
 import { RUN_TOKENS_BYTES, RunTokens, runTokensAt } from '../shared-state/scheduler/run-tokens.js';
 import { ProxiedRun } from '../shared-state/vm/proxied-run.js';
 import { type Ring, VM_BLOCK_BYTES, VmBlock, waker } from '../shared-state/vm/vm-block.js';
+import { Watchdog } from '../shared-state/vm/watchdog.js';
 import { CapabilityDirectory } from './capability-directory.js';
 import type { Extent, FramePool } from './frame-pool.js';
 import { affinityOf, MPIDR_DEFAULT, type MpidrMapping } from './mpidr-mapping.js';
@@ -329,6 +330,21 @@ export class KernelObjects {
     this.#virqs.set(vic, new Map());
   }
 
+  /** Makes the active watchdog object `watchdog` that of the VM with the block at `blockAt`; false when it has one. */
+  giveWatchdog(watchdog: number, blockAt: number): boolean {
+    const slot = new Watchdog(this.#memory, { at: blockAt }, NO_CLOCK);
+    if (slot.object !== 0) return false;
+    slot.attach(watchdog);
+    this.table.setData(watchdog, blockAt);
+    return true;
+  }
+
+  /** The counter behind a watchdog object; undefined for one that no VM has. */
+  watchdog(watchdog: number, nowMs: () => number): Watchdog | undefined {
+    const at = this.table.data(watchdog);
+    return at === 0 ? undefined : new Watchdog(this.#memory, { at }, nowMs);
+  }
+
   /** The controller behind a vic, while it lives. */
   controller(vic: number): Gic | undefined {
     return this.#gics.get(vic);
@@ -401,6 +417,7 @@ export class KernelObjects {
     const record = this.#records.get(object);
     if (record === undefined) return;
     for (const source of [SOURCE.first, SOURCE.second]) this.unbind(object, source);
+    if (record.type === 'watchdog') this.watchdog(object, NO_CLOCK)?.attach(0);
     const taken = this.#virqs.get(object);
     if (taken !== undefined) for (const by of [...taken.values()]) this.unbind(by.object, by.source);
     this.#virqs.delete(object);
@@ -431,6 +448,9 @@ export class KernelObjects {
     for (const { owner, extent } of this.#retired.splice(0)) this.#pool.give(extent, owner, 'core');
   }
 }
+
+/** For changes of a watchdog that do not count time. */
+const NO_CLOCK = (): number => 0;
 
 /** Shared interrupt numbers a source may be bound to: 32 to 1,019 (extended ones are not implemented by our controller). */
 const VIRQ_FIRST = 32;

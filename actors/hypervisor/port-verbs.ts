@@ -114,6 +114,18 @@ export const portVerbs: PortHandlers = {
   createQueue: (state, { partition, depth, messageBytes }) =>
     create(state, partition, 'messageQueue', (kernel, object) => kernel.configureQueue(object, depth, messageBytes)),
   createDoorbell: (state, { partition }) => create(state, partition, 'doorbell', () => ok()),
+  createWatchdog(state, { partition }) {
+    const [found, given] = [state.partitions.get(partition), holder(state, partition)];
+    if (!given.ok) return given;
+    const { objects: kernel } = given.value.core;
+    const made = kernel.create('watchdog', partition);
+    if (!made.ok) return made;
+    const active = kernel.activate(made.value);
+    const block = found?.parts?.block.at;
+    if (active.ok && block !== undefined && kernel.giveWatchdog(made.value, block)) return ok({ object: made.value });
+    kernel.destroy(made.value);
+    return err('badState');
+  },
   createPaging(state, { partition, owner }) {
     const found = holder(state, partition);
     if (!found.ok) return found;

@@ -55,6 +55,8 @@ export type PortVerbs = {
   createQueue: Ask<PartitionRef & { depth: number; messageBytes: number }, PortRef, PartitionFault | ObjectFault>;
   /** An active doorbell that `partition` pays for. */
   createDoorbell: Ask<PartitionRef, PortRef, PartitionFault | ObjectFault>;
+  /** An active watchdog, stopped, that counts for `partition`: its bark is source `first`, its bite `second`. At most one each. */
+  createWatchdog: Ask<PartitionRef, { object: number }, PartitionFault | ObjectFault>;
   /** Active extents with which `owner` gives pages to `partition`, which pays for them. */
   createPaging: Ask<PartitionRef & { owner: number }, PagingObjects, PartitionFault | ObjectFault>;
   /** Ends an object; answered when nobody uses it any more. */

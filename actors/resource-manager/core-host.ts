@@ -7,7 +7,7 @@ import type { CoreProtocol, ObjectPlaces, PagingObjects, PartitionObjects } from
 import type { AskKind, BodyOf, ReplyOf } from '../runtime/protocol.js';
 import { ObjectTable } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
-import { STOP, type Stop, VmBlock } from '../shared-state/vm/vm-block.js';
+import { type ResetAsked, STOP, type Stop, VmBlock } from '../shared-state/vm/vm-block.js';
 import { arenaBytesFor } from './arena-size.js';
 import type { LaunchOrder } from './resource-manager.protocol.js';
 import type { AboutVm, BootRegisters, GivenPort, HostFault, ProcessorShare, RmHost } from './rm-host.js';
@@ -73,6 +73,11 @@ export class CoreHost implements RmHost {
   /** Why a VM's processors stand still. */
   stopOf(partition: number): Stop {
     return this.#vms.get(partition)?.block.stop ?? STOP.none;
+  }
+
+  /** What the SYSTEM_RESET2 was asked with that ended a VM. */
+  resetOf(partition: number): ResetAsked | undefined {
+    return this.#vms.get(partition)?.block.resetAsked;
   }
 
   async createVm(cpus: number, memoryBytes: number): Promise<Result<{ partition: number }, HostFault>> {
@@ -191,6 +196,18 @@ export class CoreHost implements RmHost {
   }
   async addVmmio(partition: number, base: number, bytes: number): Promise<Result<undefined, HostFault>> {
     return (await this.#parts.ask('setVmmioRange', { partition, base, bytes })).ok ? ok() : err('refused');
+  }
+  async createWatchdog(
+    partition: number,
+    virqFrom: number,
+  ): Promise<Result<{ object: number; virq: number }, HostFault>> {
+    const { ask, self } = this.#parts;
+    const made = await ask('createWatchdog', { partition });
+    if (!made.ok) return err('refused');
+    const { object } = made.value;
+    const bark = await ask('bindInterrupt', { partition, object, source: 'first', from: virqFrom });
+    await ask('bindActor', { object, source: 'second', actor: self });
+    return bark.ok ? ok({ object, virq: bark.value.virq }) : err('refused');
   }
   async createPaging(partition: number, owner: number): Promise<Result<PagingObjects, HostFault>> {
     const made = await this.#parts.ask('createPaging', { partition, owner });

@@ -109,6 +109,11 @@ export function doorbellNode(
   });
 }
 
+/** The watchdog, by its bark; it is pinged by calls. */
+export function watchdogNode(virq: number): TreeNode {
+  return node('qcom,gh-watchdog', { compatible: strings('qcom,gh-watchdog'), interrupts: interrupts(virq) });
+}
+
 /** Shared memory. Below a bus without sizes: the address is the node's `reg`, the size a property of its own. */
 export function memoryNode(name: string, { address, bytes, isWritable }: SharedMemory, label: number): TreeNode {
   return node(`${name}@${hex(address)}`, {

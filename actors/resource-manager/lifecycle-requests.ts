@@ -7,14 +7,12 @@ import { PayloadWriter } from './payload.js';
 import { isWhole, type Reply, type Request, type RequestHandler, reply } from './request.js';
 import { RM_ERROR as E, EXIT_TYPE, RM_MESSAGE as M, RM_NOTIFICATION, VM_STATE, VMID } from './rm-messages.js';
 import { givePaging, giveVcpus, makeVdevices, vdeviceNodes } from './vdevices.js';
-import { PRIORITY, Vm } from './vm.js';
+import { AUTH, PRIORITY, Vm } from './vm.js';
 import { readVmConfig } from './vm-config.js';
 
 const S = VM_STATE;
 const RIGHTS_RWX = 7;
 const RIGHTS_STAGE2 = 7;
-const AUTH_MAX = 2;
-const AUTH_PLATFORM = 1;
 /** Where an image lies unless it or its owner says otherwise (QEMU platform), and to what a base is rounded up. */
 const BASE_DEFAULT = 0x2880_0000n;
 const BASE_ALIGN = 0x20_0000n;
@@ -83,11 +81,11 @@ const configImage: RequestHandler = (request) => {
   }
   const bytes = BigInt(rm.parcels.bytesOf(found));
   const isInside = (offset: bigint, size: bigint): boolean => offset <= bytes && size <= bytes - offset;
-  if (!isInside(imageOffset, imageBytes) || !isInside(treeOffset, treeBytes) || auth > AUTH_MAX) {
+  if (!isInside(imageOffset, imageBytes) || !isInside(treeOffset, treeBytes) || auth > AUTH.android) {
     return fail(request, vm, E.ARGUMENT_INVALID);
   }
   vm.image = { auth, parcel, imageOffset, imageBytes, treeOffset, treeBytes };
-  rm.setState(vm, auth === AUTH_PLATFORM ? S.AUTH : S.INIT);
+  rm.setState(vm, auth === AUTH.platform ? S.AUTH : S.INIT);
   return reply(E.OK);
 };
 
@@ -124,7 +122,7 @@ const init: RequestHandler = async (request) => {
   vm.name = config.name;
   vm.priority = priority;
   vm.profile = config.profile ?? vm.profile;
-  if (vm.image.auth !== AUTH_PLATFORM && !(await rm.host.addVmmio(vm.partition, 0, VMMIO_DEFAULT_BYTES)).ok) {
+  if (vm.image.auth !== AUTH.platform && !(await rm.host.addVmmio(vm.partition, 0, VMMIO_DEFAULT_BYTES)).ok) {
     return fail(request, vm, E.NORESOURCE);
   }
   const { timesliceNs } = config;

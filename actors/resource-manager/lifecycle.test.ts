@@ -5,6 +5,8 @@ import { readTree } from '../../devices/machine/device-tree/read-tree.js';
 import { cells, findNode, strings } from '../../devices/machine/device-tree/tree.js';
 import { type BenchClient, guestTree, RAM_BASE, RmBench, vdevice } from '../../test/fixtures/gunyah/rm-bench.js';
 import { spec } from '../../test/harness/spec.js';
+import { RIGHTS } from '../abi/gunyah/rights.js';
+import { OBJECT_TYPE } from '../shared-state/objects/object-table.js';
 import { PayloadReader, PayloadWriter } from './payload.js';
 import { RM_ERROR as E, EXIT_TYPE, RM_MESSAGE as M, RM_NOTIFICATION as N, VM_STATE as S } from './rm-messages.js';
 
@@ -202,6 +204,65 @@ test('platform images are authenticated first', async () => {
   assert.is((await hlos.call(M.VM_AUTH_IMAGE, entries(65, 65))).error, E.ARGUMENT_INVALID);
   assert.is((await hlos.call(M.VM_AUTH_IMAGE, entries(1, 1))).error, E.OK);
   assert.is(state(bench, vmid), S.INIT);
+});
+
+test('a platform’s VM has a watchdog, which the owner of its processors may freeze', async () => {
+  const start = async (auth: number, affinity: string) => {
+    const { bench, hlos } = await host();
+    const vmid = await allocate(hlos);
+    const parcel = await hlos.image(vmid, guestTree([], undefined, { affinity: strings(affinity) }));
+    assert.is(await hlos.configure(vmid, parcel, auth), E.OK);
+    if (auth === 1) assert.is((await hlos.call(M.VM_AUTH_IMAGE, new PayloadWriter().u16(vmid).u16(0))).error, E.OK);
+    assert.is(await hlos.simple(M.VM_INIT, vmid), E.OK);
+    const { rest } = await hlos.call(M.VM_GET_HYP_RESOURCES, new PayloadWriter().u16(vmid).u16(0));
+    const lines = Array.from({ length: rest.u32() }, () => {
+      const type = rest.u8();
+      rest.bytes(11);
+      const capability = rest.u64();
+      rest.bytes(24);
+      return { type, capability };
+    });
+    assert.is(await hlos.simple(M.VM_START, vmid), E.OK);
+    const read = readTree('guest', bench.rm.parcels.read(bench.rm.parcels.get(parcel) as never, 0x1000, 0x2000));
+    const node = read.ok ? findNode(read.value.root, '/hypervisor/qcom,gh-watchdog') : undefined;
+    if (node !== undefined) assert.equal(node.properties.get('compatible'), strings('qcom,gh-watchdog'));
+    const cap = lines.find(({ type }) => type === 8)?.capability ?? 0n;
+    const interrupts = node?.properties.get('interrupts')?.length ?? 0;
+    return { bench, hlos, cap, found: [interrupts, ...lines.map(({ type }) => type)] };
+  };
+  assert.equal((await start(0, 'static')).found, [0, 4]);
+  assert.equal((await start(1, 'static')).found, [12, 4]);
+  const { bench, hlos, cap, found } = await start(1, 'proxy');
+  assert.equal(found, [12, 8, 4]);
+  const { kernel } = bench;
+  const space = bench.core.of(hlos.vm.partition ?? 0)?.cspace ?? 0;
+  const manage = kernel.capabilities.find(space, cap, OBJECT_TYPE.watchdog, RIGHTS.watchdog.manage);
+  assert.ok(manage.ok);
+  if (!manage.ok) return;
+  assert.is(manage.value.rights, RIGHTS.watchdog.manage);
+  const clock = { ms: 0 };
+  const dog = kernel.watchdog(manage.value.object, () => clock.ms);
+  dog?.setTimes(5, 10);
+  dog?.enable(true);
+  assert.ok(bench.core.assembly.freezeWatchdog(manage.value.object, true, false).ok);
+  clock.ms = 1_000;
+  assert.is(dog?.take(), undefined);
+});
+
+test('SYSTEM_RESET2 is told with its type and cookie, and whether it was the 64-bit form', async () => {
+  for (const isWide of [false, true]) {
+    const { bench, hlos } = await host();
+    const { vmid } = await ready(hlos);
+    assert.is(await hlos.simple(M.VM_START, vmid), E.OK);
+    const vm = bench.rm.vms.get(vmid);
+    assert.ok(vm !== undefined);
+    if (vm !== undefined) await bench.rm.exitedByReset(vm, { type: 0x8000_0001, cookie: 0x2_0000_0003n, isWide });
+    hlos.receive();
+    const exited = hlos.notifications.filter(({ message }) => message === N.VM_EXITED).pop();
+    const told = new PayloadReader(exited?.content ?? new Uint8Array(0));
+    assert.equal([told.u16(), told.u16(), told.u32()], [vmid, EXIT_TYPE.PSCI_SYSTEM_RESET2, 16]);
+    assert.equal([told.u32(), told.u32(), told.u32(), told.u32()], [isWide ? 0x8000 : 0, 0x8000_0001, 3, 2]);
+  }
 });
 
 test('a forced stop: STATUS, EXITED of type 7, then the reply; memory comes back after RESET', async () => {

@@ -24,7 +24,7 @@ import { OrderAnswer } from './resource-manager.protocol.js';
 import type { GivenPort } from './rm-host.js';
 import { EXIT_TYPE, type ExitType, VMID } from './rm-messages.js';
 import { serveClient } from './rpc-server.js';
-import { GUEST_VIRQ_FROM, giveLink, joinLink } from './vdevices.js';
+import { GUEST_VIRQ_FROM, giveLink, giveWatchdog, joinLink } from './vdevices.js';
 
 type Context = ActorContext<ResourceManagerProtocol>;
 interface State {
@@ -58,8 +58,11 @@ const EXIT_OF: Readonly<Record<Exclude<Stop, 0>, ExitType>> = {
 async function serveAll({ rm, host }: State): Promise<void> {
   for (const vm of rm.vms.all()) {
     await serveClient(rm, vm);
-    const stop = vm.partition === undefined ? STOP.none : host.stopOf(vm.partition);
-    if (stop !== STOP.none && vm.isAlive && !vm.isAdopted) await rm.exited(vm, EXIT_OF[stop], 0, 0);
+    if (vm.partition === undefined || !vm.isAlive || vm.isAdopted) continue;
+    const stop = host.stopOf(vm.partition);
+    const reset2 = host.resetOf(vm.partition);
+    if (reset2 !== undefined) await rm.exitedByReset(vm, reset2);
+    else if (stop !== STOP.none) await rm.exited(vm, EXIT_OF[stop], 0, 0);
   }
 }
 
@@ -137,6 +140,7 @@ async function adopt({ rm, host }: State, adoption: Adoption): Promise<Result<Ad
   vm.isHost = adoption.isHost === true;
   const isPrimary = vmid === VMID.HLOS || vm.isHost;
   const link = await giveLink(rm, vm, isPrimary);
+  const bark = vmid === VMID.HLOS && !vm.isHost ? (await giveWatchdog(rm, vm, FREE_IRQ_START))?.virq : 0;
   const ports: { peer: number; tx?: PortText; rx?: PortText }[] = [];
   for (const device of vdevices) {
     if (device.shared !== undefined) {
@@ -148,8 +152,8 @@ async function adopt({ rm, host }: State, adoption: Adoption): Promise<Result<Ad
     const { tx, rx, peer } = joined;
     ports.push({ peer, ...(tx && { tx: text(tx) }), ...(rx && { rx: text(rx) }) });
   }
-  if (link === undefined) return err('refused');
-  return ok({ vmid, tx: text(link.tx), rx: text(link.rx), ports });
+  if (link === undefined || bark === undefined) return err('refused');
+  return ok({ vmid, tx: text(link.tx), rx: text(link.rx), bark, ports });
 }
 
 async function release({ rm }: State, vmid: number): Promise<Result<undefined, 'refused'>> {

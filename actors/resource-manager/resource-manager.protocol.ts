@@ -39,6 +39,8 @@ export interface AdoptedVm {
   readonly vmid: number;
   readonly tx: PortText;
   readonly rx: PortText;
+  /** The interrupt that is its watchdog's bark; 0: it has no watchdog. */
+  readonly bark: number;
   /** In the order of the adoption's vdevices; what a device has no end for is absent. */
   readonly ports: readonly { readonly peer: number; readonly tx?: PortText; readonly rx?: PortText }[];
 }

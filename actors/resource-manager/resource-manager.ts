@@ -4,6 +4,7 @@
  * same code runs in the actor, in models and under the fuzzer.
  */
 import type { Profile } from '../abi/gunyah/identity.js';
+import type { ResetAsked } from '../shared-state/vm/vm-block.js';
 import { InterruptLoans } from './interrupt-loans.js';
 import { LinkPorts } from './link-ports.js';
 import { MemoryParcels } from './memory-parcels.js';
@@ -13,6 +14,9 @@ import type { RmHost } from './rm-host.js';
 import { EXIT_TYPE, type ExitType, RM_NOTIFICATION, VM_STATE, VMID, type VmState } from './rm-messages.js';
 import { PACKET } from './rpc-packet.js';
 import { Vm, VmTable } from './vm.js';
+
+/** Flag of an exit of type 3. */
+const RESET2_WIDE = 1 << 15;
 
 /** See the head of this file. */
 export class ResourceManager {
@@ -90,6 +94,12 @@ export class ResourceManager {
       .u32(words.length * 4);
     for (const word of words) content.u32(word);
     this.notify(this.vms.get(vm.owner), RM_NOTIFICATION.VM_EXITED, content.finish());
+  }
+
+  /** As {@link exited} for SYSTEM_RESET2: bit 15 of the flags says that it was the 64-bit form. */
+  exitedByReset(vm: Vm, { type, cookie, isWide }: ResetAsked): Promise<void> {
+    const words = [type, Number(cookie & 0xffff_ffffn), Number(cookie >> 32n)];
+    return this.exited(vm, EXIT_TYPE.PSCI_SYSTEM_RESET2, isWide ? RESET2_WIDE : 0, 0, words);
   }
 
   /** Returns everything a VM had of the machine; its VMID stays. */

@@ -3,7 +3,7 @@
 /** Types of resources. */
 export const RESOURCE_TYPE = {
   ...{ bellTx: 0, bellRx: 1, queueTx: 2, queueRx: 3, vcpu: 4, powerGroup: 5 },
-  ...{ memoryExtent: 9, addressSpace: 10 },
+  ...{ watchdog: 8, memoryExtent: 9, addressSpace: 10 },
 } as const;
 
 /** Labels of memory extents: whose memory, and whether only the guest may use it. */

@@ -78,6 +78,8 @@ export interface RmHost {
       readonly level?: boolean;
     },
   ): Promise<Result<GivenPort, HostFault>>;
+  /** A watchdog of the VM, whose bark is a free interrupt from `virqFrom` on and whose bite comes to the resource manager. */
+  createWatchdog(partition: number, virqFrom: number): Promise<Result<{ object: number; virq: number }, HostFault>>;
   /** What `owner` pages the VM's memory with. */
   createPaging(partition: number, owner: number): Promise<Result<PagingObjects, HostFault>>;
   destroyPort(object: number): Promise<void>;

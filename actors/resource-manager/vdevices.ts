@@ -2,7 +2,15 @@
 
 import type { TreeNode } from '../../devices/machine/device-tree/tree.js';
 import { RIGHTS } from '../abi/gunyah/rights.js';
-import { doorbellNode, FREE_IRQ_START, memoryNode, queueNode, queuePairNode, rpcNode } from './guest-tree.js';
+import {
+  doorbellNode,
+  FREE_IRQ_START,
+  memoryNode,
+  queueNode,
+  queuePairNode,
+  rpcNode,
+  watchdogNode,
+} from './guest-tree.js';
 import { type LinkEnds, nameOf } from './link-ports.js';
 import { RM_NAME } from './queue-names.js';
 import type { ResourceManager } from './resource-manager.js';
@@ -37,6 +45,36 @@ export async function giveLink(
   rm.queues.note(tx.object, RM_NAME, vm.name, RM_NAME);
   rm.queues.note(rx.object, RM_NAME, RM_NAME, vm.name);
   return { tx, rx };
+}
+
+/** Gives the VM a watchdog; it, and the interrupt that is its bark. */
+export async function giveWatchdog(
+  rm: ResourceManager,
+  vm: Vm,
+  virqFrom: number,
+): Promise<{ readonly object: number; readonly virq: number } | undefined> {
+  if (vm.partition === undefined) return undefined;
+  const made = await rm.host.createWatchdog(vm.partition, virqFrom);
+  if (!made.ok) return undefined;
+  vm.ports.push(made.value.object);
+  return made.value;
+}
+
+/**
+ * The watchdog of a VM that has one, as a node. The owner of processors by proxy, which may starve them, may freeze it: that is type 8
+ * of what it is listed (gunyah.md 5.7).
+ */
+async function makeWatchdog(rm: ResourceManager, vm: Vm, owner: Vm, isProxy: boolean): Promise<TreeNode | undefined> {
+  const made = await giveWatchdog(rm, vm, GUEST_VIRQ_FROM);
+  if (made === undefined) return undefined;
+  if (isProxy && owner.partition !== undefined) {
+    const given = await rm.host.givePort(owner.partition, made.object, { rights: RIGHTS.watchdog.manage });
+    if (!given.ok) return undefined;
+    const { capability } = given.value;
+    const line = { holder: owner.vmid, type: RESOURCE_TYPE.watchdog, partner: vm.vmid, handle: rm.nextHandle() };
+    vm.resources.push({ ...line, label: 0, capability, virqHandle: 0, virq: 0 });
+  }
+  return watchdogNode(made.virq);
 }
 
 /** Gives a VM one end of a port and lists it among its resources. */
@@ -180,6 +218,10 @@ export async function makeVdevices(rm: ResourceManager, vm: Vm, config: VmConfig
     if (made === undefined) return false;
     nodes.push(made);
   }
+  if (!vm.hasWatchdog) return true;
+  const watchdog = await makeWatchdog(rm, vm, owner, config.isProxy);
+  if (watchdog === undefined) return false;
+  nodes.push(watchdog);
   return true;
 }
 

@@ -46,6 +46,8 @@ export interface VmConfig {
   readonly timesliceNs: number | undefined;
   /** Driver generation the VM is for (`abi-profile`, ours); undefined: its owner's. */
   readonly profile: Profile | undefined;
+  /** Whether it has a watchdog though it is no platform's (`watchdog`, ours). */
+  readonly hasWatchdog: boolean;
   readonly vdevices: readonly VdeviceConfig[];
 }
 
@@ -167,6 +169,7 @@ export function readVmConfig(bytes: Uint8Array): Result<{ tree: DeviceTree; conf
       entryOffset: number(node, 'kernel-entry-offset'),
       profile: PROFILES.find((profile) => profile === text(node, 'abi-profile')),
       ...run,
+      hasWatchdog: node.properties.has('watchdog'),
       vdevices: vdevices.filter((device): device is VdeviceConfig => device !== undefined),
     },
   });

@@ -26,6 +26,9 @@ export interface ImageConfig {
   readonly treeBytes: bigint;
 }
 
+/** How an image is authenticated (gunyah.md 5.5.1). */
+export const AUTH = { none: 0, platform: 1, android: 2 } as const;
+
 /** Of processors (gunyah.md 2.9). */
 export const PRIORITY = { default: 32, max: 63 } as const;
 
@@ -69,6 +72,11 @@ export class Vm {
     this.vmid = vmid;
     this.owner = owner;
     this.profile = profile;
+  }
+
+  /** A platform's VMs have a watchdog, and those whose configuration says so (`watchdog`, ours). */
+  get hasWatchdog(): boolean {
+    return this.image?.auth === AUTH.platform || this.config?.hasWatchdog === true;
   }
 
   /** Whether it has processors that run or may run. */

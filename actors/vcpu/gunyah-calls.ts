@@ -12,13 +12,14 @@ import { decodeCall, isFirmwareCall } from '../abi/gunyah/decode.js';
 import { hypercall, IDENTIFY, type SlowAnswer } from '../abi/gunyah/dispatch.js';
 import { GUNYAH_ERROR } from '../abi/gunyah/errors.js';
 import { API_INFO, type Profile } from '../abi/gunyah/identity.js';
-import { archCall, serviceCall } from '../abi/gunyah/services.js';
+import { archCall, serviceCall, watchdogCall } from '../abi/gunyah/services.js';
 import { CapabilityReader, LOOKUP } from '../shared-state/capabilities/capability-space.js';
-import { ObjectTable, SOURCE } from '../shared-state/objects/object-table.js';
+import { BOUND, ObjectTable, SOURCE } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
 import type { Stage2Reader } from '../shared-state/stage2/stage2-map.js';
 import { ProxiedRun, RUN_STATE, type RunExit } from '../shared-state/vm/proxied-run.js';
 import { POWER, type Ring, VmBlock } from '../shared-state/vm/vm-block.js';
+import { Watchdog } from '../shared-state/vm/watchdog.js';
 import { ProxyRunner } from './proxy-runner.js';
 import type { GunyahPlaces } from './vcpu.protocol.js';
 
@@ -65,6 +66,7 @@ export class GunyahCalls implements GunyahCaller, CallRegisters {
   readonly traceOpen = true;
   readonly entropyReads: number[] = [];
   readonly processor: CallerProcessor;
+  readonly watchdog: Watchdog;
   readonly #vcpu: GunyahVcpu;
   readonly #places: GunyahPlaces;
   readonly #words: Int32Array;
@@ -87,6 +89,18 @@ export class GunyahCalls implements GunyahCaller, CallRegisters {
     this.capabilities = new CapabilityReader(memory, places.space, this.#objects);
     this.ports = new Ports(memory, this.#objects, lockOwner(vcpu.partition, vcpu.index), vcpu.ring);
     this.processor = this.#processor(memory);
+    this.watchdog = new Watchdog(memory, vcpu.block, vcpu.nowMs);
+  }
+
+  /** What of the watchdog has come due: interrupts are raised; true when the VM ends by it, unless the bite is somebody's. */
+  watchdogEvent(): boolean {
+    const { watchdog } = this;
+    const { object } = watchdog;
+    const event = watchdog.take();
+    if (event === undefined || object === 0) return false;
+    if (event === 'bark') this.ports.assert(object, SOURCE.first, true);
+    else this.ports.assert(object, SOURCE.second, true);
+    return event === 'bite' && this.#objects.boundTo(object, SOURCE.second) !== BOUND.interrupt;
   }
 
   /** Whether the vCPU was killed (vcpu_kill). */
@@ -159,8 +173,16 @@ export class GunyahCalls implements GunyahCaller, CallRegisters {
         this.setResult(0, value, value >> 31);
         return 'done';
       }
+      case 'platform': {
+        const [first, second] = [this.#words[base + 2] ?? 0, this.#words[base + 4] ?? 0];
+        const timer = this.watchdog.object === 0 ? undefined : this.watchdog;
+        const { error, elapsedMs } = watchdogCall(asked.id, first >>> 0, second >>> 0, timer);
+        this.setResult(0, error, error >> 31);
+        if (elapsedMs !== undefined) this.setResult(2, elapsedMs, 0);
+        return 'done';
+      }
       default:
-        // Platform calls (the watchdog's among them) and everything that is nobody's.
+        // Everything that is nobody's.
         this.setResult(0, -1, -1);
         return 'done';
     }

@@ -5,7 +5,7 @@
 import type { Clock } from '../runtime/services.js';
 import type { Stage2Reader } from '../shared-state/stage2/stage2-map.js';
 import { ProxiedRun, RUN_STATE, type RunExit, type RunState } from '../shared-state/vm/proxied-run.js';
-import type { Ring, VmBlock } from '../shared-state/vm/vm-block.js';
+import type { ResetAsked, Ring, VmBlock } from '../shared-state/vm/vm-block.js';
 import { VmmioRanges } from '../shared-state/vm/vmmio-ranges.js';
 import type { GuestMemory } from './guest-memory.js';
 import type { GunyahCalls } from './gunyah-calls.js';
@@ -15,8 +15,9 @@ import { HeldAccesses } from './held-accesses.js';
 const WAKE_REASON = { wfi: 1, cpuSuspend: 2 } as const;
 /** X2 of POWERED_OFF: it will never run again. */
 const GONE = 1n;
-/** Bit 63 of X2 of PSCI_SYSTEM_RESET: SYSTEM_RESET rather than SYSTEM_RESET2, whose SMC64 form bit 62 marks. */
+/** X2 of PSCI_SYSTEM_RESET: bit 63 for SYSTEM_RESET rather than SYSTEM_RESET2, whose SMC64 form bit 62 marks. */
 const PLAIN_RESET = 1n << 63n;
+const WIDE_RESET = 1n << 62n;
 
 /** What the vCPU is doing, as far as it matters here. */
 interface ProxiedShell {
@@ -40,8 +41,6 @@ export class ProxiedVcpu {
   #looks = 0;
   /** State of CPU_SUSPEND that the guest is in; undefined: plain WFI. */
   suspendState: bigint | undefined;
-  /** Reset type and cookie of SYSTEM_RESET2. */
-  resetAsked: RunExit['data'] = [PLAIN_RESET, 0n, 0n];
 
   constructor(run: ProxiedRun, shell: ProxiedShell) {
     this.#run = run;
@@ -95,9 +94,10 @@ export class ProxiedVcpu {
   parkOff(forever: boolean): void {
     this.#park(RUN_STATE.poweredOff, [forever ? GONE : 0n, 0n, 0n]);
   }
-  /** The guest asked for the VM to be reset. */
-  parkReset(): void {
-    this.#park(RUN_STATE.systemReset, this.resetAsked);
+  /** The guest asked for the VM to be reset, by SYSTEM_RESET2 if `asked` is there. */
+  parkReset(asked: ResetAsked | undefined): void {
+    const what = asked === undefined ? PLAIN_RESET : BigInt(asked.type) | (asked.isWide ? WIDE_RESET : 0n);
+    this.#park(RUN_STATE.systemReset, [what, asked?.cookie ?? 0n, 0n]);
   }
   /** The access of instruction `word` is the runner's to answer; or it is not, and the guest goes on to its abort. */
   parkHeld(word: number | undefined): void {

@@ -231,12 +231,9 @@ export class Vcpu {
     return {
       self: this.index,
       ...powerServices(block, stage2, this.#wake),
-      end: (reason) => {
-        for (const frontEnd of this.#frontEnds) frontEnd.settle?.();
-        block.end(reason);
-        this.#gunyah?.announceHalt();
-        for (let cpu = 0; cpu < block.cpus; cpu++) this.#wake(cpu);
-      },
+      end: (reason) => this.#end(() => block.end(reason)),
+      endByReset: (asked) => this.#end(() => block.endByReset(this.index, asked)),
+      takesAnyReset: this.#gunyah !== undefined,
       powerOff: () => {
         this.#mode = 'off';
       },
@@ -246,6 +243,24 @@ export class Vcpu {
       },
       implements: (id) => (this.#gunyah === undefined ? undefined : archImplements(id)) ?? implementsCall(id),
     };
+  }
+
+  /** The VM ends: by its guest, or because nobody pinged its watchdog. */
+  #end(end: () => void): void {
+    for (const frontEnd of this.#frontEnds) frontEnd.settle?.();
+    end();
+    this.#gunyah?.announceHalt();
+    for (let cpu = 0; cpu < this.#block.cpus; cpu++) this.#wake(cpu);
+  }
+
+  /** Milliseconds, `ms` at most, until this must look at the VM's watchdog; what has come due happens at once. */
+  #watchdogDueInMs(ms: number): number {
+    const gunyah = this.#gunyah;
+    if (gunyah === undefined || this.#debugger?.mode === 'held') return ms;
+    const due = gunyah.watchdog.dueInMs;
+    if (due > 0) return Math.min(ms, due);
+    if (gunyah.watchdogEvent()) this.#end(() => this.#block.end(STOP.watchdog));
+    return Math.min(ms, gunyah.watchdog.dueInMs);
   }
 
   /** Runs the guest for a while; what the thread does next. */
@@ -260,6 +275,7 @@ export class Vcpu {
     const block = this.#block;
     const self = this.index;
     block.setSleeping(self, false);
+    this.#watchdogDueInMs(0);
     for (let run = 0; run < RUNS; run++) {
       if (this.#gunyah?.isRunning === true && !this.#runEnds(this.#gunyah)) return this.#sleep(WFI_MS_MAX);
       if (this.#proxied?.isOn === true) {
@@ -321,7 +337,7 @@ export class Vcpu {
     const isOver = block.stop !== STOP.none || this.#gunyah?.isKilled === true;
     if (proxied.hasTurn) {
       if (isOver) {
-        if (block.stop === STOP.reset) proxied.parkReset();
+        if (block.stop === STOP.reset) proxied.parkReset(block.resetAsked);
         else proxied.parkOff(true);
       } else if (this.#mode === 'off' && !this.#powerOn()) proxied.parkOff(false);
       else if (this.#debugger?.mode === 'held') proxied.parkBlocked();
@@ -344,7 +360,8 @@ export class Vcpu {
     block.setOutside(this.index, true);
     block.setSleeping(this.index, true);
     if (block.mustLook(this.index) || proxied.hasTurn) return 'again';
-    return { sleepMs: this.#mode === 'wfi' ? Math.min(WFI_MS_MAX, this.#timer.dueInMs()) : OFF_MS };
+    const ms = this.#mode === 'wfi' ? Math.min(WFI_MS_MAX, this.#timer.dueInMs()) : OFF_MS;
+    return { sleepMs: this.#watchdogDueInMs(ms) };
   }
 
   /** Whether an interrupt is pending, masked or not. */
@@ -368,6 +385,7 @@ export class Vcpu {
   /** A debugger lets the guest go on, by one instruction or freely. `awayMs`: how long its clock stood still in all. */
   debugGo(step: boolean, awayMs: number, turn: number): void {
     this.#timer.setAway(awayMs);
+    this.#gunyah?.watchdog.skip(awayMs);
     const debug = this.debugger;
     debug.go(step, turn);
     if (step && this.#mode === 'off') debug.stopped('step');
@@ -377,7 +395,7 @@ export class Vcpu {
   #standStill(): SliceResult {
     this.#block.setOutside(this.index, true);
     this.#block.setSleeping(this.index, true);
-    return { sleepMs: OFF_MS };
+    return { sleepMs: this.#watchdogDueInMs(OFF_MS) };
   }
 
   /** One instruction, without interrupts, which would otherwise be what a step in a kernel leads to. */
@@ -486,7 +504,7 @@ export class Vcpu {
     if (missed || ms <= 0) return 'again';
     this.#token?.release();
     this.#sleeps++;
-    return { sleepMs: ms };
+    return { sleepMs: this.#mode === 'stopped' ? ms : this.#watchdogDueInMs(ms) };
   }
 
   /** The processor, brought to its reset state the first time somebody outside the guest looks at it or starts it. */

@@ -445,6 +445,7 @@ async function boot(
 function exitOf({ stop, detail }: MachineEnd): Result<number, Refusal> {
   if (stop === STOP.off) return ok(0);
   if (stop === STOP.reset) return ok(EXIT_RESET);
+  if (stop === STOP.watchdog) return refuse(EXIT_RESET, 'the machine was reset: its watchdog was not pinged in time');
   if (stop === STOP.requested) return ok(EXIT_QUIT); // by a debugger; the other ways are known already
   return refuse(EXIT_CRASH, `the machine failed: ${detail}`);
 }

@@ -2,7 +2,7 @@
 
 import type { Profile } from '../../actors/abi/gunyah/identity.js';
 import type { ObjectPlaces, PartitionObjects } from '../../actors/hypervisor/port.protocol.js';
-import { FREE_IRQ_START, hypervisorNode, rpcNode } from '../../actors/resource-manager/guest-tree.js';
+import { FREE_IRQ_START, hypervisorNode, rpcNode, watchdogNode } from '../../actors/resource-manager/guest-tree.js';
 import { resourceManagerKind } from '../../actors/resource-manager/resource-manager.actor.js';
 import type {
   AdoptedVm,
@@ -23,11 +23,12 @@ import { type Launch, type LaunchWatcher, type Outfitter, VmLauncher } from './v
 
 /** Capabilities of a VM that a host builds (gunyah.md 2.2: RM uses 1024). */
 const SLOTS = 1024;
-/** The primary VM's first two capabilities and interrupts are its RPC queues: its tree can be written before it exists. */
+/** The primary VM's first two capabilities and interrupts are its RPC queues, the next its watchdog's bark: its tree can be written before it exists. */
 const RPC_PORTS = {
   tx: { capability: 0n, virq: FREE_IRQ_START },
   rx: { capability: 1n, virq: FREE_IRQ_START + 1 },
 } as const;
+const BARK_VIRQ = FREE_IRQ_START + 2;
 const ASK = { timeoutMs: 20_000 } as const;
 /** Name of a worker that runs a processor of a VM that a guest made. */
 const WORKER = /^[a-z0-9-]*-p(\d+)-vcpu\d+$/;
@@ -35,7 +36,7 @@ const WORKER = /^[a-z0-9-]*-p(\d+)-vcpu\d+$/;
 /** The nodes of the primary VM's tree. */
 export function primaryNodes(): readonly TreeNode[] {
   const about = { vmid: VMID.HLOS, owner: undefined, imageName: undefined };
-  return [hypervisorNode(about, [rpcNode(RPC_PORTS.tx, RPC_PORTS.rx, true)])];
+  return [hypervisorNode(about, [rpcNode(RPC_PORTS.tx, RPC_PORTS.rx, true), watchdogNode(BARK_VIRQ)])];
 }
 
 /** What the platform needs to know when it is started. */
@@ -138,10 +139,10 @@ export class GunyahPlatform {
 
   /** As {@link adopt} for the primary VM whose tree has {@link primaryNodes}. */
   async adoptPrimary(adoption: Omit<Adoption, 'vmid' | 'owner' | 'vdevices'>): Promise<void> {
-    const { tx, rx } = await this.adopt({ ...adoption, vmid: VMID.HLOS, owner: VMID.RM, vdevices: [] });
+    const { tx, rx, bark } = await this.adopt({ ...adoption, vmid: VMID.HLOS, owner: VMID.RM, vdevices: [] });
     const expected = [RPC_PORTS.tx, RPC_PORTS.rx].map(({ capability, virq }) => `${capability}:${virq}`);
     const got = [tx, rx].map(({ capability, virq }) => `${BigInt(capability)}:${virq}`);
-    if (got.join() === expected.join()) return;
+    if (got.join() === expected.join() && bark === BARK_VIRQ) return;
     throw new BuildFailure('the resource manager did not give the primary VM the queues its device tree names');
   }
 

@@ -15,9 +15,11 @@ const REASONS: Readonly<Record<Stop, VmEnd['reason']>> = {
   [STOP.watchdog]: 'reset',
 };
 
+const BITTEN = 'its watchdog was not pinged in time';
+
 /** What a VM's end was. */
 export function vmEnd(stop: Stop, detail: string): VmEnd {
-  return { reason: REASONS[stop], detail };
+  return { reason: REASONS[stop], detail: stop === STOP.watchdog ? BITTEN : detail };
 }
 
 /** A vCPU's counters as a lab shows them. */

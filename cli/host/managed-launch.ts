@@ -45,6 +45,7 @@ export function configNode({ name, cpus, profile, vdevices }: ManagedConfig): Tr
       'os-type': strings('linux'),
       'vm-type': strings('aarch64-guest'),
       'abi-profile': strings(profile),
+      watchdog: PRESENT,
     },
     [
       node('memory', {

@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Observable, Subject } from 'rxjs';
 import { arenaBytesFor, SMALL_BYTES } from '../../actors/resource-manager/arena-size.js';
-import { hypervisorNode, rpcNode } from '../../actors/resource-manager/guest-tree.js';
+import { hypervisorNode, rpcNode, watchdogNode } from '../../actors/resource-manager/guest-tree.js';
 import type { QueueLine } from '../../actors/resource-manager/resource-manager.protocol.js';
 import { VMID } from '../../actors/resource-manager/rm-messages.js';
 import type { FileToken } from '../../actors/runtime/files.js';
@@ -402,7 +402,7 @@ export class VmHost implements LabHost {
     await links.mapMemory(spec.name, partition);
     const identity = { vmid: adopted.vmid, owner: undefined, imageName: spec.name };
     const rpc = rpcNode(treePort(adopted.tx), treePort(adopted.rx), true);
-    const nodes = [hypervisorNode(identity, [rpc, ...linkNodes(vdevices, adopted.ports)])];
+    const nodes = [hypervisorNode(identity, [rpc, watchdogNode(adopted.bark), ...linkNodes(vdevices, adopted.ports)])];
     return { partition, parts, vmid: adopted.vmid, objects, nodes };
   }
 

@@ -26,4 +26,14 @@ test(
   },
   { deadlineMs: 300_000 },
 );
+
+test('a watchdog that is not pinged resets the machine: exit code 3 and a sentence', async () => {
+  const boot = ['--kernel', guestImage('gunyah')];
+  const more = ['--platform', 'gunyah'];
+  const outcome = await runUnderWurley({ boot, cpus: 1, memoryMiB: 64, bootargs: 'bite=1', deadlineMs: 60_000, more });
+  assert.ok(outcome.ok, outcome.ok ? '' : outcome.error.text + outcome.error.console);
+  if (!outcome.ok) return;
+  assert.is(outcome.value.exitCode, 3);
+  assert.ok(outcome.value.errors.includes('its watchdog was not pinged in time'), outcome.value.errors);
+});
 test.run();

@@ -99,8 +99,8 @@ export interface CoreAssembly {
   configureAddrspace(addrspace: number, vmid: number): Done;
   configureGroup(group: number, flags: number): Done;
   configureWatchdog(watchdog: number, flags: number): Done;
-  /** Freezes are counted; a watchdog runs when as many were taken back. */
-  freezeWatchdog(watchdog: number, freeze: boolean): Done;
+  /** Freezes are counted; a watchdog runs when as many were taken back. `reset`: it will count from 0. */
+  freezeWatchdog(watchdog: number, freeze: boolean, reset: boolean): Done;
   attach(type: AttachmentType, object: number, thread: number, index: number): Done;
 }
 

@@ -66,3 +66,50 @@ export function archImplements(id: number): boolean | undefined {
   const found = ARCH.get(id);
   return found === undefined ? undefined : found !== -1;
 }
+
+/** What the watchdog's calls do to it; times in milliseconds. */
+export interface WatchdogTimer {
+  readonly elapsedMs: number;
+  enable(enabled: boolean): void;
+  ping(): void;
+  setTimes(barkMs: number, biteMs: number): void;
+}
+const WATCHDOG = {
+  control: 0x8600_0005,
+  status: 0x8600_0006,
+  ping: 0x8600_0007,
+  setTime: 0x8600_0008,
+} as const;
+/** CONTROL: bit 0 enables, bit 1 is always set. */
+const CONTROL = { enable: 1, always: 2 } as const;
+
+/**
+ * A platform call with w1 and w2, of which those of the watchdog are known where there is one: X0, and X2 where the call has it.
+ * Disabling one that is stopped is no error: the driver does so before every start.
+ */
+export function watchdogCall(
+  id: number,
+  first: number,
+  second: number,
+  watchdog: WatchdogTimer | undefined,
+): { readonly error: number; readonly elapsedMs?: number } {
+  const { ok, argumentInvalid, unimplemented } = GUNYAH_ERROR;
+  if (watchdog === undefined) return { error: unimplemented };
+  switch (id) {
+    case WATCHDOG.control:
+      if ((first & ~CONTROL.enable) !== CONTROL.always) return { error: argumentInvalid };
+      watchdog.enable((first & CONTROL.enable) !== 0);
+      return { error: ok };
+    case WATCHDOG.status:
+      return { error: ok, elapsedMs: watchdog.elapsedMs };
+    case WATCHDOG.ping:
+      watchdog.ping();
+      return { error: ok };
+    case WATCHDOG.setTime:
+      if (second === 0) return { error: argumentInvalid };
+      watchdog.setTimes(first, second);
+      return { error: ok };
+    default:
+      return { error: unimplemented };
+  }
+}

@@ -5,7 +5,7 @@ import { spec } from '../../../test/harness/spec.js';
 import { HYPERCALLS } from './calls.js';
 import { GUNYAH_ERROR as E } from './errors.js';
 import { ALL_RIGHTS, RIGHTS } from './rights.js';
-import { archCall, archImplements, serviceCall } from './services.js';
+import { archCall, archImplements, serviceCall, watchdogCall } from './services.js';
 import { slowCall } from './slow-calls.js';
 
 const test = spec('gunyah slow calls');
@@ -292,6 +292,35 @@ test('mapping calls name their errors in the order of section 2.7', async () => 
   ] as const) {
     assert.is(await s.call(0x60, space, base, size, op), error, `${base} ${size} ${op}`);
   }
+});
+
+test('watchdog calls: none where there is no watchdog, bit 1 of CONTROL, two times, milliseconds since the ping', () => {
+  const log: string[] = [];
+  const dog = {
+    elapsedMs: 1234,
+    enable: (on: boolean) => void log.push(`enable ${on}`),
+    ping: () => void log.push('ping'),
+    setTimes: (bark: number, bite: number) => void log.push(`times ${bark} ${bite}`),
+  };
+  for (const id of [0x8600_0005, 0x8600_0006, 0x8600_0007, 0x8600_0008]) {
+    assert.equal(watchdogCall(id, 3, 3, undefined), { error: -1 });
+  }
+  assert.equal(watchdogCall(0x8600_0006, 0, 0, dog), { error: E.ok, elapsedMs: 1234 });
+  for (const bad of [0, 1, 4, 7, 0x8000_0003]) {
+    assert.equal(watchdogCall(0x8600_0005, bad, 0, dog), { error: E.argumentInvalid });
+  }
+  assert.equal(watchdogCall(0x8600_0008, 5, 0, dog), { error: E.argumentInvalid });
+  assert.equal(log, []);
+  for (const [id, first] of [
+    [0x8600_0008, 100],
+    [0x8600_0005, 3],
+    [0x8600_0007, 0],
+    [0x8600_0005, 2],
+  ] as const) {
+    assert.equal(watchdogCall(id, first, 200, dog), { error: E.ok });
+  }
+  assert.equal(log, ['times 100 200', 'enable true', 'ping', 'enable false']);
+  for (const id of [0x8600_0004, 0x8600_0009, 0x8600_ffff]) assert.equal(watchdogCall(id, 0, 0, dog), { error: -1 });
 });
 
 test('services: UID by profile, revisions, and what is not there', () => {

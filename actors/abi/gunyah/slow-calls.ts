@@ -108,6 +108,8 @@ const attach =
 /** vic_configure: bit 0 the number of MSIs counts, bit 1 no default address. */
 const VIC_OPTIONS = 3n;
 const VIC_OPTION_MSIS = 1n;
+/** watchdog_manage: 0 freezes. */
+const WATCHDOG_FREEZE_RESET = 1n;
 const WATCHDOG_UNFREEZE = 2n;
 /** What addrspace_attach_vdevice knows; ours have their addresses from the VM's machine description. */
 const DEVICE_TYPES: readonly ObjectType[] = ['vic', 'virtioMmio'];
@@ -387,7 +389,8 @@ const HANDLERS: Readonly<Record<number, Handler>> = {
   99: (call) => {
     const op = arg(call, 1);
     if (op > WATCHDOG_UNFREEZE) return answer(E.argumentInvalid);
-    return done(call.core.assembly.freezeWatchdog(object(call, 0), op !== WATCHDOG_UNFREEZE));
+    const [freeze, reset] = [op !== WATCHDOG_UNFREEZE, op === WATCHDOG_FREEZE_RESET];
+    return done(call.core.assembly.freezeWatchdog(object(call, 0), freeze, reset));
   },
   65: (call) => {
     const flags = arg(call, 3);

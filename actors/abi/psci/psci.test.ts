@@ -5,7 +5,7 @@ import { NO_RETURN, PSCI_FUNCTIONS, type PsciServices } from './psci.js';
 
 const test = spec('psci');
 
-function services(calls: string[]): PsciServices {
+function services(calls: string[], takesAnyReset = false): PsciServices {
   const ids = new Set(PSCI_FUNCTIONS.map((row) => row.id));
   return {
     self: 0,
@@ -17,18 +17,20 @@ function services(calls: string[]): PsciServices {
     },
     isMemory: (ipa) => ipa >= 0x4000_0000n,
     end: (reason) => calls.push(`end ${reason}`),
+    endByReset: ({ type, cookie, isWide }) => calls.push(`reset ${type} ${cookie} ${isWide}`),
+    takesAnyReset,
     powerOff: () => calls.push('off'),
     suspend: () => calls.push('suspend'),
     implements: (id) => ids.has(id),
   };
 }
 
-function call(id: number, args: readonly bigint[] = []): { answer: unknown; calls: string[] } {
+function call(id: number, args: readonly bigint[] = [], takesAny = false): { answer: unknown; calls: string[] } {
   const calls: string[] = [];
   const found = PSCI_FUNCTIONS.find((row) => row.id === id);
   assert.ok(found !== undefined, `function ${id.toString(16)} exists`);
   const [a = 0n, b = 0n, c = 0n] = args;
-  return { answer: found?.handle(services(calls), [a, b, c]), calls };
+  return { answer: found?.handle(services(calls, takesAny), [a, b, c]), calls };
 }
 
 test('identifiers are unsigned and unique', () => {
@@ -58,9 +60,15 @@ test('features, version, migration', () => {
 test('ends', () => {
   assert.equal(call(0x8400_0008), { answer: NO_RETURN, calls: ['end 1'] });
   assert.equal(call(0x8400_0009), { answer: NO_RETURN, calls: ['end 2'] });
-  assert.equal(call(0xc400_0012, [0n]), { answer: NO_RETURN, calls: ['end 2'] });
+  assert.equal(call(0xc400_0012, [0n]), { answer: NO_RETURN, calls: ['reset 0 0 true'] });
   assert.is(call(0xc400_0012, [5n]).answer, -2);
   assert.equal(call(0x8400_0002), { answer: NO_RETURN, calls: ['off'] });
+});
+test('SYSTEM_RESET2: where any type is taken, it and the cookie are told', () => {
+  const wide = call(0xc400_0012, [0x1_8000_0007n, 5n << 40n], true);
+  assert.equal(wide, { answer: NO_RETURN, calls: [`reset ${0x8000_0007} ${5n << 40n} true`] });
+  assert.equal(call(0x8400_0012, [9n, 6n], true), { answer: NO_RETURN, calls: ['reset 9 6 false'] });
+  assert.is(call(0x8400_0012, [0x8000_0007n, 6n]).answer, -1);
 });
 test('CPU_SUSPEND refuses reserved bits', () => {
   assert.equal(call(0xc400_0001, [0n]), { answer: 0, calls: ['suspend'] });

@@ -2,7 +2,7 @@
  * PSCI 1.1 (Arm DEN 0022D) as a table: function, identifier, handler. Handlers act on the VM's shared block only, so a
  * call never leaves the calling processor's thread.
  */
-import { POWER, STOP, type Stop } from '../../shared-state/vm/vm-block.js';
+import { POWER, type ResetAsked, STOP, type Stop } from '../../shared-state/vm/vm-block.js';
 
 /** What a handler may do. */
 export interface PsciServices {
@@ -17,6 +17,10 @@ export interface PsciServices {
   isMemory(ipa: bigint): boolean;
   /** Ends the VM. */
   end(reason: Exclude<Stop, 0>): void;
+  /** Ends the VM by SYSTEM_RESET2; of its type and cookie, those who care are told. */
+  endByReset(asked: ResetAsked): void;
+  /** Whether SYSTEM_RESET2 takes every reset type, as under Gunyah: what one means is its VM's owner's business. */
+  readonly takesAnyReset: boolean;
   /** The caller powers down; the call does not return. */
   powerOff(): void;
   /** The caller waits as with WFI; the call returns success after it. */
@@ -77,6 +81,15 @@ function affinityInfo(services: PsciServices, [target, level]: readonly [bigint,
   return target >> (8n * level) === 0n ? POWER.on : RETURN.invalid;
 }
 
+function reset2(services: PsciServices, [wide, cookie]: readonly [bigint, bigint, bigint], isWide: boolean): Answer {
+  const type = wide & 0xffff_ffffn;
+  if (type !== WARM_RESET && !services.takesAnyReset) {
+    return (type & 0x8000_0000n) === 0n ? RETURN.invalid : RETURN.notSupported;
+  }
+  services.endByReset({ type: Number(type), cookie, isWide });
+  return NO_RETURN;
+}
+
 /** The functions. */
 export const PSCI_FUNCTIONS: readonly PsciFunction[] = [
   answer(0x8400_0000, 'PSCI_VERSION', () => 0x1_0001),
@@ -106,9 +119,6 @@ export const PSCI_FUNCTIONS: readonly PsciFunction[] = [
   answer(0x8400_000a, 'PSCI_FEATURES', (services, [id]) =>
     services.implements(Number(id & 0xffff_ffffn)) ? RETURN.success : RETURN.notSupported,
   ),
-  ...both(0x8400_0012, 'SYSTEM_RESET2', (services, [type]) => {
-    if (type !== WARM_RESET) return (type & 0x8000_0000n) === 0n ? RETURN.invalid : RETURN.notSupported;
-    services.end(STOP.reset);
-    return NO_RETURN;
-  }),
+  row(0x8400_0012, 'SYSTEM_RESET2', (services, args) => reset2(services, args, false)),
+  row(0xc400_0012, 'SYSTEM_RESET264', (services, args) => reset2(services, args, true)),
 ];

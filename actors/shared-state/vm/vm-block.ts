@@ -20,7 +20,7 @@ const WINDOWS_AT = HEAD_BYTES + VM_CPUS_MAX * CPU_BYTES;
 const WINDOW_BYTES = 64;
 /** Device windows of one VM (actors/shared-state/guest-window), at most. */
 export const VM_WINDOWS_MAX = 40;
-/** What is here, then proxied-run.ts from 7,680 on and vmmio-ranges.ts from 8,192 on; then the requests. */
+/** What is here (watchdog.ts has 64 bytes from 256 on), then proxied-run.ts from 7,680 on and vmmio-ranges.ts from 8,192 on; then the requests. */
 const REQUESTS_AT = 12_288;
 /** Size of a VM's block in bytes. */
 export const VM_BLOCK_BYTES = REQUESTS_AT + maintenanceBytes(VM_CPUS_MAX);
@@ -29,6 +29,15 @@ export const VM_BLOCK_BYTES = REQUESTS_AT + maintenanceBytes(VM_CPUS_MAX);
 export const STOP = { none: 0, off: 1, reset: 2, crash: 3, requested: 4, watchdog: 5 } as const;
 /** A value of {@link STOP}. */
 export type Stop = (typeof STOP)[keyof typeof STOP];
+/** What SYSTEM_RESET2 was asked with, and whether in its 64-bit form. */
+export interface ResetAsked {
+  readonly type: number;
+  readonly cookie: bigint;
+  readonly isWide: boolean;
+}
+/** The word `stop`: the reason below, and above it the number from 1 on of the processor that has left a {@link ResetAsked}. */
+const STOP_REASON = 0xff;
+const STOP_CPU_SHIFT = 8;
 /** Power states of a virtual processor, as PSCI AFFINITY_INFO counts them. */
 export const POWER = { on: 0, off: 1, pending: 2 } as const;
 /** Bits of what stays as it is when a processor is powered on. */
@@ -36,7 +45,7 @@ export const KEEP = { pc: 1, x0: 2 } as const;
 /** Beside {@link POWER}: somebody is just writing the start values. */
 const CLAIMED = 3;
 
-const HEAD = { stop: 0, cpus: 4, stopCpu: 8, sleepers: 64, wakeups: 68, pairLock: 128, stage2: 192 } as const;
+const HEAD = { stop: 0, cpus: 4, sleepers: 64, wakeups: 68, pairLock: 128, stage2: 192 } as const;
 const CPU = {
   power: 0,
   outside: 4,
@@ -50,6 +59,9 @@ const CPU = {
   pushed: 44,
   done: 48,
   event: 52,
+  isWide: 56,
+  resetType: 60,
+  cookie: 64,
 } as const;
 
 /** One thread's view of a VM's block. */
@@ -105,11 +117,29 @@ export class VmBlock {
   /** Why the VM stands still, or STOP.none. */
   get stop(): Stop {
     // WHY: only `end` and `format` write the word.
-    return Atomics.load(this.#words, HEAD.stop >> 2) as Stop;
+    return (Atomics.load(this.#words, HEAD.stop >> 2) & STOP_REASON) as Stop;
+  }
+  /** What the reset that ended the VM was asked with; undefined: SYSTEM_RESET, or another end. */
+  get resetAsked(): ResetAsked | undefined {
+    const cpu = (Atomics.load(this.#words, HEAD.stop >> 2) >> STOP_CPU_SHIFT) - 1;
+    if (cpu < 0) return undefined;
+    const [type, isWide] = [this.#load(cpu, CPU.resetType) >>> 0, this.#load(cpu, CPU.isWide) !== 0];
+    return { type, cookie: this.#halves(cpu, CPU.cookie), isWide };
   }
   /** Ends the VM for `reason`; the first reason stays. Wakes whoever waits for the end, not the processors. */
   end(reason: Exclude<Stop, 0>): boolean {
-    const first = Atomics.compareExchange(this.#words, HEAD.stop >> 2, STOP.none, reason) === STOP.none;
+    return this.#end(reason);
+  }
+  /** As {@link end}, for SYSTEM_RESET2 of processor `cpu`, on its own thread. */
+  endByReset(cpu: number, { type, cookie, isWide }: ResetAsked): boolean {
+    if (this.stop !== STOP.none) return false;
+    this.#store(cpu, CPU.resetType, type | 0);
+    this.#store(cpu, CPU.isWide, isWide ? 1 : 0);
+    this.#setHalves(cpu, CPU.cookie, cookie);
+    return this.#end(STOP.reset | ((cpu + 1) << STOP_CPU_SHIFT));
+  }
+  #end(word: number): boolean {
+    const first = Atomics.compareExchange(this.#words, HEAD.stop >> 2, STOP.none, word) === STOP.none;
     this.stopped.unpark();
     return first;
   }

@@ -50,6 +50,8 @@ extern void (*while_waiting)(void);
 int tree_find_queues(const u8 *tree, const char *name, struct queues *out);
 /* The doorbell whose node is called `name`: its capability goes to out->tx, at the target's end its interrupt to out->rx_irq. */
 int tree_find_bell(const u8 *tree, const char *name, struct queues *out);
+/* The interrupt of /hypervisor/qcom,gh-watchdog, or 0. */
+u64 tree_watchdog_irq(const u8 *tree);
 /* A cell of /hypervisor/qcom,gunyah-vm, or ~0. */
 u64 tree_vm_cell(const u8 *tree, const char *property);
 /* Writes the second VM's tree; its size. `proxied`: its owner runs its vCPU. */
@@ -68,6 +70,12 @@ struct vcpu {
 };
 void check(const char *name, int good);
 void check_is(const char *name, u64 got, u64 want);
+/* The primary VM's watchdog, in a minute at most. */
+void watchdog_checks(const u8 *tree);
+/* Starts the watchdog and waits for its end. */
+void watchdog_bites(void) __attribute__((noreturn));
+/* The second VM's part: "dog?" asks whether it has one, "dog!" and "dog*" make it bite, waiting or spinning. */
+int watchdog_message(const u8 *message, u64 size, const struct queues *q);
 /* Everything that vcpu_run can answer, with the second VM behind q as the one that is run. */
 void proxied_checks(const struct vcpu *vcpu, const struct queues *q);
 /* The second VM's part of them; 0 when the message is none of theirs. */

@@ -16,9 +16,11 @@ void check_is(const char *name, u64 got, u64 want) {
 
 enum {
   MEM_LEND = 0x51000012, MEM_RECLAIM = 0x51000015, VM_ALLOCATE = 0x56000001, VM_DEALLOCATE, VM_START = 0x56000004, VM_STOP,
-  VM_RESET, VM_CONFIG_IMAGE = 0x56000009, VM_INIT = 0x5600000b, VM_GET_STATE = 0x56000017, VM_GET_HYP_RESOURCES = 0x56000020,
+  VM_RESET, VM_CONFIG_IMAGE = 0x56000009, VM_AUTH_IMAGE, VM_INIT, VM_GET_STATE = 0x56000017, VM_GET_HYP_RESOURCES = 0x56000020,
   VM_GET_VMID = 0x56000024, HOST_GET_TYPE = 0x560000a0, VM_EXITED = 0x56100001
 };
+/* How a second VM is started: it runs by itself, its owner runs it, or as a platform's VM, which has a watchdog. */
+enum { BY_ITSELF, PROXIED, PLATFORM };
 enum { CANARY_BYTES = 1 << 20, LEND_BYTES = 8 << 20, TREE_AT = 6 << 20, IMAGE_BASE = 0x40200000 };
 extern char __bss_start[];
 
@@ -35,7 +37,6 @@ static void identification(void) {
   check_is("an unknown hypercall answers -1", HVC_NATIVE(0x1f0, 0, 0, 0, 0).x[0], ~0ull);
   check_is("reserved bits of the identifier answer -1", smccc_hvc(SMCCC_CALL(0) | 1 << 20, 0, 0, 0, 0).x[0], ~0ull);
   check_is("an unclaimed SMC answers -1", smccc_smc(0x86003f01, 0, 0, 0, 0).x[0], ~0ull);
-  check_is("no watchdog", smccc_smc(0x86000006, 0, 0, 0, 0).x[0], ~0ull);
   check_is("a capability nobody has", HVC_NATIVE(QUEUE_SEND, 99, 4, native.x, 0).x[0], E_CAP_NULL);
   struct answer random = HVC_NATIVE(ENTROPY, 16, 0, 0, 0);
   check("entropy: four words", random.x[0] == OK && (random.x[1] | random.x[2] | random.x[3] | random.x[4]) >> 32 == 0);
@@ -56,7 +57,8 @@ static u64 state_of(u16 vmid) {
 }
 
 /* Lends a copy of this image with a tree of its own, and starts it. The pair of queues goes to *q. */
-static u16 start_second(u8 *memory, u32 *parcel, struct queues *q, struct vcpu *vcpu, int proxied) {
+static u16 start_second(u8 *memory, u32 *parcel, struct queues *q, struct vcpu *vcpu, int how) {
+  int proxied = how == PROXIED;
   u32 vmid = 0;
   u64 size = 4;
   u32 any = 0;
@@ -80,8 +82,9 @@ static u16 start_second(u8 *memory, u32 *parcel, struct queues *q, struct vcpu *
     u16 vmid, auth;
     u32 parcel;
     u64 image_offset, image_bytes, tree_offset, tree_bytes;
-  } config = {(u16)vmid, 0, *parcel, 0, 0, TREE_AT, 16384};
+  } config = {(u16)vmid, how == PLATFORM, *parcel, 0, 0, TREE_AT, 16384};
   check_is("RM: configure", (u64)rm_call(VM_CONFIG_IMAGE, &config, sizeof config, 0, 0), 0);
+  if (how == PLATFORM) check_is("RM: authenticate", vmid_call(VM_AUTH_IMAGE, (u16)vmid), 0);
   check_is("RM: start too early", vmid_call(VM_START, (u16)vmid), 0x14);
   check_is("RM: initialise", vmid_call(VM_INIT, (u16)vmid), 0);
   static u8 resources[4 + 44 * 8];
@@ -147,6 +150,19 @@ static void check_exit(const char *name, u16 vmid, u16 type, u32 word0) {
   } exited = {0};
   u64 got = rm_notification(VM_EXITED, &exited, sizeof exited, 20000);
   check(name, got == 12 && exited.vmid == vmid && exited.type == type && exited.size == 4 && exited.word0 == word0);
+}
+
+/* The exits of type 3 tell the reset's type and cookie. */
+static void check_exit_reset2(u16 vmid) {
+  struct {
+    u16 vmid, type;
+    u32 size, words[4];
+  } exited = {0};
+  u64 got = rm_notification(VM_EXITED, &exited, sizeof exited, 20000);
+  check("RM: the exit by SYSTEM_RESET2", got == 24 && exited.vmid == vmid && exited.type == 3 && exited.size == 16);
+  check_is("RM: its word 0 says SMC64", exited.words[0], 0x8000);
+  check_is("RM: its reset type", exited.words[1], 0x80000007);
+  check_is("RM: its cookie", exited.words[2] | (u64)exited.words[3] << 32, 0x1122334455667788);
 }
 
 static void take_back(u16 vmid, u32 parcel, u8 *memory) {
@@ -218,6 +234,8 @@ static const u8 *find_tree(void) {
 void guest_main(void) {
   const u8 *guest_tree = find_tree();
   if (tree_vm_cell(guest_tree, "qcom,owner-vmid") != ~0ull) secondary_main(guest_tree);
+  char bite[8];
+  if (boot_option("bite", bite, sizeof bite)) watchdog_bites();
   identification();
   struct queues rm;
   check_is("tree: this is VMID 3", tree_vm_cell(guest_tree, "qcom,vmid"), 3);
@@ -225,6 +243,7 @@ void guest_main(void) {
   gic_start();
   gic_enable(INTID_CNTV, 0x80);
   rm_start(&rm);
+  watchdog_checks(guest_tree);
   check_is("rights: the send queue cannot be received from", HVC_NATIVE(QUEUE_RECEIVE, rm.tx, guest_tree, 8, 0).x[0], E_NO_RIGHT);
   u32 word = 0;
   u64 size = 4;
@@ -234,17 +253,28 @@ void guest_main(void) {
   check_is("RM: an unknown message", (u64)rm_call(0x56000099, 0, 0, 0, 0), 0xffffffff);
   check_is("RM: a malformed one", (u64)rm_call(VM_ALLOCATE, &word, 3, 0, 0), 4);
   u8 *memory = allocate(LEND_BYTES, 2 << 20);
-  static const char *const ways[] = {"end", "off", "stop", "fuzz", "proxied"};
+  static const char *const ways[] = {"end", "off", "stop", "fuzz", "proxied", "rst2", "dog!", "dog*"};
   u8 *canary = allocate(CANARY_BYTES, 4096);
   for (u32 i = 0; i < CANARY_BYTES; i++) canary[i] = (u8)(i * 7 + (i >> 8));
-  for (int way = 0; way < 5; way++) {
+  for (int way = 0; way < 8; way++) {
     u32 parcel = 0;
     struct queues echo = {0};
     struct vcpu vcpu = {0};
-    u16 vmid = start_second(memory, &parcel, &echo, &vcpu, way == 4);
+    u16 vmid = start_second(memory, &parcel, &echo, &vcpu, way == 4 ? PROXIED : way > 5 ? PLATFORM : BY_ITSELF);
     if (way == 4) {
       proxied_checks(&vcpu, &echo);
       check_exit("RM: the exit is announced", vmid, 2, 0);
+      take_back(vmid, parcel, memory);
+      continue;
+    }
+    if (way > 4) {
+      u64 answer[2] = {1, 0};
+      queue_send(&echo, "dog?", 4, 1);
+      queue_wait(&echo, answer, sizeof answer, 20000);
+      check_is("the second VM's watchdog", answer[0], way == 5 ? ~0ull : OK);
+      queue_send(&echo, ways[way], 4, 1);
+      if (way == 5) check_exit_reset2(vmid);
+      else check_exit("RM: the watchdog's bite is announced", vmid, 4, 0);
       take_back(vmid, parcel, memory);
       continue;
     }

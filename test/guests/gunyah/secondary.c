@@ -1,6 +1,6 @@
 /*
  * The second VM: no console, only queues. Echoes what it receives with every byte one higher; "end" makes it leave by
- * VM_EXIT, "off" by PSCI; "fuzz" makes it hostile for a while.
+ * VM_EXIT, "off" by PSCI, "rst2" by SYSTEM_RESET2; "fuzz" makes it hostile for a while.
  */
 #include "gunyah.h"
 
@@ -66,6 +66,8 @@ void secondary_main(const u8 *tree) {
       for (;;) __asm__ volatile("wfi");
     }
     if (size == 3 && !memcmp(message, "off", 3)) power_off();
+    if (size == 4 && !memcmp(message, "rst2", 4)) hvc(0xc4000012, 0x80000007, 0x1122334455667788, 0);
+    if (watchdog_message(message, size, &echo)) continue;
     if (size == 12 && !memcmp(message, "fuzz", 4)) {     /* number of calls, seed */
       u32 words[2];
       memcpy(words, message + 4, 8);

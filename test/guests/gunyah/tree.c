@@ -94,6 +94,17 @@ u64 tree_vm_cell(const u8 *tree, const char *property) {
   return c.value;
 }
 
+static void see_watchdog(void *context, int depth, const char *node, const char *name, const u8 *value, u32 size) {
+  if (depth == 3 && !strcmp(node, "qcom,gh-watchdog") && !strcmp(name, "interrupts") && size == 12)
+    *(u64 *)context = be32(value + 4) + 32;
+}
+
+u64 tree_watchdog_irq(const u8 *tree) {
+  u64 irq = 0;
+  walk(tree, see_watchdog, &irq);
+  return irq;
+}
+
 /* ---- writing ---- */
 
 static u8 *structure, *names_at;
