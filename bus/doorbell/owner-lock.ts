@@ -69,6 +69,11 @@ export class OwnerLock {
   }
 }
 
+/** Whether `owner` holds the lock in word `index`. */
+export function isHeldBy(words: Int32Array, index: number, owner: number): boolean {
+  return (Atomics.load(words, index) & ~CONTENDED) === owner;
+}
+
 /** Frees the lock in word `index` if `owner`, known to be dead, holds it; true if so. For supervisors. */
 export function recoverLock(words: Int32Array, index: number, owner: number): boolean {
   const held = Atomics.load(words, index);

@@ -1,7 +1,15 @@
 import { equal, throws, ok as truthy } from 'uvu/assert';
 import { spec } from '../../test/harness/spec.js';
-import { NOTHING } from './queue-end.js';
-import { createQueue, formatQueue, GUNYAH_QUEUE_LIMITS, type QueueMode, type QueueSpec } from './queue-layout.js';
+import { queueDepth, recoverQueue } from './queue-core.js';
+import { CORRUPT, NOTHING } from './queue-end.js';
+import {
+  createQueue,
+  formatQueue,
+  GUNYAH_QUEUE_LIMITS,
+  QueueHeader,
+  type QueueMode,
+  type QueueSpec,
+} from './queue-layout.js';
 import { QueueReceiver } from './queue-receiver.js';
 import { QueueSender, UNCHANGED } from './queue-sender.js';
 
@@ -62,6 +70,65 @@ test('lies at an offset inside a larger shared memory', () => {
   equal(QueueSender.attach({ buffer, byteOffset: 0 }, { owner: 1 }).ok, false);
   throws(() => createQueue({ ...specification, depth: 0 }));
 });
+/** What a thread that dies inside `publish` leaves: numbers in slots, a tail that does not know of them, a lock. */
+function diedPublishing(mode: 'single' | 'fan-in', numbers: readonly number[]) {
+  const handle = createQueue({ depth: 4, messageBytesMax: 56, mode });
+  const words = new Int32Array(handle.buffer);
+  const victim = QueueSender.attach(handle, { owner: 7 });
+  truthy(victim.ok);
+  equal(victim.value.reserve() > 0, true);
+  for (const number of numbers) {
+    const slot = (QueueHeader.sizeBytes + number * 64) >> 2;
+    words.set([number + 1, 1, 40 + number], slot);
+  }
+  return handle;
+}
+
+for (const mode of ['single', 'fan-in'] as const) {
+  test(`${mode}: a message whose sender died before it moved the tail is neither lost nor doubled`, () => {
+    for (const numbers of [[0], [0, 1, 2]]) {
+      const handle = diedPublishing(mode, numbers);
+      const receiver = QueueReceiver.attach(handle, { owner: 2 });
+      truthy(receiver.ok);
+      equal(receiver.value.peek(), 1);
+      equal(receiver.value.bytes[receiver.value.offset], 40);
+      receiver.value.take();
+      if (mode === 'fan-in') equal(recoverQueue(handle, 7), true);
+      const sender = QueueSender.attach(handle, { owner: 3 });
+      truthy(sender.ok);
+      equal(queueDepth(handle), numbers.length);
+      truthy(sender.value.send(Uint8Array.of(99)).ok);
+      const got: number[] = [];
+      while (receiver.value.peek() > 0) {
+        got.push(receiver.value.bytes[receiver.value.offset] ?? 0);
+        receiver.value.take();
+      }
+      equal(got, [...numbers.slice(1).map((number) => 40 + number), 99]);
+    }
+  });
+  test(`${mode}: of a batch whose sender died before its first message nothing is ever seen`, () => {
+    const handle = diedPublishing(mode, [1, 2]);
+    const receiver = QueueReceiver.attach(handle, { owner: 2 });
+    truthy(receiver.ok);
+    equal(receiver.value.peek(), NOTHING);
+    if (mode === 'fan-in') equal(recoverQueue(handle, 7), true);
+    const sender = QueueSender.attach(handle, { owner: 3 });
+    truthy(sender.ok && sender.value.send(Uint8Array.of(99)).ok);
+    equal(receiver.value.peek(), 1);
+    receiver.value.release();
+    equal(receiver.value.peek(), NOTHING);
+  });
+}
+
+test('a slot that lost its number is reported, not waited for', () => {
+  const { handle } = pair({ depth: 4, messageBytesMax: 56, mode: 'single' });
+  const sender = QueueSender.attach(handle, { owner: 1 });
+  const receiver = QueueReceiver.attach(handle, { owner: 2 });
+  truthy(sender.ok && receiver.ok && sender.value.send(Uint8Array.of(1)).ok);
+  new Int32Array(handle.buffer)[QueueHeader.sizeBytes >> 2] = 0;
+  equal(receiver.value.next(10, 1000), CORRUPT);
+});
+
 test("a queue at Gunyah's limits holds 255 messages of 1023 bytes", () => {
   const { depthMax, messageBytesMax } = GUNYAH_QUEUE_LIMITS;
   const { sender, receiver } = pair({ depth: depthMax, messageBytesMax, mode: 'shared' });

@@ -1,5 +1,5 @@
 /** What both ends of a queue in shared memory hold: its trusted shape, its words, its lock, its parking places. */
-import { OwnerLock, recoverLock } from '../doorbell/owner-lock.js';
+import { isHeldBy, OwnerLock, recoverLock } from '../doorbell/owner-lock.js';
 import { Parking } from '../doorbell/parking.js';
 import { ok, type Result } from '../result.js';
 import type { Fault } from '../status.js';
@@ -76,14 +76,37 @@ export function queueWords(handle: QueueHandle): Int32Array {
 
 /**
  * For supervisors: frees the queue's lock if `owner`, known to be dead, held it; true if so. A message it had staged but not
- * published is gone, one it had published is whole: the store of the tail is the only instant of publication.
+ * published is gone, one it had published is whole, and the tail says so afterwards.
  */
 export function recoverQueue(handle: QueueHandle, owner: number): boolean {
+  if (!isHeldBy(queueWords(handle), WORD.lock, owner)) return false;
+  const shape = readQueueShape(handle);
+  if (shape.ok) finishPublication(new Int32Array(handle.buffer, handle.byteOffset), shape.value);
   return recoverLock(queueWords(handle), WORD.lock, owner);
+}
+
+/**
+ * Brings a queue whose sender died inside `publish` into a state between two publications; to be called by whoever alone may
+ * send. A slot at the tail that carries its number was published: the tail follows. Marks of a batch whose first message was
+ * not published are taken off, so that they do not count once that slot is used again. Where receivers go by the tail nothing
+ * was published, and what slots carry beyond it says nothing.
+ */
+export function finishPublication(words: Int32Array, { mode, slotCount, slotBytes, depth }: QueueShape): void {
+  if (mode === 'shared') return;
+  const placeOf = (number: number): number => (SLOTS_AT + (number & (slotCount - 1)) * slotBytes) >> 2;
+  const carries = (number: number): boolean => Atomics.load(words, placeOf(number)) === ((number + 1) | 0);
+  const tail = Atomics.load(words, WORD.tail);
+  let next = tail;
+  for (let n = 0; n < depth && carries(next); n++) next = (next + 1) | 0;
+  if (next !== tail) Atomics.store(words, WORD.tail, next);
+  for (let n = 1; n < depth && carries((next + n) | 0); n++) {
+    Atomics.store(words, placeOf(next + n), next + n + 1 - slotCount);
+  }
 }
 
 /** Messages queued, as an observer sees it; meaningless numbers are possible only in corrupted memory. */
 export function queueDepth(handle: QueueHandle): number {
   const words = queueWords(handle);
-  return (Atomics.load(words, WORD.tail) - Atomics.load(words, WORD.head)) >>> 0;
+  // A receiver may be past a message whose sender has not moved the tail yet.
+  return Math.max(0, (Atomics.load(words, WORD.tail) - Atomics.load(words, WORD.head)) | 0);
 }

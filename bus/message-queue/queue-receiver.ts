@@ -4,6 +4,10 @@
  * is answered `CORRUPT` without moving. Slot places are masked, so no value leads outside the ring, and no call looks at
  * more than one message.
  *
+ * A message is there when its slot carries its number: the cache line that says so brings the message's beginning along, and
+ * the sender needs one line for both (docs/adr/0190). Where counts and edges must be exact, in mode `shared` and with
+ * interrupt lines, it is there when the tail says so, which the sender stores right after.
+ *
  * The head is stored with Atomics.store after the message's bytes have been read: from then on the sender may overwrite.
  */
 import { assert } from '../assert.js';
@@ -47,6 +51,8 @@ export class QueueReceiver implements ReceiveEnd {
   private readonly slotMask: number;
   private readonly slotBytes: number;
   private readonly shared: boolean;
+  /** A message is there when the tail says so, not already when its slot does. */
+  private readonly byTail: boolean;
   /** So many taken messages are freed by `next` even while there are more to take. */
   private readonly freeEvery: number;
   /** Number of the next message to look at; ours alone except in mode `shared`, where it is read under the lock. */
@@ -55,6 +61,8 @@ export class QueueReceiver implements ReceiveEnd {
   private freed: number;
   /** A tail seen earlier; the real one is never behind it. */
   private tailSeen: number;
+  /** The last look found nothing, so the next message comes alone: its slot tells of it sooner than the tail does. */
+  private starved = false;
   private sizeSeen = 0;
   /** A view of each slot as long as its last message: making one costs more than copying a small message. */
   private readonly views: (Uint8Array | undefined)[] = [];
@@ -74,6 +82,7 @@ export class QueueReceiver implements ReceiveEnd {
     this.slotBytes = core.shape.slotBytes;
     this.freeEvery = Math.ceil(core.shape.depth / 2);
     this.shared = core.shape.mode === 'shared';
+    this.byTail = this.shared || options.signals !== undefined;
     this.head = Atomics.load(this.words, WORD.head);
     this.freed = this.head;
     this.tailSeen = this.head;
@@ -102,17 +111,8 @@ export class QueueReceiver implements ReceiveEnd {
   peek(): number {
     if (this.shared && !this.locked) this.enter();
     if (this.tailSeen === this.head) {
-      // An atomic load is a call, a plain one an instruction, and good enough to say that nothing has come yet.
-      if (!this.looksFilled()) {
-        this.leaveIfIdle();
-        return NOTHING;
-      }
-      this.tailSeen = Atomics.load(this.words, WORD.tail);
-      if (this.tailSeen === this.head) {
-        this.leaveIfIdle();
-        return NOTHING;
-      }
-      if ((this.tailSeen - this.freed) >>> 0 > this.depth) return this.corrupt();
+      const refused = this.byTail ? this.lookAtTail() : this.lookAtSlot();
+      if (refused !== 0) return refused;
     }
     const at = SLOTS_AT + (this.head & this.slotMask) * this.slotBytes;
     const sizeBytes = this.words[(at >> 2) + SLOT_SIZE_WORD] ?? 0;
@@ -161,6 +161,7 @@ export class QueueReceiver implements ReceiveEnd {
     if (sizeBytes !== NOTHING) return sizeBytes;
     if (this.freed !== this.head) this.free();
     for (let turn = 0; turn < spins; turn++) {
+      if (!this.looksFilled()) continue;
       sizeBytes = this.peek();
       if (sizeBytes !== NOTHING) return sizeBytes;
     }
@@ -172,7 +173,8 @@ export class QueueReceiver implements ReceiveEnd {
    * Before sleeping ask that one.
    */
   looksFilled(): boolean {
-    return this.words[WORD.tail] !== (this.shared ? this.words[WORD.head] : this.head);
+    if (this.byTail) return this.words[WORD.tail] !== (this.shared ? this.words[WORD.head] : this.head);
+    return this.words[this.slotWord()] === ((this.head + 1) | 0);
   }
 
   /** Number of the next message to take: right after one was taken, its number plus one. */
@@ -182,13 +184,17 @@ export class QueueReceiver implements ReceiveEnd {
 
   /** Between `take` and `free`: whether another message waits behind those taken. Exact in mode `shared` (Gunyah's X2). */
   get hasMore(): boolean {
-    return this.tailSeen !== this.head || Atomics.load(this.words, WORD.tail) !== this.head;
+    if (this.tailSeen !== this.head) return true;
+    return this.byTail ? Atomics.load(this.words, WORD.tail) !== this.head : this.mayHaveData();
   }
 
   /** True when `peek` would not answer `NOTHING`, as far as a look without the lock can tell. */
   mayHaveData(): boolean {
     const head = this.shared ? Atomics.load(this.words, WORD.head) : this.head;
-    return Atomics.load(this.words, WORD.tail) !== head;
+    if (this.byTail) return Atomics.load(this.words, WORD.tail) !== head;
+    if (Atomics.load(this.words, this.slotWord()) === ((head + 1) | 0)) return true;
+    // A tail beyond a slot that does not carry its number: `peek` says that the queue is corrupt.
+    return ((Atomics.load(this.words, WORD.tail) - head) | 0) > 0;
   }
   private readonly ready = (): boolean => this.mayHaveData();
 
@@ -219,7 +225,9 @@ export class QueueReceiver implements ReceiveEnd {
   /** Gunyah's flush: drops every message; if there were any, asserts the send interrupt and clears the receive one. */
   flush(): void {
     if (this.shared && !this.locked) this.enter();
-    const tail = Atomics.load(this.words, WORD.tail);
+    let tail = Atomics.load(this.words, WORD.tail);
+    // Messages whose slots we saw before the tail moved are ours already.
+    if (!this.byTail && ((tail - this.head) | 0) < 0) tail = this.head;
     const dropped = (tail - this.freed) >>> 0;
     this.head = tail;
     this.freed = tail;
@@ -242,6 +250,56 @@ export class QueueReceiver implements ReceiveEnd {
     this.lock?.release();
   }
 
+  private slotWord(): number {
+    return (SLOTS_AT + (this.head & this.slotMask) * this.slotBytes) >> 2;
+  }
+
+  /** Looks for messages where the tail decides: 0 when there is one, else why not. */
+  private lookAtTail(): number {
+    // An atomic load is a call, a plain one an instruction, and good enough to say that nothing has come yet.
+    if (this.looksFilled()) {
+      this.tailSeen = Atomics.load(this.words, WORD.tail);
+      if (this.tailSeen !== this.head) return (this.tailSeen - this.freed) >>> 0 <= this.depth ? 0 : this.corrupt();
+    }
+    this.leaveIfIdle();
+    return NOTHING;
+  }
+
+  /**
+   * Looks for messages where slots decide: 0 when there is one, else why not. Messages that come faster than we take them are
+   * counted by the tail, several at a time; one that was waited for is known from its slot alone, because the tail's line is still
+   * with the sender, who stores it next.
+   */
+  private lookAtSlot(): number {
+    const { words, head } = this;
+    const wanted = (head + 1) | 0;
+    const at = this.slotWord();
+    if (words[at] === wanted) {
+      if (!this.starved) {
+        const tail = Atomics.load(words, WORD.tail);
+        if (((tail - head) | 0) > 0) {
+          this.tailSeen = tail;
+          return (tail - this.freed) >>> 0 <= this.depth ? 0 : this.corrupt();
+        }
+      }
+      this.starved = false;
+      return this.slotCarries(at, wanted);
+    }
+    this.starved = true;
+    const ahead = ((words[WORD.tail] ?? 0) - head) | 0;
+    // A tail that lags has not been stored yet.
+    if (ahead <= 0) return ahead >= -this.depth ? NOTHING : this.corrupt();
+    // It moves after the slot is marked: ordered behind it, the mark must be there.
+    const tail = Atomics.load(words, WORD.tail);
+    return (tail - this.freed) >>> 0 <= this.depth ? this.slotCarries(at, wanted) : this.corrupt();
+  }
+
+  private slotCarries(at: number, wanted: number): number {
+    if (Atomics.load(this.words, at) !== wanted) return this.corrupt();
+    this.tailSeen = wanted;
+    return 0;
+  }
+
   private settleData(): void {
     if (!this.dataPending()) {
       this.signals?.data(false);
@@ -250,7 +308,7 @@ export class QueueReceiver implements ReceiveEnd {
   }
 
   private tapFreed(before: number, after: number): void {
-    const queued = (Atomics.load(this.words, WORD.tail) - after) | 0;
+    const queued = Math.max(0, (Atomics.load(this.words, WORD.tail) - after) | 0);
     for (let left = (after - before) | 0; left > 0; left--)
       this.tap?.record('received', queued + left - 1, this.sizeSeen);
   }

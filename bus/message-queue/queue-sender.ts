@@ -1,9 +1,10 @@
 /**
  * The sending end of a message queue in shared memory.
  *
- * Order of operations that makes it correct: the message's bytes, then its size, then its sequence word (plain stores),
- * then the tail (Atomics.store). The tail is the only instant of publication, so a producer that dies earlier has
- * published nothing. The head is read with Atomics.load before a slot is reused.
+ * Order of operations that makes it correct: the messages' bytes and sizes, then the sequence words of all but the first
+ * (plain stores), then the first one's (Atomics.store), then the tail (Atomics.store). Receivers who go by slots see the first
+ * sequence word, those who go by the tail see that: one of the two is the only instant of publication (docs/adr/0190), so a
+ * producer that dies earlier has published nothing. The head is read with Atomics.load before a slot is reused.
  * Everything read from shared memory (head; in locked modes also the tail) is checked and masked: it can make an
  * operation answer `CORRUPT`, it can never lead outside the ring.
  */
@@ -15,6 +16,7 @@ import { type Fault, fail } from '../status.js';
 import type { TapSink } from '../tap/tap-sink.js';
 import {
   type AttachOptions,
+  finishPublication,
   openQueue,
   type QueueCore,
   SLOT_HEADER_BYTES,
@@ -65,6 +67,8 @@ export class QueueSender implements SendEnd {
     this.depth = core.shape.depth;
     this.slotMask = core.shape.slotCount - 1;
     this.slotBytes = core.shape.slotBytes;
+    // Whoever sent before us without a lock may have died inside `publish`; with a lock `recoverQueue` does this.
+    if (core.shape.mode === 'single') finishPublication(this.words, core.shape);
     this.tail = Atomics.load(this.words, WORD.tail);
     this.headSeen = Atomics.load(this.words, WORD.head);
   }
@@ -103,7 +107,6 @@ export class QueueSender implements SendEnd {
     const next = this.tail + this.staged;
     const at = (SLOTS_AT + (next & this.slotMask) * this.slotBytes) >> 2;
     this.words[at + SLOT_SIZE_WORD] = sizeBytes;
-    this.words[at] = next + 1;
     this.staged++;
   }
 
@@ -119,7 +122,7 @@ export class QueueSender implements SendEnd {
     this.staged = 0;
     let hasSpace = (after - this.headSeen) >>> 0 < this.depth;
     if (this.signals === undefined) {
-      if (sent > 0) Atomics.store(this.words, WORD.tail, after);
+      if (sent > 0) this.show(before, after);
       if (!hasSpace) hasSpace = this.used(after) < this.depth;
     } else if (sent > 0) {
       hasSpace = this.publishWithEdges(this.signals, before, after, push);
@@ -209,13 +212,23 @@ export class QueueSender implements SendEnd {
    */
   private publishWithEdges(signals: QueueSignals, before: number, after: number, push: boolean): boolean {
     const headBefore = Atomics.load(this.words, WORD.head);
-    Atomics.store(this.words, WORD.tail, after);
+    this.show(before, after);
     const used = this.used(after);
     const threshold = Atomics.load(this.words, WORD.notEmpty);
     const lowest = (before + 1 - this.headSeen) | 0;
     const highest = (after - headBefore) | 0;
     if (push || (threshold >= lowest && threshold <= highest)) signals.data(true);
     return used < this.depth;
+  }
+
+  /** Publishes the messages `before` .. `after`: see the order of operations above. */
+  private show(before: number, after: number): void {
+    const { words, slotMask, slotBytes } = this;
+    for (let next = (before + 1) | 0; next !== after; next = (next + 1) | 0) {
+      words[(SLOTS_AT + (next & slotMask) * slotBytes) >> 2] = next + 1;
+    }
+    Atomics.store(words, (SLOTS_AT + (before & slotMask) * slotBytes) >> 2, before + 1);
+    Atomics.store(words, WORD.tail, after);
   }
 
   private tapSent(sent: number, after: number): void {

@@ -95,10 +95,12 @@ function canariesLive(bytes: Uint8Array): void {
   }
 }
 
-function ends(buffer: SharedArrayBuffer) {
+/** Both ends; every other state has interrupt lines, whose receiver goes by the tail where others go by slots. */
+function ends(buffer: SharedArrayBuffer, state: number) {
   const handle = { buffer, byteOffset: QUEUE_AT };
-  const sender = QueueSender.attach(handle, { owner: 1, signals });
-  const receiver = QueueReceiver.attach(handle, { owner: 2, signals });
+  const lines = state % 2 === 0 ? { signals } : {};
+  const sender = QueueSender.attach(handle, { owner: 1, ...lines });
+  const receiver = QueueReceiver.attach(handle, { owner: 2, ...lines });
   return sender.ok && receiver.ok ? { sender: sender.value, receiver: receiver.value } : undefined;
 }
 const signals = { data: () => undefined, space: () => undefined };
@@ -113,12 +115,12 @@ test(
       truthy(
         formatQueue({ buffer, byteOffset: QUEUE_AT }, { depth: DEPTH, messageBytesMax: MESSAGE_BYTES_MAX, mode }).ok,
       );
-      const early = ends(buffer);
+      const early = ends(buffer, state);
       truthy(early);
       for (let n = draw(DEPTH + 1); n > 0; n--) early.sender.send(bytes.subarray(0, 1 + draw(MESSAGE_BYTES_MAX)));
       damage(words);
       // Half of the ends attach before the damage, half after it, as those of a restarted actor do.
-      const used = draw(2) === 0 ? early : (ends(buffer) ?? early);
+      const used = draw(2) === 0 ? early : (ends(buffer, state) ?? early);
       use(used.sender, used.receiver, met);
       if (state % 1000 === 0) canariesLive(bytes);
     }
@@ -149,7 +151,7 @@ test(
         const mode = (['single', 'fan-in', 'shared'] as const satisfies QueueMode[])[state % 3] ?? 'single';
         const handle = { buffer, byteOffset: QUEUE_AT };
         formatQueue(handle, { depth: DEPTH, messageBytesMax: MESSAGE_BYTES_MAX, mode });
-        const pair = ends(buffer);
+        const pair = ends(buffer, state);
         if (pair === undefined) continue; // damaged before it could be attached, and refused
         for (let n = draw(DEPTH + 1); n > 0; n--) pair.sender.send(bytes.subarray(0, 1 + draw(MESSAGE_BYTES_MAX)));
         use(pair.sender, pair.receiver, met);

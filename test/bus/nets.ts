@@ -1,6 +1,12 @@
 /** The stress nets: whole runs of threads over one queue. They fail by throwing, also when nothing moves any more. */
 import { Worker } from 'node:worker_threads';
-import { createQueue, type QueueHandle, QueueHeader, type QueueMode } from '../../bus/message-queue/queue-layout.js';
+import {
+  createQueue,
+  type QueueHandle,
+  QueueHeader,
+  type QueueMode,
+  readQueueShape,
+} from '../../bus/message-queue/queue-layout.js';
 import type { StressData } from './stress.worker.js';
 
 /** The shipped code. */
@@ -78,8 +84,14 @@ export function packedNet(shapes: SharedArrayBuffer, count: number, messageBytes
   return together(threads, 450_000);
 }
 
-/** Moves an unused queue's indices, as if so many messages had passed. */
-function startAt({ buffer, byteOffset }: QueueHandle, index: number): void {
-  const view = new DataView(buffer, byteOffset);
+/** Makes an unused queue look as if so many messages had passed: its indices, and in every slot the number it carried last. */
+export function startAt(queue: QueueHandle, index: number): void {
+  const shape = readQueueShape(queue);
+  if (!shape.ok) throw new Error(shape.error.at);
+  const { slotCount, slotBytes } = shape.value;
+  const view = new DataView(queue.buffer, queue.byteOffset);
   for (const name of ['tail', 'head'] as const) view.setInt32(QueueHeader.offsets[name], index, true);
+  for (let number = index - slotCount; number < index; number++) {
+    view.setInt32(QueueHeader.sizeBytes + (number & (slotCount - 1)) * slotBytes, number + 1, true);
+  }
 }
