@@ -66,7 +66,7 @@ for (const entry of readdirSync(dist, { recursive: true })) {
   const path = join(dist, entry);
   try {
     const source = await bundle(dirname(path), `export { default } from ${JSON.stringify(path)};`);
-    await putBundle(path.replace(/\.js$/, '.bundle'), source);
+    await putBundle(path.replace(/\.js$/, '.bundle'), source, ({ default: actor }) => actor?.warmUp?.());
   } catch (thrown) {
     // What cannot be one file (a module that waits while it loads) stays what it is.
     process.stderr.write(`wurley: ${relative(dist, path)} is not bundled: ${String(thrown.message).split('\n')[0]}\n`);

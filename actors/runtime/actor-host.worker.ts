@@ -33,6 +33,7 @@ export default async function host(task: HostTask): Promise<never> {
   if (assignment === undefined) {
     const { rehearse } = await import('./rehearsal.js');
     await rehearse();
+    await declaration.warmUp?.();
     say(task, { host: 'warm' });
     // WHY: only the launcher of this build has the other end of the port (spawn.ts).
     [assignment] = (await once(task.port, 'message')) as [Assignment];

@@ -177,8 +177,8 @@ export class PiscinaLauncher implements Launcher {
   }
 }
 
-/** A warm worker that was taken is replaced after this long. */
-const REFILL_DELAY_MS = 50;
+/** A warm worker that was taken is replaced after this long: a VM has started by then. */
+const REFILL_DELAY_MS = 300;
 /** After an abort the worker is gone within milliseconds; should its port not say so, we stop waiting after this. */
 const ABANDON_MS = 2_000;
 

@@ -14,6 +14,17 @@ import { readRegisters, writeRegisters } from './vp-registers.js';
 /** A call with the most registers: 128 codes and 128 values of 16 bytes. */
 const MESSAGE_BYTES_MAX = 4096;
 
+/** What every processor needs. Loaded late: who starts vCPUs loads this file too, and has no use for a processor. */
+async function loadProcessor() {
+  const [{ Vcpu }, { HandlerNumbers }, { INSTRUCTIONS }] = await Promise.all([
+    import('./vcpu.js'),
+    import('../../cpu/interpreter/record.js'),
+    import('../../cpu/isa/table.js'),
+  ]);
+  return { Vcpu, numbers: new HandlerNumbers(INSTRUCTIONS) };
+}
+let processor: ReturnType<typeof loadProcessor> | undefined;
+
 /** A slow hypercall waits for other processors at most this long, and then some. */
 const CORE_ASK = { timeoutMs: 10_000 } as const;
 
@@ -24,15 +35,11 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
   handlerBudgetMs: MACHINE_HANDLER_BUDGET_MS,
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
   async start(config, context) {
-    // Loaded here: who starts vCPUs loads this file too, and has no use for a processor.
-    const [{ Vcpu }, { HandlerNumbers }, { INSTRUCTIONS }] = await Promise.all([
-      import('./vcpu.js'),
-      import('../../cpu/interpreter/record.js'),
-      import('../../cpu/isa/table.js'),
-    ]);
+    processor ??= loadProcessor();
+    const { Vcpu, numbers } = await processor;
     if (config.features === undefined) detectFeatures();
     else setFeatures(config.features);
-    const interpreter = { module: config.interpreter, numbers: new HandlerNumbers(INSTRUCTIONS) };
+    const interpreter = { module: config.interpreter, numbers };
     const source = config.entropy === undefined ? undefined : context.file(config.entropy);
     const entropy = (into: Uint8Array): boolean => {
       const read = source?.read(0, into);
@@ -89,6 +96,10 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
     },
     setRegisters: (shell, { names, values }) => writeRegisters(shell.prepare(), names, values),
     start: (shell) => (shell.start() ? ok() : err('badState')),
+  },
+  async warmUp() {
+    processor ??= loadProcessor();
+    await processor;
   },
   slice: (shell) => shell.slice(),
 });

@@ -7,7 +7,7 @@ import type { LabVm } from '../../cli/lab/lab-host.js';
 import { guestImage } from '../../test/guests/reports.js';
 
 /** Guest memory of each VM, in bytes. */
-export const RAM_BYTES = 64 << 20;
+export const RAM_BYTES = 16 << 20;
 /** Microseconds between two messages of a VM. */
 const BEAT_US = 50_000;
 const QUEUE = { kind: 'queue', name: 'loop', depth: 8, messageBytesMax: 240 } as const;
@@ -22,7 +22,7 @@ export class HostedVms {
   }
 
   static async start(): Promise<HostedVms> {
-    const host = await VmHost.start({ primaryGuest: false, onLog: () => undefined });
+    const host = await VmHost.start({ primaryGuest: false, warm: 1, onLog: () => undefined });
     if (!host.ok) throw new Error(host.error);
     return new HostedVms(host.value);
   }

@@ -39,7 +39,7 @@ const CASES: readonly (readonly [readonly string[], number, RegExp])[] = [
     (cpus) => [['--kernel', kernel, '--cpus', cpus], USAGE, /--cpus takes a whole number from 1 to 8/] as const,
   ),
   ...['63M', '65M', '4G', '1e9', '-1', 'lots', ''].map(
-    (memory) => [['--kernel', kernel, '--memory', memory], USAGE, /--memory takes 64M to 3G in steps of 2M/] as const,
+    (memory) => [['--kernel', kernel, '--memory', memory], USAGE, /--memory takes 4M to 3G in steps of 2M/] as const,
   ),
   ...['0', '-3', 'soon'].map(
     (timeout) =>

@@ -83,7 +83,7 @@ export const addRun: Verb = (program, terminal, done) => {
     .option('--kernel <file>', 'arm64 Image (plain, gzip, EFI zboot), ELF64 or flat binary')
     .option('--initrd <file>', 'initial RAM disk')
     .option('--append <text>', "kernel command line (added to an image's own)")
-    .option('--memory <size>', 'memory, 64M to 3G', '512M')
+    .option('--memory <size>', 'memory, 4M to 3G', '512M')
     .option('--cpus <n>', 'virtual CPUs, 1 to 8', '1')
     .option('--platform <name>', PLATFORMS.join(', '), 'virt')
     .option('--gunyah-profile <name>', `driver generation of a Gunyah VM: ${PROFILES.join(', ')}`, 'P17')

@@ -100,6 +100,7 @@ async function serve(
 ): Promise<Result<number, Failure>> {
   const opened = await VmHost.start({
     primaryGuest: lab.vms.some(({ primary }) => primary),
+    warm: 1,
     onLog: (line) => terminal.err(`${line.name}: ${line.text}\n`),
   });
   if (!opened.ok) return refuse(EXIT_SOFTWARE, opened.error);

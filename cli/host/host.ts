@@ -6,10 +6,12 @@
 import { availableParallelism } from 'node:os';
 import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
+import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
 import { assert } from '../../bus/assert.js';
+import { consoleKind } from '../../devices/uart/console.actor.js';
 import { BuildFailure, CoreClient } from './core-client.js';
 import { GunyahPlatform, type PlatformOptions } from './gunyah-platform.js';
-import type { HostOptions, HostParts } from './host-parts.js';
+import type { HostOptions, HostParts, WorkerKinds } from './host-parts.js';
 
 /** Pages of the machine's memory: all 4 GiB are reserved, and cost nothing before they are touched. */
 const WASM_PAGES = 65_536;
@@ -34,6 +36,7 @@ export class Host implements HostParts {
   readonly memory: WebAssembly.Memory;
   readonly buffer: SharedArrayBuffer;
   readonly core: CoreClient;
+  readonly kinds: WorkerKinds;
   #platform: Promise<GunyahPlatform> | undefined;
   #running: GunyahPlatform | undefined;
 
@@ -45,6 +48,8 @@ export class Host implements HostParts {
     assert(buffer instanceof SharedArrayBuffer, 'a shared memory has a shared buffer');
     this.buffer = buffer;
     this.core = core;
+    const { warm = 0 } = options;
+    this.kinds = { vcpu: { ...vcpuKind, warm }, console: { ...consoleKind, warm } };
   }
 
   /** Starts an empty host; throws BuildFailure. */
@@ -75,6 +80,11 @@ export class Host implements HostParts {
   /** A worker called `name` has died: true if it was of a VM that a guest had made, which alone ends with it. */
   lost(name: string): boolean {
     return this.#running?.lost(name) ?? false;
+  }
+
+  /** Loads the workers that are kept for the next VM; answered when they wait. */
+  async prepare(): Promise<void> {
+    await Promise.all(Object.values(this.kinds).map((kind) => this.system.prepare(kind)));
   }
 
   /** What the core holds. */

@@ -51,6 +51,8 @@ export interface VmHostOptions {
   /** Whether a VM of it may be marked `primary`: that is VMID 3 then; otherwise the host itself is. */
   readonly primaryGuest: boolean;
   readonly jit?: boolean;
+  /** Workers of each kind that every VM needs which are kept loaded for the next VM; default 0. */
+  readonly warm?: number;
   readonly onLog?: (line: LogLine) => void;
 }
 
@@ -119,11 +121,13 @@ export class VmHost implements LabHost {
         interpreter,
         jit: options.jit !== false,
         callTap,
+        warm: options.warm,
       });
       made.#host = host;
       made.#links = new Links(host);
       const entropy = made.#system.files.open(ENTROPY, 'read');
       made.#entropy = entropy.ok ? entropy.value : undefined;
+      void host.prepare();
       return made;
     });
     if (!started.ok) await made.#system.close();
@@ -215,7 +219,7 @@ export class VmHost implements LabHost {
     if (this.#vms.has(name)) return 'a VM of this name runs';
     if (!Number.isInteger(cpus) || cpus < 1 || cpus > CPUS_MAX) return `it cannot have ${cpus} processors`;
     const isMemory = memoryBytes % (2 * MIB) === 0 && memoryBytes >= RAM_BYTES_MIN && memoryBytes <= RAM_BYTES_MAX;
-    if (!isMemory) return 'its memory is not 64 MiB to 3 GiB in steps of 2 MiB';
+    if (!isMemory) return 'its memory is not 4 MiB to 3 GiB in steps of 2 MiB';
     if (disks.length > DISKS_MAX) return `it has more than ${DISKS_MAX} disks`;
     if (primary && platform !== 'gunyah') return 'a primary VM is on the platform gunyah';
     if (primary && !this.#options.primaryGuest) return 'this host was not started for a primary VM';

@@ -14,7 +14,6 @@ import {
 import type { ActorRef } from '../../actors/runtime/protocol.js';
 import { ProxiedRun, RUN_STATE } from '../../actors/shared-state/vm/proxied-run.js';
 import { STOP, VmBlock } from '../../actors/shared-state/vm/vm-block.js';
-import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
 import type { VcpuProtocol } from '../../actors/vcpu/vcpu.protocol.js';
 import { assert } from '../../bus/assert.js';
 import { Codec } from '../../bus/codec/codec.js';
@@ -126,7 +125,7 @@ export class VmLauncher {
       const gunyah = { profile, table: places.table, space: places.space, thread, core: core.ref.actor };
       const shared = { memory, interpreter, jit, features, callTap, epochMs, gic: GIC_WINDOWS };
       const name = `${options.name}-p${partition}-vcpu${ticket.index}`;
-      const spawned = await system.spawn(vcpuKind, { ...shared, ticket, gunyah, frontEnds: [] }, { name });
+      const spawned = await system.spawn(this.#host.kinds.vcpu, { ...shared, ticket, gunyah, frontEnds: [] }, { name });
       if (!spawned.ok) return false;
       threads.push(spawned.value);
       const { index } = ticket;

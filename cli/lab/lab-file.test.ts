@@ -75,7 +75,7 @@ const FAULTS: readonly (readonly [string, string])[] = [
   ['vms:\n  a:\n    kernel: .', 'lab.yaml:3:13: vms.a.kernel names ., which is not a file'],
   ['vms:\n  a:\n    image: windows', 'lab.yaml:3:12: vms.a.image takes debian:'],
   ['vms:\n  a:\n    kernel: guest.elf\n    memory: lots', 'lab.yaml:4:13: vms.a.memory takes a size such as 64M'],
-  ['vms:\n  a:\n    kernel: guest.elf\n    memory: 5M', 'lab.yaml:4:13: vms.a.memory takes 64M to 3G in steps of 2M'],
+  ['vms:\n  a:\n    kernel: guest.elf\n    memory: 5M', 'lab.yaml:4:13: vms.a.memory takes 4M to 3G in steps of 2M'],
   ['vms:\n  a:\n    kernel: guest.elf\n    platform: hyperv', 'lab.yaml:4:15: vms.a.platform takes virt, gunyah'],
   ['vms:\n  a:\n    kernel: guest.elf\n    primary: true', 'lab.yaml:4:5: vms.a.primary needs platform: gunyah'],
   ['vms:\n  a:\n    kernel: guest.elf\n    restart: maybe', 'lab.yaml:4:14: vms.a.restart takes never, on-failure'],

@@ -157,7 +157,7 @@ function faultsOf(lab: LabText, folder: string): Fault[] {
     for (const [n, disk] of (vm.disks ?? []).entries()) file([...at, 'disks', n, 'file'], disk.file);
     const bytes = vm.memory === undefined ? DEFAULT.memory : bytesOf(vm.memory);
     if (bytes === undefined || bytes < RAM_BYTES_MIN || bytes > RAM_BYTES_MAX || bytes % RAM_STEP !== 0) {
-      fault([...at, 'memory'], 'takes 64M to 3G in steps of 2M');
+      fault([...at, 'memory'], 'takes 4M to 3G in steps of 2M');
     }
     if (vm.primary === true) {
       if (vm.platform !== 'gunyah') fault([...at, 'primary'], 'needs platform: gunyah', true);

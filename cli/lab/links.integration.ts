@@ -47,7 +47,7 @@ test(
     const kernel = guestImage('links');
     const said = await run(`vms:
   ping: { kernel: ${kernel}, append: role=ping, platform: gunyah, memory: 64M }
-  pong: { kernel: ${kernel}, append: role=pong, platform: gunyah, memory: 64M }
+  pong: { kernel: ${kernel}, append: role=pong, platform: gunyah, memory: 8M }
 links:
   go: { doorbell: { from: ping, to: pong } }
   back: { doorbell: { from: pong, to: ping } }

@@ -5,6 +5,7 @@
 
 import type { Profile } from '../../actors/abi/gunyah/identity.js';
 import { VMID } from '../../actors/resource-manager/rm-messages.js';
+import type { SpawnFailure } from '../../actors/runtime/actor.js';
 import type { FileToken } from '../../actors/runtime/files.js';
 import { createObjectChannel } from '../../actors/runtime/object-channel.js';
 import type { ActorRef } from '../../actors/runtime/protocol.js';
@@ -14,7 +15,6 @@ import { Gic } from '../../actors/shared-state/gic/gic.js';
 import type { FrontEndPlace } from '../../actors/shared-state/mmio/front-end.js';
 import { STOP, type Stop, VmBlock, waker } from '../../actors/shared-state/vm/vm-block.js';
 import { translatorKind } from '../../actors/translator/translator.actor.js';
-import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
 import type { TracePlace, VcpuProtocol, VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import type { CodeBudget } from '../../cpu/jit/region-store.js';
@@ -24,7 +24,7 @@ import type { MachineDescription } from '../../devices/machine/description.js';
 import { MEMORY_MAP, POWER_BUTTON_LINE, spiToIntid } from '../../devices/machine/memory-map.js';
 import { Pl061 } from '../../devices/power-button/pl061.js';
 import { createSharedRegisters, SharedRegisters } from '../../devices/registers/shared-registers.js';
-import { type ConsoleProtocol, consoleKind } from '../../devices/uart/console.actor.js';
+import type { ConsoleProtocol } from '../../devices/uart/console.actor.js';
 import type { UartConfig } from '../../devices/uart/uart.config.js';
 import type { BalloonState } from '../../devices/virtio-balloon/virtio-balloon.actor.js';
 import { BuildFailure } from '../host/core-client.js';
@@ -210,13 +210,14 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
       : await startFirmwareDevices(system, { ...firmwareParts, banks, items }, name);
   if (!firmwareStarted.ok) throw new BuildFailure(firmwareStarted.error);
   const firmware = firmwareStarted.value;
-  const consoleStarted = await system.spawn(
-    consoleKind,
+  // Nothing waits for it to be there: what its processors send meanwhile waits in the streams.
+  const consoleStarting = system.spawn(
+    host.kinds.console,
     { uart, output, input, ...wiring },
     { name: `${name}-console` },
   );
-  if (!consoleStarted.ok) throw new BuildFailure(`the console did not start (${consoleStarted.error.reason})`);
-  const console: ActorRef<ConsoleProtocol> = consoleStarted.value;
+  const consoleSpawned = system.lookup<ConsoleProtocol>(`${name}-console`);
+  const console = consoleSpawned.ok ? consoleSpawned.value : await started('the console', consoleStarting);
   const gpio = { registers: createSharedRegisters(), intid: spiToIntid(MEMORY_MAP.gpio.spi) };
   const rtc = { registers: createSharedRegisters(), intid: spiToIntid(MEMORY_MAP.rtc.spi) };
   const frontEnds: FrontEndPlace[] = [
@@ -252,7 +253,7 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
   const channels = translates ? tickets.map(() => createObjectChannel()) : [];
   const spawning = tickets.map((ticket, i) =>
     system.spawn(
-      vcpuKind,
+      host.kinds.vcpu,
       {
         ...{ ...shared, ticket, epochMs, translator: channels[i]?.[0], codeCache: links?.connect() },
         ...(foundation.gunyah && { gunyah: foundation.gunyah(ticket.index) }),
@@ -271,10 +272,8 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
     : undefined;
   foundation.meanwhile();
   const processors: ActorRef<VcpuProtocol>[] = [];
-  for (const spawned of await Promise.all(spawning)) {
-    if (!spawned.ok) throw new BuildFailure(`a virtual processor did not start (${JSON.stringify(spawned.error)})`);
-    processors.push(spawned.value);
-  }
+  for (const processor of spawning) processors.push(await started('a virtual processor', processor));
+  await started('the console', consoleStarting);
   const debugged = { processors, memory, block: parts.block };
   const stubStarted =
     options.gdb === undefined ? ok(undefined) : await startGdbStub(system, options.gdb, debugged, name);
@@ -363,6 +362,13 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
       await foundation.release();
     },
   };
+}
+
+/** An actor that was spawned, once it runs. Throws BuildFailure. */
+async function started<P>(what: string, spawning: Promise<Result<ActorRef<P>, SpawnFailure>>): Promise<ActorRef<P>> {
+  const spawned = await spawning;
+  if (!spawned.ok) throw new BuildFailure(`${what} did not start (${JSON.stringify(spawned.error)})`);
+  return spawned.value;
 }
 
 /** Register values as they travel: 16 bytes each. */

@@ -59,7 +59,7 @@ export function checkNumbers(text: RunText): Result<RunNumbers, string> {
   }
   const ramBytes = parseMemory(text.memory);
   if (ramBytes === undefined || ramBytes < RAM_BYTES_MIN || ramBytes > RAM_BYTES_MAX || ramBytes % 2 ** 21 !== 0) {
-    return err(`--memory takes 64M to 3G in steps of 2M (such as 512M), not "${text.memory}"`);
+    return err(`--memory takes 4M to 3G in steps of 2M (such as 512M), not "${text.memory}"`);
   }
   if (text.timeout === undefined) return ok({ cpus, ramBytes, timeoutMs: undefined });
   const seconds = Number(text.timeout);

@@ -72,7 +72,7 @@ function checkRequest({ machine, bootArguments, rngSeed }: BootRequest): Result<
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > CPUS_MAX)
     return refuse('machine', 'cpus', `${cpus} is not between 1 and ${CPUS_MAX}`);
   if (ramBytes % (2 * MIB) !== 0 || !(ramBytes >= RAM_BYTES_MIN && ramBytes <= RAM_BYTES_MAX))
-    return refuse('machine', 'memory', `${ramBytes} bytes are not an even number of MiB between 64 MiB and 3 GiB`);
+    return refuse('machine', 'memory', `${ramBytes} bytes are not an even number of MiB between 4 MiB and 3 GiB`);
   if (
     virtioSlots.some(
       (slot, i) => !Number.isInteger(slot) || slot < 0 || slot >= VIRTIO_MMIO_SLOTS || virtioSlots.indexOf(slot) !== i,

@@ -34,7 +34,7 @@ export const MEMORY_MAP = {
 /** Number of virtio-mmio transports. */
 export const VIRTIO_MMIO_SLOTS = 32;
 /** Smallest and largest memory of a machine, in bytes. */
-export const RAM_BYTES_MIN = 64 * 1024 * 1024;
+export const RAM_BYTES_MIN = 4 * 1024 * 1024;
 export const RAM_BYTES_MAX = 3 * 1024 * 1024 * 1024;
 /** Most vCPUs of a machine. */
 export const CPUS_MAX = 8;
