@@ -5,9 +5,10 @@
  */
 
 import { assert } from '../bus/assert.js';
-import { CONTEXTS, JUMP_GROUP, jumpCacheGroup, pageCacheEntry } from './code-cache-index.js';
+import { CONTEXTS, pageCacheEntry } from './code-cache-index.js';
 import { HANDLER, RECORD, RECORD_BYTES, RECORD_PAGE_BYTES, REGION_BIT } from './interpreter/record.js';
-import { JUMP_CACHE, PAGE_CACHE } from './state.js';
+import { CacheEntries, JumpCache } from './jump-cache.js';
+import { PAGE_CACHE } from './state.js';
 import type { MemoryFill } from './wasm/memory-fill.js';
 
 /** One page of guest code with records. */
@@ -43,13 +44,15 @@ export class CodePages {
   /** Slots whose page was released; free from the next `pageAt` on, when the interpreter is surely not in them. */
   #released: number[] = [];
   readonly #executed = new Set<number>();
+  readonly #pageCache: CacheEntries;
+  readonly jumpCache: JumpCache;
   #flushes = 0;
-  readonly #onDrop: (page: CodePage) => void;
+  readonly #onDrop: (page: CodePage) => boolean;
 
   /**
    * @param state address of the vCPU's state block (the page cache lies behind it)
    * @param arena address of the record arena, `arenaBytes` long
-   * @param onDrop called for every page whose records are dropped
+   * @param onDrop called for every page whose records are dropped; true when the jump cache may know regions of it
    */
   constructor(
     memory: ArrayBufferLike,
@@ -57,7 +60,7 @@ export class CodePages {
     state: number,
     arena: number,
     arenaBytes: number,
-    onDrop: (page: CodePage) => void,
+    onDrop: (page: CodePage) => boolean,
   ) {
     this.#fill = fill;
     this.#view = new DataView(memory);
@@ -65,6 +68,8 @@ export class CodePages {
     this.#arena = arena;
     this.#capacity = Math.floor(arenaBytes / RECORD_PAGE_BYTES);
     this.#onDrop = onDrop;
+    this.#pageCache = new CacheEntries(this.#view, fill, state, PAGE_CACHE);
+    this.jumpCache = new JumpCache(this.#view, fill, state);
     assert(this.#capacity > 0, 'the record arena holds at least one page');
     this.flushPageCache();
   }
@@ -118,8 +123,7 @@ export class CodePages {
       this.#view.setUint16(record + RECORD.handler, HANDLER.decode, true);
       this.#view.setUint16(record + RECORD.count, 0, true);
     }
-    this.#onDrop(page);
-    this.flushJumpCache();
+    if (this.#onDrop(page)) this.jumpCache.flush();
   }
 
   /**
@@ -177,6 +181,7 @@ export class CodePages {
     this.#executed.add(virtualPage(lo, hi));
     page.used = this.#flushes;
     const at = this.#state + pageCacheEntry(lo, hi, context);
+    this.#pageCache.note(at);
     this.#view.setUint32(at + PAGE_CACHE.tag, ((lo & 0xfffff000) | (context << 2)) >>> 0, true);
     this.#view.setUint32(at + PAGE_CACHE.tag + 4, hi >>> 0, true);
     this.#view.setUint32(at + PAGE_CACHE.record, page.records, true);
@@ -194,26 +199,18 @@ export class CodePages {
   forgetVirtualPage(lo: number, hi: number): void {
     if (!this.#executed.delete(virtualPage(lo, hi))) return;
     for (let context = 0; context < CONTEXTS; context++) {
-      const at = this.#state + pageCacheEntry(lo, hi, context);
-      this.#view.setInt32(at + PAGE_CACHE.tag, -1, true);
-      this.#view.setInt32(at + PAGE_CACHE.tag + 4, -1, true);
+      this.#pageCache.clear(this.#state + pageCacheEntry(lo, hi, context));
     }
-    this.#fill(this.#state + jumpCacheGroup(lo, hi), 0xff, JUMP_GROUP << JUMP_CACHE.entryBytesLog2);
+    this.jumpCache.forgetPage(lo, hi);
   }
 
   /** Forgets which virtual pages lead where: needed when translations change. Records stay. */
   flushPageCache(): void {
     this.#flushes++;
     this.#executed.clear();
-    const start = this.#state + PAGE_CACHE.at;
     // All ones is no page's tag: the context field never has all bits set.
-    this.#fill(start, 0xff, 1 << (PAGE_CACHE.entriesLog2 + PAGE_CACHE.entryBytesLog2));
-    this.flushJumpCache();
-  }
-
-  /** Forgets which addresses start regions. */
-  flushJumpCache(): void {
-    this.#fill(this.#state + JUMP_CACHE.at, 0xff, 1 << (JUMP_CACHE.entriesLog2 + JUMP_CACHE.entryBytesLog2));
+    this.#pageCache.flush();
+    this.jumpCache.flush();
   }
 }
 

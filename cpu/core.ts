@@ -173,8 +173,13 @@ export class Core {
     this.#affinity = options.affinity ?? 0;
     this.#bare = translator !== undefined;
     const remote = options.remote ?? ALONE;
-    this.pages = new CodePages(memory.buffer, fill, layout.state, layout.arena, layout.arenaBytes, (page) =>
-      this.jit?.drop(page),
+    this.pages = new CodePages(
+      memory.buffer,
+      fill,
+      layout.state,
+      layout.arena,
+      layout.arenaBytes,
+      (page) => this.jit?.drop(page) === true,
     );
     this.debug = new DebugUnit(state);
     this.space = new AddressSpace(state, physical, this.pages, fill);
@@ -237,7 +242,7 @@ export class Core {
       const itsPages = {
         findPage: (at: number) => this.pages.find(at),
         dropCode: () => this.pages.dropAll(),
-        flushJumpCache: () => this.pages.flushJumpCache(),
+        jumpCache: this.pages.jumpCache,
       };
       const places = { memory, view, state: layout.state, table };
       this.jit = new Jit({ ...places, ...itsPages, decoder, step, background, budget, journal, saved });

@@ -178,11 +178,11 @@ export const TLB_BANK_BYTES = 1 << (TLB.entriesLog2 + TLB.entryBytesLog2);
  * record address. Jump cache: which region starts at an address. Entry: i64 address, i32 context, i32 table slot.
  * Both follow the state block at fixed offsets, then the TLB banks.
  */
-export const PAGE_CACHE = { at: STATE_BYTES, entriesLog2: 10, entryBytesLog2: 4, tag: 0, record: 8 } as const;
+export const PAGE_CACHE = { at: STATE_BYTES, entriesLog2: 12, entryBytesLog2: 4, tag: 0, record: 8 } as const;
 const PAGE_CACHE_END = PAGE_CACHE.at + (1 << (PAGE_CACHE.entriesLog2 + PAGE_CACHE.entryBytesLog2));
 export const JUMP_CACHE = {
   at: PAGE_CACHE_END,
-  entriesLog2: 12,
+  entriesLog2: 15,
   entryBytesLog2: 4,
   address: 0,
   context: 8,

@@ -9,7 +9,7 @@ import { STATE, WORK } from '../../cpu/state.js';
 
 /** One run in so many is looked at. */
 const LOOK_EVERY = 16;
-/** Places remembered; when there are more, those seen once are forgotten. */
+/** Places remembered; when there are more, those seen once are forgotten, but not more often than after so many looks. */
 const PLACES_MAX = 2048;
 const PLACE_WORDS = 6;
 /** A place where much time went. */
@@ -56,6 +56,8 @@ export class VcpuMeter {
   #lookedMs = 0;
   #compiledMs = 0;
   readonly #places = new Map<number, Place>();
+  /** Look from which on places may be forgotten again. */
+  #nextSweep = 0;
   /** Work since the last look, and instructions estimated up to it. */
   #work = 0;
   #instructions = 0;
@@ -102,6 +104,8 @@ export class VcpuMeter {
 
   #remember(key: number, compiled: boolean): void {
     if (this.#places.size >= PLACES_MAX) {
+      if (this.#looks < this.#nextSweep) return;
+      this.#nextSweep = this.#looks + PLACES_MAX;
       for (const [at, { looks }] of this.#places) if (looks === 1) this.#places.delete(at);
       if (this.#places.size >= PLACES_MAX) return;
     }

@@ -80,7 +80,7 @@ class Bench {
       budget: options.budget,
       findPage: (host) => this.pages.find(host),
       dropCode: () => this.pages.dropAll(),
-      flushJumpCache: () => this.flushes++,
+      jumpCache: { enter: (...entry) => this.pages.jumpCache.enter(...entry), flush: () => this.flushes++ },
     });
   }
 

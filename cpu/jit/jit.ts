@@ -3,12 +3,12 @@
  * module (one function per module costs ten times as much per transition, cpu-measurements 3), installs them in the
  * region table and drops them when their page's code changes.
  */
-import { jumpCacheEntry } from '../code-cache-index.js';
 import type { CodePage } from '../code-pages.js';
 import type { Decoder } from '../decode/decoder.js';
 import { HOT_THRESHOLD } from '../interpreter/loop-ops.js';
 import { RECORD, RECORD_BYTES } from '../interpreter/record.js';
-import { JUMP_CACHE, STATE } from '../state.js';
+import type { JumpCache } from '../jump-cache.js';
+import { STATE } from '../state.js';
 import type { CodeJournal } from './code-journal.js';
 import { holdsCode, offsetsOf, type RegionCode } from './region-code.js';
 import { BUDGET_DEFAULT, type CodeBudget, type ModuleInUse, RegionStore } from './region-store.js';
@@ -88,8 +88,7 @@ export interface JitHost {
   readonly dropCode: () => void;
   /** Where entry points worth compiling before the next run are noted. */
   readonly journal?: CodeJournal | undefined;
-  /** Empties the jump cache. */
-  readonly flushJumpCache: () => void;
+  readonly jumpCache: Pick<JumpCache, 'enter' | 'flush'>;
   /** Told when the scanner refuses a module: an emitter bug. The code stays with the interpreter. */
   readonly onRefusal?: (refusal: Refusal) => void;
 }
@@ -332,7 +331,7 @@ export class Jit {
       this.#setCount(page, offset, 0);
     }
     for (const [id, { module }] of this.#shared) if (module.regions.size === 0) this.#shared.delete(id);
-    this.#host.flushJumpCache();
+    this.#host.jumpCache.flush();
   }
 
   /**
@@ -342,27 +341,30 @@ export class Jit {
   enter(page: CodePage, offset: number): boolean {
     const region = this.store.enter(page, offset);
     if (region === undefined) return false;
-    const { view, state } = this.#host;
-    const lo = view.getUint32(state + STATE.pc, true);
-    const hi = view.getUint32(state + STATE.pc + 4, true);
-    const context = view.getUint32(state + STATE.context, true);
-    const entry = state + jumpCacheEntry(lo, hi, context);
-    view.setUint32(entry + JUMP_CACHE.address, lo, true);
-    view.setUint32(entry + JUMP_CACHE.address + 4, hi, true);
-    view.setUint32(entry + JUMP_CACHE.context, context, true);
-    view.setUint32(entry + JUMP_CACHE.slot, region.slot, true);
+    const { view, state, jumpCache } = this.#host;
+    const context = view.getInt32(state + STATE.context, true);
+    jumpCache.enter(
+      view.getInt32(state + STATE.pc, true),
+      view.getInt32(state + STATE.pc + 4, true),
+      context,
+      region.slot,
+    );
     return true;
   }
 
-  /** Drops the regions of `page`: its code changed or its records are gone. The caller flushes the jump cache. */
-  drop(page: CodePage): void {
+  /**
+   * Drops the regions of `page`: its code changed or its records are gone. Returns whether there were any: the caller then empties
+   * the jump cache.
+   */
+  drop(page: CodePage): boolean {
     this.#host.journal?.drop(page);
-    this.store.drop(page);
+    const hadRegions = this.store.drop(page);
     this.#covered.delete(page);
     this.#reports.delete(page);
     this.#queue = this.#queue.filter((request) => request.page !== page);
     for (const requests of this.#inFlight.values()) {
       for (const request of requests) if (request.page === page) request.stale = true;
     }
+    return hadRegions;
   }
 }

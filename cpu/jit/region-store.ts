@@ -126,10 +126,10 @@ export class RegionStore {
     return region;
   }
 
-  /** Drops the regions of `page`. Its records are the caller's, and so is the jump cache. */
-  drop(page: CodePage): void {
+  /** Drops the regions of `page`. Its records are the caller's, and so is the jump cache. Returns whether there were any. */
+  drop(page: CodePage): boolean {
     for (const region of this.#byPage.get(page)?.values() ?? []) this.#remove(region);
-    this.#byPage.delete(page);
+    return this.#byPage.delete(page);
   }
 
   #remove(region: CompiledRegion): void {
