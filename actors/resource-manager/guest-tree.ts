@@ -162,3 +162,20 @@ export function withHypervisor(tree: DeviceTree, hypervisor: TreeNode): DeviceTr
   if (tree.root.children.some(({ name }) => name === 'hypervisor')) return undefined;
   return { ...tree, root: { ...tree.root, children: [...tree.root.children, hypervisor] } };
 }
+
+/** A tree with the firmware's memory reserved (root cells of two words each, as every guest of ours has them). */
+export function withFirmware(tree: DeviceTree, address: bigint, bytes: bigint): DeviceTree {
+  const firmware = node(`firmware@${hex(address)}`, {
+    reg: cells64(address, bytes),
+    'no-map': PRESENT,
+    compatible: strings('qcom,vm-firmware'),
+  });
+  const { children } = tree.root;
+  const known = children.find(({ name }) => name === 'reserved-memory');
+  const about = { '#address-cells': cells(2), '#size-cells': cells(2), ranges: PRESENT };
+  const reserved = known
+    ? { ...known, children: [...known.children, firmware] }
+    : node('reserved-memory', about, [firmware]);
+  const others = children.filter((child) => child !== known);
+  return { ...tree, root: { ...tree.root, children: [...others, reserved] } };
+}

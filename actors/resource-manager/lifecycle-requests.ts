@@ -1,7 +1,8 @@
 /** Requests that take a VM through its life (gunyah.md 5.5, 6). An illegal step gets its error and changes nothing. */
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { writeTree } from '../../devices/machine/device-tree/write-tree.js';
-import { hypervisorNode, withHypervisor } from './guest-tree.js';
+import { firmwarePlace, placeFirmware } from './firmware-requests.js';
+import { hypervisorNode, withFirmware, withHypervisor } from './guest-tree.js';
 import { type Parcel, pageRanges, readSgl } from './memory-parcels.js';
 import { PayloadWriter } from './payload.js';
 import { isWhole, type Reply, type Request, type RequestHandler, reply } from './request.js';
@@ -139,7 +140,13 @@ const init: RequestHandler = async (request) => {
 };
 
 /** The tree with our nodes, back in its place in the parcel; false when it does not fit. */
-function overlay(request: Request, vm: Vm, parcel: Parcel, base: bigint): boolean {
+function overlay(
+  request: Request,
+  vm: Vm,
+  parcel: Parcel,
+  base: bigint,
+  firmware: { readonly base: bigint; readonly offset: bigint; readonly bytes: bigint } | undefined,
+): boolean {
   const { rm } = request;
   const { image, config } = vm;
   if (image === undefined || config === undefined) return false;
@@ -150,7 +157,9 @@ function overlay(request: Request, vm: Vm, parcel: Parcel, base: bigint): boolea
   const about = { vmid: vm.vmid, owner: vm.owner, imageName, uri, guid };
   const tree = withHypervisor(read.value.tree, hypervisorNode(about, vdeviceNodes(vm)));
   if (tree === undefined) return false;
-  const written = writeTree(tree);
+  const written = writeTree(
+    firmware === undefined ? tree : withFirmware(tree, firmware.base + firmware.offset, firmware.bytes),
+  );
   if (written.length > Number(image.treeBytes) || base < 0n) return false;
   rm.parcels.write(parcel, Number(image.treeOffset), written);
   return true;
@@ -169,16 +178,27 @@ const start: RequestHandler = async (request) => {
   }
   const wanted = vm.imageBase ?? config.baseAddress ?? BASE_DEFAULT;
   const base = vm.imageBase ?? ((wanted + BASE_ALIGN - 1n) / BASE_ALIGN) * BASE_ALIGN;
-  if (!isImageParcel(request, vm, parcel) || !overlay(request, vm, parcel, base)) {
-    return fail(request, vm, E.NORESOURCE);
-  }
+  if (!isImageParcel(request, vm, parcel)) return fail(request, vm, E.NORESOURCE);
+  const firmware = firmwarePlace(rm, vm, { base, bytes: BigInt(rm.parcels.bytesOf(parcel)) });
+  if (typeof firmware === 'number') return fail(request, vm, firmware);
+  const entryOffset = config.entryOffset ?? image.imageOffset;
+  // Firmware is told where the image lies, and enters it where it begins.
+  if (firmware !== undefined && entryOffset !== image.imageOffset) return fail(request, vm, E.ARGUMENT_INVALID);
   const place = [{ ipa: Number(base), bytes: rm.parcels.bytesOf(parcel) }];
+  if (!overlay(request, vm, parcel, base, firmware)) return fail(request, vm, E.NORESOURCE);
   if ((await rm.parcels.accept(parcel, vmid, partition, place, RIGHTS_RWX)) !== E.OK) {
     return fail(request, vm, E.NORESOURCE);
   }
   const x = new Map([[0, base + image.treeOffset]]);
   const sp = new Map<number, bigint>();
-  let pc = base + (config.entryOffset ?? image.imageOffset);
+  let pc = base + entryOffset;
+  if (firmware !== undefined) {
+    const refused = await placeFirmware(rm, vm, firmware);
+    if (refused !== E.OK) return fail(request, vm, refused);
+    x.set(1, base + entryOffset);
+    x.set(2, image.imageBytes);
+    pc = firmware.base + firmware.offset;
+  }
   for (const [register, value] of vm.bootContext) {
     const index = register & 0xff;
     if (register >> 8 === 0) x.set(index, value);

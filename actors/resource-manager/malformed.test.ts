@@ -207,7 +207,7 @@ test('ids that nobody has, and those the public resource manager only names, are
   assert.is(census(bench), before);
 });
 
-test('firmware: only for VMs of type 2, only from the primary VM, and never after the milestone', async () => {
+test('firmware requests: only for VMs of type 2, only from the primary VM, and never after the milestone', async () => {
   const { bench, hlos } = await host('P17');
   const guest = await bench.vm(0x81);
   const image = (auth: number): Uint8Array => new PayloadWriter().u16(auth).u16(0).u32(5).u64(0n).u64(4096n).finish();

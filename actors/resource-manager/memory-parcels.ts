@@ -226,6 +226,11 @@ export class MemoryParcels {
     return E.OK;
   }
 
+  /** A donation that the resource manager takes for itself: nobody may name it any more, and its owner has lost it. */
+  keep(parcel: Parcel): void {
+    this.#parcels.delete(parcel.handle);
+  }
+
   /** Takes a borrower's mapping back. */
   async release(parcel: Parcel, vmid: number, partition: number, zero: boolean): Promise<number> {
     if (!parcel.holders.has(vmid)) return E.MEM_RELEASED;

@@ -16,7 +16,7 @@ import {
 } from './memory-parcels.js';
 import { PayloadWriter } from './payload.js';
 import { isWhole, type Reply, type Request, type RequestHandler, reply } from './request.js';
-import { RM_ERROR as E, RM_MESSAGE as M, RM_NOTIFICATION as N } from './rm-messages.js';
+import { RM_ERROR as E, RM_MESSAGE as M, RM_NOTIFICATION as N, VMID } from './rm-messages.js';
 
 /** Flags of MEM_ACCEPT. */
 const ACCEPT = { sanitised: 1, aclAttr: 2, label: 4, other: 8, contiguous: 16, sanitiseLater: 32, done: 128 } as const;
@@ -59,7 +59,9 @@ const give =
       ...{ transfer, memoryType, flags, label },
       ...{ acl, sgl, attributes },
     };
-    const refused = rm.parcels.check(asked, client.vmid, (vmid) => rm.vms.get(vmid) !== undefined);
+    const isKnown = (vmid: number): boolean =>
+      rm.vms.get(vmid) !== undefined || (transfer === 'donate' && vmid === VMID.RM);
+    const refused = rm.parcels.check(asked, client.vmid, isKnown);
     if (refused !== E.OK) return reply(refused);
     if (client.partition === undefined) return reply(E.MEM_INVALID);
     const made = await rm.parcels.create(asked, client.vmid, client.partition);

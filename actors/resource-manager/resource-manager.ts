@@ -7,7 +7,7 @@ import type { Profile } from '../abi/gunyah/identity.js';
 import type { ResetAsked } from '../shared-state/vm/vm-block.js';
 import { InterruptLoans } from './interrupt-loans.js';
 import { LinkPorts } from './link-ports.js';
-import { MemoryParcels } from './memory-parcels.js';
+import { MemoryParcels, type Parcel } from './memory-parcels.js';
 import { PayloadWriter } from './payload.js';
 import { QueueNames } from './queue-names.js';
 import type { RmHost } from './rm-host.js';
@@ -30,6 +30,8 @@ export class ResourceManager {
   readonly queues = new QueueNames();
   /** The primary VM has said that no firmware follows (FW_MILESTONE). */
   isFirmwareFixed = false;
+  /** The firmware of VMs of authentication type 2, once it was donated. */
+  firmware: Parcel | undefined;
   #notification = 0;
   #handle = 1;
 
@@ -125,6 +127,7 @@ export class ResourceManager {
     vm.config = undefined;
     vm.image = undefined;
     vm.imageBase = undefined;
+    vm.firmware = undefined;
     vm.isPaged = false;
     vm.crashMessage = new Uint8Array(0);
     vm.bootContext.clear();
@@ -138,6 +141,8 @@ export class ResourceManager {
     for (const other of this.vms.all()) if (other.owner === vm.vmid && other !== vm) await this.remove(other);
     await this.tearDown(vm);
     this.vms.delete(vm.vmid);
-    if (vm.vmid === VMID.HLOS) this.isFirmwareFixed = false;
+    if (vm.vmid !== VMID.HLOS) return;
+    this.isFirmwareFixed = false;
+    this.firmware = undefined;
   }
 }

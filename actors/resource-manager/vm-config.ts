@@ -38,6 +38,9 @@ export interface VmConfig {
   /** Where the image is to lie; undefined: the platform's default. */
   readonly baseAddress: bigint | undefined;
   readonly entryOffset: bigint | undefined;
+  /** Where firmware may lie, and how much. */
+  readonly firmwareAddress: bigint | undefined;
+  readonly firmwareBytesMax: bigint | undefined;
   readonly cpus: number;
   readonly isProxy: boolean;
   /** Priority of its processors, as a distance from the owner's; 0 where others run them. */
@@ -156,6 +159,8 @@ export function readVmConfig(bytes: Uint8Array): Result<{ tree: DeviceTree; conf
   if (vdevices.length > VDEVICES_MAX || vdevices.includes(undefined)) return err('config');
   const base = memory === undefined ? undefined : number(memory, 'base-address');
   if (base !== undefined && base % 4096n !== 0n) return err('config');
+  const firmwareAddress = memory && number(memory, 'firmware-address');
+  if (firmwareAddress !== undefined && firmwareAddress % 4096n !== 0n) return err('config');
   const cpus = countCpus(root) || 1;
   if (cpus > CPUS_MAX) return err('config');
   const run = howRun(vcpus);
@@ -163,7 +168,8 @@ export function readVmConfig(bytes: Uint8Array): Result<{ tree: DeviceTree; conf
   return ok({
     tree: tree.value,
     config: {
-      ...{ name, attributes, cpus, baseAddress: base },
+      ...{ name, attributes, cpus, baseAddress: base, firmwareAddress },
+      firmwareBytesMax: memory && number(memory, 'firmware-size-max'),
       uri: text(node, 'vm-uri'),
       guid: text(node, 'vm-guid'),
       entryOffset: number(node, 'kernel-entry-offset'),

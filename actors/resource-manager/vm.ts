@@ -54,6 +54,8 @@ export class Vm {
   image: ImageConfig | undefined;
   /** Where the image was asked to lie (VM_SET_ADDRESS_LAYOUT). */
   imageBase: bigint | undefined;
+  /** Where its firmware goes, as VM_SET_FIRMWARE_MEM named it. */
+  firmware: { readonly parcel: number; readonly offset: bigint; readonly bytes: bigint } | undefined;
   /** Whether its owner gives it memory when it is wanted (VM_SET_DEMAND_PAGING). */
   isPaged = false;
   crashMessage: Uint8Array = new Uint8Array(0);

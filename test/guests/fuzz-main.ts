@@ -1,12 +1,13 @@
 /**
  * `npm run fuzz:hypercalls -- [--calls 2000000] [--minutes 30]`: the Gunyah guest (gunyah/) with so many random hypercalls, a
  * quarter from each of four VMs at once, then an audit: what the host holds (frames, kernel objects, capabilities, actors) must
- * be what it held after the same guest with four calls. Then a tenth as many structure-aware calls of VMs that may create
- * objects, against a model of capabilities. Exits 1 when a check failed, the guest did not end in time, or something was left over.
+ * be what it held after the same guest with four calls. Then structure-aware calls of VMs that may create objects: a tenth as many of one thread, against
+ * a model of capabilities, and as many again of four vCPUs at once (test/fixtures/gunyah/parallel-campaign.ts). Exits 1 when a check failed, the guest did not end in time, or something was left over.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { VmHost } from '../../cli/host/vm-host.js';
 import { callCampaign } from '../fixtures/gunyah/call-campaign.js';
+import { parallelCampaign } from '../fixtures/gunyah/parallel-campaign.js';
 import { campaignOptions, wholeNumber } from '../harness/campaign-options.js';
 import { guestImage, parseSuite } from './reports.js';
 
@@ -18,6 +19,9 @@ const MEMORY_BYTES = 64 << 20;
 const STRUCTURED_SHARE = 10;
 const CALLS_PER_SEED = 2500;
 const SEED_FIRST = 5000;
+/** Calls of each vCPU from one seed of those that are made at once. */
+const PARALLEL_CALLS = 12_500;
+const PARALLEL_VCPUS = 4;
 
 const values = campaignOptions('npm run fuzz:hypercalls --', 'Random hypercalls of four VMs at once, and an audit.', {
   calls: { help: 'of all four VMs together; their seeds are 1000 to 1003', value: '2000000' },
@@ -79,6 +83,17 @@ for (let seed = SEED_FIRST; made < calls / STRUCTURED_SHARE && problems.length =
   problems.push(...end.problems.map((problem) => `structured calls, seed ${seed}: ${problem}`));
 }
 say(`${made} structured calls, seeds from ${SEED_FIRST}`);
+let parallel = 0;
+let messages = 0;
+for (let seed = SEED_FIRST; parallel < calls && problems.length === 0; seed++) {
+  const end = await parallelCampaign(seed, Math.min(PARALLEL_CALLS, Math.ceil(calls / PARALLEL_VCPUS)));
+  parallel += end.calls;
+  messages += end.messages;
+  problems.push(...end.problems.map((problem) => `calls at once, seed ${seed}: ${problem}`));
+}
+say(
+  `${parallel} structured calls of ${PARALLEL_VCPUS} vCPUs at once with ${messages} messages, seeds from ${SEED_FIRST}`,
+);
 for (const problem of problems) say(`  ${problem}`);
 const again = `npm run fuzz:hypercalls -- --calls ${calls} --minutes ${minutes}`;
 say(`${problems.length === 0 ? 'nothing wrong' : 'something is wrong'} (${again})`);

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import * as assert from 'uvu/assert';
 import { callCampaign } from '../../../test/fixtures/gunyah/call-campaign.js';
 import { GuestBench } from '../../../test/fixtures/gunyah/guest-bench.js';
+import { parallelCampaign } from '../../../test/fixtures/gunyah/parallel-campaign.js';
 import { spec } from '../../../test/harness/spec.js';
 import { SOURCE } from '../../shared-state/objects/object-table.js';
 import { HYPERCALLS } from './calls.js';
@@ -126,6 +127,15 @@ test(
     for (const name of ['msgqueue_send', 'doorbell_send', 'vic_attach_vcpu', 'cspace_revoke_caps_from', 'vcpu_kill']) {
       assert.ok(seen.has(name), `${name} succeeded: ${[...seen].join(' ')}`);
     }
+  },
+  { deadlineMs: 120_000 },
+);
+test(
+  'four vCPUs of two VMs make structure-aware calls at once: no right is bypassed, no message torn or lost, nothing is left',
+  async () => {
+    const { problems, succeeded, messages } = await parallelCampaign(1, 2_000);
+    assert.equal(problems, []);
+    assert.ok(succeeded > 500 && messages > 100, `${succeeded} calls, ${messages} messages`);
   },
   { deadlineMs: 120_000 },
 );
