@@ -533,6 +533,11 @@ export class VmHost implements LabHost {
     return this.#running.host.census();
   }
 
+  /** Answered when the workers that are kept for the next VM wait; see {@link VmHostOptions.warm}. */
+  prepare(): Promise<void> {
+    return this.#running.host.prepare();
+  }
+
   /** What the process holds: for audits. */
   resources(): ReturnType<ActorSystem['resources']> {
     return this.#system.resources();
