@@ -4,27 +4,35 @@
  */
 import type { ActorSystem } from '../../actors/runtime/system.js';
 import { err, ok, type Result } from '../../bus/result.js';
+import type { StraightPath } from '../../devices/network/link/card-links.js';
 import { closePort, createLink, farEnd, type LinkMemory, openPort } from '../../devices/network/link/frame-link.js';
 import { localSwitchKind } from '../../devices/network/switch/local-switch.actor.js';
 import { whyNotStarted } from './deaths.js';
 
 /** Ports of one worker for cards; one more leads to the next worker. */
 const PORTS = 7;
+/** Frames of a straight way between two cards: more large segments than a TCP window holds by default (6 MiB). */
+const STRAIGHT_DEPTH = 128;
 
 /** A place at a switch. */
 export interface NetworkPort {
   /** The card's end. */
   readonly link: LinkMemory;
+  /** Straight ways to the cards at the other places of its worker. */
+  readonly paths: readonly StraightPath[];
   /** From here on the card may speak, under `mac` only. */
   open(mac: Uint8Array): void;
   /** The card is gone; the place may be given to another. */
   close(): void;
 }
 
+/** A port of a worker, as its card is given it. */
+type Place = Pick<NetworkPort, 'link' | 'paths'>;
+
 interface Network {
-  readonly free: LinkMemory[];
+  readonly free: Place[];
   /** Who has a place. */
-  readonly users: Map<LinkMemory, string>;
+  readonly users: Map<Place, string>;
   /** The near end of the last worker's link to a next one. */
   onward: LinkMemory | undefined;
   /** Workers are started one after another. */
@@ -50,23 +58,24 @@ export class LocalNetworks {
   /** A place for `user` at switch `name`; the error is a sentence. */
   async port(name: string, user: string): Promise<Result<NetworkPort, string>> {
     const network = this.#networks.get(name) ?? {
-      ...{ free: [], users: new Map<LinkMemory, string>(), onward: undefined, workers: 0 },
+      ...{ free: [], users: new Map<Place, string>(), onward: undefined, workers: 0 },
       growing: Promise.resolve(ok()),
     };
     this.#networks.set(name, network);
     network.growing = network.growing.then(() => (network.free.length > 0 ? ok() : this.#grow(name, network)));
     const grown = await network.growing;
     if (!grown.ok) return grown;
-    const link = network.free.shift();
-    if (link === undefined) return this.port(name, user);
-    network.users.set(link, user);
+    const place = network.free.shift();
+    if (place === undefined) return this.port(name, user);
+    const { link } = place;
+    network.users.set(place, user);
     return ok({
-      link,
+      ...place,
       open: (mac) => openPort(link, mac),
       close() {
         closePort(link);
-        network.users.delete(link);
-        network.free.push(link);
+        network.users.delete(place);
+        network.free.push(place);
       },
     });
   }
@@ -85,7 +94,20 @@ export class LocalNetworks {
     if (!started.ok) return err(whyNotStarted(worker, started.error));
     network.workers++;
     network.onward = onward;
-    network.free.push(...links);
+    network.free.push(...placesOf(links));
     return ok();
   }
+}
+
+/** Places with links to a switch, joined each to each. */
+function placesOf(links: readonly LinkMemory[]): readonly Place[] {
+  const places = links.map((link) => ({ link, paths: [] as StraightPath[] }));
+  for (const [n, one] of places.entries()) {
+    for (const other of places.slice(n + 1)) {
+      const link = createLink(STRAIGHT_DEPTH);
+      one.paths.push({ link, port: other.link });
+      other.paths.push({ link: farEnd(link), port: one.link });
+    }
+  }
+  return places;
 }

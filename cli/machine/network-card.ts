@@ -42,10 +42,10 @@ export async function startNetworkCard(
   const recorded = network.capture === undefined ? {} : { capture: network.capture };
   const { port } = network;
   port?.open(mac);
-  const link = port?.link ?? createLink();
+  const { link, paths } = port ?? { link: createLink(), paths: [] };
   const neighbour = port === undefined ? await startNeighbour(system, network, farEnd(link), mac, name) : undefined;
   if (neighbour?.ok === false) return neighbour;
-  const card = await system.spawn(virtioNetKind, { place, mac, link, ...recorded }, { name });
+  const card = await system.spawn(virtioNetKind, { place, mac, link, paths, ...recorded }, { name });
   if (!card.ok) return err(whyNotStarted(name, card.error));
   return ok(neighbour === undefined ? [card.value] : [card.value, neighbour.value]);
 }

@@ -5,7 +5,7 @@
  * guest can offer would hold is lost, as on any network card, and those behind it go on.
  */
 import type { Capture } from '../network/capture.js';
-import type { LinkEnd } from '../network/link/frame-link.js';
+import { ADDRESSED_BYTES, type CardLinks } from '../network/link/card-links.js';
 import { completeChecksum, finishFrame } from '../network/link/offload.js';
 import { AT, FRAME_BYTES_MAX, GSO, MTU, PacketHeader } from '../network/wire/headers.js';
 import type { SplitQueue } from '../virtio/split-queue.js';
@@ -19,6 +19,8 @@ export interface NetCounters {
   receivedBytes: number;
   /** Frames whose packet header did not fit them, or that no buffers of the guest can hold. */
   refused: number;
+  /** Frames for another card's own queue that found it full. */
+  dropped: number;
 }
 
 /** Feature bits (V1.2, 5.1.3). */
@@ -35,7 +37,7 @@ export const NET_FEATURE = {
 /** What moving frames works on. */
 export interface NetState {
   readonly device: VirtioDevice;
-  readonly link: LinkEnd;
+  readonly links: CardLinks;
   readonly capture: Capture | undefined;
   readonly counters: NetCounters;
   /** Frames already cut for a guest that takes no large ones, waiting for buffers. */
@@ -47,24 +49,37 @@ const QUEUE = { receive: 0, transmit: 1 } as const;
 const FRAMES_PER_TURN = 64;
 const HEADER = PacketHeader.offsets;
 
+const head = new Uint8Array(ADDRESSED_BYTES);
+
 /** Moves frames from the guest to the link; true when there may be more. */
-export function transmit({ device, link, capture, counters }: NetState): boolean {
+export function transmit({ device, links, capture, counters }: NetState): boolean {
   const more = device.serve(QUEUE.transmit, (chain) => {
     const size = chain.readableBytes;
     if (size < AT.ip || size > FRAME_BYTES_MAX) {
       counters.refused++;
       return 0;
     }
+    if (links.hasPaths && !chain.read(0, head)) return 'broken';
+    const link = links.hasPaths ? links.toward(head, 0) : links.main;
     const at = link.reserve();
-    if (at < 0) return 'later'; // rung when there is room
+    if (at < 0 && link === links.main) return 'later'; // rung when there is room
+    if (at < 0) {
+      // As a switch does it: a guest that takes nothing does not keep this one from others.
+      counters.dropped++;
+      return 0;
+    }
     if (!chain.read(0, link.bytes.subarray(at, at + size))) return 'broken';
+    if (link !== links.main && links.toward(link.bytes, at) !== link) {
+      counters.refused++; // the guest has changed it meanwhile
+      return 0;
+    }
     capture?.record(link.bytes, at, size);
     link.commit(size);
     counters.sentFrames++;
     counters.sentBytes += size - PacketHeader.sizeBytes;
     return 0;
   });
-  link.flush();
+  links.flush();
   return more;
 }
 
@@ -72,8 +87,8 @@ const large = new Uint8Array(AT.ip + MTU + 4);
 
 /** Moves frames from the link to the guest; true when there may be more. */
 export function receive(state: NetState): boolean {
-  const { device, link } = state;
-  if (!link.waiting && state.cut.length === 0) return false;
+  const { device, links } = state;
+  if (!links.waiting && state.cut.length === 0) return false;
   // While the guest has too few buffers its next notification goes on; otherwise nobody rings for what came meanwhile.
   const waits = device.turn(QUEUE.receive, (queue) => {
     queue.wantNotifications(false);
@@ -83,35 +98,35 @@ export function receive(state: NetState): boolean {
     }
     return false;
   });
-  return (link.free() || state.cut.length > 0) && waits === false;
+  return (links.free() || state.cut.length > 0) && waits === false;
 }
 
 /** Delivers one frame: `empty` when none waits, `waits` when the guest has to offer more buffers first. */
 function deliverNext(state: NetState, queue: SplitQueue): 'done' | 'empty' | 'waits' {
-  const { link, device, cut, counters } = state;
+  const { links, device, cut, counters } = state;
   const [piece] = cut;
   if (piece !== undefined) {
     if (!deliver(state, queue, piece, 0, piece.length)) return 'waits';
     cut.shift();
     return 'done';
   }
-  const size = link.next();
+  const size = links.next();
   if (size === 0) return 'empty';
-  const { received, offset } = link;
+  const { received, offset } = links;
   const isLarge = (received[offset + HEADER.gsoType] ?? GSO.none) !== GSO.none;
   if (isLarge && !device.has(NET_FEATURE.guestTcp4)) {
     const out = { bytes: large, take: (bytes: number) => cut.push(large.slice(0, bytes)) > 0 };
     if (!finishFrame(received, offset, size, out).ok) counters.refused++;
-    link.take();
+    links.take();
     return 'done';
   }
   if (!device.has(NET_FEATURE.guestChecksum) && !completeChecksum(received, offset, size).ok) {
     counters.refused++;
-    link.take();
+    links.take();
     return 'done';
   }
   if (!deliver(state, queue, received, offset, size)) return 'waits';
-  link.take();
+  links.take();
   return 'done';
 }
 

@@ -6,7 +6,8 @@ import { bytes, u8, u16, u32 } from '../../bus/layout/fields.js';
 import { struct } from '../../bus/layout/struct.js';
 import { ok } from '../../bus/result.js';
 import { Capture } from '../network/capture.js';
-import { LinkEnd, type LinkMemory } from '../network/link/frame-link.js';
+import { CardLinks, type StraightPath } from '../network/link/card-links.js';
+import type { LinkMemory } from '../network/link/frame-link.js';
 import { MTU } from '../network/wire/headers.js';
 import { VirtioDevice, type VirtioPlace } from '../virtio/virtio-device.js';
 import { DEVICE } from '../virtio/wire.js';
@@ -18,6 +19,8 @@ export interface VirtioNetConfig {
   readonly mac: Uint8Array;
   /** The near end of its link. */
   readonly link: LinkMemory;
+  /** Straight ways to the cards of other VMs at the same switch. */
+  readonly paths?: readonly StraightPath[];
   /** Where frames are recorded, both ways. */
   readonly capture?: FileToken;
 }
@@ -51,7 +54,7 @@ const virtioNet = actor<VirtioNetConfig, VirtioNetProtocol, ActorState>({
   name: 'virtio-net',
   mailboxMax: 16,
   supervision: { strategy: 'one-for-one', restartsMax: 10, withinMs: 10_000, otherwise: 'stop' },
-  start({ place, mac, link, capture }, context) {
+  start({ place, mac, link, paths = [], capture }, context) {
     const shape = {
       deviceId: DEVICE.network,
       features: Object.values(NET_FEATURE),
@@ -67,16 +70,16 @@ const virtioNet = actor<VirtioNetConfig, VirtioNetProtocol, ActorState>({
     }
     const startedMs = context.clock.unixSeconds() * 1000 - context.clock.monotonicMs();
     const resumes = context.incarnation > 0;
-    const end = LinkEnd.attach(link, context.self.actor, ring);
-    if (!resumes) end.drain();
+    const links = new CardLinks({ link, paths, mac }, context.self.actor, ring);
+    if (!resumes) links.drain();
     return ok({
       device,
-      link: end,
+      links,
       capture:
         capture === undefined
           ? undefined
           : new Capture(context.file(capture), resumes, () => startedMs + context.clock.monotonicMs()),
-      counters: { sentFrames: 0, sentBytes: 0, receivedFrames: 0, receivedBytes: 0, refused: 0 },
+      counters: { sentFrames: 0, sentBytes: 0, receivedFrames: 0, receivedBytes: 0, refused: 0, dropped: 0 },
       cut: [],
       flushing: false,
     });

@@ -2,7 +2,8 @@ import * as assert from 'uvu/assert';
 import { FrameGuest } from '../../../test/drivers/frame-guest.js';
 import { spec } from '../../../test/harness/spec.js';
 import { closePort, createLink, farEnd, LinkEnd, openPort, PortRight } from '../link/frame-link.js';
-import { allowedPort, LearningSwitch, macNumber, newPort } from './learning-switch.js';
+import { macNumber } from '../wire/addresses.js';
+import { allowedPort, LearningSwitch, newPort } from './learning-switch.js';
 
 const test = spec('learning switch');
 const EVERYBODY = Uint8Array.of(255, 255, 255, 255, 255, 255);

@@ -3,6 +3,7 @@
  * know. A port that does not take its frames loses them and delays nobody; a port cannot speak under another's address.
  */
 import type { LinkEnd, PortRight } from '../link/frame-link.js';
+import { macNumber } from '../wire/addresses.js';
 import { AT, Ethernet, PacketHeader } from '../wire/headers.js';
 
 /** What a port is connected to. */
@@ -53,14 +54,6 @@ export function allowedPort(link: PortLink, right: PortRight): SwitchPort {
       return right.isOpen;
     },
   };
-}
-
-/** The address at `bytes[at, at + 6)` as a number. */
-export function macNumber(bytes: Uint8Array, at = 0): number {
-  const high = ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-  const middle = ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0);
-  const low = ((bytes[at + 4] ?? 0) << 8) | (bytes[at + 5] ?? 0);
-  return (high * 0x1_0000 + middle) * 0x1_0000 + low;
 }
 
 /** Frames taken from one port before the next port's turn. */

@@ -3,7 +3,8 @@ import { actor, actorKind } from '../../../actors/runtime/actor.js';
 import type { Ask } from '../../../actors/runtime/protocol.js';
 import { ok } from '../../../bus/result.js';
 import { LinkEnd, type LinkMemory } from '../link/frame-link.js';
-import { LearningSwitch, macNumber, newPort, type PortCounters } from './learning-switch.js';
+import { macNumber } from '../wire/addresses.js';
+import { LearningSwitch, newPort, type PortCounters } from './learning-switch.js';
 import { Trunk } from './trunk.js';
 
 /** A port before it is attached. */

@@ -13,6 +13,14 @@ export function parseMac(text: string): Result<Uint8Array, 'badMac'> {
   return ((mac[0] ?? 0) & 1) === 0 ? ok(mac) : err('badMac');
 }
 
+/** The hardware address at `bytes[at, at + 6)` as a number. */
+export function macNumber(bytes: Uint8Array, at = 0): number {
+  const high = ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+  const middle = ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0);
+  const low = ((bytes[at + 4] ?? 0) << 8) | (bytes[at + 5] ?? 0);
+  return (high * 0x1_0000 + middle) * 0x1_0000 + low;
+}
+
 /** `10.0.2.15` of 0x0a00020f. */
 export function ipText(address: number): string {
   return [24, 16, 8, 0].map((shift) => (address >>> shift) & 0xff).join('.');
