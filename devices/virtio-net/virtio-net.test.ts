@@ -3,8 +3,8 @@ import { STAGE2_RIGHTS } from '../../actors/shared-state/stage2/stage2-map.js';
 import { DeviceActor } from '../../test/drivers/device-actor.js';
 import { GUEST_AT, REGISTER, type Ring, VirtioDriver } from '../../test/drivers/virtio-driver.js';
 import { spec } from '../../test/harness/spec.js';
-import { createLink, farEnd, LinkEnd } from '../network/link/frame-link.js';
-import { PacketHeader } from '../network/wire/headers.js';
+import { createLink, farEnd, LinkEnd, openPort } from '../network/link/frame-link.js';
+import { AT, PacketHeader } from '../network/wire/headers.js';
 import { DESCRIPTOR, FEATURE, featureWords, STATUS } from '../virtio/wire.js';
 import virtioNet from './virtio-net.actor.js';
 
@@ -168,6 +168,43 @@ test('an index that the guest changes while the device looks twice uses no chain
   };
   arrive(100, 5);
   assert.is(driver.used(RECEIVE).count, 0);
+});
+
+test('a frame for a neighbour goes straight, is lost when its queue is full, and is refused when the guest changes it meanwhile', async () => {
+  const driver = new VirtioDriver(Array.from({ length: PAGES }, () => all));
+  const [link, port, straight] = [createLink(4), createLink(4), createLink(2)];
+  const neighbour = Uint8Array.of(0x52, 0x54, 0, 0, 0, 2);
+  openPort(port, neighbour);
+  const [atSwitch, atNeighbour] = [link, straight].map((memory) => LinkEnd.attach(farEnd(memory), 8, () => undefined));
+  const paths = [{ link: straight, port }];
+  const actor = await DeviceActor.start(virtioNet, { place: driver.place, mac: new Uint8Array(6), link, paths });
+  driver.negotiate(featureWords([FEATURE.version1]));
+  const ring = { ...RECEIVE, index: 1 };
+  driver.setUp(ring);
+  driver.go();
+  const send = (count: number): void => {
+    driver.offer(ring, ...Array.from({ length: count }, () => 0));
+    driver.write(REGISTER.notify, ring.index);
+    actor.turns();
+  };
+  driver.describe(ring.descriptors, 0, { address: DATA, bytes: 60, flags: 0, next: 0 });
+  for (const [i, byte] of neighbour.entries()) driver.view.setUint8(driver.host(DATA + AT.ethernet + i), byte);
+  send(3);
+  const { counters, device } = actor.state;
+  assert.equal([counters.sentFrames, counters.dropped, driver.used(ring).count], [2, 1, 3]);
+  assert.is(atNeighbour?.next(), 60);
+  atNeighbour?.drain();
+  const copyOut = device.window.copyOut.bind(device.window);
+  device.window.copyOut = (ipa, into) => {
+    const done = copyOut(ipa, into);
+    driver.view.setUint8(driver.host(DATA + AT.ethernet), 0x53);
+    return done;
+  };
+  send(1);
+  assert.equal([counters.sentFrames, counters.refused, driver.used(ring).count], [2, 1, 4]);
+  assert.equal([atNeighbour?.waiting, atSwitch?.waiting], [false, false]);
+  send(1);
+  assert.is(atSwitch?.next(), 60);
 });
 
 test.run();

@@ -1,12 +1,14 @@
 /** The configuration of a new root file system: what no package decides. */
 import { type RootEntry, suitesOf } from './root-catalog.js';
 
-/** Seconds of a guest go by while its host is busy with others: systemd's 90 s are too few there, for the console's login first of all. */
+/** systemd's 90 s are too few for a guest whose host is busy with others: few of a minute's seconds are its own. */
 const SLOW_HOST = `# On a busy host few of a minute's seconds are this system's own: what is slow is not given up.
 [Manager]
 DefaultDeviceTimeoutSec=15min
 DefaultTimeoutStartSec=15min
 `;
+/** A login on the console also where the generator that asks for one was ended for being slow; its 90 s are compiled in. */
+const CONSOLE_LOGIN = '[Unit]\nWants=serial-getty@ttyAMA0.service\n';
 
 /** Files by path. The root is the first disk; a network card asks for an address by DHCP, and none need be there. */
 export function rootFiles(
@@ -24,6 +26,7 @@ export function rootFiles(
     ['etc/apt/sources.list', sources.join('')],
     ['etc/default/locale', 'LANG=C.UTF-8\n'],
     ['etc/systemd/system.conf.d/slow-host.conf', SLOW_HOST],
+    ['etc/systemd/system/getty.target.d/console.conf', CONSOLE_LOGIN],
   ]);
   if (sshKeys !== undefined) files.set('root/.ssh/authorized_keys', `${sshKeys.trimEnd()}\n`);
   return files;
