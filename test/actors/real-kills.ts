@@ -11,6 +11,7 @@ import { deathOf } from '../../cli/machine/deaths.js';
 import { isExpendable, type Machine } from '../../cli/machine/machine.js';
 import { MortalKinds, mortalRef } from '../fixtures/actors/mortal-kinds.js';
 import { WAYS, type Way } from '../fixtures/actors/ways-to-die.js';
+import type { ProcessorLag } from '../harness/processor-lag.js';
 import { loneScene, MortalSystem, machineScene, prints, VICTIM_BUDGET_MS } from './kill-scenes.js';
 import type { RealKind } from './real-kinds.js';
 
@@ -38,6 +39,8 @@ export interface RealKill {
   readonly way: Way;
   /** From the worker's last move, or the end of its budget, to the supervisor's word, in milliseconds. */
   readonly delayMs: number;
+  /** The longest that a thread of ours had to wait for a processor meanwhile, in milliseconds; 0 when nobody looked. */
+  readonly lagMs: number;
 }
 
 interface Down {
@@ -81,19 +84,27 @@ function held(system: MortalSystem): object {
 }
 
 /** Kills the actor called `name`, checks what the supervisor says of it, and waits for its next life if there is one. */
-async function kill(system: MortalSystem, witness: Witness, name: string, way: Way): Promise<Down> {
+async function kill(
+  system: MortalSystem,
+  witness: Witness,
+  name: string,
+  way: Way,
+  lag: ProcessorLag | undefined,
+): Promise<Down> {
   const found = system.lookup<never>(name);
   assert.ok(found.ok, `${name} lives`);
   const down = witness.next('down', name);
   const started = witness.next('started', name);
+  lag?.reset();
   assert.ok(system.sender.tell(mortalRef(found.value), 'die', { way }).ok);
   const heard = await down;
+  const lagMs = lag?.longestMs ?? 0;
   assert.ok(heard.event === 'down');
   assert.ok(REASONS[way].includes(heard.reason), `${way}: ${heard.reason}, ${heard.detail}`);
   assert.ok(heard.detail.length > 0 && !heard.detail.includes('\n'), `a reason in one line: ${heard.detail}`);
   if (heard.verdict === 'restart') await started;
   const delayMs = heard.atMs - system.diedAtMs() - (BUDGETED.includes(way) ? VICTIM_BUDGET_MS : 0);
-  return { event: heard, kill: { way, delayMs } };
+  return { event: heard, kill: { way, delayMs, lagMs } };
 }
 
 async function declarationOf({ module }: RealKind): Promise<AnyDeclaration> {
@@ -110,7 +121,7 @@ async function waysOf(kind: RealKind): Promise<readonly Way[]> {
 }
 
 /** Kills an actor of a machine in every way, in a new machine whenever the old one has ended by it. */
-async function killInMachines(kind: RealKind, ways: readonly Way[]): Promise<RealKill[]> {
+async function killInMachines(kind: RealKind, ways: readonly Way[], lag?: ProcessorLag): Promise<RealKill[]> {
   const done: RealKill[] = [];
   const kinds = new MortalKinds();
   const witness = new Witness();
@@ -147,7 +158,7 @@ async function killInMachines(kind: RealKind, ways: readonly Way[]): Promise<Rea
         n--;
         continue;
       }
-      const { event, kill: killed } = await kill(system, witness, name, way);
+      const { event, kill: killed } = await kill(system, witness, name, way, lag);
       const { verdict, reason, detail } = event;
       done.push(killed);
       kills += 1;
@@ -177,7 +188,7 @@ async function killInMachines(kind: RealKind, ways: readonly Way[]): Promise<Rea
 }
 
 /** The same for an actor of no machine. */
-async function killAlone(kind: RealKind, ways: readonly Way[]): Promise<RealKill[]> {
+async function killAlone(kind: RealKind, ways: readonly Way[], lag?: ProcessorLag): Promise<RealKill[]> {
   const done: RealKill[] = [];
   const { supervision } = await declarationOf(kind);
   for (const way of ways) {
@@ -186,7 +197,7 @@ async function killAlone(kind: RealKind, ways: readonly Way[]): Promise<RealKill
     const system = new MortalSystem(kinds, (name) => name === kind.name, witness.hear);
     try {
       await loneScene(system);
-      const { event, kill: killed } = await kill(system, witness, kind.name, way);
+      const { event, kill: killed } = await kill(system, witness, kind.name, way, lag);
       assert.is(event.verdict, supervision.restartsMax > 0 ? 'restart' : 'stop');
       done.push(killed);
     } finally {
@@ -198,8 +209,8 @@ async function killAlone(kind: RealKind, ways: readonly Way[]): Promise<RealKill
 }
 
 /** Kills an actor of `kind` `kills` times, each way it can die in turn; absent: each way once. Throws what was not as it should be. */
-export async function killKind(kind: RealKind, kills?: number): Promise<RealKill[]> {
+export async function killKind(kind: RealKind, kills?: number, lag?: ProcessorLag): Promise<RealKill[]> {
   const possible = await waysOf(kind);
   const ways = Array.from({ length: kills ?? possible.length }, (_, n) => possible[n % possible.length] as Way);
-  return await (kind.scene === 'alone' ? killAlone(kind, ways) : killInMachines(kind, ways));
+  return await (kind.scene === 'alone' ? killAlone(kind, ways, lag) : killInMachines(kind, ways, lag));
 }
