@@ -30,8 +30,11 @@ const REPORTS_HERE = 4;
 const WARM_ARRIVALS = 48;
 /** Batches the background has at a time. What becomes hot meanwhile goes with the next one: modules are dear, not their regions. */
 const IN_FLIGHT_MAX = 1;
-/** Pauses without an answer after which the background is taken for lost, or starved, and batches are compiled here. */
-const LATE_PAUSES = 20_000;
+/**
+ * Pauses without an answer after which the background is taken for lost, and batches are compiled here: some seconds. A batch
+ * takes it 0.2 s where it has to share a processor, and compiling here meanwhile would stop the guest for as long.
+ */
+const LATE_PAUSES = 400_000;
 
 /** An entry point waiting to be compiled. */
 interface Request {
