@@ -31,8 +31,10 @@ export default async function host(task: HostTask): Promise<never> {
   if (declaration === undefined) return forever();
   let assignment = task.assignment;
   if (assignment === undefined) {
-    const { rehearse } = await import('./rehearsal.js');
-    await rehearse();
+    if (task.rehearses) {
+      const { rehearse } = await import('./rehearsal.js');
+      await rehearse();
+    }
     await declaration.warmUp?.();
     say(task, { host: 'warm' });
     // WHY: only the launcher of this build has the other end of the port (spawn.ts).

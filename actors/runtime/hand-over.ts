@@ -27,6 +27,8 @@ export interface HostTask {
   readonly module: string;
   /** Absent for a warm worker: it loads, and gets its assignment through the port. */
   readonly assignment: Assignment | undefined;
+  /** Whether it plays an actor's first moments meanwhile. */
+  readonly rehearses: boolean;
   readonly port: MessagePort;
 }
 

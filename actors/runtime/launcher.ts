@@ -36,6 +36,8 @@ export interface Launcher {
   launch(order: LaunchOrder): Launch;
   /** Announces that a kind will be spawned, so that its warm workers can load. */
   prepare(kind: ActorKind): Promise<void>;
+  /** Announces that `count` actors of a kind will be spawned at once: their workers start now. */
+  begin(kind: ActorKind, count: number): void;
   /** Ends what is left, warm workers included. */
   close(): Promise<void>;
 }

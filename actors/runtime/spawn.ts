@@ -80,6 +80,11 @@ export class PiscinaLauncher implements Launcher {
     }
   }
 
+  begin(kind: ActorKind, count: number): void {
+    const pool = this.#pool(kind);
+    for (let i = 0; i < count && !this.#closing; i++) pool.warm.push(this.#start(pool, undefined, undefined));
+  }
+
   async close(): Promise<void> {
     this.#closing = true;
     for (const pool of this.#pools.values()) {
@@ -93,14 +98,15 @@ export class PiscinaLauncher implements Launcher {
 
   #refill(pool: Pool): void {
     while (!this.#closing && pool.warm.length < (pool.kind.warm ?? 0)) {
-      pool.warm.push(this.#start(pool, undefined, undefined));
+      pool.warm.push(this.#start(pool, undefined, undefined, true));
     }
   }
 
-  #start(pool: Pool, order: LaunchOrder | undefined, assignment: Assignment | undefined): Worker {
+  /** `rehearses`: there is time before its actor comes. */
+  #start(pool: Pool, order: LaunchOrder | undefined, assignment: Assignment | undefined, rehearses = false): Worker {
     const { port1, port2 } = new MessageChannel();
     const worker: Worker = { abort: new AbortController(), port: port1, loaded: false, order, refused: undefined };
-    const task: HostTask = { memory: this.#memory, module: pool.module, assignment, port: port2 };
+    const task: HostTask = { memory: this.#memory, module: pool.module, assignment, rehearses, port: port2 };
     port1.on('message', (message: HostMessage) => this.#hear(pool, worker, message));
     const closed = new Promise<void>((resolve) => port1.once('close', resolve));
     const run = pool.piscina.run(task, {

@@ -291,4 +291,15 @@ inSystem('warm workers become actors, and the next spawn has the next warm worke
   assert.is(system.resources().workers, 4, 'three actors and one waiting');
 });
 
+inSystem('workers begun ahead become actors, and nothing takes their place', async (system) => {
+  system.begin(echoKind, 2);
+  assert.is(system.resources().workers, 2);
+  for (let i = 0; i < 3; i++) {
+    const spawned = await system.spawn(echoKind, {}, { name: `begun${i}` });
+    assert.ok(spawned.ok);
+    assert.equal(await system.sender.ask(spawned.value, 'echo', { value: i }), { ok: true, value: { value: i } });
+  }
+  assert.is(system.resources().workers, 3, 'two begun ahead, one started for its actor');
+});
+
 test.run();

@@ -100,6 +100,14 @@ export class ActorSystem {
     return this.#launcher.prepare(kind);
   }
 
+  /**
+   * Starts the workers of `count` actors of a kind that the caller is about to spawn, and is not ready to. Nothing takes their
+   * place afterwards; those that nobody takes end with the system.
+   */
+  begin(kind: ActorKind, count: number): void {
+    this.#launcher.begin(kind, count);
+  }
+
   /** Stops an actor and its children in order. */
   stop(ref: ActorRef<never>): Promise<void> {
     return this.#core.supervisor.stop(ref);

@@ -6,7 +6,8 @@ import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { PROFILES, type Profile } from '../../actors/abi/gunyah/identity.js';
-import { ActorSystem } from '../../actors/runtime/system.js';
+import type { SystemEvent } from '../../actors/runtime/supervisor.js';
+import type { LogLine } from '../../actors/runtime/system-protocol.js';
 import { STOP } from '../../actors/shared-state/vm/vm-block.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { faultSentence } from '../../devices/machine/boot-fault.js';
@@ -27,10 +28,11 @@ import { readBootFile } from '../machine/boot-files.js';
 import { codeBudgetOf } from '../machine/code-budget.js';
 import { openCodeCache } from '../machine/code-cache.js';
 import { deathOf } from '../machine/deaths.js';
+import { beginMachine, type EarlyStart } from '../machine/early-start.js';
 import { openVars, parseVars, type VarsRequest } from '../machine/flash-files.js';
 import { type GdbRequest, parseGdb } from '../machine/gdb-stub.js';
-import { loadInterpreter } from '../machine/interpreter-cache.js';
 import { isExpendable, type Machine, type MachineEnd } from '../machine/machine.js';
+import { releaseImages } from '../machine/release-images.js';
 import { type ConsolePipe, runMachine } from '../machine/run-machine.js';
 import { checkNumbers, type RunNumbers, type RunText } from '../machine/run-options.js';
 import { ENTROPY, openVirtio, parseVirtio, type VirtioRequest } from '../machine/virtio-options.js';
@@ -177,18 +179,41 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   const root = await rootOf(image, text, terminal);
   if (!root.ok) return root;
   const { kernelImage, append, disks } = root.value;
-  const plan = await prepare(kernelImage, { ...text, ...append }, numbers.value, [...disks, ...virtio.value], terminal);
-  if (!plan.ok) return plan;
-  if (text.dumpDtb !== undefined) {
-    const written = await writeFile(text.dumpDtb, plan.value.plan.deviceTree).then(
-      () => undefined,
-      (problem: Error) => problem.message,
-    );
-    return written === undefined ? ok(0) : refuse(EXIT_DATA, `${text.dumpDtb}: cannot be written (${written})`);
+  const request = [kernelImage, { ...text, ...append }, numbers.value, [...disks, ...virtio.value], terminal] as const;
+  if (text.dumpDtb !== undefined) return dumpDeviceTree(text.dumpDtb, await prepare(...request, () => undefined));
+  const events: Events = { hear: () => undefined };
+  const onEvent = (event: SystemEvent): void => events.hear(event);
+  const onLog = (line: LogLine): void => terminal.err(`${line.name}: ${line.text}\n`);
+  const { cpus } = numbers.value;
+  let early: Promise<EarlyStart> | undefined;
+  const plan = await prepare(...request, () => {
+    early = beginMachine(cacheFolder(), { cpus, jit: text.jit }, { onEvent, onLog });
+  });
+  const begun = await early;
+  try {
+    if (!plan.ok) return plan;
+    if (begun === undefined) return refuse(EXIT_SOFTWARE, 'nothing was begun for a machine that was planned');
+    const sink = trace.value === undefined ? ok(undefined) : openTrace(trace.value);
+    if (!sink.ok) return refuse(EXIT_DATA, sink.error);
+    const extras = { trace: sink.value, gdb: gdb.value, vars: vars.value };
+    return await boot(plan.value, text, numbers.value, extras, { ...begun, events }, terminal);
+  } finally {
+    await begun?.system.close();
   }
-  const sink = trace.value === undefined ? ok(undefined) : openTrace(trace.value);
-  if (!sink.ok) return refuse(EXIT_DATA, sink.error);
-  return boot(plan.value, text, numbers.value, { trace: sink.value, gdb: gdb.value, vars: vars.value }, terminal);
+}
+
+/** Who hears of actors: known only when there is a machine. */
+interface Events {
+  hear: (event: SystemEvent) => void;
+}
+
+async function dumpDeviceTree(path: string, plan: Result<Prepared, Refusal>): Promise<Result<number, Refusal>> {
+  if (!plan.ok) return plan;
+  const written = await writeFile(path, plan.value.plan.deviceTree).then(
+    () => undefined,
+    (problem: Error) => problem.message,
+  );
+  return written === undefined ? ok(0) : refuse(EXIT_DATA, `${path}: cannot be written (${written})`);
 }
 
 const profileOf = (name: string): Profile | undefined => PROFILES.find((profile) => profile === name);
@@ -201,13 +226,14 @@ interface Prepared {
   readonly virtio: readonly VirtioRequest[];
 }
 
-/** Files and options to a boot plan. */
+/** Files and options to a boot plan; `meanwhile` is called while the files are being read. */
 async function prepare(
   image: string | undefined,
   text: RunText,
   { cpus, ramBytes }: RunNumbers,
   virtio: readonly VirtioRequest[],
   terminal: Terminal,
+  meanwhile: () => void,
 ): Promise<Result<Prepared, Refusal>> {
   let { kernel, initrd } = text;
   let readyMarker: string | undefined;
@@ -232,9 +258,13 @@ async function prepare(
     return refuse(EXIT_USAGE, 'nothing to run: give an image name (such as debian:6.1-cloud), --kernel or --firmware');
   }
   const files: Record<string, NamedBytes | undefined> = {};
-  for (const [name, file] of Object.entries({ kernel, initrd, firmware: text.firmware, deviceTree: text.dtb })) {
-    if (file === undefined) continue;
-    const read = await readBootFile(file, name, ramBytes);
+  const wanted = Object.entries({ kernel, initrd, firmware: text.firmware, deviceTree: text.dtb });
+  const reading = wanted.map(async ([name, file]) => {
+    return [name, file === undefined ? undefined : await readBootFile(file, name, ramBytes)] as const;
+  });
+  meanwhile();
+  for (const [name, read] of await Promise.all(reading)) {
+    if (read === undefined) continue;
     if (!read.ok) return refuse(EXIT_DATA, read.error);
     files[name] = read.value;
   }
@@ -333,22 +363,19 @@ async function boot(
   text: RunText,
   { timeoutMs }: RunNumbers,
   { trace, gdb, vars }: Extras,
+  { interpreter, system, events }: EarlyStart & { readonly events: Events },
   terminal: Terminal,
 ): Promise<Result<number, Refusal>> {
-  const interpreter = await loadInterpreter(cacheFolder());
   const codeCache = process.env['WURLEY_CODE_CACHE'] === 'off' ? undefined : openCodeCache(cacheFolder(), plan);
   let machine: Machine | undefined;
   // The first death, which may come before there is a machine to end.
   let death: string | undefined;
-  const system = new ActorSystem({
-    onEvent(event) {
-      const found = deathOf(event);
-      if (found === undefined || isExpendable(event.name) || machine?.lost(event.name) === true) return;
-      death ??= found;
-      machine?.stop(STOP.crash, death);
-    },
-    onLog: (line) => terminal.err(`${line.name}: ${line.text}\n`),
-  });
+  events.hear = (event) => {
+    const found = deathOf(event);
+    if (found === undefined || isExpendable(event.name) || machine?.lost(event.name) === true) return;
+    death ??= found;
+    machine?.stop(STOP.crash, death);
+  };
   let early: number | undefined;
   const stopWith = (exitCode: number, why: string): void => {
     early ??= exitCode;
@@ -406,7 +433,7 @@ async function boot(
       ...gunyah,
       description,
       plan,
-      interpreter: interpreter.module,
+      interpreter,
       jit: text.jit,
       codeCache,
       codeBudget: codeBudgetOf(process.env['WURLEY_JIT_BUDGET']),
@@ -415,6 +442,7 @@ async function boot(
     };
     const end = await runMachine(system, options, consolePipe(commands, readyMarker, speaks), (running) => {
       machine = running;
+      releaseImages(plan);
       const { gdbPort } = running;
       if (gdbPort !== undefined) terminal.err(`wurley: GDB may connect: target remote 127.0.0.1:${gdbPort}\n`);
       if (early !== undefined) running.stop(STOP.requested, 'a signal');
@@ -438,7 +466,6 @@ async function boot(
     restore();
     release();
     process.stdin.pause();
-    await system.close();
   }
 }
 

@@ -251,6 +251,7 @@ export class Simulation {
     return {
       launch: (order) => this.#launch(order),
       prepare: () => Promise.resolve(),
+      begin: () => undefined,
       close: () => Promise.resolve(),
     };
   }
