@@ -18,7 +18,7 @@ const CODE = 2 << 20;
 const ADD = 0x91000400; // add x0, x0, #1
 const RET = 0xd65f03c0;
 /** Pauses until a silent background is given up, and then some. */
-const LONG = 25_000;
+const LONG = 450_000;
 
 /** A background that works when it is told to. */
 class Background implements BackgroundCompiler {
