@@ -94,3 +94,8 @@ put(
     [],
   ),
 );
+// For where no bundle may be used: see actors/runtime/worker-files.ts.
+put(
+  join(runtime, 'actor-host-modules.cjs'),
+  "module.exports = (task) => import('./actor-host.worker.js').then(({ default: host }) => host(task));\n",
+);

@@ -2,10 +2,15 @@
  * Which files workers load: bundles, made by cli/bundle-actors.mjs and loaded in a few milliseconds, or the compiled modules
  * one by one (30 ms more for the host alone, docs/performance.md), which are always there.
  */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { BUNDLE_SUFFIX } from './bundle-file.js';
 
 const HOST_MODULE = new URL('./actor-host.worker.js', import.meta.url);
+/**
+ * Imports that module. piscina tries `require()` first, which Node 20 takes for ES modules, too, and aborts the process
+ * (module_wrap.cc, CreateRequiredModuleFacade) when the thread is ended meanwhile.
+ */
+const HOST_IMPORTER = new URL('./actor-host-modules.cjs', import.meta.url);
 const HOST_BUNDLE = new URL('./actor-host.bundle', import.meta.url);
 /** Loads that bundle. */
 const HOST_LOADER = new URL('./actor-host.cjs', import.meta.url);
@@ -14,7 +19,8 @@ const COMPILED = new URL('../../.tsbuildinfo', import.meta.url);
 
 /** The program of actor workers. */
 export function hostFile(): URL {
-  return isFresh(HOST_BUNDLE) && isFresh(HOST_LOADER) ? HOST_LOADER : HOST_MODULE;
+  if (isFresh(HOST_BUNDLE) && isFresh(HOST_LOADER)) return HOST_LOADER;
+  return existsSync(HOST_IMPORTER) ? HOST_IMPORTER : HOST_MODULE;
 }
 
 /** What to load for the actor module `module`. */
