@@ -2,9 +2,11 @@
 import { fileURLToPath } from 'node:url';
 import { loadBundle } from '../actors/runtime/bundle-file.js';
 import { isFresh } from '../actors/runtime/worker-files.js';
+import { lowerBackgroundThreads } from './background-threads.js';
 
 type Command = (args: readonly string[]) => Promise<number>;
 
+lowerBackgroundThreads();
 const args = process.argv.slice(2);
 const isRun = args[0] === 'run';
 const bundle = new URL(isRun ? './run-command.bundle' : './command.bundle', import.meta.url);
