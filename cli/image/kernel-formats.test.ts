@@ -139,7 +139,7 @@ test('a description out of range is refused', async () => {
   const machine = SAMPLE_REQUEST.machine;
   const cases: [Partial<BootRequest>, string][] = [
     [{ machine: { ...machine, cpus: 9 } }, 'cpus'],
-    [{ machine: { ...machine, ramBytes: 4 << 20 } }, 'memory'],
+    [{ machine: { ...machine, ramBytes: 2 << 20 } }, 'memory'],
     [{ machine: { ...machine, ramBytes: 0x1_0000_0000 } }, 'memory'],
     [{ machine: { ...machine, virtioSlots: [3, 3] } }, 'virtio slots'],
     [{ bootArguments: 'a\0b' }, 'bootargs'],
