@@ -9,10 +9,12 @@ import { PROFILES, type Profile } from '../../actors/abi/gunyah/identity.js';
 import type { SystemEvent } from '../../actors/runtime/supervisor.js';
 import type { LogLine } from '../../actors/runtime/system-protocol.js';
 import { STOP } from '../../actors/shared-state/vm/vm-block.js';
+import { assert } from '../../bus/assert.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { faultSentence } from '../../devices/machine/boot-fault.js';
 import { type BootPlan, type BootRequest, type NamedBytes, planBoot } from '../../devices/machine/boot-plan.js';
 import type { MachineDescription } from '../../devices/machine/description.js';
+import { RAM_RANGE } from '../../devices/machine/memory-map.js';
 import { primaryNodes } from '../host/gunyah-platform.js';
 import { imageArguments } from '../image/boot-arguments.js';
 import { CATALOG, findCatalogEntry } from '../image/catalog.js';
@@ -27,7 +29,7 @@ import { hostUnpackers } from '../image/unpackers.js';
 import { readBootFile } from '../machine/boot-files.js';
 import { codeBudgetOf } from '../machine/code-budget.js';
 import { openCodeCache } from '../machine/code-cache.js';
-import { deathOf } from '../machine/deaths.js';
+import { BITTEN, deathOf } from '../machine/deaths.js';
 import { beginMachine, type EarlyStart } from '../machine/early-start.js';
 import { openVars, parseVars, type VarsRequest } from '../machine/flash-files.js';
 import { type GdbRequest, parseGdb } from '../machine/gdb-stub.js';
@@ -85,7 +87,7 @@ export const addRun: Verb = (program, terminal, done) => {
     .option('--kernel <file>', 'arm64 Image (plain, gzip, EFI zboot), ELF64 or flat binary')
     .option('--initrd <file>', 'initial RAM disk')
     .option('--append <text>', "kernel command line (added to an image's own)")
-    .option('--memory <size>', 'memory, 4M to 3G', '512M')
+    .option('--memory <size>', `memory, ${RAM_RANGE}`, '512M')
     .option('--cpus <n>', 'virtual CPUs, 1 to 8', '1')
     .option('--platform <name>', PLATFORMS.join(', '), 'virt')
     .option('--gunyah-profile <name>', `driver generation of a Gunyah VM: ${PROFILES.join(', ')}`, 'P17')
@@ -192,7 +194,7 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   const begun = await early;
   try {
     if (!plan.ok) return plan;
-    if (begun === undefined) return refuse(EXIT_SOFTWARE, 'nothing was begun for a machine that was planned');
+    assert(begun !== undefined, 'what was planned was begun');
     const sink = trace.value === undefined ? ok(undefined) : openTrace(trace.value);
     if (!sink.ok) return refuse(EXIT_DATA, sink.error);
     const extras = { trace: sink.value, gdb: gdb.value, vars: vars.value };
@@ -472,7 +474,7 @@ async function boot(
 function exitOf({ stop, detail }: MachineEnd): Result<number, Refusal> {
   if (stop === STOP.off) return ok(0);
   if (stop === STOP.reset) return ok(EXIT_RESET);
-  if (stop === STOP.watchdog) return refuse(EXIT_RESET, 'the machine was reset: its watchdog was not pinged in time');
+  if (stop === STOP.watchdog) return refuse(EXIT_RESET, `the machine was reset: ${BITTEN}`);
   if (stop === STOP.requested) return ok(EXIT_QUIT); // by a debugger; the other ways are known already
   return refuse(EXIT_CRASH, `the machine failed: ${detail}`);
 }

@@ -3,6 +3,7 @@ import { Subject } from 'rxjs';
 import { STOP, type Stop } from '../../actors/shared-state/vm/vm-block.js';
 import type { VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
 import type { LabVm, VcpuCounters, VmEnd, VmState } from '../lab/lab-host.js';
+import { BITTEN } from '../machine/deaths.js';
 import type { Machine } from '../machine/machine.js';
 import { followMachine } from '../machine/run-machine.js';
 
@@ -14,8 +15,6 @@ const REASONS: Readonly<Record<Stop, VmEnd['reason']>> = {
   [STOP.requested]: 'requested',
   [STOP.watchdog]: 'reset',
 };
-
-const BITTEN = 'its watchdog was not pinged in time';
 
 /** What a VM's end was. */
 export function vmEnd(stop: Stop, detail: string): VmEnd {

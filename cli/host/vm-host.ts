@@ -23,7 +23,7 @@ import { faultSentence } from '../../devices/machine/boot-fault.js';
 import { type BootPlan, planBoot } from '../../devices/machine/boot-plan.js';
 import type { MachineDescription } from '../../devices/machine/description.js';
 import type { TreeNode } from '../../devices/machine/device-tree/tree.js';
-import { CPUS_MAX, RAM_BYTES_MAX, RAM_BYTES_MIN } from '../../devices/machine/memory-map.js';
+import { CPUS_MAX, isRamSize } from '../../devices/machine/memory-map.js';
 import { cacheFolder } from '../image/store.js';
 import { hostUnpackers } from '../image/unpackers.js';
 import { callStream } from '../lab/call-stream.js';
@@ -67,7 +67,6 @@ const QUEUE_MEGABYTES = 512;
 const WINDOW = { columns: 80, rows: 24 } as const;
 const NAME = /^[a-z][a-z0-9-]{0,31}$/;
 const DISKS_MAX = 16;
-const MIB = 1 << 20;
 
 /** See the head of this file. */
 export class VmHost implements LabHost {
@@ -218,8 +217,7 @@ export class VmHost implements LabHost {
     if (!NAME.test(name) || name === HOST_NAME) return `a VM's name is ${NAME.source} and not "${HOST_NAME}"`;
     if (this.#vms.has(name)) return 'a VM of this name runs';
     if (!Number.isInteger(cpus) || cpus < 1 || cpus > CPUS_MAX) return `it cannot have ${cpus} processors`;
-    const isMemory = memoryBytes % (2 * MIB) === 0 && memoryBytes >= RAM_BYTES_MIN && memoryBytes <= RAM_BYTES_MAX;
-    if (!isMemory) return 'its memory is not 4 MiB to 3 GiB in steps of 2 MiB';
+    if (!isRamSize(memoryBytes)) return 'its memory is not 4 MiB to 3 GiB in steps of 2 MiB';
     if (disks.length > DISKS_MAX) return `it has more than ${DISKS_MAX} disks`;
     if (primary && platform !== 'gunyah') return 'a primary VM is on the platform gunyah';
     if (primary && !this.#options.primaryGuest) return 'this host was not started for a primary VM';

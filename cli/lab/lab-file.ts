@@ -6,7 +6,7 @@ import { statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import { err, ok, type Result } from '../../bus/result.js';
-import { RAM_BYTES_MAX, RAM_BYTES_MIN } from '../../devices/machine/memory-map.js';
+import { isRamSize, RAM_RANGE } from '../../devices/machine/memory-map.js';
 import { CATALOG, findCatalogEntry } from '../image/catalog.js';
 import { parseMemory } from '../machine/run-options.js';
 import type { LinkSpec, VmSpec } from './lab-host.js';
@@ -34,7 +34,6 @@ export interface Lab {
 
 /** A lab file is text for people. */
 const FILE_BYTES_MAX = 1 << 20;
-const RAM_STEP = 2 ** 21;
 const PAGE = 4096;
 const SHARED_BYTES_MAX = 64 << 20;
 const DEFAULT = {
@@ -156,8 +155,8 @@ function faultsOf(lab: LabText, folder: string): Fault[] {
     }
     for (const [n, disk] of (vm.disks ?? []).entries()) file([...at, 'disks', n, 'file'], disk.file);
     const bytes = vm.memory === undefined ? DEFAULT.memory : bytesOf(vm.memory);
-    if (bytes === undefined || bytes < RAM_BYTES_MIN || bytes > RAM_BYTES_MAX || bytes % RAM_STEP !== 0) {
-      fault([...at, 'memory'], 'takes 4M to 3G in steps of 2M');
+    if (bytes === undefined || !isRamSize(bytes)) {
+      fault([...at, 'memory'], `takes ${RAM_RANGE} in steps of 2M`);
     }
     if (vm.primary === true) {
       if (vm.platform !== 'gunyah') fault([...at, 'primary'], 'needs platform: gunyah', true);

@@ -2,6 +2,9 @@
 import type { SpawnFailure } from '../../actors/runtime/actor.js';
 import type { SystemEvent } from '../../actors/runtime/supervisor.js';
 
+/** Why a machine ended that its watchdog has bitten, as a sentence part. */
+export const BITTEN = 'its watchdog was not pinged in time';
+
 /** What each reason is called in a sentence. */
 const REASONS: Readonly<Record<string, string>> = {
   threw: 'failed',

@@ -1,6 +1,6 @@
 /** The options of `wurley run` as text, and checked. */
 import { err, ok, type Result } from '../../bus/result.js';
-import { CPUS_MAX, RAM_BYTES_MAX, RAM_BYTES_MIN } from '../../devices/machine/memory-map.js';
+import { CPUS_MAX, isRamSize, RAM_RANGE } from '../../devices/machine/memory-map.js';
 
 /** What commander hands over. */
 export interface RunText {
@@ -58,8 +58,8 @@ export function checkNumbers(text: RunText): Result<RunNumbers, string> {
     return err(`--cpus takes a whole number from 1 to ${CPUS_MAX}, not "${text.cpus}"`);
   }
   const ramBytes = parseMemory(text.memory);
-  if (ramBytes === undefined || ramBytes < RAM_BYTES_MIN || ramBytes > RAM_BYTES_MAX || ramBytes % 2 ** 21 !== 0) {
-    return err(`--memory takes 4M to 3G in steps of 2M (such as 512M), not "${text.memory}"`);
+  if (ramBytes === undefined || !isRamSize(ramBytes)) {
+    return err(`--memory takes ${RAM_RANGE} in steps of 2M (such as 512M), not "${text.memory}"`);
   }
   if (text.timeout === undefined) return ok({ cpus, ramBytes, timeoutMs: undefined });
   const seconds = Number(text.timeout);

@@ -18,7 +18,7 @@ import { TREE_LIMITS } from './device-tree/tree.js';
 import { writeTree } from './device-tree/write-tree.js';
 import { kernelForFirmware, loadFirmware, loadKernel } from './loaders/kernel.js';
 import { alignUp, type LoadedImage, MIB, overlaps, type Placement } from './loaders/placement.js';
-import { CPUS_MAX, MEMORY_MAP, RAM_BYTES_MAX, RAM_BYTES_MIN, VIRTIO_MMIO_SLOTS } from './memory-map.js';
+import { CPUS_MAX, isRamSize, MEMORY_MAP, VIRTIO_MMIO_SLOTS } from './memory-map.js';
 import type { Unpackers } from './unpackers.js';
 
 /** A file's content with the name that faults will show. */
@@ -71,7 +71,7 @@ function checkRequest({ machine, bootArguments, rngSeed }: BootRequest): Result<
   const { cpus, ramBytes, virtioSlots } = machine;
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > CPUS_MAX)
     return refuse('machine', 'cpus', `${cpus} is not between 1 and ${CPUS_MAX}`);
-  if (ramBytes % (2 * MIB) !== 0 || !(ramBytes >= RAM_BYTES_MIN && ramBytes <= RAM_BYTES_MAX))
+  if (!isRamSize(ramBytes))
     return refuse('machine', 'memory', `${ramBytes} bytes are not an even number of MiB between 4 MiB and 3 GiB`);
   if (
     virtioSlots.some(

@@ -34,8 +34,15 @@ export const MEMORY_MAP = {
 /** Number of virtio-mmio transports. */
 export const VIRTIO_MMIO_SLOTS = 32;
 /** Smallest and largest memory of a machine, in bytes. */
-export const RAM_BYTES_MIN = 4 * 1024 * 1024;
-export const RAM_BYTES_MAX = 3 * 1024 * 1024 * 1024;
+const RAM_BYTES_MIN = 4 * 1024 * 1024;
+const RAM_BYTES_MAX = 3 * 1024 * 1024 * 1024;
+const RAM_BYTES_STEP = 2 * 1024 * 1024;
+/** These sizes as users write them. */
+export const RAM_RANGE = `${RAM_BYTES_MIN / 2 ** 20}M to ${RAM_BYTES_MAX / 2 ** 30}G`;
+/** Whether a machine may have so many bytes of memory; false for what is no number. */
+export function isRamSize(bytes: number): boolean {
+  return bytes % RAM_BYTES_STEP === 0 && bytes >= RAM_BYTES_MIN && bytes <= RAM_BYTES_MAX;
+}
 /** Most vCPUs of a machine. */
 export const CPUS_MAX = 8;
 /** First bank of the flash: the most bytes a firmware image may have. */
