@@ -3,14 +3,12 @@
  * an image to the resource manager, says by the milestone that no other follows, and names for each such VM where it goes; what the VM
  * starts with is the donated image, whatever its owner has written there.
  */
-import { MEMORY_TYPE, type Parcel } from './memory-parcels.js';
+import { MEMORY_TYPE, type Parcel, RIGHTS_ALL } from './memory-parcels.js';
 import { PayloadWriter } from './payload.js';
 import { isWhole, type Reply, type RequestHandler, reply } from './request.js';
 import type { ResourceManager } from './resource-manager.js';
 import { RM_ERROR as E, RM_MESSAGE as M, VM_STATE, VMID } from './rm-messages.js';
 import { AUTH, type Vm } from './vm.js';
-
-const RIGHTS_RWX = 7;
 
 /** From here on no firmware is taken any more. */
 const milestone: RequestHandler = (request) => {
@@ -63,7 +61,7 @@ const setFirmwareMemory: RequestHandler = (request) => {
 };
 
 /** The firmware's place for a VM that must have one: the range its configuration has for it. */
-interface FirmwarePlace {
+export interface FirmwarePlace {
   readonly parcel: Parcel;
   readonly base: bigint;
   readonly offset: bigint;
@@ -99,9 +97,9 @@ export async function placeFirmware(
   if (image === undefined || vm.partition === undefined) return E.NORESOURCE;
   if (parcel.handle !== vm.image?.parcel) {
     const [entry, more] = parcel.acl;
-    if (parcel.transfer !== 'lend' || more !== undefined || entry?.rights !== RIGHTS_RWX) return E.MEM_INVALID;
+    if (parcel.transfer !== 'lend' || more !== undefined || entry?.rights !== RIGHTS_ALL) return E.MEM_INVALID;
     const place = { ipa: Number(base), bytes: rm.parcels.bytesOf(parcel) };
-    const error = await rm.parcels.accept(parcel, vm.vmid, vm.partition, [place], RIGHTS_RWX);
+    const error = await rm.parcels.accept(parcel, vm.vmid, vm.partition, [place], RIGHTS_ALL);
     if (error !== E.OK) return error;
   }
   const content = new Uint8Array(Number(bytes));

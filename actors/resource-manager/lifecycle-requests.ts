@@ -1,9 +1,9 @@
 /** Requests that take a VM through its life (gunyah.md 5.5, 6). An illegal step gets its error and changes nothing. */
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { writeTree } from '../../devices/machine/device-tree/write-tree.js';
-import { firmwarePlace, placeFirmware } from './firmware-requests.js';
+import { type FirmwarePlace, firmwarePlace, placeFirmware } from './firmware-requests.js';
 import { hypervisorNode, withFirmware, withHypervisor } from './guest-tree.js';
-import { type Parcel, pageRanges, readSgl } from './memory-parcels.js';
+import { type Parcel, pageRanges, RIGHTS_ALL, readSgl } from './memory-parcels.js';
 import { PayloadWriter } from './payload.js';
 import { isWhole, type Reply, type Request, type RequestHandler, reply } from './request.js';
 import { RM_ERROR as E, EXIT_TYPE, RM_MESSAGE as M, RM_NOTIFICATION, VM_STATE, VMID } from './rm-messages.js';
@@ -12,8 +12,6 @@ import { AUTH, PRIORITY, Vm } from './vm.js';
 import { readVmConfig } from './vm-config.js';
 
 const S = VM_STATE;
-const RIGHTS_RWX = 7;
-const RIGHTS_STAGE2 = 7;
 /** Where an image lies unless it or its owner says otherwise (QEMU platform), and to what a base is rounded up. */
 const BASE_DEFAULT = 0x2880_0000n;
 const BASE_ALIGN = 0x20_0000n;
@@ -140,13 +138,7 @@ const init: RequestHandler = async (request) => {
 };
 
 /** The tree with our nodes, back in its place in the parcel; false when it does not fit. */
-function overlay(
-  request: Request,
-  vm: Vm,
-  parcel: Parcel,
-  base: bigint,
-  firmware: { readonly base: bigint; readonly offset: bigint; readonly bytes: bigint } | undefined,
-): boolean {
+function overlay(request: Request, vm: Vm, parcel: Parcel, base: bigint, firmware: FirmwarePlace | undefined): boolean {
   const { rm } = request;
   const { image, config } = vm;
   if (image === undefined || config === undefined) return false;
@@ -186,7 +178,7 @@ const start: RequestHandler = async (request) => {
   if (firmware !== undefined && entryOffset !== image.imageOffset) return fail(request, vm, E.ARGUMENT_INVALID);
   const place = [{ ipa: Number(base), bytes: rm.parcels.bytesOf(parcel) }];
   if (!overlay(request, vm, parcel, base, firmware)) return fail(request, vm, E.NORESOURCE);
-  if ((await rm.parcels.accept(parcel, vmid, partition, place, RIGHTS_RWX)) !== E.OK) {
+  if ((await rm.parcels.accept(parcel, vmid, partition, place, RIGHTS_ALL)) !== E.OK) {
     return fail(request, vm, E.NORESOURCE);
   }
   const x = new Map([[0, base + image.treeOffset]]);
@@ -215,7 +207,7 @@ const start: RequestHandler = async (request) => {
 /** An image parcel is lent to the VM alone with all rights; P6 shares it (open point 8 of section 11). */
 function isImageParcel(request: Request, vm: Vm, parcel: Parcel): boolean {
   const rights = parcel.acl.find((entry) => entry.vmid === vm.vmid)?.rights;
-  if (rights !== RIGHTS_STAGE2 || parcel.holders.size > 0) return false;
+  if (rights !== RIGHTS_ALL || parcel.holders.size > 0) return false;
   if (parcel.transfer === 'lend') return parcel.acl.length === 1;
   return parcel.transfer === 'share' && request.client.profile !== 'P17';
 }

@@ -27,7 +27,8 @@ const PAGE = 4096n;
 /** Rights an ACL may give: R, RX, RW, RWX. */
 const ACL_RIGHTS = new Set([4, 5, 6, 7]);
 const RIGHT_X = 1;
-const RIGHTS_ALL = 7;
+/** RWX. */
+export const RIGHTS_ALL = 7;
 const RIGHTS_RW = 6;
 
 /** One parcel. */

@@ -98,8 +98,7 @@ export class GunyahCalls implements GunyahCaller, CallRegisters {
     const { object } = watchdog;
     const event = watchdog.take();
     if (event === undefined || object === 0) return false;
-    if (event === 'bark') this.ports.assert(object, SOURCE.first, true);
-    else this.ports.assert(object, SOURCE.second, true);
+    this.ports.assert(object, event === 'bark' ? SOURCE.first : SOURCE.second, true);
     return event === 'bite' && this.#objects.boundTo(object, SOURCE.second) !== BOUND.interrupt;
   }
 
