@@ -1,8 +1,8 @@
 /**
  * `npm run fuzz:hypercalls -- [--calls 2000000] [--minutes 30]`: the Gunyah guest (gunyah/) with so many random hypercalls, a
  * quarter from each of four VMs at once, then an audit: what the host holds (frames, kernel objects, capabilities, actors) must
- * be what it held after the same guest with four calls. Then structure-aware calls of VMs that may create objects: a tenth as many of one thread, against
- * a model of capabilities, and as many again of four vCPUs at once (test/fixtures/gunyah/parallel-campaign.ts). Exits 1 when a check failed, the guest did not end in time, or something was left over.
+ * be what it held after the same guest with four calls. Then structure-aware calls of VMs that may create objects: a tenth as many from one
+ * thread, against a model of capabilities, and as many as the random ones from four vCPUs at once (test/fixtures/gunyah/parallel-campaign.ts). Exits 1 when a check failed, the guest did not end in time, or something was left over.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { VmHost } from '../../cli/host/vm-host.js';
