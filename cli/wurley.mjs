@@ -1,4 +1,5 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304:glibc.malloc.trim_threshold=16777216:glibc.malloc.top_pad=1048576 node
+// The first line has the C library take memory in large pieces: half of the page faults of a boot are gone (docs/adr/0183).
 // The launcher behind `npm start` and the `wurley` command: compiles the sources when dist/ is missing or older than
 // they are (only in a checkout, where the compiler is installed), then hands over to the compiled program.
 import { spawnSync } from 'node:child_process';

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { launcherEnvironment } from '../../test/drivers/launcher.js';
 import { guestImage } from '../../test/guests/reports.js';
 import type { Bench } from '../report.js';
 
@@ -23,7 +24,7 @@ function residentMib(pid: number | undefined): number {
 function generationsOf(generations: number, each: number, more: readonly string[]): Promise<readonly number[]> {
   const append = `run=cpu.cold ms=1 each=${each} generations=${Math.max(3, generations)}`;
   const args = [MAIN, 'run', '--kernel', guestImage('bench'), '--memory', '256M', '--append', append, ...more];
-  const env = { ...process.env, WURLEY_CODE_CACHE: 'off' };
+  const env = { ...process.env, ...launcherEnvironment(), WURLEY_CODE_CACHE: 'off' };
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'ignore'] });
   const resident: number[] = [];
   let text = '';

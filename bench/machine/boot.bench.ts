@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { READY_MARKER } from '../../cli/image/initramfs.js';
 import { cacheFolder, findImage, type StoredImage } from '../../cli/image/store.js';
+import { launcherEnvironment } from '../../test/drivers/launcher.js';
 import { qemuSystemVersion } from '../../test/drivers/qemu-system.js';
 import { cacheIsReady } from '../code-cache.js';
 import type { Bench, BenchSuite, Target } from '../report.js';
@@ -35,7 +36,7 @@ type Cache = string | undefined;
 
 function start(side: Side, image: StoredImage, cpus: number, cache: Cache = undefined): ChildProcess {
   const stdio = ['pipe', 'pipe', 'ignore'] as const;
-  const env = { ...process.env, WURLEY_CODE_CACHE: cache === undefined ? 'off' : 'on' };
+  const env = { ...process.env, ...launcherEnvironment(), WURLEY_CODE_CACHE: cache === undefined ? 'off' : 'on' };
   if (side === 'wurley') {
     const args = [MAIN, 'run', IMAGE, '--cpus', `${cpus}`, '--memory', `${MEMORY_MIB}M`];
     return spawn(process.execPath, args, { env, stdio: [...stdio] });

@@ -11,6 +11,7 @@ import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import { MEMORY_MAP } from '../../devices/machine/memory-map.js';
 import { BuildFailure } from './core-client.js';
 import type { HostParts } from './host-parts.js';
+import { adviseHugePages } from './huge-pages.js';
 
 /** See the head of this file. */
 export interface Foundation {
@@ -66,7 +67,9 @@ export async function mapMemory(
     if (first === undefined) throw new BuildFailure('the hypervisor core mapped nothing');
     return first;
   };
-  const extents = [await map(MEMORY_MAP.ramBase, ramBytes, STAGE2_RIGHTS.all)];
+  const ram = await map(MEMORY_MAP.ramBase, ramBytes, STAGE2_RIGHTS.all);
+  adviseHugePages(host.memory, ram.host, ram.bytes);
+  const extents = [ram];
   const { base } = MEMORY_MAP.flash;
   let banks: Foundation['banks'];
   if (plan.firmwareItems !== undefined) {

@@ -14,6 +14,7 @@ import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import { cells, cells64, node, PRESENT, strings, type TreeNode } from '../../devices/machine/device-tree/tree.js';
 import { MEMORY_MAP } from '../../devices/machine/memory-map.js';
 import { BuildFailure } from './core-client.js';
+import { adviseHugePages } from './huge-pages.js';
 
 /** Room behind the tree for what the resource manager adds: its nodes are a few hundred bytes each. */
 const OVERLAY_BYTES = 0x1_0000;
@@ -108,6 +109,7 @@ export async function launchManaged(
   };
   try {
     const { host } = need('mmap', await device.memoryOf(fd));
+    adviseHugePages(memory, host, ramBytes);
     for (const { ipa, bytes } of plan.placements) memory.set(bytes, host + (ipa - MEMORY_MAP.ramBase));
     file = need('CREATE_VM', await device.createVm(0));
     const guestAddr = BigInt(MEMORY_MAP.ramBase);

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { launcherEnvironment } from './launcher.js';
 
 const MAIN = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'cli', 'main.js');
 const OUTPUT_CHARS_MAX = 8 << 20;
@@ -39,7 +40,8 @@ export class ConsoleSession {
     const verb = command === 'wurley' ? 'run' : 'up';
     const [program, all] =
       command === 'qemu-system-aarch64' ? [command, args] : [process.execPath, [MAIN, verb, ...args]];
-    this.#child = spawn(program, all, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const env = { ...process.env, ...(program === process.execPath ? launcherEnvironment() : {}) };
+    this.#child = spawn(program, all, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child.stdin?.on('error', () => undefined); // a guest that ends closes its input
     this.#child.stdout?.on('data', (chunk: Buffer) => {
       if (this.text.length < OUTPUT_CHARS_MAX) this.text += chunk.toString('latin1').replaceAll('\r', '');

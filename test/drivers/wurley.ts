@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { err, ok, type Result } from '../../bus/result.js';
+import { launcherEnvironment } from './launcher.js';
 
 const LAUNCHER = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'cli', 'main.js');
 const CONSOLE_BYTES_MAX = 4 << 20;
@@ -54,7 +55,11 @@ export function runUnderWurley(run: WurleyRun, marker?: string): Promise<Result<
   return new Promise((resolve) => {
     const started = performance.now();
     // A run must not depend on earlier ones, nor leave a process behind that compiles for the next.
-    const env = { ...process.env, WURLEY_CODE_CACHE: process.env['WURLEY_CODE_CACHE'] ?? 'off' };
+    const env = {
+      ...process.env,
+      ...launcherEnvironment(),
+      WURLEY_CODE_CACHE: process.env['WURLEY_CODE_CACHE'] ?? 'off',
+    };
     const child = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     let console = '';
     let errors = '';

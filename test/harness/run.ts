@@ -11,6 +11,7 @@ import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { launcherEnvironment } from '../drivers/launcher.js';
 
 /** Only what hangs may meet these: a machine that is slow and shared takes several times as long as ours. */
 const FILE_DEADLINE_MS = 1_200_000;
@@ -70,7 +71,7 @@ function runFile(file: string, deadlineMs: number): Promise<FileResult> {
     const started = performance.now();
     const child = spawn(process.execPath, ['--enable-source-maps', file], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, FORCE_COLOR: '0' },
+      env: { ...process.env, ...launcherEnvironment(), FORCE_COLOR: '0' },
     });
     let output = '';
     let expired = false;

@@ -1,0 +1,47 @@
+/**
+ * Asks the kernel to back guest memory by pages of 2 MiB, as other hosts of virtual machines do. A first touch then costs one
+ * page fault where it cost 512, and the processor's own TLB reaches further. Node has no such call, so that it is made by the
+ * optional package koffi; without that, or where the kernel has not this choice, memory stays as it is. See docs/adr/0183.
+ */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+/** What the kernel does by itself, and whether it may be asked (Linux, Documentation/admin-guide/mm/transhuge.rst). */
+const POLICY_FILE = '/sys/kernel/mm/transparent_hugepage/enabled';
+/** madvise(2), include/uapi/asm-generic/mman-common.h. */
+const MADV_HUGEPAGE = 14;
+/** Guests with less memory gain nothing, and dozens of them shall not take more than they touch. */
+const BYTES_MIN = 64 << 20;
+const PAGE_BYTES = 4096;
+
+type Madvise = (address: Uint8Array, bytes: number, advice: number) => number;
+let found: Madvise | undefined;
+let isSearched = false;
+
+/** madvise(2) of this process, where it can be had. */
+function madvise(): Madvise | undefined {
+  if (isSearched) return found;
+  isSearched = true;
+  if (process.platform !== 'linux' || process.env['WURLEY_HUGE_PAGES'] === 'off') return undefined;
+  try {
+    if (!readFileSync(POLICY_FILE, 'utf8').includes('[madvise]')) return undefined;
+    // WHY: an optional package has no types where it is not installed; these are the two functions we use of it.
+    const koffi = createRequire(import.meta.url)('koffi') as {
+      load(library: string): { func(prototype: string): Madvise };
+    };
+    found = koffi.load('libc.so.6').func('int madvise(void *address, size_t bytes, int advice)');
+  } catch {
+    // Neither the package nor the kernel's choice is needed: small pages do the same, slower.
+  }
+  return found;
+}
+
+/** Asks for huge pages in `bytes` bytes of `memory` from `offset`, both multiples of 4 KiB; says whether the kernel agreed. */
+export function adviseHugePages(memory: WebAssembly.Memory | Uint8Array, offset: number, bytes: number): boolean {
+  if (bytes < BYTES_MIN || offset % PAGE_BYTES !== 0 || bytes % PAGE_BYTES !== 0) return false;
+  const guest =
+    memory instanceof Uint8Array
+      ? memory.subarray(offset, offset + bytes)
+      : new Uint8Array(memory.buffer, offset, bytes);
+  return madvise()?.(guest, bytes, MADV_HUGEPAGE) === 0;
+}
