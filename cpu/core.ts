@@ -6,7 +6,7 @@
 import { CodePages } from './code-pages.js';
 import { CpuState, PSTATE } from './cpu-state.js';
 import { Decoder } from './decode/decoder.js';
-import { DebugUnit } from './exceptions/debug.js';
+import { DebugUnit, isLoadExclusive } from './exceptions/debug.js';
 import { EC, Exceptions, ISS_ALWAYS } from './exceptions/exceptions.js';
 import { fpHelper } from './fp/helpers.js';
 import type { HelperTable } from './interpreter/build.js';
@@ -28,10 +28,12 @@ import { SystemRegisters } from './sysreg/access.js';
 import { Operations } from './sysreg/operations.js';
 import {
   ALONE,
+  type MachineHelpers,
   NO_PERIPHERALS,
   type RemoteCpus,
   type RemoteRequest,
   type SystemPeripherals,
+  slowHelpers,
 } from './sysreg/peripherals.js';
 import { PstateInstructions } from './sysreg/pstate.js';
 import { SLOT } from './sysreg/registers.js';
@@ -68,6 +70,8 @@ export const HELPERS: HelperTable = {
   hypercall: 0,
   /** DSB: waits until the other vCPUs have done what this one asked for. */
   barrier: 0,
+  /** (): somebody has something for this vCPU (STATE.lookAt): brings STATE.interrupts up to date. */
+  attend: 0,
 };
 
 /** Where a vCPU's memory lies in the shared memory. */
@@ -101,6 +105,8 @@ export interface CoreOptions {
   readonly peripherals?: SystemPeripherals;
   /** What HVC calls inside generated code; it may call `otherwise`, which asks the peripherals. 0: it was answered. */
   readonly hypercall?: ((otherwise: (state: number) => number) => (state: number) => number) | undefined;
+  /** What generated code calls in place of these helpers, which it may call for what it does not do itself. */
+  readonly machineCode?: ((otherwise: MachineHelpers) => MachineHelpers) | undefined;
   /** The machine's other vCPUs. */
   readonly remote?: RemoteCpus;
   /** Address of the lock word for 16-byte atomics that all vCPUs of one memory share; absent for one that is alone. */
@@ -202,6 +208,8 @@ export class Core {
     const pstate = new PstateInstructions(parts, registers);
     this.access = access;
     this.registers = registers;
+    const slow = slowHelpers(registers, this.#peripherals);
+    const machine = options.machineCode?.(slow) ?? slow;
     const helpers: Record<keyof typeof HELPERS, Helper> = {
       probe: this.work.charging(WORK.slowAccess, (_state, lo, hi, bits) => access.probe(lo, hi, bits)),
       loadSlow: this.work.charging(WORK.slowAccess, (_state, lo, hi, bits) => access.load(lo, hi, bits)),
@@ -211,8 +219,8 @@ export class Core {
       fp: (at, code, shape, extra) => fpHelper(this.view, at >>> 0, code, shape, extra),
       simd: (at, code, size) => simdHelper(this.view, at >>> 0, code, size),
       checkStorePair: (_state, lo, hi, bits) => access.checkStorePair(lo, hi, bits),
-      sysregRead: (_state, iss) => registers.read(iss),
-      sysregWrite: (_state, iss) => registers.write(iss),
+      sysregRead: machine.read,
+      sysregWrite: machine.write,
       system: (_state, iss) => {
         const { flushes } = this.space.counters;
         const status = operations.run(iss);
@@ -225,6 +233,7 @@ export class Core {
         remote.wait();
         return 0;
       },
+      attend: machine.attend,
     };
     if (options.observer !== undefined) observeSystem(helpers, state, options.observer);
     // Addresses come as signed numbers from generated code.
@@ -248,6 +257,7 @@ export class Core {
       this.jit = new Jit({ ...places, ...itsPages, decoder, step, background, budget, journal, saved });
     }
     state.setHalves(STATE.monitorAddress, -1, -1);
+    state.set32(STATE.lookAt, layout.state + STATE.noLook);
     state.set32(STATE.pairLock, options.pairLock ?? layout.state + STATE.ownLock);
     if (this.#bare) {
       state.set32(SLOT.cpacr, 3 << 20);
@@ -630,11 +640,6 @@ export class Core {
   invalidateStage2(): void {
     this.space.flush();
   }
-}
-
-/** LDXR, LDAXR, LDXP, LDAXP: what the EX bit of a step syndrome reports. */
-function isLoadExclusive(word: number): boolean {
-  return (word & 0x3fe00000) >>> 0 === 0x08400000 || (word & 0xbfe00000) >>> 0 === 0x88600000;
 }
 
 /** See READS_SECTION. */

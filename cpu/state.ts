@@ -77,10 +77,27 @@ export const STATE = {
   ownLock: 492,
   /** i32: 1 while every call is the shell's, because somebody hears of them: none is answered inside generated code. */
   callsWatched: 496,
+  /**
+   * i32: work that is given to STATE.budget in pieces of STATE.piece while nobody has anything for the vCPU: generated code looks
+   * between two pieces and goes on.
+   */
+  rest: 500,
+  piece: 504,
+  /** i32: address of the word that other threads set when they have something for this vCPU; `noLook` where there is none. */
+  lookAt: 508,
   /** 32 vector registers of 16 bytes. */
   v: 512,
   /** System registers, 8 bytes each; slots are assigned by sysreg/. */
   sysregs: 1024,
+  /** Where system registers end. */
+  sysregsEnd: 4080,
+  /** i32: always 0, see lookAt. */
+  noLook: 4080,
+  /** i32: so often the word at lookAt may be looked at in WFI before `run` returns; what was used of it is taken off. */
+  waitLooks: 4084,
+  /** i32, counted up for the shell: words at lookAt that were taken, and interrupts that calls inside generated code have caused. */
+  attended: 4088,
+  caused: 4092,
 } as const;
 
 /** What counts against STATE.budget besides instructions of compiled loops, in their unit. */

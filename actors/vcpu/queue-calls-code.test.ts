@@ -16,7 +16,7 @@ import {
   CapabilitySpace,
   capabilitySpaceBytes,
 } from '../shared-state/capabilities/capability-space.js';
-import { ObjectTable } from '../shared-state/objects/object-table.js';
+import { ObjectTable, SOURCE } from '../shared-state/objects/object-table.js';
 import { queueCallsCode } from './queue-calls-code.js';
 
 const test = spec('queue calls code');
@@ -43,6 +43,8 @@ function world(depth: number) {
   table.create(OBJECT, 'messageQueue', 0);
   table.setData(OBJECT, OURS_AT);
   table.setState(OBJECT, 'active');
+  // What leads to an actor is the shell's to tell, so each edge is heard here.
+  for (const source of [SOURCE.first, SOURCE.second]) table.bind(OBJECT, source, { to: 'actor', actor: 9 });
   truthy(capabilitySpaceBytes(SLOTS) < OURS_AT - SPACE_AT);
   const space = CapabilitySpace.create(buffer, SPACE_AT, SLOTS, table);
   space.insert(OBJECT, RIGHTS.messageQueue.send);
@@ -62,6 +64,7 @@ function world(depth: number) {
         return 1;
       },
       edge: (object, source) => void log.push(`edge ${object} ${source}`),
+      ring: (actor) => void log.push(`ring ${actor}`),
       unpark: () => void log.push('unpark'),
       wakeNext: () => void log.push('wake'),
     },

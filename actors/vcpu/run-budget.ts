@@ -1,4 +1,6 @@
-/** How much work a vCPU does between two looks around. */
+/** How much work a vCPU does between two looks around, and in how many pieces it is given to generated code. */
+import type { Core } from '../../cpu/core.js';
+import { STATE } from '../../cpu/state.js';
 
 /**
  * Work (STATE.budget) between two looks at timers and requests. It follows the guest: a look costs about a microsecond, so
@@ -15,5 +17,61 @@ export class RunBudget {
   adjust(tookMs: number): void {
     if (tookMs < BUDGET.shortMs) this.work = Math.min(BUDGET.max, this.work * 2);
     else if (tookMs > BUDGET.longMs) this.work = Math.max(BUDGET.min, Math.floor((this.work * BUDGET.aimMs) / tookMs));
+  }
+}
+
+/** So many runs after somebody had something for a vCPU (some 2 ms), each run is done in so many pieces. */
+const ATTENTIVE_RUNS = 64;
+const PIECES = 64;
+/** Looks in WFI in one run of guest code, inside generated code: about a nanosecond each. */
+const WAIT_LOOKS = 16_000;
+const LOOK_MS = 1e-6;
+
+/** A run's work, which generated code takes in pieces (STATE.rest): more of them while others have something for the vCPU. */
+export class RunPieces {
+  readonly #core: Core;
+  /** Of the run's work, what is not used up yet. */
+  left = 0;
+  #piece = 0;
+  #looks = 0;
+  #attended = 0;
+  /** Runs that are still done in pieces. */
+  #attentive = 0;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** Somebody had something for the vCPU, and may have again. */
+  called(): void {
+    this.#attentive = ATTENTIVE_RUNS;
+  }
+
+  /** A run of `work` begins; `mayWait`: it may look in WFI. */
+  begins(work: number, mayWait: boolean): void {
+    const core = this.#core;
+    this.left = work;
+    this.#piece = this.#attentive > 0 ? Math.ceil(work / PIECES) : work;
+    if (this.#attentive > 0) this.#attentive--;
+    this.#looks = mayWait ? WAIT_LOOKS : 0;
+    this.#attended = core.get32(STATE.attended);
+    core.set32(STATE.waitLooks, this.#looks);
+    core.set32(STATE.piece, this.#piece);
+  }
+
+  /** Runs guest code with what is left; why it returned. */
+  run(): number {
+    const core = this.#core;
+    const first = Math.min(this.#piece, this.left);
+    core.set32(STATE.rest, this.left - first);
+    const reason = core.run(first);
+    this.left = core.get32(STATE.budget) + core.get32(STATE.rest);
+    return reason;
+  }
+
+  /** The run is over: about how long it looked in WFI, in milliseconds. */
+  ends(): number {
+    if (this.#core.get32(STATE.attended) !== this.#attended) this.called();
+    return (this.#looks - this.#core.get32(STATE.waitLooks)) * LOOK_MS;
   }
 }

@@ -6,6 +6,7 @@ import { TraceWriter } from '../../bus/tap/trace.js';
 import type { CoreOptions } from '../../cpu/core.js';
 import type { CpuState } from '../../cpu/cpu-state.js';
 import type { BackgroundCompiler, FinishedBatch } from '../../cpu/jit/jit.js';
+import type { MachineHelpers } from '../../cpu/sysreg/peripherals.js';
 import type { PsciServices } from '../abi/psci/psci.js';
 import { type ObjectEnd, ObjectPort } from '../runtime/object-channel.js';
 import { CAPABILITY_SLOT, CapabilityReader } from '../shared-state/capabilities/capability-space.js';
@@ -17,6 +18,7 @@ import { STAGE2_RIGHTS, type Stage2Reader } from '../shared-state/stage2/stage2-
 import { STOP, VM_CPUS_MAX, type VmBlock } from '../shared-state/vm/vm-block.js';
 import type { TranslationRequest } from '../translator/translator.protocol.js';
 import { COUNTER_HZ } from './generic-timer.js';
+import { type GicCode, gicCode } from './gic-code.js';
 import { queueCallsCode } from './queue-calls-code.js';
 import { kindsOf, VcpuTracer } from './tracer.js';
 import type { TracePlace, VcpuConfig } from './vcpu.protocol.js';
@@ -69,10 +71,27 @@ export function rightsAsker(
   };
 }
 
+/** The interrupt controller's CPU interface inside generated code; `changed`: the interrupt lines are to be looked at. */
+export function interruptCode(
+  { memory, ticket }: VcpuConfig,
+  { read, write }: MachineHelpers,
+  changed: () => void,
+): GicCode {
+  const words = new Int32Array(memory.buffer);
+  const attend = (): number => {
+    changed();
+    return 0;
+  };
+  const wakeNext = (address: number): void => void Atomics.notify(words, address >>> 2, 1);
+  const places = { state: ticket.area, gic: ticket.gic, cpu: ticket.index };
+  return gicCode(memory, places, { read, write, attend, wakeNext });
+}
+
 /** HVC inside generated code, of a VM under the Gunyah ABI; `ports` are known by the first call. */
 export function queueCalls(
   { gunyah, memory, ticket }: VcpuConfig,
   ports: () => Ports | undefined,
+  ring: (actor: number) => void,
 ): CoreOptions['hypercall'] {
   if (gunyah === undefined) return undefined;
   const { table, space } = gunyah;
@@ -84,6 +103,7 @@ export function queueCalls(
   return (other) =>
     queueCallsCode(memory, places, {
       other,
+      ring: (actor) => ring(actor >>> 0),
       edge: (object, source) => ports()?.assert(object, sourceOf(source), true),
       unpark: (address) => new Parking(words, address >>> 2).unpark(),
       wakeNext: (address) => void Atomics.notify(words, address >>> 2, 1),

@@ -26,6 +26,7 @@ import { KEEP, POWER, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.j
 import { CallRecorder } from './call-recorder.js';
 import { type DebuggedVcpu, VcpuDebugger } from './debugger.js';
 import { GenericTimer } from './generic-timer.js';
+import type { GicCode } from './gic-code.js';
 import { GuestCallAnswers } from './guest-call-answers.js';
 import { implementsCall } from './guest-calls.js';
 import { GuestMemory } from './guest-memory.js';
@@ -34,13 +35,21 @@ import { MachineRegisters } from './machine-registers.js';
 import { VcpuMeter } from './meter.js';
 import { makeProxied, type ProxiedVcpu } from './proxied-vcpu.js';
 import { RemoteMaintenance } from './remote-maintenance.js';
-import { RunBudget } from './run-budget.js';
+import { RunBudget, RunPieces } from './run-budget.js';
 import { RunToken } from './run-token.js';
 import type { VcpuTracer } from './tracer.js';
 import type { VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
 import { readStatistics } from './vcpu-statistics.js';
 import type { VcpuThread } from './vcpu-thread.js';
-import { compilerBehind, deviceName, makeTracer, powerServices, queueCalls, rightsAsker } from './vcpu-wiring.js';
+import {
+  compilerBehind,
+  deviceName,
+  interruptCode,
+  makeTracer,
+  powerServices,
+  queueCalls,
+  rightsAsker,
+} from './vcpu-wiring.js';
 import { WfiWatch } from './wfi-watch.js';
 
 /** Runs per slice. */
@@ -51,10 +60,6 @@ const OFF_MS = 1_000;
 const WFI_MS_MAX = 1_000;
 /** WFE: the event that ends it may be a store we do not see (the global monitor), so it is short. */
 const WFE_MS = 0.05;
-
-/** So many runs after somebody had something for a vCPU (some 2 ms), each run is done in so many pieces. */
-const ATTENTIVE_RUNS = 64;
-const PIECES = 16;
 
 /** Instructions between two looks while the guest is stepped for a trace. */
 const TRACED_STEPS = 200;
@@ -88,6 +93,8 @@ export class Vcpu {
   /** Absent where nobody asked for a trace. */
   readonly #tracer: VcpuTracer | undefined;
   readonly frontEndServices: FrontEndServices;
+  /** Absent where accesses are traced. */
+  #gicCode: GicCode | undefined;
   #mode: Mode = 'off';
   #journal: CodeJournal | undefined;
   #codeCache: ObjectPort<readonly JournalPage[], readonly SavedVolume[]> | undefined;
@@ -95,10 +102,9 @@ export class Vcpu {
   #linesChanged = false;
   readonly #clock: Clock;
   readonly #budget = new RunBudget();
+  readonly #pieces: RunPieces;
   #sleeps = 0;
   readonly #watch: WfiWatch;
-  /** Runs that are still done in pieces. */
-  #attentive = 0;
   /** The call that was just answered gave the run token away. */
   #hasYielded = false;
 
@@ -161,12 +167,16 @@ export class Vcpu {
         sendEvent: () => this.#sendEvent(),
         call: () => this.#calls.answerAtOnce(),
       },
-      hypercall: tracer === undefined ? queueCalls(config, () => this.#gunyah?.ports) : undefined,
+      machineCode:
+        tracer === undefined ? (helpers) => (this.#gicCode = interruptCode(config, helpers, changed)) : undefined,
+      hypercall: tracer === undefined ? queueCalls(config, () => this.#gunyah?.ports, thread.ring) : undefined,
       remote: this.#remote,
       pairLock: block.pairLock,
       affinity: self,
     });
+    this.core.set32(STATE.lookAt, block.lookAt(self));
     this.#meter = new VcpuMeter(this.core);
+    this.#pieces = new RunPieces(this.core);
     this.#gunyah = this.#gunyahCalls(config, stage2, thread);
     const recorded = { partition: ticket.partition, index: self, state: () => this.core.state };
     this.#recorder =
@@ -412,51 +422,42 @@ export class Vcpu {
 
   /** Runs the guest until its budget is used up or something but a call stops it: calls are answered in between. */
   #runGuest(): number {
-    const { core } = this;
+    const pieces = this.#pieces;
     this.#hasYielded = false;
     if (this.#tracer?.steps === true) return this.#stepGuest(this.#tracer);
     const started = this.#clock.monotonicMs();
-    const budget = this.#budget.work;
-    // Somebody who had something for it lately may have again: it looks more often.
-    const piece = this.#attentive > 0 ? Math.ceil(budget / PIECES) : budget;
-    if (this.#attentive > 0) this.#attentive--;
-    /** Of the budget, what is given to no piece yet. */
-    let left = budget - piece;
-    core.set32(STATE.callsWatched, this.#recorder?.isOn === true ? 1 : 0);
-    let reason = core.run(piece);
-    for (;;) {
+    pieces.begins(this.#budget.work, this.#mayWatch && this.#watch.isLikelyShort);
+    this.core.set32(STATE.callsWatched, this.#recorder?.isOn === true ? 1 : 0);
+    let reason: number;
+    do {
+      reason = pieces.run();
       if (reason === EXIT.hvc) {
         this.#exits[reason]!++;
         this.#calls.answer('hvc');
-        if (this.#hasYielded) return EXIT.pause;
-        if (this.#mode !== 'running' || this.#gunyah?.isRunning === true || this.#block.stop !== STOP.none)
-          return EXIT.pause;
+        const isInside = this.#mode === 'running' && this.#gunyah?.isRunning !== true;
+        if (this.#hasYielded || !isInside || this.#block.stop !== STOP.none) return EXIT.pause;
       } else if (reason === EXIT.wfi) {
         if (!this.#watches()) break;
         this.#exits[reason]!++;
       } else if (reason !== EXIT.pause) break;
-      left += core.get32(STATE.budget);
-      if (left <= 0 || this.#block.stop !== STOP.none) {
-        reason = EXIT.pause;
-        core.set32(STATE.budget, left);
-        left = 0;
-        break;
-      }
-      const next = Math.min(piece, left);
-      left -= next;
-      reason = core.run(next);
-    }
-    const tookMs = this.#clock.monotonicMs() - started - this.#watch.takeWatchedMs();
-    this.#meter.ran(tookMs, budget - left - core.get32(STATE.budget) - core.work.takeCharged());
-    if (reason === EXIT.pause) this.#budget.adjust(tookMs);
+      reason = EXIT.pause;
+    } while (pieces.left > 0 && this.#block.stop === STOP.none);
+    const lookedMs = pieces.ends();
+    const tookMs = this.#clock.monotonicMs() - started - this.#watch.takeWatchedMs() - lookedMs;
+    this.#meter.ran(tookMs, this.#budget.work - pieces.left - this.core.work.takeCharged());
+    // How long looks take is known too roughly.
+    if (reason === EXIT.pause && lookedMs === 0) this.#budget.adjust(tookMs);
     return reason;
   }
 
   /** The guest waits for an interrupt: true when one came while this watched (wfi-watch.ts). */
   #watches(): boolean {
     const gunyah = this.#gunyah;
-    if (gunyah === undefined || this.#token === undefined || this.#proxied?.isOn === true) return false;
-    return this.#watch.watches(gunyah.ports.interruptsCaused);
+    if (gunyah === undefined || !this.#mayWatch) return false;
+    return this.#watch.watches(gunyah.ports.interruptsCaused + this.core.get32(STATE.caused));
+  }
+  get #mayWatch(): boolean {
+    return this.#token !== undefined && this.#proxied?.isOn !== true;
   }
 
   /** As a run, one instruction at a time, for a trace. */
@@ -604,12 +605,13 @@ export class Vcpu {
   #poll(): void {
     this.#timer.poll();
     const isCalled = this.#block.seesLook(this.index) && this.#block.takeLook(this.index);
-    if (isCalled) this.#attentive = ATTENTIVE_RUNS;
+    if (isCalled) this.#pieces.called();
     if (isCalled || this.#linesChanged) this.#updateLines();
   }
 
   #updateLines(): void {
     this.#linesChanged = false;
+    if (this.#gicCode?.refresh() === 0) return;
     const { irq, fiq } = this.#interface.signals();
     this.core.setInterrupts(PSTATE.i, irq);
     this.core.setInterrupts(PSTATE.f, fiq);

@@ -39,6 +39,11 @@ export class WfiWatch {
     this.#vcpu = vcpu;
   }
 
+  /** Whether there is a sort of waits that are short. */
+  get isLikelyShort(): boolean {
+    return this.#standing[0] > 0 || this.#standing[1] > 0;
+  }
+
   /**
    * The guest begins to wait: watches if that is likely to pay, and says whether an interrupt came. `told`: how often it has told
    * somebody something, ever.

@@ -212,3 +212,8 @@ function watchpoint(value: bigint, control: number): Trigger | undefined {
     accesses: (control >> 3) & 3,
   };
 }
+
+/** LDXR, LDAXR, LDXP, LDAXP: what the EX bit of a step syndrome reports. */
+export function isLoadExclusive(word: number): boolean {
+  return (word & 0x3fe00000) >>> 0 === 0x08400000 || (word & 0xbfe00000) >>> 0 === 0x88600000;
+}

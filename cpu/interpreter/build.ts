@@ -84,6 +84,10 @@ interface ModuleFrame {
 }
 
 const HANDLER_TABLE = 1;
+/** Asynchronous exceptions in STATE.interrupts: A, I and F. */
+const INTERRUPTS = 0x1c0;
+/** Looks in one WFI, some microseconds: timers are not looked at meanwhile. */
+const WAIT_LOOKS_MAX = 4_000;
 
 function undefinedBody(indexOf: (name: string) => number): Uint8Array {
   const ops = new HandlerOps(new FunctionBody(['i32', 'i32', 'i64']), indexOf);
@@ -245,11 +249,15 @@ function runBody(frame: ModuleFrame, interpret: number, step: number): Uint8Arra
   });
   const reason = body.local('i32');
   const again = body.loop();
+  const leave = body.block();
   const tryRegion = body.block();
   // Loops that go through several regions have their backward branch here.
   const budget = k.sub(k.stateLoad('u32', STATE.budget), i32(WORK.region));
   k.stateStore('u32', STATE.budget, budget);
-  k.if(k.op('i32.le_s', budget, i32(0)), () => body.return(i32(EXIT.pause)));
+  k.if(k.op('i32.le_s', budget, i32(0)), () => {
+    k.assign(reason, i32(EXIT.pause));
+    body.branch(leave);
+  });
   emitIfInJumpCache(k, (slot) => {
     k.assign(reason, body.callIndirect(frame.runType, 0, slot, [state], 'i32'));
     k.if(k.eqz(reason), () => body.branch(again));
@@ -257,18 +265,64 @@ function runBody(frame: ModuleFrame, interpret: number, step: number): Uint8Arra
   });
   k.assign(reason, body.call(interpret, [state], 'i32'));
   k.if(k.eq(reason, i32(EXIT.resume)), () => body.branch(again));
-  k.if(k.ne(reason, i32(EXIT.region)), () => body.return(reason));
+  k.if(k.ne(reason, i32(EXIT.region)), () => body.branch(leave));
   // The loop stopped before a region: if the jump cache has it now, go on there, else the core must look it up.
   emitIfInJumpCache(k, () => body.branch(again));
-  body.return(reason);
+  body.branch(leave);
   body.end();
   // A region left: because the context changed, for one instruction by its handler, or for good.
   k.if(k.eq(reason, i32(EXIT.resume)), () => body.branch(again));
-  k.if(k.ne(reason, i32(EXIT.step)), () => body.return(reason));
+  k.if(k.ne(reason, i32(EXIT.step)), () => body.branch(leave));
   k.assign(reason, body.call(step, [state], 'i32'));
   k.if(k.eqz(reason), () => body.branch(again));
+  body.end();
+  emitPieces(k, reason, again, frame.indexOf('attend'));
   body.return(reason);
   body.end();
   body.unreachable();
   return body.finish();
+}
+
+/**
+ * Before `run` returns: work that is left for another piece of it, and looks in WFI. Goes on at `again`, or leaves for an interrupt
+ * that is to be taken; falls through for all other reasons.
+ */
+function emitPieces(k: HandlerOps, reason: Val, again: number, attend: number): void {
+  const { body } = k;
+  const look = (): Val => k.atomicLoad(2, k.stateLoad('u32', STATE.lookAt));
+  /** Takes what others have for the vCPU, and leaves if PSTATE lets an interrupt through. */
+  const attendTo = (): void => {
+    body.call(attend, [k.state], 'i32');
+    const open = k.and(k.stateLoad('u32', STATE.interrupts), k.not(k.stateLoad('u32', STATE.daif)));
+    k.if(k.and(open, i32(INTERRUPTS)), () => body.return(i32(EXIT.context)));
+  };
+  k.if(k.eq(reason, i32(EXIT.pause)), () => {
+    const rest = k.copy(k.stateLoad('u32', STATE.rest));
+    k.if(k.op('i32.gt_s', rest, i32(0)), () => {
+      const piece = k.copy(k.stateLoad('u32', STATE.piece));
+      const given = k.select(k.op('i32.lt_s', piece, rest), piece, rest);
+      k.stateStore('u32', STATE.rest, k.sub(rest, given));
+      k.stateStore('u32', STATE.budget, k.add(k.stateLoad('u32', STATE.budget), given));
+      k.if(look(), attendTo);
+      body.branch(again);
+    });
+  });
+  k.if(k.eq(reason, i32(EXIT.wfi)), () => {
+    const all = k.copy(k.select(k.stateLoad('u32', STATE.el), k.stateLoad('u32', STATE.waitLooks), i32(0)));
+    const least = k.variable('i32', k.sub(all, i32(WAIT_LOOKS_MAX)));
+    k.if(k.op('i32.lt_s', least, i32(0)), () => k.assign(least, i32(0)));
+    const looks = k.variable('i32', all);
+    const watching = body.loop();
+    k.if(k.op('i32.gt_s', looks, least), () => {
+      k.if(look(), () => {
+        k.stateStore('u32', STATE.waitLooks, looks);
+        attendTo();
+        k.if(k.and(k.stateLoad('u32', STATE.interrupts), i32(INTERRUPTS)), () => body.branch(again));
+      });
+      k.assign(looks, k.sub(looks, i32(1)));
+      body.branch(watching);
+    });
+    body.end();
+    k.if(all, () => k.stateStore('u32', STATE.waitLooks, looks));
+  });
 }

@@ -23,6 +23,15 @@ export interface SystemPeripherals {
   sendEvent(): void;
 }
 
+/** Helpers that the machine around a core may bring as generated code of its own. */
+export interface MachineHelpers {
+  /** MRS and MSR without inline access: (state address, syndrome) -> status; the value is in STATE.scratch. */
+  readonly read: (state: number, iss: number) => number;
+  readonly write: (state: number, iss: number) => number;
+  /** The word at STATE.lookAt is not 0: takes it and brings STATE.interrupts up to date; returns 0. */
+  readonly attend: (state: number) => number;
+}
+
 /** Translation or code maintenance that other vCPUs of the machine must also do (TLBI ...IS, IC IALLUIS, IC IVAU). */
 export interface RemoteCpus {
   /** Asks all others to call Core.maintain with these arguments; sets STATE.remotePending of this vCPU. */
@@ -47,3 +56,18 @@ export const NO_PERIPHERALS: SystemPeripherals = {
   poll: () => undefined,
   sendEvent: () => undefined,
 };
+
+/** The helpers as the registers of a core and its peripherals do them. */
+export function slowHelpers(
+  registers: { read(iss: number): number; write(iss: number): number },
+  peripherals: SystemPeripherals,
+): MachineHelpers {
+  return {
+    read: (_state, iss) => registers.read(iss),
+    write: (_state, iss) => registers.write(iss),
+    attend: () => {
+      peripherals.poll();
+      return 0;
+    },
+  };
+}

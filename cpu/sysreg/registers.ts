@@ -61,7 +61,7 @@ let nextSlot: number = STATE.sysregs;
 function slot(): number {
   const at = nextSlot;
   nextSlot += 8;
-  assert(nextSlot <= 4096, 'the system registers fit the state block');
+  assert(nextSlot <= STATE.sysregsEnd, 'the system registers fit the state block');
   return at;
 }
 

@@ -7,8 +7,8 @@ import { type Gic, PRIORITY_SHIFT, SPURIOUS } from './gic.js';
 const IDLE_PRIORITY = 0xff;
 /** ICC_CTLR_EL1: 5 priority bits, 16 identifier bits, no affinity 3, range selector absent. */
 const CONTROL_FIXED = (4 << 8) | (0 << 11);
-const CONTROL_EOI_MODE = 1 << 1;
-const CONTROL_COMMON_BINARY_POINT = 1 << 0;
+/** Its bits that can be written. */
+export const ICC_CONTROL = { commonBinaryPoint: 1 << 0, eoiMode: 1 << 1 } as const;
 
 /** Registers by name, as the system-register table knows them. */
 export type IccRegister =
@@ -68,7 +68,7 @@ export class GicCpuInterface {
   /** Mask of the group-priority bits for interrupts of `group` (IHI 0069, 4.8.3). */
   #groupMask(group: 0 | 1): number {
     const gic = this.#gic;
-    const common = (gic.cpuWord(this.#cpu, 'control') & CONTROL_COMMON_BINARY_POINT) !== 0;
+    const common = (gic.cpuWord(this.#cpu, 'control') & ICC_CONTROL.commonBinaryPoint) !== 0;
     if (group === 0 || common) return (0xff << (this.#binaryPoint0() + 1)) & 0xff;
     return (0xff << this.#binaryPoint1()) & 0xff;
   }
@@ -183,7 +183,7 @@ export class GicCpuInterface {
         gic.setCpuWord(cpu, 'binaryPoint1', value & 7);
         return;
       case 'ICC_CTLR_EL1':
-        gic.setCpuWord(cpu, 'control', value & (CONTROL_EOI_MODE | CONTROL_COMMON_BINARY_POINT));
+        gic.setCpuWord(cpu, 'control', value & (ICC_CONTROL.eoiMode | ICC_CONTROL.commonBinaryPoint));
         return;
       case 'ICC_IGRPEN0_EL1':
         gic.setCpuWord(cpu, 'groupEnable0', value & 1);
@@ -209,7 +209,7 @@ export class GicCpuInterface {
     const field = group === 0 ? 'activePriorities0' : 'activePriorities1';
     const active = gic.cpuWord(this.#cpu, field);
     gic.setCpuWord(this.#cpu, field, active & (active - 1));
-    if ((gic.cpuWord(this.#cpu, 'control') & CONTROL_EOI_MODE) === 0) this.#deactivate(interrupt);
+    if ((gic.cpuWord(this.#cpu, 'control') & ICC_CONTROL.eoiMode) === 0) this.#deactivate(interrupt);
   }
 
   #deactivate(interrupt: number): void {

@@ -19,6 +19,11 @@ export const GICD_STATE = {
   anyPosted: 0x00c,
   /** Interrupt numbers implemented, a multiple of 32. */
   interrupts: 0x010,
+  /**
+   * One edge of an SPI that a virtual source announced without the lock, by its number, or 0. It lies in the line of the lock, so
+   * that whoever takes it has fetched it already.
+   */
+  posting: 0x014,
   group: 0x080,
   enabled: 0x100,
   /** Latched pending state: edges, and pending bits written by software. */

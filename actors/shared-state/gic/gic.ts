@@ -25,6 +25,8 @@ export const SPURIOUS = 1023;
 export const PRIORITY_SHIFT = 3;
 const IDLE_PRIORITY = 0x100;
 const LOCK_SPINS = 200;
+/** The lock word while it is held, and while somebody sleeps until it is free. */
+export const GIC_LOCK = { held: 1, wanted: 2 } as const;
 
 /** GICD_CTLR bits. */
 export const GICD_CTLR = { enableGroup0: 1 << 0, enableGroup1: 1 << 1, are: 1 << 4, ds: 1 << 6 } as const;
@@ -119,13 +121,22 @@ export class Gic {
   lock(): void {
     const words = this.#words;
     const lock = GICD_STATE.lock >> 2;
-    for (let spins = 0; Atomics.compareExchange(words, lock, 0, 1) !== 0; spins++) {
+    for (let spins = 0; Atomics.compareExchange(words, lock, 0, GIC_LOCK.held) !== 0; spins++) {
       if (spins < LOCK_SPINS) continue;
-      // Announce a sleeper (2) so that the holder notifies.
-      if (Atomics.exchange(words, lock, 2) === 0) break;
-      Atomics.wait(words, lock, 2, 1);
+      // Announce a sleeper so that the holder notifies.
+      if (Atomics.exchange(words, lock, GIC_LOCK.wanted) === 0) break;
+      Atomics.wait(words, lock, GIC_LOCK.wanted, 1);
     }
+    // Ordered by the lock; what is posted later is told of by a wake-up of its own.
+    if (words[GICD_STATE.posting >> 2] !== 0) this.#takePosting();
     if (Atomics.load(words, GICD_STATE.anyPosted >> 2) !== 0) this.#takePosted();
+  }
+
+  /** Moves the edge that a virtual source posted to the pending state. */
+  #takePosting(): void {
+    const interrupt = Atomics.exchange(this.#words, GICD_STATE.posting >> 2, 0);
+    const mask = 1 << (interrupt & 31);
+    if (interrupt !== 0) this.setBits('pending', 0, interrupt & ~31, mask, mask);
   }
 
   /** Moves posted edges to the pending state; the flag first, so that an edge posted meanwhile raises it again. */
@@ -142,7 +153,7 @@ export class Gic {
   /** Gives the lock back. */
   unlock(): void {
     const lock = GICD_STATE.lock >> 2;
-    if (Atomics.exchange(this.#words, lock, 0) === 2) Atomics.notify(this.#words, lock, 1);
+    if (Atomics.exchange(this.#words, lock, 0) === GIC_LOCK.wanted) Atomics.notify(this.#words, lock, 1);
   }
 
   // ---- state of single interrupts; the caller holds the lock ----

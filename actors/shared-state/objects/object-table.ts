@@ -48,7 +48,13 @@ const TRACE_WORD = 2;
 const WORD = { generation: 0, kind: 1, data: 2, aux: 3, owner: 4, first: 6, second: 8, runEntry: 10 } as const;
 /** A header's size and the places of its words in bytes, for code that reads the table by itself. */
 export const OBJECT_HEADER = {
-  ...{ bytes: OBJECT_BYTES, generation: WORD.generation * 4, kind: WORD.kind * 4, data: WORD.data * 4 },
+  ...{
+    bytes: OBJECT_BYTES,
+    generation: WORD.generation * 4,
+    kind: WORD.kind * 4,
+    data: WORD.data * 4,
+    aux: WORD.aux * 4,
+  },
 } as const;
 /** Interrupt sources of an object, by what raises them; each is two words of its header: kind, target. */
 export const SOURCE = {
@@ -70,6 +76,8 @@ export const BOUND = { nowhere: 0, interrupt: 1, actor: 2 } as const;
 const VIRQ_BITS = 13;
 /** Interrupt numbers that fit a binding. */
 const VIRQ_MAX = (1 << VIRQ_BITS) - 1;
+/** The same parts for code that takes them out by itself. */
+export const BINDING = { vicShift: VIRQ_BITS, virqMask: VIRQ_MAX } as const;
 /** The parts of the target word of an interrupt binding. */
 export const bindingVic = (target: number): number => target >>> VIRQ_BITS;
 /** See {@link bindingVic}. */

@@ -64,6 +64,11 @@ const CPU = {
   cookie: 64,
 } as const;
 
+/** Where the words of the first processor lie, how far apart processors are, and some words' places, for code that wakes by itself. */
+export const VM_CPU = {
+  ...{ first: HEAD_BYTES, bytes: CPU_BYTES, actor: CPU.actor, sleeping: CPU.sleeping, look: CPU.look },
+} as const;
+
 /** One thread's view of a VM's block. */
 export class VmBlock {
   /** Where threads wait for the VM to stop. */
@@ -206,6 +211,10 @@ export class VmBlock {
   /** As takeLook, without taking. */
   mustLook(cpu: number): boolean {
     return this.#load(cpu, CPU.look) !== 0;
+  }
+  /** Byte address of the word that poke sets. */
+  lookAt(cpu: number): number {
+    return this.at + this.#index(cpu, CPU.look) * 4;
   }
   /** As mustLook, for the processor's own thread while it is awake: ordered with nothing, so it may tell late. */
   seesLook(cpu: number): boolean {

@@ -28,7 +28,7 @@ const WRITABLE: readonly (readonly [from: number, to: number])[] = [
   [STATE.daif, STATE.daif + 4],
   [STATE.event, STATE.event + 4],
   [STATE.v, STATE.v + 32 * 16],
-  [STATE.sysregs, STATE_BYTES],
+  [STATE.sysregs, STATE.sysregsEnd],
 ];
 
 /** 1 for each byte of the state block that generated code may write. */

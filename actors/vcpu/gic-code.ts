@@ -1,0 +1,389 @@
+/**
+ * The GICv3 CPU interface of one vCPU as WebAssembly: what generated code calls for MRS and MSR of registers it does not access
+ * inline. Acknowledging, ending and masking interrupts (ICC_IAR1, EOIR1, DIR, PMR, RPR of EL1) is done here, on the same words and
+ * under the same lock as actors/shared-state/gic does it; all other registers, a lock that is taken, and edges posted to `posted`
+ * are handed on before anything was changed. ADR 225 has the reasons.
+ */
+import { PSTATE } from '../../cpu/cpu-state.js';
+import { STATE } from '../../cpu/state.js';
+import { ISS } from '../../cpu/sysreg/encoding.js';
+import type { MachineHelpers } from '../../cpu/sysreg/peripherals.js';
+import { sysregKeyOf } from '../../cpu/sysreg/registers.js';
+import { i32, type Val } from '../../cpu/wasm/body.js';
+import { ModuleBuilder } from '../../cpu/wasm/module.js';
+import { GIC_LOCK, GICD_CTLR, PRIORITY_SHIFT, SPURIOUS } from '../shared-state/gic/gic.js';
+import { ICC_CONTROL } from '../shared-state/gic/gic-cpu-interface.js';
+import { GICD_STATE, GICR_STATE, gicCpuAt } from '../shared-state/gic/gic-layout.js';
+import { Emitter, PLAIN } from './code-emitter.js';
+
+/** What the code is made for. */
+export interface GicCodePlaces {
+  /** Byte addresses: the vCPU's state block, the controller's state. */
+  readonly state: number;
+  readonly gic: number;
+  /** Index of the vCPU. */
+  readonly cpu: number;
+}
+
+/** What it calls: the helpers it stands in for, and */
+export interface GicCodeImports extends MachineHelpers {
+  /** Somebody sleeps until the lock at this address is free. */
+  readonly wakeNext: (address: number) => void;
+}
+
+/** What it gives. */
+export interface GicCode extends MachineHelpers {
+  /** Brings STATE.interrupts up to date; 1 when that could not be done here. */
+  readonly refresh: () => number;
+}
+
+type Group = 0 | 1;
+/** Interrupt numbers at which the special ones begin. */
+const SPECIAL = 1020;
+const INTID_MASK = 0xff_ffff;
+const IDLE = 0x100;
+const GROUP_FIELDS = {
+  0: { enable: GICD_CTLR.enableGroup0, groupEnable: GICR_STATE.groupEnable0, active: GICR_STATE.activePriorities0 },
+  1: { enable: GICD_CTLR.enableGroup1, groupEnable: GICR_STATE.groupEnable1, active: GICR_STATE.activePriorities1 },
+} as const;
+
+/** Emits into one function; addresses are constants of the vCPU. */
+class GicEmitter extends Emitter {
+  readonly #state: Val;
+  readonly #gic: Val;
+  readonly #own: Val;
+
+  constructor(params: number, { state, gic, cpu }: GicCodePlaces) {
+    super(params);
+    this.#state = i32(state);
+    this.#gic = i32(gic);
+    this.#own = i32(gic + gicCpuAt(cpu));
+  }
+
+  /** A word of the distributor, and of this vCPU's private state. */
+  distributor(field: number): Val {
+    return this.load(this.#gic, field);
+  }
+  own(field: number): Val {
+    return this.load(this.#own, field);
+  }
+  setOwn(field: number, value: Val): void {
+    this.store(this.#own, value, field);
+  }
+  priority(interrupt: Val): Val {
+    const isOwn = this.op('i32.lt_u', interrupt, i32(32));
+    const base = this.body.local('i32');
+    this.body.assign(base, this.add(this.#gic, i32(GICD_STATE.priority)));
+    this.when(isOwn, () => this.body.assign(base, this.add(this.#own, i32(GICR_STATE.priority))));
+    return this.body.load(PLAIN.load8, 'i32', 0, this.add(base, interrupt), 0);
+  }
+  /** Address of the word of a field that holds `interrupt`'s bit. */
+  fieldOf(field: 'active' | 'pending', interrupt: Val): Val {
+    const at = this.body.local('i32');
+    const word = this.op('i32.shl', this.op('i32.shr_u', interrupt, i32(5)), i32(2));
+    this.body.assign(at, this.add(this.add(this.#gic, word), i32(GICD_STATE[field])));
+    const isOwn = this.op('i32.lt_u', interrupt, i32(32));
+    this.when(isOwn, () => this.body.assign(at, this.add(this.#own, i32(GICR_STATE[field]))));
+    return at;
+  }
+  bitOf(interrupt: Val): Val {
+    return this.op('i32.shl', i32(1), this.and(interrupt, 31));
+  }
+  setBit(field: 'active' | 'pending', interrupt: Val, value: boolean): void {
+    const at = this.fieldOf(field, interrupt);
+    const bit = this.bitOf(interrupt);
+    const old = this.load(at, 0);
+    const other = value ? this.op('i32.or', old, bit) : this.op('i32.and', old, this.op('i32.xor', bit, i32(-1)));
+    this.store(at, other, 0);
+  }
+  /** The value that MRS reads. */
+  answer(value: Val): void {
+    this.body.store(PLAIN.store64, 3, this.#state, this.body.op('i64.extend_i32_u', value), STATE.scratch);
+  }
+  lowestBit(word: Val): Val {
+    return this.body.op('i32.ctz', word);
+  }
+  /** GicCpuInterface.#runningPriority, but {@link IDLE} when nothing is active. */
+  running(): Val {
+    const active = this.keep(
+      this.op('i32.or', this.own(GICR_STATE.activePriorities0), this.own(GICR_STATE.activePriorities1)),
+    );
+    const priority = this.keep(i32(IDLE));
+    this.when(active, () =>
+      this.body.assign(priority, this.op('i32.shl', this.lowestBit(active), i32(PRIORITY_SHIFT))),
+    );
+    return priority;
+  }
+  #atLeast(value: Val, least: number): Val {
+    const larger = this.keep(i32(least));
+    this.when(this.op('i32.gt_u', value, i32(least)), () => this.body.assign(larger, value));
+    return larger;
+  }
+  /** GicCpuInterface.#groupMask. */
+  groupMask(group: Group): Val {
+    const shift = this.keep(this.add(this.#atLeast(this.own(GICR_STATE.binaryPoint0), PRIORITY_SHIFT - 1), i32(1)));
+    if (group === 1) {
+      const isCommon = this.and(this.own(GICR_STATE.control), ICC_CONTROL.commonBinaryPoint);
+      this.when(this.not(isCommon), () =>
+        this.body.assign(shift, this.#atLeast(this.own(GICR_STATE.binaryPoint1), PRIORITY_SHIFT)),
+      );
+    }
+    return this.and(this.op('i32.shl', i32(0xff), shift), 0xff);
+  }
+  /** Takes the lock and what was posted by `posting`; branches to `otherwise` when that is not possible at once. */
+  lock(otherwise: number, unlock: () => void): void {
+    const lock = this.add(this.#gic, i32(GICD_STATE.lock));
+    this.body.branchIf(this.compareExchange(lock, i32(0), i32(GIC_LOCK.held)), otherwise);
+    this.when(this.distributor(GICD_STATE.anyPosted), () => {
+      unlock();
+      this.body.branch(otherwise);
+    });
+    this.when(this.distributor(GICD_STATE.posting), () => {
+      const posted = this.keep(this.exchange(this.add(this.#gic, i32(GICD_STATE.posting)), i32(0)));
+      this.when(posted, () => this.setBit('pending', posted, true));
+    });
+  }
+}
+
+/** Indices of the module's functions. */
+interface Functions {
+  readonly read: number;
+  readonly write: number;
+  readonly wakeNext: number;
+  readonly attend: number;
+  readonly takeable: Readonly<Record<Group, number>>;
+  readonly signals: number;
+}
+
+/** () -> the interrupt of `group` that would be acknowledged now, or SPURIOUS; the lock is held (GicCpuInterface.#takeable). */
+function takeableBody(places: GicCodePlaces, group: Group): Uint8Array {
+  const e = new GicEmitter(0, places);
+  const { body } = e;
+  const fields = GROUP_FIELDS[group];
+  const nothing = (condition: Val): void => e.when(condition, () => body.return(i32(SPURIOUS)));
+  nothing(e.not(e.and(e.own(fields.groupEnable), 1)));
+  nothing(e.not(e.and(e.distributor(GICD_STATE.control), fields.enable)));
+  const best = e.keep(i32(SPURIOUS));
+  const bestPriority = e.keep(i32(IDLE));
+  const [word, candidates] = [body.local('i32'), body.local('i32')];
+  /** Looks through the candidates of one word, lowest number first. */
+  const choose = (priorities: Val, accept: (interrupt: Val, then: () => void) => void): void => {
+    const done = body.block();
+    const again = body.loop();
+    body.branchIf(e.not(candidates), done);
+    const interrupt = e.keep(e.add(e.op('i32.shl', word, i32(5)), e.lowestBit(candidates)));
+    body.assign(candidates, e.op('i32.and', candidates, e.add(candidates, i32(-1))));
+    const priority = e.keep(body.load(PLAIN.load8, 'i32', 0, e.add(priorities, interrupt), 0));
+    e.when(e.op('i32.lt_u', priority, bestPriority), () =>
+      accept(interrupt, () => {
+        body.assign(best, interrupt);
+        body.assign(bestPriority, priority);
+      }),
+    );
+    body.branch(again);
+    body.end();
+    body.end();
+  };
+  const among = (enabled: Val, field: (name: 'pending' | 'line' | 'edge' | 'active' | 'group') => Val): Val => {
+    const level = e.op('i32.and', field('line'), e.op('i32.xor', field('edge'), i32(-1)));
+    const asserted = e.op('i32.and', e.op('i32.or', field('pending'), level), enabled);
+    const inactive = e.op('i32.and', asserted, e.op('i32.xor', field('active'), i32(-1)));
+    return e.op('i32.and', inactive, group === 1 ? field('group') : e.op('i32.xor', field('group'), i32(-1)));
+  };
+  body.assign(word, i32(0));
+  body.assign(
+    candidates,
+    among(e.own(GICR_STATE.enabled), (name) => e.own(GICR_STATE[name])),
+  );
+  choose(i32(places.gic + gicCpuAt(places.cpu) + GICR_STATE.priority), (_interrupt, then) => then());
+  const affinity = e.own(GICR_STATE.affinity);
+  const words = e.keep(e.op('i32.shr_u', e.distributor(GICD_STATE.interrupts), i32(5)));
+  const done = body.block();
+  const again = body.loop();
+  body.assign(word, e.add(word, i32(1)));
+  body.branchIf(e.op('i32.ge_u', word, words), done);
+  const at = e.keep(e.add(e.op('i32.shl', word, i32(2)), i32(places.gic)));
+  const enabled = e.load(at, GICD_STATE.enabled);
+  body.branchIf(e.not(enabled), again);
+  body.assign(
+    candidates,
+    among(enabled, (name) => e.load(at, GICD_STATE[name])),
+  );
+  choose(i32(places.gic + GICD_STATE.priority), (interrupt, then) => {
+    const route = e.keep(e.load(e.add(e.op('i32.shl', interrupt, i32(2)), i32(places.gic)), GICD_STATE.route));
+    const isMine = e.op('i32.eq', e.and(route, 0xff_ffff), affinity);
+    e.when(e.op('i32.or', isMine, e.op('i32.lt_s', route, i32(0))), then);
+  });
+  body.branch(again);
+  body.end();
+  body.end();
+  nothing(e.op('i32.ge_u', bestPriority, e.own(GICR_STATE.priorityMask)));
+  const running = e.running();
+  e.when(e.op('i32.ne', running, i32(IDLE)), () => {
+    const mask = e.groupMask(group);
+    nothing(e.op('i32.ge_u', e.op('i32.and', bestPriority, mask), e.op('i32.and', running, mask)));
+  });
+  body.return(best);
+  body.unreachable();
+  return body.finish();
+}
+
+/** (): sets the interrupt lines of STATE.interrupts as the CPU interface asserts them; the lock is held. */
+function signalsBody(places: GicCodePlaces, functions: Functions): Uint8Array {
+  const e = new GicEmitter(0, places);
+  const { body } = e;
+  const lines = e.keep(i32(0));
+  for (const [group, line] of [
+    [1, PSTATE.i],
+    [0, PSTATE.f],
+  ] as const) {
+    const interrupt = body.call(functions.takeable[group], [], 'i32');
+    e.when(e.op('i32.ne', interrupt, i32(SPURIOUS)), () => body.assign(lines, e.op('i32.or', lines, i32(line))));
+  }
+  // Nobody but this thread writes the word.
+  const address = i32(places.state + STATE.interrupts);
+  const old = e.shared(address, 0);
+  e.publish(address, e.op('i32.or', e.and(old, ~(PSTATE.i | PSTATE.f)), lines), 0);
+  return body.finish();
+}
+
+/** Gives the lock back. */
+function emitUnlock(e: Emitter, places: GicCodePlaces, functions: Functions): void {
+  const lock = i32(places.gic + GICD_STATE.lock);
+  const held = e.exchange(lock, i32(0));
+  e.when(e.op('i32.ne', held, i32(GIC_LOCK.held)), () => void e.body.call(functions.wakeNext, [lock]));
+}
+
+/** Brings STATE.interrupts up to date and returns 0; branches to `otherwise` when that cannot be done here. */
+function emitRefresh(e: GicEmitter, places: GicCodePlaces, functions: Functions, otherwise: number): void {
+  const unlock = (): void => emitUnlock(e, places, functions);
+  e.lock(otherwise, unlock);
+  e.body.call(functions.signals, []);
+  unlock();
+  e.body.return(i32(0));
+}
+
+function refreshBody(places: GicCodePlaces, functions: Functions): Uint8Array {
+  const e = new GicEmitter(0, places);
+  const { body } = e;
+  const elsewhere = body.block();
+  emitRefresh(e, places, functions, elsewhere);
+  body.end();
+  body.return(i32(1));
+  body.unreachable();
+  return body.finish();
+}
+
+function attendBody(places: GicCodePlaces, functions: Functions): Uint8Array {
+  const e = new GicEmitter(1, places);
+  const { body } = e;
+  const state = body.param(0, 'i32');
+  const elsewhere = body.block();
+  e.exchange(e.load(state, STATE.lookAt), i32(0));
+  e.store(state, e.add(e.load(state, STATE.attended), i32(1)), STATE.attended);
+  emitRefresh(e, places, functions, elsewhere);
+  body.end();
+  body.return(body.call(functions.attend, [state], 'i32'));
+  body.unreachable();
+  return body.finish();
+}
+
+/** Emits (state, iss) -> status: `registers` by name under the lock at EL1, everything else by `otherwise`. */
+function accessBody(
+  places: GicCodePlaces,
+  functions: Functions,
+  otherwise: number,
+  registers: Readonly<Record<string, (e: GicEmitter) => void>>,
+): Uint8Array {
+  const e = new GicEmitter(2, places);
+  const { body } = e;
+  const [state, iss] = [body.param(0, 'i32'), body.param(1, 'i32')];
+  const unlock = (): void => emitUnlock(e, places, functions);
+  const elsewhere = body.block();
+  const key = e.keep(e.and(iss, ISS.keyMask));
+  body.branchIf(e.not(e.load(state, STATE.el)), elsewhere);
+  for (const [name, emit] of Object.entries(registers)) {
+    e.when(e.op('i32.eq', key, i32(sysregKeyOf(name))), () => {
+      e.lock(elsewhere, unlock);
+      emit(e);
+      body.call(functions.signals, []);
+      unlock();
+      body.return(i32(0));
+    });
+  }
+  body.end();
+  body.return(body.call(otherwise, [state, iss], 'i32'));
+  body.unreachable();
+  return body.finish();
+}
+
+function readBody(places: GicCodePlaces, functions: Functions): Uint8Array {
+  return accessBody(places, functions, functions.read, {
+    ICC_IAR1_EL1: (e) => {
+      const interrupt = e.keep(e.body.call(functions.takeable[1], [], 'i32'));
+      e.when(e.op('i32.ne', interrupt, i32(SPURIOUS)), () => {
+        e.setBit('active', interrupt, true);
+        e.setBit('pending', interrupt, false);
+        const grouped = e.op('i32.and', e.priority(interrupt), e.groupMask(1));
+        const level = e.op('i32.shl', i32(1), e.op('i32.shr_u', grouped, i32(PRIORITY_SHIFT)));
+        e.setOwn(GICR_STATE.activePriorities1, e.op('i32.or', e.own(GICR_STATE.activePriorities1), level));
+      });
+      e.answer(interrupt);
+    },
+    ICC_PMR_EL1: (e) => e.answer(e.own(GICR_STATE.priorityMask)),
+    ICC_RPR_EL1: (e) => {
+      const running = e.keep(e.running());
+      e.when(e.op('i32.eq', running, i32(IDLE)), () => e.body.assign(running, i32(0xff)));
+      e.answer(running);
+    },
+  });
+}
+
+function writeBody(places: GicCodePlaces, functions: Functions): Uint8Array {
+  const value = (e: GicEmitter): Val => e.keep(e.load(i32(places.state), STATE.scratch));
+  const deactivate = (e: GicEmitter, interrupt: Val): void =>
+    e.when(e.op('i32.lt_u', interrupt, i32(SPECIAL)), () => e.setBit('active', interrupt, false));
+  return accessBody(places, functions, functions.write, {
+    ICC_EOIR1_EL1: (e) => {
+      const interrupt = e.keep(e.and(value(e), INTID_MASK));
+      e.when(e.op('i32.lt_u', interrupt, i32(SPECIAL)), () => {
+        const active = e.keep(e.own(GICR_STATE.activePriorities1));
+        e.setOwn(GICR_STATE.activePriorities1, e.op('i32.and', active, e.add(active, i32(-1))));
+        const isSplit = e.and(e.own(GICR_STATE.control), ICC_CONTROL.eoiMode);
+        e.when(e.not(isSplit), () => deactivate(e, interrupt));
+      });
+    },
+    ICC_DIR_EL1: (e) => deactivate(e, e.keep(e.and(value(e), INTID_MASK))),
+    ICC_PMR_EL1: (e) => e.setOwn(GICR_STATE.priorityMask, e.and(value(e), 0xf8)),
+  });
+}
+
+/** Makes what generated code calls for MRS and MSR, and what looks at the vCPU's interrupts. */
+export function gicCode(memory: WebAssembly.Memory, places: GicCodePlaces, imports: GicCodeImports): GicCode {
+  const module = new ModuleBuilder();
+  const read = module.importFunction('read', ['i32', 'i32'], ['i32']);
+  const write = module.importFunction('write', ['i32', 'i32'], ['i32']);
+  const attend = module.importFunction('attend', ['i32'], ['i32']);
+  const wakeNext = module.importFunction('wakeNext', ['i32'], []);
+  const declare = (params: number, results: readonly 'i32'[]): number =>
+    module.declare(module.type(new Array<'i32'>(params).fill('i32'), results));
+  const takeable = { 0: declare(0, ['i32']), 1: declare(0, ['i32']) } as const;
+  const functions: Functions = { read, write, attend, wakeNext, takeable, signals: declare(0, []) };
+  module.setBody(takeable[0], takeableBody(places, 0));
+  module.setBody(takeable[1], takeableBody(places, 1));
+  module.setBody(functions.signals, signalsBody(places, functions));
+  for (const [name, params, make] of [
+    ['read', 2, readBody],
+    ['write', 2, writeBody],
+    ['attend', 1, attendBody],
+    ['refresh', 0, refreshBody],
+  ] as const) {
+    const index = declare(params, ['i32']);
+    module.setBody(index, make(places, functions));
+    module.exportFunction(name, index);
+  }
+  const env = { memory, ...imports };
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(module.build()), { env });
+  // WHY: the module built above exports exactly these functions.
+  return instance.exports as unknown as GicCode;
+}
