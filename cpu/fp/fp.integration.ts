@@ -23,7 +23,7 @@ import {
 } from './format.js';
 import { fpMulAdd, fpMulAddH, fpRecipStepFused, fpRSqrtStepFused } from './fused.js';
 
-const CASES_PER_INSTRUCTION = Number(process.env['WURLEY_FP_CASES'] ?? 200_000);
+const CASES_PER_INSTRUCTION = Number(process.env['WURLEY_FP_CASES'] ?? 50_000);
 const SEED = Number(process.env['WURLEY_FP_SEED'] ?? 0x5eed);
 const BATCH_CASES = 20_000;
 
