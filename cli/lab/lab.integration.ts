@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Subject } from 'rxjs';
 import * as assert from 'uvu/assert';
+import { guestImage } from '../../test/guests/reports.js';
 import { spec } from '../../test/harness/spec.js';
 import { addLabVerbs } from '../commands/lab.js';
 import { addUp } from '../commands/up.js';
@@ -244,6 +245,25 @@ test(
   { deadlineMs: 4 * MINUTE },
 );
 let failure: unknown;
+
+test(
+  'a VM whose watchdog bites is started again, as often as its lab says',
+  async () => {
+    const file = join(folder, 'dogs.yaml');
+    const restart = '{ policy: on-failure, max: 1, within: 3600 }';
+    const vm = `kernel: ${guestImage('gunyah')}, platform: gunyah, memory: 64M, append: bite=1, restart: ${restart}`;
+    writeFileSync(file, `vms:\n  first: { ${vm}, primary: true }\n  second: { ${vm} }\n`);
+    const ended = await wurley('up', file, '-q');
+    assert.is(ended.code, 3, ended.out + ended.err);
+    for (const name of ['first', 'second']) {
+      const bitten = `${name}: reset or panicked: its watchdog was not pinged in time`;
+      assert.is(ended.out.split(bitten).length, 3, ended.out);
+      assert.is(ended.out.split(`${name}: started again`).length, 2, ended.out);
+      assert.ok(ended.out.includes(`${name}: stays down: started again 1 times within 3600 s`), ended.out);
+    }
+  },
+  { deadlineMs: 4 * MINUTE },
+);
 
 test(
   'the embedded lab ends by itself, with every message answered and the lent memory back',

@@ -78,6 +78,7 @@ void watchdog_bites(void) __attribute__((noreturn));
 int watchdog_message(const u8 *message, u64 size, const struct queues *q);
 /* Everything that vcpu_run can answer, with the second VM behind q as the one that is run. */
 void proxied_checks(const struct vcpu *vcpu, const struct queues *q);
+void proxied_reset2(const struct vcpu *vcpu, const struct queues *q);
 /* The second VM's part of them; 0 when the message is none of theirs. */
 int proxied_message(const u8 *message, u64 size, const struct queues *q);
 

@@ -233,9 +233,9 @@ static const u8 *find_tree(void) {
 
 void guest_main(void) {
   const u8 *guest_tree = find_tree();
-  if (tree_vm_cell(guest_tree, "qcom,owner-vmid") != ~0ull) secondary_main(guest_tree);
   char bite[8];
   if (boot_option("bite", bite, sizeof bite)) watchdog_bites();
+  if (tree_vm_cell(guest_tree, "qcom,owner-vmid") != ~0ull) secondary_main(guest_tree);
   identification();
   struct queues rm;
   check_is("tree: this is VMID 3", tree_vm_cell(guest_tree, "qcom,vmid"), 3);
@@ -253,17 +253,20 @@ void guest_main(void) {
   check_is("RM: an unknown message", (u64)rm_call(0x56000099, 0, 0, 0, 0), 0xffffffff);
   check_is("RM: a malformed one", (u64)rm_call(VM_ALLOCATE, &word, 3, 0, 0), 4);
   u8 *memory = allocate(LEND_BYTES, 2 << 20);
-  static const char *const ways[] = {"end", "off", "stop", "fuzz", "proxied", "rst2", "dog!", "dog*"};
+  static const char *const ways[] = {"end", "off", "stop", "fuzz", "proxied", "rst2", "dog!", "dog*", "proxied"};
   u8 *canary = allocate(CANARY_BYTES, 4096);
   for (u32 i = 0; i < CANARY_BYTES; i++) canary[i] = (u8)(i * 7 + (i >> 8));
-  for (int way = 0; way < 8; way++) {
+  for (int way = 0; way < 9; way++) {
     u32 parcel = 0;
     struct queues echo = {0};
     struct vcpu vcpu = {0};
-    u16 vmid = start_second(memory, &parcel, &echo, &vcpu, way == 4 ? PROXIED : way > 5 ? PLATFORM : BY_ITSELF);
-    if (way == 4) {
-      proxied_checks(&vcpu, &echo);
-      check_exit("RM: the exit is announced", vmid, 2, 0);
+    int how = way == 4 || way == 8 ? PROXIED : way > 5 ? PLATFORM : BY_ITSELF;
+    u16 vmid = start_second(memory, &parcel, &echo, &vcpu, how);
+    if (how == PROXIED) {
+      if (way == 4) proxied_checks(&vcpu, &echo);
+      else proxied_reset2(&vcpu, &echo);
+      if (way == 4) check_exit("RM: the exit is announced", vmid, 2, 0);
+      else check_exit_reset2(vmid);
       take_back(vmid, parcel, memory);
       continue;
     }

@@ -166,3 +166,13 @@ void proxied_checks(const struct vcpu *vcpu, const struct queues *q) {
   check("vcpu_run: PSCI_SYSTEM_RESET", a.x[0] == OK && a.x[1] == SYSTEM_RESET && a.x[2] == 1ull << 63);
   check("vcpu_run: these states came up", (states_seen & 0x33) == 0x33);
 }
+
+/* Another VM that is run resets itself with a type and a cookie, in the 64-bit form, which bit 62 tells. */
+void proxied_reset2(const struct vcpu *vcpu, const struct queues *q) {
+  second = vcpu;
+  queue_send(q, "rst2", 4, 1);
+  struct answer a = run_until(SYSTEM_RESET, 0);
+  check("vcpu_run: PSCI_SYSTEM_RESET by SYSTEM_RESET2", a.x[0] == OK && a.x[1] == SYSTEM_RESET);
+  check_is("... its type, and that it was the 64-bit form", a.x[2], 1ull << 62 | 0x80000007);
+  check_is("... its cookie", a.x[3], 0x1122334455667788);
+}
