@@ -50,6 +50,9 @@ interface PendingAsk {
 
 interface Peer {
   readonly generation: number;
+  /** Where its record has these words, for what is looked at per message. */
+  readonly generationAt: number;
+  readonly incarnationAt: number;
   readonly mailbox: QueueSender;
   readonly replies: QueueSender;
   readonly doorbell: Doorbell;
@@ -322,14 +325,15 @@ export class Endpoint implements Sender {
     if (peer !== undefined) {
       if (asked !== 0) this.board.noteAsker(slot, this.slot);
       const moving = takeMoves(body);
-      failed = this.#sendInto(peer.mailbox, slot, kind, moving?.plain ?? body, asked);
+      failed = this.#sendInto(peer, slot, kind, moving === undefined ? body : moving.plain, asked);
       if (failed === undefined && moving !== undefined) surrender(moving.moves);
     }
     Atomics.store(this.#words, this.#target, NO_TARGET);
     return failed;
   }
 
-  #sendInto(queue: QueueSender, slot: number, kind: string, body: object, asked: number): SendReason | undefined {
+  #sendInto(peer: Peer, slot: number, kind: string, body: object, asked: number): SendReason | undefined {
+    const queue = peer.mailbox;
     const at = queue.reserve();
     if (at < 0) {
       assert(at !== CORRUPT, `mailbox of slot ${slot} is corrupt`);
@@ -344,7 +348,7 @@ export class Endpoint implements Sender {
     words[at >> 2] = numberOfKind(kind);
     words[(at >> 2) + 1] = this.actor;
     words[(at >> 2) + 2] = asked;
-    if (asked !== 0) this.#incarnationAsked = this.board.get(slot, 'incarnation');
+    if (asked !== 0) this.#incarnationAsked = Atomics.load(this.#words, peer.incarnationAt);
     words[(at >> 2) + 3] = asked === 0 ? 0 : this.#incarnationAsked;
     queue.stage(ENVELOPE_BYTES + size);
     queue.publish();
@@ -355,9 +359,11 @@ export class Endpoint implements Sender {
   #peer(actor: number): Peer | undefined {
     const slot = slotOf(actor);
     const generation = generationOf(actor);
-    if (slot >= this.board.slots || this.board.get(slot, 'generation') !== generation) return undefined;
     const known = this.#peers[slot];
-    if (known !== undefined && known.generation === generation) return known;
+    if (known !== undefined && known.generation === generation) {
+      return Atomics.load(this.#words, known.generationAt) === generation ? known : undefined;
+    }
+    if (slot >= this.board.slots || this.board.get(slot, 'generation') !== generation) return undefined;
     const doorbell = this.#openDoorbell(slot);
     const open = (word: 'mailboxAt' | 'repliesAt' | 'fromSystemAt'): QueueSender | undefined => {
       const handle = { buffer: this.board.memory, byteOffset: this.board.get(slot, word) };
@@ -367,7 +373,9 @@ export class Endpoint implements Sender {
     const mailbox = open(this.#lanes === undefined ? 'mailboxAt' : 'fromSystemAt');
     const replies = open('repliesAt');
     if (mailbox === undefined || replies === undefined) return undefined;
-    const peer = { generation, mailbox, replies, doorbell };
+    const generationAt = this.board.wordIndex(slot, 'generation');
+    const incarnationAt = this.board.wordIndex(slot, 'incarnation');
+    const peer = { generation, generationAt, incarnationAt, mailbox, replies, doorbell };
     this.#peers[slot] = peer;
     return peer;
   }

@@ -38,5 +38,5 @@ port.on('message', (message: EchoJob | Uint8Array) => {
   port.postMessage('ready');
   if (job.kind === 'spin') bareSpinEcho(bare, job.sizeBytes);
   else if (job.kind === 'sleep') bareSleepEcho(bare, job.sizeBytes);
-  else if (job.kind === 'queue') queueEcho(receiver.value, sender.value, job.sizeBytes, job.spins);
+  else if (job.kind === 'queue') queueEcho(receiver.value, sender.value, job.spins);
 });

@@ -1,6 +1,7 @@
 /**
  * The two sides of every round trip. The limits are as bare as JavaScript allows: two words with Atomics and the copies that a
- * message needs (into shared memory and out of it, on both ways).
+ * message needs: into shared memory and out of it on the asking side, from the one shared place to the other on the answering side,
+ * which sends on what it was sent where it lies, as the queue's side does and as a MessagePort's sends on the object it was given.
  */
 import type { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import type { QueueSender } from '../../bus/message-queue/queue-sender.js';
@@ -52,13 +53,11 @@ export function bareSpinEcho(bare: SharedArrayBuffer, sizeBytes: number): void {
   const words = new Int32Array(bare);
   const there = new Uint8Array(bare, THERE_AT, sizeBytes);
   const back = new Uint8Array(bare, BACK_AT, sizeBytes);
-  const message = new Uint8Array(sizeBytes);
   for (let turn = 1; ; turn++) {
     let seen = Atomics.load(words, PING);
     while (seen !== turn && seen !== STOP) seen = Atomics.load(words, PING);
     if (seen === STOP) return;
-    message.set(there);
-    back.set(message);
+    back.set(there);
     Atomics.store(words, PONG, turn);
   }
 }
@@ -87,12 +86,10 @@ export function bareSleepEcho(bare: SharedArrayBuffer, sizeBytes: number): void 
   const words = new Int32Array(bare);
   const there = new Uint8Array(bare, THERE_AT, sizeBytes);
   const back = new Uint8Array(bare, BACK_AT, sizeBytes);
-  const message = new Uint8Array(sizeBytes);
   for (let turn = 1; ; turn++) {
     while (Atomics.load(words, PING) === turn - 1) Atomics.wait(words, PING, turn - 1);
     if (Atomics.load(words, PING) === STOP) return;
-    message.set(there);
-    back.set(message);
+    back.set(there);
     Atomics.store(words, PONG, turn);
     Atomics.notify(words, PONG);
   }
@@ -119,13 +116,11 @@ export function queueAsk(
 }
 
 /** The subject, answering side; a message of one byte ends it. */
-export function queueEcho(receiver: QueueReceiver, sender: QueueSender, sizeBytes: number, spins: number): void {
-  const message = new Uint8Array(sizeBytes);
+export function queueEcho(receiver: QueueReceiver, sender: QueueSender, spins: number): void {
   for (;;) {
     const size = receiver.next(spins);
-    receiver.copyOut(message);
+    if (size > 1) sender.send(receiver.message);
     receiver.take();
     if (size === 1) return;
-    sender.send(message);
   }
 }

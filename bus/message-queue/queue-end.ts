@@ -65,6 +65,8 @@ export interface ReceiveEnd {
   receive(into: Uint8Array): Result<Received, Fault<'queueEmpty' | 'messageSize' | 'corrupt'>>;
   /** Size in bytes of the next message, which lies at `offset` of `bytes`, or `NOTHING` or `CORRUPT`. */
   peek(): number;
+  /** The message that `peek` found, where it lies: to be read, or sent on, before its place is given back. */
+  readonly message: Uint8Array;
   /** Copies the message that `peek` found to the start of `into`, which must be large enough. */
   copyOut(into: Uint8Array): void;
   /** Steps past the message `peek` found; its place stays ours until `free`. */

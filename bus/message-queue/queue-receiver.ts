@@ -32,6 +32,11 @@ import { UNCHANGED } from './queue-sender.js';
 const EMPTY = Object.freeze(fail('queueEmpty', 'receive'));
 const BROKEN = Object.freeze(fail('corrupt', 'receive'));
 const TOO_SMALL = Object.freeze(fail('messageSize', 'receive.into'));
+/**
+ * A look in vain compares slot and tail once in so many, for the sake of damaged queues: the tail's line belongs to the sender, who
+ * has to fetch it back, and whoever looks waits for it.
+ */
+const LOOKS_PER_TAIL = 16;
 /** configure_receive: the threshold becomes the depth. */
 const WHOLE_DEPTH = 0xffff_fffe;
 
@@ -61,8 +66,8 @@ export class QueueReceiver implements ReceiveEnd {
   private freed: number;
   /** A tail seen earlier; the real one is never behind it. */
   private tailSeen: number;
-  /** The last look found nothing, so the next message comes alone: its slot tells of it sooner than the tail does. */
-  private starved = false;
+  /** Looks in vain since the last message. After one the next message comes alone: its slot tells of it sooner than the tail does. */
+  private vain = 0;
   private sizeSeen = 0;
   /** A view of each slot as long as its last message: making one costs more than copying a small message. */
   private readonly views: (Uint8Array | undefined)[] = [];
@@ -125,13 +130,17 @@ export class QueueReceiver implements ReceiveEnd {
   }
 
   copyOut(into: Uint8Array): void {
+    into.set(this.message);
+  }
+
+  get message(): Uint8Array {
     const slot = this.head & this.slotMask;
     let view = this.views[slot];
     if (view === undefined || view.length !== this.sizeSeen) {
       view = this.bytes.subarray(this.offset, this.offset + this.sizeSeen);
       this.views[slot] = view;
     }
-    into.set(view);
+    return view;
   }
 
   take(): void {
@@ -165,7 +174,9 @@ export class QueueReceiver implements ReceiveEnd {
       sizeBytes = this.peek();
       if (sizeBytes !== NOTHING) return sizeBytes;
     }
-    return this.data.park(this.ready, 0, timeoutMs) ? this.peek() : NOTHING;
+    if (!this.data.park(this.ready, 0, timeoutMs)) return NOTHING;
+    this.vain = LOOKS_PER_TAIL;
+    return this.peek();
   }
 
   /**
@@ -275,17 +286,18 @@ export class QueueReceiver implements ReceiveEnd {
     const wanted = (head + 1) | 0;
     const at = this.slotWord();
     if (words[at] === wanted) {
-      if (!this.starved) {
+      if (this.vain === 0) {
         const tail = Atomics.load(words, WORD.tail);
         if (((tail - head) | 0) > 0) {
           this.tailSeen = tail;
           return (tail - this.freed) >>> 0 <= this.depth ? 0 : this.corrupt();
         }
       }
-      this.starved = false;
+      this.vain = 0;
       return this.slotCarries(at, wanted);
     }
-    this.starved = true;
+    if (++this.vain < LOOKS_PER_TAIL) return NOTHING;
+    this.vain = 1;
     const ahead = ((words[WORD.tail] ?? 0) - head) | 0;
     // A tail that lags has not been stored yet.
     if (ahead <= 0) return ahead >= -this.depth ? NOTHING : this.corrupt();

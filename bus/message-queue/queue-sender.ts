@@ -178,7 +178,8 @@ export class QueueSender implements SendEnd {
   private enter(): void {
     this.lock?.acquire();
     this.locked = true;
-    const tail = Atomics.load(this.words, WORD.tail);
+    // Only holders of the lock store it, so a plain load sees the last one's.
+    const tail = this.words[WORD.tail] ?? 0;
     // Nobody has sent since: the head seen then still bounds the real one, and its line stays with the receiver.
     if (tail === this.tail) return;
     this.tail = tail;
