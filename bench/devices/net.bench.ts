@@ -7,8 +7,9 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { StoredImage } from '../../cli/image/store.js';
+import { cacheFolder, type StoredImage } from '../../cli/image/store.js';
 import type { ConsoleSession } from '../../test/drivers/console-session.js';
+import { cacheIsReady } from '../code-cache.js';
 import type { Bench, BenchSuite, Target } from '../report.js';
 import { guestImage, type Host, startGuest, startLab, writeInitrd } from './linux-guest.js';
 
@@ -103,6 +104,7 @@ async function collect(guest: ConsoleSession, kind: string, verbs: readonly Verb
 
 /** Runs guests, reads the reports of the last one, and ends them all. */
 async function measured(
+  host: Host,
   guests: readonly ConsoleSession[],
   kind: string,
   verbs: readonly Verb[],
@@ -115,8 +117,11 @@ async function measured(
   } catch (problem) {
     bench.note(`${kind}: ${problem instanceof Error ? problem.message : String(problem)}`);
   } finally {
+    // As its user would end it, so that the code it was seen to run is there at the next start.
+    if (host === 'wurley') await last?.interrupt();
     for (const guest of guests) guest.kill();
     await Promise.all(guests.map((guest) => guest.ended));
+    if (host === 'wurley') await cacheIsReady(join(cacheFolder(), 'code'));
   }
 }
 
@@ -166,11 +171,11 @@ async function runAll(bench: Bench, image: StoredImage, folder: string, port: nu
   for (let round = 0; round < ROUNDS; round++) {
     for (const [host, figures] of all) {
       const alone = startGuest(host, image, user, USER[host], DEADLINE_MS);
-      await measured([alone], 'host', USER_VERBS, figures, bench);
+      await measured(host, [alone], 'host', USER_VERBS, figures, bench);
     }
     for (const [host, figures] of all) {
       const guests = neighbours(host, image, folder, serving, asking(host));
-      await measured(guests, 'vm', JOINED_VERBS[host], figures, bench);
+      await measured(host, guests, 'vm', JOINED_VERBS[host], figures, bench);
     }
   }
   return all;

@@ -28,7 +28,7 @@ import { cacheFolder, findImage, type StoredImage } from '../image/store.js';
 import { hostUnpackers } from '../image/unpackers.js';
 import { readBootFile } from '../machine/boot-files.js';
 import { codeBudgetOf } from '../machine/code-budget.js';
-import { openCodeCache } from '../machine/code-cache.js';
+import { codeCacheFolder, openCodeCache } from '../machine/code-cache.js';
 import { BITTEN, deathOf } from '../machine/deaths.js';
 import { beginMachine, type EarlyStart } from '../machine/early-start.js';
 import { openVars, parseVars, type VarsRequest } from '../machine/flash-files.js';
@@ -368,7 +368,8 @@ async function boot(
   { interpreter, system, events }: EarlyStart & { readonly events: Events },
   terminal: Terminal,
 ): Promise<Result<number, Refusal>> {
-  const codeCache = process.env['WURLEY_CODE_CACHE'] === 'off' ? undefined : openCodeCache(cacheFolder(), plan);
+  const folder = codeCacheFolder();
+  const codeCache = folder === undefined ? undefined : openCodeCache(folder, plan);
   let machine: Machine | undefined;
   // The first death, which may come before there is a machine to end.
   let death: string | undefined;

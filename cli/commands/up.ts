@@ -12,6 +12,7 @@ import { type Lab, readLab } from '../lab/lab-file.js';
 import { labJsonSchema } from '../lab/lab-schema.js';
 import { type LabEnd, serveLab } from '../lab/serve-lab.js';
 import { freeSocket, socketFolder } from '../lab/socket-path.js';
+import { codeCacheFolder } from '../machine/code-cache.js';
 import { EXIT_SOFTWARE, EXIT_USAGE, type Terminal, type Verb } from '../program.js';
 import { onTermination } from '../terminal/raw-terminal.js';
 
@@ -101,6 +102,7 @@ async function serve(
   const opened = await VmHost.start({
     primaryGuest: lab.vms.some(({ primary }) => primary),
     warm: 1,
+    codeCacheFolder: codeCacheFolder(),
     onLog: (line) => terminal.err(`${line.name}: ${line.text}\n`),
   });
   if (!opened.ok) return refuse(EXIT_SOFTWARE, opened.error);

@@ -3,7 +3,7 @@
  * consoles, frames over a switch; their device trees as section 7 of the interface has them, read by Debian and checked by dtc.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
@@ -102,7 +102,7 @@ async function start(host: VmHost, wanted: VmSpec): Promise<LabVm> {
 test(
   'two Debian VMs with disk, console, entropy and a card on one switch beside bare-metal ones that exchange messages',
   async () => {
-    const opened = await VmHost.start({ primaryGuest: true, onLog: () => undefined });
+    const opened = await VmHost.start({ primaryGuest: true, codeCacheFolder: folder, onLog: () => undefined });
     if (!opened.ok) throw new Error(opened.error);
     const host = opened.value;
     try {
@@ -145,8 +145,10 @@ test(
       const off = Buffer.from('poweroff -f\n');
       one.vm.type(off);
       assert.equal(await one.vm.ended, { reason: 'off', detail: '' });
+      assert.ok(leaveUncompiled() > 0, 'something was worth compiling');
       two.vm.kill('over');
       assert.is((await two.vm.ended).reason, 'requested');
+      leaveUncompiled();
       assert.is((await host.census()).partitions, 1, "the host's own is left");
       assert.is(host.resources().files, none.files);
     } finally {
@@ -155,6 +157,14 @@ test(
   },
   { deadlineMs: 10 * MINUTE },
 );
+
+/** Takes away what was put away to be compiled for the next VM, which nobody needs; how much there was. */
+function leaveUncompiled(): number {
+  const code = join(folder, 'code');
+  const kept = readdirSync(code).filter((name) => /\.(todo|code)$/.test(name));
+  for (const name of kept) rmSync(join(code, name), { force: true });
+  return kept.length;
+}
 
 /** Names, labels and the bus are as the resource manager writes them (gunyah.md 7.2), which dtc's style checks do not like. */
 const PRESCRIBED = /\((label_is_string|simple_bus_reg)\)/;

@@ -28,6 +28,7 @@ import { cacheFolder } from '../image/store.js';
 import { hostUnpackers } from '../image/unpackers.js';
 import { callStream } from '../lab/call-stream.js';
 import type { CallRecord, LabEvent, LabHost, LabVm, LinkSpec, QueueCounters, VmEnd, VmSpec } from '../lab/lab-host.js';
+import { openCodeCache } from '../machine/code-cache.js';
 import { deathOf, deathSentence } from '../machine/deaths.js';
 import { loadInterpreter } from '../machine/interpreter-cache.js';
 import { LocalNetworks } from '../machine/local-network.js';
@@ -53,6 +54,8 @@ export interface VmHostOptions {
   readonly jit?: boolean;
   /** Workers of each kind that every VM needs which are kept loaded for the next VM; default 0. */
   readonly warm?: number;
+  /** Where the translation cache of its VMs lies (cli/machine/code-cache.ts), but for small ones; absent: they use none. */
+  readonly codeCacheFolder?: string | undefined;
   readonly onLog?: (line: LogLine) => void;
 }
 
@@ -359,7 +362,11 @@ export class VmHost implements LabHost {
   ): MachineOptions {
     const { interpreter, jit } = host.options;
     const ownTranslator = spec.memoryBytes >= SMALL_BYTES;
-    return { description, plan, name: spec.name, virtio, entropy: this.#entropy, interpreter, jit, ownTranslator };
+    const folder = this.#options.codeCacheFolder;
+    // A small VM runs too little for the process that would compile it afterwards.
+    const codeCache = folder !== undefined && ownTranslator ? openCodeCache(folder, plan) : undefined;
+    const more = { entropy: this.#entropy, interpreter, jit, ownTranslator, codeCache };
+    return { description, plan, name: spec.name, virtio, ...more };
   }
 
   /** A machine runs: it is a VM of ours from here on. */

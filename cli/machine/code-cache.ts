@@ -12,6 +12,7 @@ import { serialize } from 'node:v8';
 import type { JournalPage } from '../../cpu/jit/code-journal.js';
 import type { SavedVolume } from '../../cpu/jit/saved-code.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
+import { cacheFolder } from '../image/store.js';
 import { isOurs, makeOwnFolder, putFile, readCodeFile } from './code-cache-file.js';
 import { nativeKey } from './native-modules.js';
 
@@ -89,6 +90,11 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
       }
     },
   };
+}
+
+/** Where the user's cache lies; undefined where WURLEY_CODE_CACHE=off in the environment. */
+export function codeCacheFolder(): string | undefined {
+  return process.env['WURLEY_CODE_CACHE'] === 'off' ? undefined : cacheFolder();
 }
 
 /** The page without what was merely warm; nothing if that is all. */

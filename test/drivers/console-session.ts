@@ -15,6 +15,9 @@ export interface SessionOptions {
   readonly deadlineMs: number;
 }
 
+/** Between the first Ctrl-C, which presses power buttons, and the second. */
+const SECOND_INTERRUPT_MS = 500;
+
 /** How a command in the guest ended. */
 export interface GuestRun {
   readonly output: string;
@@ -110,6 +113,17 @@ export class ConsoleSession {
     this.type('poweroff\n');
     const timer = setTimeout(() => this.kill(), this.#deadlineMs);
     const code = await this.ended;
+    clearTimeout(timer);
+    return code;
+  }
+
+  /** Ends `wurley` as its user would who does not wait for guests: it puts away what it keeps. The exit code. */
+  async interrupt(): Promise<number | null> {
+    this.#child.kill('SIGINT');
+    const again = setTimeout(() => this.#child.kill('SIGINT'), SECOND_INTERRUPT_MS);
+    const timer = setTimeout(() => this.kill(), this.#deadlineMs);
+    const code = await this.ended;
+    clearTimeout(again);
     clearTimeout(timer);
     return code;
   }
