@@ -2,8 +2,8 @@
  * A message queue's bytes in shared memory, and how one is created there. Who writes what: the creator writes the first
  * line once; the producers' line belongs to the sending side, the consumers' line to the receiving side; slots belong to
  * the sender until the tail passes them and to the receiver until the head passes them. Lines that different threads
- * write lie 128 bytes apart, because processors fetch cache lines in pairs; the lock has a line of its own, so that receivers
- * who watch the tail do not take it from its holder.
+ * write lie 128 bytes apart, because processors fetch cache lines in pairs. The tail is in the lock's line: whoever changes it holds
+ * the lock where there is one, and who waits for messages watches their slots.
  */
 import { assert } from '../assert.js';
 import { mustBeZero, u32 } from '../layout/fields.js';
@@ -25,9 +25,8 @@ export const QueueHeader = struct('QueueHeader', 512, {
   configCheck: u32(0x24),
   reservedConfig: mustBeZero(0x28, 0x18),
   lock: u32(0x40),
-  reservedLock: mustBeZero(0x44, 0x3c),
-  tail: u32(0x80),
-  reservedTail: mustBeZero(0x84, 0x7c),
+  tail: u32(0x44),
+  reservedTail: mustBeZero(0x48, 0xb8),
   head: u32(0x100),
   reservedHead: mustBeZero(0x104, 0x7c),
   dataSleepers: u32(0x180),
