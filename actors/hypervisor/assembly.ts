@@ -1,10 +1,11 @@
 /**
  * What a resource manager that runs as guest code puts a VM together from: interrupt controllers, address spaces, power
- * groups, watchdogs, and threads attached to them (gunyah.md 2.2, 2.6, 2.7, 2.10). Checks of arguments are here, objects
+ * groups, watchdogs, virtio-mmio devices, and threads attached to them (gunyah.md 2.2, 2.6, 2.7, 2.10). Checks of arguments are here, objects
  * and their lives in kernel-objects.ts.
  */
 import { err, ok, type Result } from '../../bus/result.js';
-import type { CoreAssembly } from '../abi/gunyah/core.js';
+import type { CoreAssembly, CoreMemory } from '../abi/gunyah/core.js';
+import { VIRTIO_QUEUES_MAX, VIRTIO_TYPE } from '../shared-state/objects/virtio-mmio.js';
 import { VM_CPUS_MAX } from '../shared-state/vm/vm-block.js';
 import { type KernelObjects, VIC_DEFAULT, type VicConfig } from './kernel-objects.js';
 import { mpidrMapping } from './mpidr-mapping.js';
@@ -18,12 +19,14 @@ type Done = Result<undefined, ObjectFault>;
 /** See the head of this file. */
 export class Assembly implements CoreAssembly {
   readonly #kernel: KernelObjects;
+  readonly #memory: Pick<CoreMemory, 'attachPage'>;
   readonly #nowMs: () => number;
   /** How often each watchdog that no VM has was frozen, in the life it was. */
   readonly #frozen = new Map<number, { readonly generation: number; readonly times: number }>();
 
-  constructor(kernel: KernelObjects, nowMs: () => number) {
+  constructor(kernel: KernelObjects, memory: Pick<CoreMemory, 'attachPage'>, nowMs: () => number) {
     this.#kernel = kernel;
+    this.#memory = memory;
     this.#nowMs = nowMs;
   }
 
@@ -56,6 +59,14 @@ export class Assembly implements CoreAssembly {
 
   configureGroup(group: number, flags: number): Done {
     return this.#kernel.configure(group, { is: 'powerGroup', flags });
+  }
+
+  configureVirtio(virtio: number, extent: number, queues: number, type: number): Done {
+    if (this.#kernel.table.state(virtio) !== 'init') return err('badState');
+    const isKnown = type === VIRTIO_TYPE.other || type === VIRTIO_TYPE.input;
+    if (queues > VIRTIO_QUEUES_MAX || !isKnown) return err('badArgument');
+    const page = this.#memory.attachPage(extent);
+    return page.ok ? this.#kernel.configureVirtio(virtio, { extent, page: page.value, queues, type }) : page;
   }
 
   attach(type: AttachmentType, object: number, thread: number, index: number): Done {

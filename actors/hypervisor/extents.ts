@@ -55,6 +55,8 @@ interface Extent {
   /** By page from the start of the extent. */
   readonly frames: Map<number, Frame>;
   readonly mappings: Mapping[];
+  /** Whether its page is registers of a device, and stays here. */
+  isAttached?: boolean;
   /** All memory of a partition rather than frames: what it owns alone is there, at its guest-physical address. */
   readonly view?: Partition;
 }
@@ -77,6 +79,8 @@ export class Extents implements CoreMemory {
   readonly #table: ObjectTable;
   readonly #partitions: ReadonlyMap<number, Partition>;
   readonly #flush: Flush;
+  /** Told of an extent whose frames go elsewhere though its object lives. */
+  readonly #lose: (extent: number) => void;
   readonly #extents = new Map<number, Extent>();
   /** VMMIO ranges by address space, of the life they were made in. */
   readonly #vmmio = new Map<number, { readonly generation: number; readonly ranges: readonly Range[] }>();
@@ -87,12 +91,14 @@ export class Extents implements CoreMemory {
     table: ObjectTable,
     partitions: ReadonlyMap<number, Partition>,
     flush: Flush,
+    lose: (extent: number) => void,
   ) {
     this.#memory = new Uint8Array(memory);
     this.#ledger = ledger;
     this.#table = table;
     this.#partitions = partitions;
     this.#flush = flush;
+    this.#lose = lose;
   }
 
   /** Extents that have frames, for audits. */
@@ -167,6 +173,7 @@ export class Extents implements CoreMemory {
     };
     // A sparse child begins empty and is donated to; a basic one takes its range at once.
     if (!child.isSparse) {
+      if (from.isAttached === true) return err('busy');
       if (from.mappings.some((m) => overlaps(m, first, pages))) return err('busy');
       for (let page = 0; page < pages; page++) if (!from.frames.has(first + page)) return err('notOwner');
       for (let page = 0; page < pages; page++) this.#hand(from, first + page, frames, page);
@@ -418,6 +425,16 @@ export class Extents implements CoreMemory {
     });
   };
 
+  attachPage(extent: number): Result<number, ObjectFault> {
+    const found = this.#extent(extent);
+    if (found === undefined) return err('badState');
+    const frame = found.frames.get(0);
+    if (found.isSparse || found.pages !== 1) return err('badArgument');
+    if (frame === undefined) return err('notOwner');
+    found.isAttached = true;
+    return ok(frame.host);
+  }
+
   async unmapAll(extent: number): Promise<Done> {
     const found = this.#extent(extent);
     if (found === undefined) return err('badState');
@@ -476,6 +493,7 @@ export class Extents implements CoreMemory {
       }
       const isOwn = extent.owner === partition.number;
       const concerned = [...extent.frames].filter(([, frame]) => isOwn || frame.home === partition);
+      if (concerned.length > 0) this.#lose(object);
       if (concerned.length > 0 && !(await this.#withdraw(extent, 0, extent.pages))) return false;
       this.#release(extent, concerned);
       if (isOwn) this.#extents.delete(object);

@@ -58,7 +58,7 @@ export class GuestCore implements GunyahCore {
     this.#nowMs = nowMs;
     this.#setRegister = setRegister;
     this.objects = kernel;
-    this.assembly = new Assembly(kernel, nowMs);
+    this.assembly = new Assembly(kernel, extents, nowMs);
     this.memory = extents;
     this.#memory = memory;
     this.#ring = ring;

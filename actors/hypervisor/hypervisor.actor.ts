@@ -50,7 +50,8 @@ const LEDGER_AT = 64 * 1024;
 const PARTITIONS_MAX = 0xffff;
 /** How long processors may take to acknowledge before a withdrawal is reported as failed, in milliseconds. */
 const ACKNOWLEDGE_MS_MAX = 2_000;
-const PROCESSOR_ASK = { timeoutMs: ACKNOWLEDGE_MS_MAX } as const;
+/** A processor's thread is told at once when it dies; until then it is only slow, as on a host with too much to do. */
+const PROCESSOR_ASK = { timeoutMs: 8_000 } as const;
 /** Calls with the most registers (128 codes and 128 values of 16 bytes), or a parcel of 512 ranges. */
 const MESSAGE_BYTES_MAX = 16_384;
 /** How long a thread of a VM that has ended may still be inside a hypercall, in milliseconds. */
@@ -131,7 +132,9 @@ function makePorts(
     if (made !== undefined) return made;
     const kernel = KernelObjects.create(memory, pool, ring);
     if (kernel === undefined) return undefined;
-    extents = new Extents(memory, ledger, kernel.table, partitions, (partition) => flushStage2(partition, context));
+    const flush = (partition: Partition): Promise<boolean> => flushStage2(partition, context);
+    const lose = (extent: number): void => kernel.loseExtent(extent);
+    extents = new Extents(memory, ledger, kernel.table, partitions, flush, lose);
     const setRegister: SetRegister = async (number, code, value) => {
       const thread: ActorRef<ProcessorProtocol> = { actor: number };
       const values = new Uint8Array(16);
@@ -191,8 +194,10 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
   },
   on: {
     createPartition(state, _, context) {
-      if (state.next > PARTITIONS_MAX) return err('noMemory');
-      const partition = state.next++;
+      if (state.partitions.size >= PARTITIONS_MAX) return err('noMemory');
+      while (state.partitions.has(state.next)) state.next = (state.next % PARTITIONS_MAX) + 1;
+      const partition = state.next;
+      state.next = (partition % PARTITIONS_MAX) + 1;
       const ring = (number: number): void => context.ring({ actor: number }, 1);
       state.partitions.set(partition, new Partition(partition, state.memory, state.pool, ring));
       return ok({ partition });

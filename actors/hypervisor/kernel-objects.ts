@@ -23,6 +23,8 @@ import {
   type Source,
 } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
+import { formatVirtio, VIRTIO_QUEUES_MAX, VIRTIO_STATE_BYTES } from '../shared-state/objects/virtio-mmio.js';
+import { VIRTIO_PAGES_BYTES, VirtioPages } from '../shared-state/objects/virtio-pages.js';
 import { RUN_TOKENS_BYTES, RunTokens, runTokensAt } from '../shared-state/scheduler/run-tokens.js';
 import { ProxiedRun } from '../shared-state/vm/proxied-run.js';
 import { type Ring, VM_BLOCK_BYTES, VmBlock, waker } from '../shared-state/vm/vm-block.js';
@@ -52,7 +54,18 @@ export type ObjectConfig =
   | VicConfig
   | { readonly is: 'addrspace'; readonly vmid: number }
   | { readonly is: 'watchdog'; readonly flags: number }
+  | VirtioConfig
   | { readonly is: 'thread'; readonly attached: ReadonlyMap<AttachmentType, Attachment> };
+
+/** A virtio-mmio device: its registers, as an extent that it holds and the frame in it. */
+export interface VirtioConfig {
+  readonly is: 'virtioMmio';
+  readonly extent: number;
+  readonly generation: number;
+  readonly page: number;
+  readonly queues: number;
+  readonly type: number;
+}
 
 /** An interrupt controller: processors, shared numbers from 32 on. */
 export interface VicConfig {
@@ -84,6 +97,7 @@ export class KernelObjects {
   readonly tableAt: number;
   readonly capabilities: CapabilityDirectory;
   readonly ports: Ports;
+  readonly #virtioPages: VirtioPages;
   readonly #memory: SharedArrayBuffer;
   readonly #pool: FramePool;
   readonly #ring: Ring;
@@ -103,13 +117,14 @@ export class KernelObjects {
     this.tokens = new RunTokens(memory, runTokensAt(tableAt));
     this.capabilities = new CapabilityDirectory(memory, this.table);
     this.ports = new Ports(memory, this.table, lockOwner(CORE, CORE_LOCK_INDEX), ring);
+    this.#virtioPages = new VirtioPages(memory, this.table);
     // Slot 0 is the core's own (see ObjectTable) and names no object.
     this.#free = Array.from({ length: OBJECTS_MAX - 1 }, (_, index) => OBJECTS_MAX - 1 - index);
   }
 
   /** Takes the table's frames from `pool`; undefined when there are none. */
   static create(memory: SharedArrayBuffer, pool: FramePool, ring: Ring): KernelObjects | undefined {
-    const extent = pool.take(pages(OBJECT_TABLE_BYTES + RUN_TOKENS_BYTES), CORE, 'core');
+    const extent = pool.take(pages(OBJECT_TABLE_BYTES + RUN_TOKENS_BYTES + VIRTIO_PAGES_BYTES), CORE, 'core');
     return extent === undefined ? undefined : new KernelObjects(memory, pool, extent.host, ring);
   }
 
@@ -189,6 +204,28 @@ export class KernelObjects {
     return fits ? this.configure(object, { is: 'cspace', slots }) : err('badArgument');
   }
 
+  /** What a virtio-mmio device is made of; it holds the extent until it ends or has another. */
+  configureVirtio(object: number, config: Omit<VirtioConfig, 'is' | 'generation'>): Result<undefined, ObjectFault> {
+    const record = this.#configurable(object);
+    if (!record.ok) return record;
+    if (config.queues > VIRTIO_QUEUES_MAX) return err('badArgument');
+    const before = record.value.config;
+    this.pin(config.extent);
+    record.value.config = { ...config, is: 'virtioMmio', generation: this.table.generation(config.extent) };
+    if (before?.is === 'virtioMmio') this.#letGo({ ...before, object: before.extent });
+    return ok();
+  }
+
+  /** The frames of an extent go elsewhere: devices whose registers they are do nothing any more. */
+  loseExtent(extent: number): void {
+    for (const [object, { config }] of this.#records) {
+      if (config?.is !== 'virtioMmio' || config.extent !== extent) continue;
+      if (config.generation !== this.table.generation(extent)) continue;
+      this.table.setState(object, 'failed');
+      this.#virtioPages.remove(object);
+    }
+  }
+
   /**
    * Attaches a thread that is not active yet to the active object `to`, as its number `index` there. It holds `to` until it
    * ends or is attached to another.
@@ -206,7 +243,7 @@ export class KernelObjects {
     return ok();
   }
 
-  #letGo({ object, generation }: Attachment): void {
+  #letGo({ object, generation }: Pick<Attachment, 'object' | 'generation'>): void {
     if (this.table.generation(object) === generation) this.unpin(object);
   }
 
@@ -310,6 +347,8 @@ export class KernelObjects {
       }
       case 'vic':
         return this.#makeController(object, record);
+      case 'virtioMmio':
+        return config?.is === 'virtioMmio' ? this.#makeVirtio(object, record, config) : err('badConfig');
       case 'addrspace':
         if (config?.is !== 'addrspace') return err('badConfig');
         return this.#isVmidTaken(object, config.vmid) ? err('busy') : ok();
@@ -320,6 +359,24 @@ export class KernelObjects {
       default:
         return ok();
     }
+  }
+
+  #makeVirtio(
+    object: number,
+    record: ObjectRecord,
+    { extent, generation, page, queues, type }: VirtioConfig,
+  ): Result<undefined, ObjectFault> {
+    if (this.table.generation(extent) !== generation) return err('badConfig');
+    const added = this.#virtioPages.add(page, object);
+    if (added !== 'added') return err(added === 'taken' ? 'busy' : 'noMemory');
+    const at = this.#take(record, VIRTIO_STATE_BYTES);
+    if (at === undefined) {
+      this.#virtioPages.remove(object);
+      return err('noMemory');
+    }
+    formatVirtio(this.#memory, at, page, queues, type);
+    this.table.setData(object, at, page);
+    return ok();
   }
 
   /** Makes vic object `vic` stand for a VM's interrupt controller. */
@@ -418,6 +475,8 @@ export class KernelObjects {
     if (record === undefined) return;
     for (const source of [SOURCE.first, SOURCE.second]) this.unbind(object, source);
     if (record.type === 'watchdog') this.watchdog(object, NO_CLOCK)?.attach(0);
+    if (record.type === 'virtioMmio') this.#virtioPages.remove(object);
+    if (record.type === 'memextent') this.loseExtent(object);
     const taken = this.#virqs.get(object);
     if (taken !== undefined) for (const by of [...taken.values()]) this.unbind(by.object, by.source);
     this.#virqs.delete(object);
@@ -428,6 +487,7 @@ export class KernelObjects {
     const orphans = record.type === 'cspace' ? this.capabilities.close(object) : [];
     for (const extent of record.frames) this.#retired.push({ owner: record.owner, extent });
     this.#free.push(object);
+    if (record.config?.is === 'virtioMmio') this.#letGo({ ...record.config, object: record.config.extent });
     if (record.config?.is === 'thread')
       for (const attachment of record.config.attached.values()) this.#letGo(attachment);
     for (const orphan of orphans) this.collect(orphan);

@@ -11,6 +11,7 @@ import type { ObjectFault } from './objects.protocol.js';
 import type { Partition } from './partition.js';
 import type { PartitionFault } from './partition.protocol.js';
 import type { PagingObjects, PartitionObjects, PortRef, PortVerbs, SourceName } from './port.protocol.js';
+import { createVirtio } from './virtio-devices.js';
 
 /** What the handlers need of the core's state. */
 export interface PortState {
@@ -133,6 +134,13 @@ export const portVerbs: PortHandlers = {
     if (home === undefined || extents === undefined) return err('noPartition');
     const made = createPaging(found.value.core, extents, partition, home);
     return made.ok ? ok({ ...made.value, addrspace: found.value.given.addrspace }) : made;
+  },
+  createVirtio(state, { partition, owner, wanted }) {
+    const found = holder(state, partition);
+    if (!found.ok) return found;
+    const [vm, home, extents] = [state.partitions.get(partition), state.partitions.get(owner), state.ports.extents()];
+    if (vm === undefined || home === undefined || extents === undefined) return err('noPartition');
+    return createVirtio(found.value.core, extents, vm, home, wanted);
   },
   async destroyObject(state, { object }) {
     state.ports.core()?.objects.destroy(object);

@@ -44,6 +44,20 @@ export interface PagingObjects {
   readonly addrspace: number;
 }
 
+/** A virtio-mmio device that is wanted: 16 queues at most, and where its registers are for the VM and for its owner. */
+export interface VirtioWanted {
+  readonly queues: number;
+  /** Device type whose configuration space is kept here, or 0. */
+  readonly type: number;
+  readonly at: number;
+  readonly ownerAt: number;
+}
+/** The device: source `first` is what its driver does, `second` what it does itself. And the extent that its registers are. */
+export interface VirtioObjects {
+  readonly object: number;
+  readonly extent: number;
+}
+
 /** See the head of this file. */
 export type PortVerbs = {
   /**
@@ -59,6 +73,12 @@ export type PortVerbs = {
   createWatchdog: Ask<PartitionRef, { object: number }, PartitionFault | ObjectFault>;
   /** Active extents with which `owner` gives pages to `partition`, which pays for them. */
   createPaging: Ask<PartitionRef & { owner: number }, PagingObjects, PartitionFault | ObjectFault>;
+  /** An active virtio-mmio device whose driver is in `partition`, which pays for it, and whose other side is `owner`. */
+  createVirtio: Ask<
+    PartitionRef & { owner: number; wanted: VirtioWanted },
+    VirtioObjects,
+    PartitionFault | ObjectFault
+  >;
   /** Ends an object; answered when nobody uses it any more. */
   destroyObject: Ask<{ object: number }, undefined, 'notAcknowledged'>;
   /** Gives `partition` a capability; its id as `0x` hexadecimal text (64 bits). */

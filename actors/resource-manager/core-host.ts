@@ -3,7 +3,14 @@ import { assert } from '../../bus/assert.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { RIGHTS } from '../abi/gunyah/rights.js';
 import type { VpTicket } from '../hypervisor/partition.protocol.js';
-import type { CoreProtocol, ObjectPlaces, PagingObjects, PartitionObjects } from '../hypervisor/port.protocol.js';
+import type {
+  CoreProtocol,
+  ObjectPlaces,
+  PagingObjects,
+  PartitionObjects,
+  VirtioObjects,
+  VirtioWanted,
+} from '../hypervisor/port.protocol.js';
 import type { AskKind, BodyOf, ReplyOf } from '../runtime/protocol.js';
 import { ObjectTable } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
@@ -179,10 +186,11 @@ export class CoreHost implements RmHost {
     options: Parameters<RmHost['givePort']>[2],
   ): Promise<Result<GivenPort, HostFault>> {
     const { ask } = this.#parts;
-    const granted = await ask('grantCapability', { partition, object, rights: options.rights });
+    const { rights, source, virq, virqFrom, level } = options;
+    const granted =
+      rights === 0 ? ok({ capability: '0x0' }) : await ask('grantCapability', { partition, object, rights });
     if (!granted.ok) return err('refused');
     const capability = BigInt(granted.value.capability);
-    const { source, virq, virqFrom, level } = options;
     if (source === undefined) return ok({ object, capability, virq: 0 });
     const where = virq === undefined ? { from: virqFrom ?? 512 } : { virq };
     const bound = await ask('bindInterrupt', { partition, object, source, ...where, level: level === true });
@@ -211,6 +219,14 @@ export class CoreHost implements RmHost {
   }
   async createPaging(partition: number, owner: number): Promise<Result<PagingObjects, HostFault>> {
     const made = await this.#parts.ask('createPaging', { partition, owner });
+    return made.ok ? made : err('refused');
+  }
+  async createVirtio(
+    partition: number,
+    owner: number,
+    wanted: VirtioWanted,
+  ): Promise<Result<VirtioObjects, HostFault>> {
+    const made = await this.#parts.ask('createVirtio', { partition, owner, wanted });
     return made.ok ? made : err('refused');
   }
   async destroyPort(object: number): Promise<void> {

@@ -11,6 +11,7 @@ import {
   type TreeNode,
 } from '../../devices/machine/device-tree/tree.js';
 import { writeTree } from '../../devices/machine/device-tree/write-tree.js';
+import { BenchCaller } from '../../test/fixtures/gunyah/guest-bench.js';
 import { type BenchClient, guestTree, RmBench, vdevice } from '../../test/fixtures/gunyah/rm-bench.js';
 import { spec } from '../../test/harness/spec.js';
 import { FREE_IRQ_START, hypervisorNode, rpcNode, withHypervisor } from './guest-tree.js';
@@ -148,6 +149,80 @@ test('7.2, 7.4: queues and doorbells: sizes, labels, directions, names pushed in
     return found.ok ? found.value.rights : -1;
   };
   assert.equal([rights(6, vmid), rights(5, 3), rights(5, vmid), rights(6, 3)], [3, 1, 2, 2]);
+});
+
+test('2.10, 5.7, 7.2: a virtio-mmio device: its page, its node, its line, its interrupts', async () => {
+  const device = (name: string, more: Readonly<Record<string, Uint8Array>> = {}): TreeNode =>
+    node(name, { 'vdevice-type': strings('virtio-mmio'), 'peer-default': PRESENT, ...more });
+  const more = { 'vqs-num': cells(3), label: cells(0x31), dma_base: cells64(0x1000), 'dma-coherent': PRESENT };
+  const named = { generate: strings('/hypervisor/vio'), 'push-compatible': strings('x,y') };
+  const tree = guestTree([device('a', more), device('b', named)]);
+  const { root, vmid, hlos, bench } = await started(tree);
+  const bus = findNode(root, '/vsoc');
+  assert.equal([names(bus), value(bus, '#address-cells'), value(bus, '#size-cells')], [['simple-bus'], [2], [2]]);
+  assert.ok(bus?.properties.get('ranges')?.length === 0);
+  const at = child(bus, 'virtio_mmio');
+  assert.equal([at?.name, names(at)], ['virtio_mmio@b000000', ['virtio,mmio']]);
+  assert.equal(value(at, 'reg'), [0, 0x0b00_0000, 0, 0x1000]);
+  const [, spi = 0, trigger] = value(at, 'interrupts') ?? [];
+  assert.ok(spi >= 480 && trigger === 1);
+  assert.equal([value(at, 'label'), value(at, 'qcom,label'), value(at, 'peer')], [[0x31], [0x31], [3]]);
+  assert.equal([value(at, 'dma_base'), at?.properties.has('dma-coherent')], [[0, 0x1000], true]);
+  assert.equal(names(child(findNode(root, '/hypervisor'), 'vio')), ['x,y', 'virtio,mmio']);
+  const lines = async () => {
+    const { rest } = await hlos.call(M.VM_GET_HYP_RESOURCES, new PayloadWriter().u16(vmid).u16(0));
+    return Array.from({ length: rest.u32() }, () => {
+      const [type, , partner, , label] = [rest.u8(), rest.u8(), rest.u16(), rest.u32(), rest.u32()];
+      const [capability, , virq, base, bytes] = [rest.u64(), rest.u32(), rest.u32(), rest.u64(), rest.u64()];
+      return { type, partner, label, capability, virq, base, bytes };
+    }).filter(({ type }) => type === 6);
+  };
+  const [first, second] = await lines();
+  assert.ok(first !== undefined && second !== undefined && first.virq >= 960 && second.virq > first.virq);
+  assert.equal([first?.label, first?.partner, first?.base, first?.bytes], [0x31, vmid, 0x0b80_0000n, 0x1000n]);
+  assert.equal([second?.label, second?.base], [0, 0x0b80_1000n]);
+  // One page for both: the VM reads it, its owner writes it.
+  const vm = bench.rm.vms.get(vmid);
+  const partitions = [vm?.partition ?? -1, hlos.vm.partition ?? -1].map((number) => bench.partitions.get(number));
+  const [its, own] = partitions.map((partition) => partition?.parts?.stage2);
+  const frame = (its?.entry(0xb000) ?? 0) & ~7;
+  assert.equal([its?.entry(0xb000), own?.entry(0xb800)], [frame | 1, frame | 3]);
+  // A store of the VM's interrupts the owner, which asks why with the capability it was listed, and answers.
+  const gic = (index: number) => partitions[index]?.parts?.gic;
+  const caller = (index: number): BenchCaller => {
+    const number = partitions[index]?.number ?? -1;
+    const spaceAt = bench.kernel.table.data(bench.core.of(number)?.cspace ?? 0);
+    const where = { memory: bench.buffer, table: bench.kernel.table, spaceAt, number, index: 0 };
+    return new BenchCaller({ ...where, ring: () => undefined }, {});
+  };
+  const pending = (index: number, virq: number): boolean =>
+    ((gic(index)?.pendingBits(0, virq & ~31) ?? 0) >>> (virq & 31)) % 2 === 1;
+  assert.ok(caller(0).ports.store(frame >>> 0, 0x70, 4, 4n));
+  assert.ok(pending(1, first?.virq ?? 0));
+  const owner = caller(1);
+  assert.equal(owner.call(0x53, first?.capability ?? 0n).slice(0, 3), [0, 0n, 8n]);
+  assert.is(owner.call(0x50, first?.capability ?? 0n, 2, 64)[0], 0);
+  assert.is(owner.call(0x50, first?.capability ?? 0n, 3, 64)[0], 1); // three queues
+  assert.is(owner.call(0x4e, first?.capability ?? 0n, 1)[0], 0);
+  assert.ok(pending(0, spi + 32));
+  // It goes with the VM.
+  const stopped = await hlos.call(M.VM_STOP, new PayloadWriter().u16(vmid).u8(1).u8(0).u32(3));
+  assert.equal([stopped.error, await hlos.simple(M.VM_RESET, vmid)], [E.OK, E.OK]);
+  assert.is(own?.entry(0xb800), 0);
+  assert.is(owner.call(0x53, first?.capability ?? 0n)[0] === 0, false);
+  // What cannot be: another peer than the owner, too many queues.
+  for (const [bad, error] of [
+    [node('c', { 'vdevice-type': strings('virtio-mmio') }), E.ARGUMENT_INVALID],
+    [device('c', { peer: strings('vm-name:x') }), E.ARGUMENT_INVALID],
+    [device('c', { 'vqs-num': cells(17) }), E.NORESOURCE],
+    [device('c', { 'virtio,device-type': cells(2) }), E.NORESOURCE],
+  ] as const) {
+    const other = new RmBench();
+    const client = await other.vm();
+    const one = (await client.call(M.VM_ALLOCATE, new PayloadWriter().u32(0))).rest.u32();
+    assert.is(await client.configure(one, await client.image(one, guestTree([bad]))), E.OK);
+    assert.is(await client.simple(M.VM_INIT, one), error);
+  }
 });
 
 test('7.2: what the VMM wrote stays: processors, memory, chosen, controller; its /hypervisor is refused', async () => {

@@ -9,7 +9,7 @@ import {
   type TreeNode,
 } from '../../devices/machine/device-tree/tree.js';
 import { RPC } from './rpc-packet.js';
-import type { SharedMemory } from './vm-config.js';
+import type { SharedMemory, VirtioDeviceConfig } from './vm-config.js';
 
 /** A port of the guest, as the tree names it. */
 export interface TreePort {
@@ -126,6 +126,25 @@ export function memoryNode(name: string, { address, bytes, isWritable }: SharedM
   });
 }
 
+/** A virtio-mmio device, whose other side is VM `peer`. */
+export function virtioNode(
+  name: string,
+  { address, bytes, virq }: { readonly address: bigint; readonly bytes: bigint; readonly virq: number },
+  { label, pushCompatible = [], peer }: Pick<QueueAbout, 'label' | 'pushCompatible'> & { readonly peer: number },
+  { dmaBase, isCoherent }: Pick<VirtioDeviceConfig, 'dmaBase' | 'isCoherent'>,
+): TreeNode {
+  return node(`${name}@${hex(address)}`, {
+    compatible: strings(...pushCompatible, 'virtio,mmio'),
+    reg: cells64(address, bytes),
+    interrupts: interrupts(virq),
+    'qcom,label': cells(label),
+    label: cells(label),
+    dma_base: cells64(dmaBase),
+    peer: cells(peer),
+    'dma-coherent': isCoherent ? PRESENT : undefined,
+  });
+}
+
 /** `/hypervisor` with what is below it. */
 export function hypervisorNode(
   about: {
@@ -161,6 +180,21 @@ export function hypervisorNode(
 export function withHypervisor(tree: DeviceTree, hypervisor: TreeNode): DeviceTree | undefined {
   if (tree.root.children.some(({ name }) => name === 'hypervisor')) return undefined;
   return { ...tree, root: { ...tree.root, children: [...tree.root.children, hypervisor] } };
+}
+
+/** A tree with `children` below `/vsoc`, the bus of virtual devices, which is made where there is none. */
+export function withVsoc(tree: DeviceTree, children: readonly TreeNode[]): DeviceTree {
+  if (children.length === 0) return tree;
+  const known = tree.root.children.find(({ name }) => name === 'vsoc');
+  const about = {
+    '#address-cells': cells(2),
+    '#size-cells': cells(2),
+    compatible: strings('simple-bus'),
+    ranges: PRESENT,
+  };
+  const bus = known ? { ...known, children: [...known.children, ...children] } : node('vsoc', about, children);
+  const others = tree.root.children.filter((child) => child !== known);
+  return { ...tree, root: { ...tree.root, children: [...others, bus] } };
 }
 
 /** A tree with the firmware's memory reserved (root cells of two words each, as every guest of ours has them). */

@@ -2,12 +2,12 @@
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { writeTree } from '../../devices/machine/device-tree/write-tree.js';
 import { type FirmwarePlace, firmwarePlace, placeFirmware } from './firmware-requests.js';
-import { hypervisorNode, withFirmware, withHypervisor } from './guest-tree.js';
+import { hypervisorNode, withFirmware, withHypervisor, withVsoc } from './guest-tree.js';
 import { type Parcel, pageRanges, RIGHTS_ALL, readSgl } from './memory-parcels.js';
 import { PayloadWriter } from './payload.js';
 import { isWhole, type Reply, type Request, type RequestHandler, reply } from './request.js';
 import { RM_ERROR as E, EXIT_TYPE, RM_MESSAGE as M, RM_NOTIFICATION, VM_STATE, VMID } from './rm-messages.js';
-import { givePaging, giveVcpus, makeVdevices, vdeviceNodes } from './vdevices.js';
+import { givePaging, giveVcpus, makeVdevices, vdeviceNodes, vsocNodes } from './vdevices.js';
 import { AUTH, PRIORITY, Vm } from './vm.js';
 import { readVmConfig } from './vm-config.js';
 
@@ -147,8 +147,9 @@ function overlay(request: Request, vm: Vm, parcel: Parcel, base: bigint, firmwar
   if (!read.ok) return false;
   const { name: imageName, uri, guid } = config;
   const about = { vmid: vm.vmid, owner: vm.owner, imageName, uri, guid };
-  const tree = withHypervisor(read.value.tree, hypervisorNode(about, vdeviceNodes(vm)));
-  if (tree === undefined) return false;
+  const known = withHypervisor(read.value.tree, hypervisorNode(about, vdeviceNodes(vm)));
+  if (known === undefined) return false;
+  const tree = withVsoc(known, vsocNodes(vm));
   const written = writeTree(
     firmware === undefined ? tree : withFirmware(tree, firmware.base + firmware.offset, firmware.bytes),
   );

@@ -60,7 +60,7 @@ test('5.4: ids of requests and notifications', () => {
 });
 
 test('5.7, 5.9, 6: types of resources, kinds of exits, states', () => {
-  assert.equal(Object.values(RESOURCE_TYPE), [0, 1, 2, 3, 4, 5, 8, 9, 10]);
+  assert.equal(Object.values(RESOURCE_TYPE), [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]);
   assert.equal(EXTENT_LABEL, { guestPrivate: 0, hostShared: 1, hostPrivate: 2, guestShared: 3 });
   assert.equal(Object.values(EXIT_TYPE), [0, 1, 2, 3, 4, 5, 6, 7]);
   const { NONE, INIT, READY, RUNNING, PAUSED, LOAD, AUTH, INIT_FAILED, EXITED, RESETTING, RESET } = VM_STATE;

@@ -156,7 +156,11 @@ const hypResources: RequestHandler = (request) => {
   const out = new PayloadWriter().u32(lines.length);
   for (const line of lines) {
     out.u8(line.type).u8(0).u16(line.partner).u32(line.handle).u32(line.label).u64(line.capability);
-    out.u32(line.virqHandle).u32(line.virq).u64(0n).u64(0n);
+    out
+      .u32(line.virqHandle)
+      .u32(line.virq)
+      .u64(BigInt(line.base ?? 0))
+      .u64(BigInt(line.bytes ?? 0));
   }
   return ok(out.finish());
 };

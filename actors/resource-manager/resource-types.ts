@@ -2,7 +2,7 @@
 
 /** Types of resources. */
 export const RESOURCE_TYPE = {
-  ...{ bellTx: 0, bellRx: 1, queueTx: 2, queueRx: 3, vcpu: 4, powerGroup: 5 },
+  ...{ bellTx: 0, bellRx: 1, queueTx: 2, queueRx: 3, vcpu: 4, powerGroup: 5, virtioMmio: 6 },
   ...{ watchdog: 8, memoryExtent: 9, addressSpace: 10 },
 } as const;
 

@@ -5,7 +5,7 @@
 import type { Result } from '../../bus/result.js';
 import type { Profile } from '../abi/gunyah/identity.js';
 import type { PageRange, ParcelFault, ParcelPiece, Transfer } from '../hypervisor/parcel.protocol.js';
-import type { PagingObjects } from '../hypervisor/port.protocol.js';
+import type { PagingObjects, VirtioObjects, VirtioWanted } from '../hypervisor/port.protocol.js';
 import type { RpcLink } from './rpc-link.js';
 
 /** Why the machine refused; parcels say more. */
@@ -66,7 +66,7 @@ export interface RmHost {
   ): Promise<Result<{ readonly link: RpcLink; readonly tx: GivenPort; readonly rx: GivenPort }, HostFault>>;
   createQueue(partition: number, depth: number, messageBytes: number): Promise<Result<number, HostFault>>;
   createDoorbell(partition: number): Promise<Result<number, HostFault>>;
-  /** Gives a VM one end of a port: rights `rights`, interrupt `virq` (or any free one from `virqFrom`; undefined: none). */
+  /** Gives a VM one end of a port: rights `rights` (0: no capability, only the interrupt), interrupt `virq` (or any free one from `virqFrom`; undefined: none). */
   givePort(
     partition: number,
     object: number,
@@ -82,6 +82,8 @@ export interface RmHost {
   createWatchdog(partition: number, virqFrom: number): Promise<Result<{ object: number; virq: number }, HostFault>>;
   /** What `owner` pages the VM's memory with. */
   createPaging(partition: number, owner: number): Promise<Result<PagingObjects, HostFault>>;
+  /** A virtio-mmio device whose driver is in the VM and whose other side is `owner`. */
+  createVirtio(partition: number, owner: number, wanted: VirtioWanted): Promise<Result<VirtioObjects, HostFault>>;
   destroyPort(object: number): Promise<void>;
   /** A VM's processor `index` as an object, 0 when there is none. */
   threadOf(partition: number, index: number): number;

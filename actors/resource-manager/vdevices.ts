@@ -1,5 +1,6 @@
 /** Virtual devices of a VM: RPC queues, message queues, doorbells, as its configuration names them (gunyah.md 7.4). */
 
+import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import type { TreeNode } from '../../devices/machine/device-tree/tree.js';
 import { RIGHTS } from '../abi/gunyah/rights.js';
 import {
@@ -9,6 +10,7 @@ import {
   queueNode,
   queuePairNode,
   rpcNode,
+  virtioNode,
   watchdogNode,
 } from './guest-tree.js';
 import { type LinkEnds, nameOf } from './link-ports.js';
@@ -22,12 +24,20 @@ import type { VdeviceConfig, VmConfig } from './vm-config.js';
 
 /** First interrupt of a secondary VM's ports: behind what its own device tree uses. */
 export const GUEST_VIRQ_FROM = 512;
-/** Nodes made for a VM, until its tree is written. */
+/** Where virtio-mmio devices lie, below the memory of every VM: those a VM drives, and those it is the other side of. */
+const VIRTIO_AT = { driver: 0x0b00_0000, device: 0x0b80_0000, end: 0x0c00_0000 } as const;
+/** Nodes made for a VM, until its tree is written: below `/hypervisor`, and below `/vsoc`. */
 const nodesOf = new WeakMap<Vm, TreeNode[]>();
+const vsocOf = new WeakMap<Vm, TreeNode[]>();
 
 /** The nodes of a VM's devices. */
 export function vdeviceNodes(vm: Vm): readonly TreeNode[] {
   return nodesOf.get(vm) ?? [];
+}
+
+/** Those of them that are on the bus of virtual devices. */
+export function vsocNodes(vm: Vm): readonly TreeNode[] {
+  return vsocOf.get(vm) ?? [];
 }
 
 /** Gives the VM its RPC queues; its ends of them, or undefined. */
@@ -168,6 +178,46 @@ async function makeQueue(rm: ResourceManager, vm: Vm, owner: Vm, device: Vdevice
     : queueNode(nameOf(device), mine, device.isSender, device);
 }
 
+/** A free page for the other side of a device, in the address space of `owner`. */
+function devicePage(rm: ResourceManager, owner: Vm): number | undefined {
+  const taken = new Set(
+    rm.vms.all().flatMap((vm) => vm.resources.filter(({ holder }) => holder === owner.vmid).map(({ base }) => base)),
+  );
+  for (let at: number = VIRTIO_AT.device; at < VIRTIO_AT.end; at += HYP_PAGE_BYTES) if (!taken.has(at)) return at;
+  return undefined;
+}
+
+/** A virtio-mmio device that the VM drives and its owner is the other side of (gunyah.md 5.7 type 6, 7.2). */
+async function makeVirtio(
+  rm: ResourceManager,
+  vm: Vm,
+  owner: Vm,
+  device: VdeviceConfig,
+): Promise<TreeNode | undefined> {
+  const { virtio, label } = device;
+  const ownerAt = devicePage(rm, owner);
+  if (vm.partition === undefined || owner.partition === undefined || virtio === undefined) return undefined;
+  if (ownerAt === undefined) return undefined;
+  const number = vm.resources.filter(({ type }) => type === RESOURCE_TYPE.virtioMmio).length;
+  const at = VIRTIO_AT.driver + number * HYP_PAGE_BYTES;
+  const { queues, type } = virtio;
+  const made = await rm.host.createVirtio(vm.partition, owner.partition, { queues, type, at, ownerAt });
+  if (!made.ok) return undefined;
+  const { object, extent } = made.value;
+  vm.ports.push(object, extent);
+  const { config, assert: raise } = RIGHTS.virtioMmio;
+  const mine = await rm.host.givePort(vm.partition, object, { rights: 0, source: 'second', virqFrom: GUEST_VIRQ_FROM });
+  const rights = config | raise;
+  const theirs = await rm.host.givePort(owner.partition, object, { rights, source: 'first', virqFrom: FREE_IRQ_START });
+  if (!mine.ok || !theirs.ok) return undefined;
+  const { capability, virq } = theirs.value;
+  const line = { holder: owner.vmid, type: RESOURCE_TYPE.virtioMmio, partner: vm.vmid, handle: rm.nextHandle(), label };
+  const where = { base: ownerAt, bytes: HYP_PAGE_BYTES };
+  vm.resources.push({ ...line, capability, virqHandle: rm.nextHandle(), virq, ...where });
+  const place = { address: BigInt(at), bytes: BigInt(HYP_PAGE_BYTES), virq: mine.value.virq };
+  return virtioNode(nameOf(device), place, { ...device, peer: owner.vmid }, virtio);
+}
+
 /** A VM's ends of a link to a sibling. */
 export interface JoinedLink extends LinkEnds {
   readonly peer: number;
@@ -199,7 +249,9 @@ function linkNode(device: VdeviceConfig, { tx, rx, peer }: JoinedLink): TreeNode
 /** Makes everything a configuration names; false when something could not be made. */
 export async function makeVdevices(rm: ResourceManager, vm: Vm, config: VmConfig): Promise<boolean> {
   const nodes: TreeNode[] = [];
+  const vsoc: TreeNode[] = [];
   nodesOf.set(vm, nodes);
+  vsocOf.set(vm, vsoc);
   const owner = rm.vms.get(vm.owner);
   if (owner === undefined) return false;
   for (const device of config.vdevices) {
@@ -209,6 +261,8 @@ export async function makeVdevices(rm: ResourceManager, vm: Vm, config: VmConfig
       made = link && rpcNode(link.tx, link.rx, false);
     } else if (device.type === 'shm') {
       made = device.shared && memoryNode(nameOf(device), device.shared, device.label);
+    } else if (device.virtio !== undefined) {
+      made = await makeVirtio(rm, vm, owner, device);
     } else if (device.peer !== undefined) {
       const joined = await joinLink(rm, vm, device, GUEST_VIRQ_FROM);
       made = joined && linkNode(device, joined);
@@ -216,7 +270,7 @@ export async function makeVdevices(rm: ResourceManager, vm: Vm, config: VmConfig
     else if (device.type === 'message-queue') made = await makeQueue(rm, vm, owner, device);
     else made = await makeDoorbell(rm, vm, owner, device);
     if (made === undefined) return false;
-    nodes.push(made);
+    (device.generate.startsWith('/vsoc/') ? vsoc : nodes).push(made);
   }
   if (!vm.hasWatchdog) return true;
   const watchdog = await makeWatchdog(rm, vm, owner, config.isProxy);

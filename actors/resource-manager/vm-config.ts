@@ -18,8 +18,20 @@ export interface VdeviceConfig {
   readonly isSender: boolean;
   readonly sourceCanClear: boolean;
   readonly pushCompatible: readonly string[];
+  /** Of `virtio-mmio`. */
+  readonly virtio?: VirtioDeviceConfig;
   /** Of `shm`: where the VM's owner has put it. */
   readonly shared?: SharedMemory;
+}
+
+/** A virtio-mmio device whose driver is in the VM. */
+export interface VirtioDeviceConfig {
+  readonly queues: number;
+  /** Device type whose configuration space the hypervisor keeps; 0: none. */
+  readonly type: number;
+  /** What the VM adds to addresses it tells the device. */
+  readonly dmaBase: bigint;
+  readonly isCoherent: boolean;
 }
 
 /** Memory that was mapped into the VM by its owner. */
@@ -64,7 +76,12 @@ const VDEVICES_MAX = 64;
 const AFFINITIES = new Set(['static', 'sticky', 'pinned', 'proxy']);
 /** The scheduler's limits (gunyah.md 2.9). */
 const TIMESLICE_NS = { min: 100_000, max: 100_000_000 } as const;
-const KNOWN_TYPES = new Set(['rm-rpc', 'doorbell', 'doorbell-source', 'message-queue', 'message-queue-pair', 'shm']);
+const KNOWN_TYPES = new Set([
+  ...['rm-rpc', 'doorbell', 'doorbell-source', 'message-queue', 'message-queue-pair', 'shm', 'virtio-mmio'],
+]);
+const VIRTIO = 'virtio-mmio';
+/** Where a device's node goes unless its configuration says otherwise: virtio-mmio below a bus whose addresses have sizes. */
+const generateDefault = (type: string): string => (type === VIRTIO ? '/vsoc/virtio_mmio' : `/hypervisor/${type}`);
 const ATTRIBUTES = new Set([
   'ras-error-handler',
   'amu-counting-disabled',
@@ -100,21 +117,34 @@ function vdevice(node: TreeNode): VdeviceConfig | undefined {
   if (type === undefined || !KNOWN_TYPES.has(type)) return undefined;
   const depth = Number(number(node, 'queue-depth') ?? 8n);
   const messageBytes = Number(number(node, 'message-size') ?? 240n);
-  const label = Number(number(node, 'label') ?? 0n);
+  const memory = node.children.find((child) => child.name === 'memory');
+  const label = Number(number(node, 'label') ?? (memory && number(memory, 'label')) ?? 0n);
   if (depth < 1 || depth > 255 || messageBytes < 1 || messageBytes > 1023 || label > 0xffff_ffff) return undefined;
   const [address, bytes] = [number(node, 'memory-base'), number(node, 'memory-size')];
   if (type === 'shm' && (address === undefined || bytes === undefined)) return undefined;
+  // The other side of such a device is the owner, which must be said.
+  if (type === VIRTIO && (!node.properties.has('peer-default') || node.properties.has('peer'))) return undefined;
   const isWritable = !node.properties.has('read-only');
   const peer = text(node, 'peer');
   if (peer !== undefined && !peer.startsWith(PEER_PREFIX)) return undefined;
   return {
     ...{ type, label, depth, messageBytes, peer: peer?.slice(PEER_PREFIX.length) },
-    generate: text(node, 'generate') ?? `/hypervisor/${type}`,
+    generate: text(node, 'generate') ?? generateDefault(type),
     peerDefault: node.properties.has('peer-default'),
     isSender: node.properties.has('is-sender'),
     sourceCanClear: node.properties.has('source-can-clear'),
     pushCompatible: texts(node, 'push-compatible'),
+    ...(type === VIRTIO && { virtio: virtioDevice(node) }),
     ...(address !== undefined && bytes !== undefined && { shared: { address, bytes, isWritable } }),
+  };
+}
+
+function virtioDevice(node: TreeNode): VirtioDeviceConfig {
+  return {
+    queues: Number(number(node, 'vqs-num') ?? 1n),
+    type: Number(number(node, 'virtio,device-type') ?? 0n),
+    dmaBase: number(node, 'dma_base') ?? 0n,
+    isCoherent: node.properties.has('dma-coherent'),
   };
 }
 

@@ -15,6 +15,9 @@ export interface HypResource {
   readonly capability: bigint;
   readonly virqHandle: number;
   readonly virq: number;
+  /** Where the holder has it, for what lies in memory. */
+  readonly base?: number;
+  readonly bytes?: number;
 }
 /** Image and device tree, as CONFIG_IMAGE named them. */
 export interface ImageConfig {

@@ -5,6 +5,8 @@ import type { FrontEnd } from '../shared-state/mmio/front-end.js';
 import { STAGE2_RIGHTS, type Stage2Reader } from '../shared-state/stage2/stage2-map.js';
 import type { HeldAccesses } from './held-accesses.js';
 
+const PAGE = 4096;
+
 /** Rights an access needs, by Want. */
 const RIGHT_OF = [STAGE2_RIGHTS.read, STAGE2_RIGHTS.write, STAGE2_RIGHTS.execute] as const;
 
@@ -21,6 +23,8 @@ export class GuestMemory implements PhysicalMemory {
   readonly #stage2: Stage2Reader;
   readonly #windows: DeviceWindow[] = [];
   #last: DeviceWindow | undefined;
+  /** Stores to frames that are a device's registers, by host address of the frame; undefined: it is none. Absent: there are none. */
+  registers: ((frame: number, offset: number, bytes: number, value: bigint) => boolean | undefined) | undefined;
   /** Accesses that whoever runs this processor is asked about; absent: there is nobody. */
   held: HeldAccesses | undefined;
 
@@ -88,7 +92,12 @@ export class GuestMemory implements PhysicalMemory {
 
   write(ipa: number, bytes: number, value: bigint): boolean {
     const window = this.#find(ipa);
-    window?.write(ipa - window.base, bytes, value);
-    return window !== undefined || this.held?.write(ipa, bytes, value) === true;
+    if (window !== undefined) {
+      window.write(ipa - window.base, bytes, value);
+      return true;
+    }
+    const frame = this.registers === undefined ? -1 : this.#stage2.frame(Math.floor(ipa / PAGE), STAGE2_RIGHTS.read);
+    const stored = frame < 0 ? undefined : this.registers?.(frame, ipa % PAGE, bytes, value);
+    return stored ?? this.held?.write(ipa, bytes, value) === true;
   }
 }

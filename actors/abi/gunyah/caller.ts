@@ -60,3 +60,6 @@ export interface GunyahCaller {
   /** When this vCPU read entropy lately, newest last; at most four are looked at. */
   readonly entropyReads: number[];
 }
+
+/** A call that completes on the caller's thread: `objects[i]` is what argument i names, for those that are capabilities; X0. */
+export type FastHandler = (caller: GunyahCaller, r: CallRegisters, objects: readonly number[]) => number;

@@ -88,6 +88,8 @@ const thread = (rights: number): Argument => cap('vcpu', 'thread', rights);
 const group = (rights: number): Argument => cap('vpm_group', 'powerGroup', rights);
 const dog = (rights: number): Argument => cap('watchdog', 'watchdog', rights);
 const line = cap('hwirq', 'hwirq', RIGHTS.hwirq.bindVic);
+const virtio = (rights: number): Argument => cap('virtio_mmio', 'virtioMmio', rights);
+const device = virtio(RIGHTS.virtioMmio.config);
 
 /** The table. */
 export const HYPERCALLS: readonly Hypercall[] = [
@@ -103,7 +105,7 @@ export const HYPERCALLS: readonly Hypercall[] = [
   create(0x09, 'watchdog'),
   create(0x0a, 'vic'),
   create(0x0b, 'vpm_group'),
-  absent(0x48, 'partition_create_virtio_mmio'),
+  create(0x48, 'virtio_mmio'),
   slow(0x0c, 'object_activate', [own('object', 'any')]),
   slow(0x0d, 'object_activate_from', [into, wide('object')]),
   absent(0x0e, 'object_reset'),
@@ -273,25 +275,35 @@ export const HYPERCALLS: readonly Hypercall[] = [
   slow(0x42, 'watchdog_unbind_virq', [dog(RIGHTS.watchdog.bindVirq), wide('flags')]),
   slow(0x58, 'watchdog_configure', [own('watchdog', 'watchdog'), wide('flags')]),
   slow(0x63, 'watchdog_manage', [dog(RIGHTS.watchdog.manage), wide('op')]),
-  ...(
-    [
-      [0x49, 'virtio_mmio_configure'],
-      [0x4a, 'virtio_mmio_bind_backend_virq'],
-      [0x4b, 'virtio_mmio_unbind_backend_virq'],
-      [0x4c, 'virtio_mmio_bind_frontend_virq'],
-      [0x4d, 'virtio_mmio_unbind_frontend_virq'],
-      [0x4e, 'virtio_mmio_backend_assert_virq'],
-      [0x4f, 'virtio_mmio_backend_set_dev_features'],
-      [0x50, 'virtio_mmio_backend_set_queue_num_max'],
-      [0x51, 'virtio_mmio_backend_get_drv_features'],
-      [0x52, 'virtio_mmio_backend_get_queue_info'],
-      [0x53, 'virtio_mmio_backend_get_notification'],
-      [0x54, 'virtio_mmio_backend_acknowledge_reset'],
-      [0x55, 'virtio_mmio_backend_update_status'],
-      [0x5e, 'virtio_input_configure'],
-      [0x5f, 'virtio_input_set_data'],
-    ] as const
-  ).map(([n, name]) => absent(n, name)),
+  {
+    ...slow(0x49, 'virtio_mmio_configure', [
+      own('virtio_mmio', 'virtioMmio'),
+      cap('memextent', 'memextent', RIGHTS.memextent.attach),
+      word('queues'),
+      wide('flags'),
+      word('device_type'),
+    ]),
+    lookupOrder: [1, 0],
+  },
+  slow(0x4a, 'virtio_mmio_bind_backend_virq', [virtio(RIGHTS.virtioMmio.bindBackend), vicSource, wide('virq')]),
+  slow(0x4b, 'virtio_mmio_unbind_backend_virq', [virtio(RIGHTS.virtioMmio.bindBackend)]),
+  slow(0x4c, 'virtio_mmio_bind_frontend_virq', [virtio(RIGHTS.virtioMmio.bindFrontend), vicSource, wide('virq')]),
+  slow(0x4d, 'virtio_mmio_unbind_frontend_virq', [virtio(RIGHTS.virtioMmio.bindFrontend)]),
+  fast(0x4e, 'virtio_mmio_backend_assert_virq', [virtio(RIGHTS.virtioMmio.assert), word('interrupt_status')]),
+  fast(0x4f, 'virtio_mmio_backend_set_dev_features', [device, word('selector'), word('features')]),
+  fast(0x50, 'virtio_mmio_backend_set_queue_num_max', [device, word('queue'), word('max')]),
+  fast(0x51, 'virtio_mmio_backend_get_drv_features', [device, word('selector')], ['features']),
+  fast(
+    0x52,
+    'virtio_mmio_backend_get_queue_info',
+    [device, word('queue')],
+    ['num', 'ready', 'desc', 'driver', 'device'],
+  ),
+  fast(0x53, 'virtio_mmio_backend_get_notification', [device], ['queues', 'reason']),
+  fast(0x54, 'virtio_mmio_backend_acknowledge_reset', [device]),
+  fast(0x55, 'virtio_mmio_backend_update_status', [device, word('status')]),
+  fast(0x5e, 'virtio_input_configure', [device, wide('ids'), word('properties'), word('event_types'), word('axes')]),
+  fast(0x5f, 'virtio_input_set_data', [device, word('select'), word('subsel'), word('size'), wide('data')]),
 ];
 
 /** Numbers are below this. */

@@ -70,6 +70,8 @@ export interface CoreMemory {
     base: bigint,
     bytes: bigint,
   ): Result<{ readonly offset: bigint; readonly bytes: bigint; readonly access: MapAccess }, ObjectFault>;
+  /** The frame of a basic extent of one page, which stays in it from here on. */
+  attachPage(extent: number): Result<number, ObjectFault>;
   unmapAll(extent: number): Promise<Done>;
   zero(extent: number, offset: bigint, bytes: bigint): Done;
   addVmmio(addrspace: number, base: bigint, bytes: bigint): Done;
@@ -99,6 +101,8 @@ export interface CoreAssembly {
   configureAddrspace(addrspace: number, vmid: number): Done;
   configureGroup(group: number, flags: number): Done;
   configureWatchdog(watchdog: number, flags: number): Done;
+  /** `type`: 0 for a device whose configuration space is bytes. */
+  configureVirtio(virtio: number, extent: number, queues: number, type: number): Done;
   /** Freezes are counted; a watchdog runs when as many were taken back. `reset`: it will count from 0. */
   freezeWatchdog(watchdog: number, freeze: boolean, reset: boolean): Done;
   attach(type: AttachmentType, object: number, thread: number, index: number): Done;

@@ -43,8 +43,8 @@ test('identify answers API version 1 and the features there are', () => {
   const [info, flags0, flags1, flags2] = bench.caller(bench.vm()).call(0);
   assert.is(info & 0x3fff, 1);
   assert.is(info & 0x8000, 0x8000);
-  // doorbell, message queue, VIC, VPM, vCPU, memory extents, trace, PRNG, vcpu_run; not virtio-mmio
-  assert.is(flags0, 0x1000_0dffn);
+  // partitions, doorbell, message queue, VIC, VPM, vCPU, memory extents, trace, watchdog, virtio-mmio, PRNG, vcpu_run
+  assert.is(flags0, 0x1000_0fffn);
   assert.equal([flags1, flags2], [0n, 0n]);
 });
 test('numbers nobody has, and calls the public hypervisor does not have, answer UNIMPLEMENTED', () => {

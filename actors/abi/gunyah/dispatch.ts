@@ -7,10 +7,10 @@ import { assert } from '../../../bus/assert.js';
 import type { CapabilityReader } from '../../shared-state/capabilities/capability-space.js';
 import { LOOKUP } from '../../shared-state/capabilities/capability-space.js';
 import { OBJECT_TYPE } from '../../shared-state/objects/object-table.js';
-import type { CallRegisters, GunyahCaller } from './caller.js';
+import type { CallRegisters, FastHandler, GunyahCaller } from './caller.js';
 import { CALL_BY_NUMBER, HYPERCALLS, type Hypercall } from './calls.js';
 import { GUNYAH_ERROR, lookupError } from './errors.js';
-import { FAST_CALLS, type FastHandler } from './fast-calls.js';
+import { FAST_CALLS } from './fast-calls.js';
 
 /** The answer of a slow call: X0, and X1 onwards. */
 export interface SlowAnswer {

@@ -1,5 +1,6 @@
 /** Gunyah's error codes (gunyah.md 1.5), and the names the core uses for the same things. */
 import { LOOKUP, type Lookup } from '../../shared-state/capabilities/capability-space.js';
+import type { CopyFault } from './caller.js';
 
 /** X0 of a hypercall, as a signed number; negative ones are sign-extended to 64 bits. */
 export const GUNYAH_ERROR = {
@@ -43,6 +44,13 @@ const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(GUNYAH_ERROR).
 export function errorName(code: number): string {
   return NAMES.get(code) ?? String(code);
 }
+/** What a copy between a buffer of the guest and ours failed with (gunyah.md section 3). */
+export const COPY_ERROR: Readonly<Record<CopyFault, number>> = {
+  stage1: GUNYAH_ERROR.argumentInvalid,
+  stage2Permission: GUNYAH_ERROR.denied,
+  stage2: GUNYAH_ERROR.addressInvalid,
+  wraps: GUNYAH_ERROR.addressOverflow,
+};
 const LOOKUP_ERROR: Readonly<Record<Lookup, number>> = {
   [LOOKUP.ok]: GUNYAH_ERROR.ok,
   [LOOKUP.null]: GUNYAH_ERROR.capNull,

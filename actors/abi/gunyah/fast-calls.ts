@@ -4,21 +4,13 @@
  */
 import { NOTHING } from '../../../bus/message-queue/queue-end.js';
 import { OBJECT_TYPE } from '../../shared-state/objects/object-table.js';
-import type { CallRegisters, CopyFault, GunyahCaller } from './caller.js';
-import { GUNYAH_ERROR, lookupError } from './errors.js';
+import type { CallRegisters, FastHandler, GunyahCaller } from './caller.js';
+import { COPY_ERROR, GUNYAH_ERROR, lookupError } from './errors.js';
 import { API_INFO, FLAGS0 } from './identity.js';
 import { RIGHTS } from './rights.js';
-
-/** `objects[i]` is what argument i names, for arguments that are capabilities. */
-export type FastHandler = (caller: GunyahCaller, r: CallRegisters, objects: readonly number[]) => number;
+import { VIRTIO_CALLS } from './virtio-calls.js';
 
 const E = GUNYAH_ERROR;
-const FAULT: Readonly<Record<CopyFault, number>> = {
-  stage1: E.argumentInvalid,
-  stage2Permission: E.denied,
-  stage2: E.addressInvalid,
-  wraps: E.addressOverflow,
-};
 /** prng_get_entropy: at most so many reads in the window. */
 const ENTROPY = { bytesMax: 16, readsMax: 4, windowMs: 33 } as const;
 const YIELD = { hintMask: 0xffff, yield: 0, toThread: 1 } as const;
@@ -44,7 +36,7 @@ function send(caller: GunyahCaller, r: CallRegisters, objects: readonly number[]
   let refused = size === 0 || size > sender.messageBytesMax ? E.argumentSize : 0;
   if (refused === 0) {
     const fault = caller.copyIn(lo, hi, size, sender.bytes, at);
-    if (fault !== undefined) refused = FAULT[fault];
+    if (fault !== undefined) refused = COPY_ERROR[fault];
   }
   if (refused !== 0) {
     sender.cancel();
@@ -66,7 +58,7 @@ function receive(caller: GunyahCaller, r: CallRegisters, objects: readonly numbe
   let refused = size > room ? E.argumentSize : 0;
   if (refused === 0) {
     const fault = caller.copyOut(lo, hi, size, receiver.bytes, receiver.offset);
-    if (fault !== undefined) refused = FAULT[fault];
+    if (fault !== undefined) refused = COPY_ERROR[fault];
   }
   if (refused !== 0) {
     receiver.free(); // nothing was taken: the message stays, the queue is let go
@@ -184,6 +176,7 @@ export const FAST_CALLS: Readonly<Record<number, FastHandler>> = {
     return E.ok;
   },
   87: entropy,
+  ...VIRTIO_CALLS,
   101: (caller, r, objects) => caller.processor.run(first(objects), r),
   104: (caller, r, objects) => caller.processor.runCheck(first(objects), r),
 };

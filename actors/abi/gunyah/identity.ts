@@ -11,7 +11,7 @@ export type Profile = (typeof PROFILES)[number];
 /** API version 1, 64-bit, variant 0x51 (the default of the public build). */
 export const API_INFO = { lo: 0x8001, hi: 0x5100_0000 } as const;
 
-/** Features (flags0). Virtio-mmio (bit 9) is absent: those calls answer UNIMPLEMENTED here. */
+/** Features (flags0). */
 const FEATURE = {
   partitionCspace: 1 << 0,
   doorbell: 1 << 1,
@@ -22,6 +22,7 @@ const FEATURE = {
   memextent: 1 << 6,
   traceControl: 1 << 7,
   watchdog: 1 << 8,
+  virtioMmio: 1 << 9,
   prng: 1 << 10,
   vcpuRun: 1 << 11,
   roundRobin: 1 << 28,

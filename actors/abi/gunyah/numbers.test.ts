@@ -17,16 +17,16 @@ test('1.5: every error has the value of the interface', () => {
   ]);
 });
 
-test('1.3: API word and feature bits: all but virtio-mmio, round-robin scheduling', () => {
+test('1.3: API word and feature bits: everything there is, round-robin scheduling', () => {
   assert.equal([API_INFO.lo & 0x3fff, (API_INFO.lo >> 14) & 1, (API_INFO.lo >> 15) & 1], [1, 0, 1]);
   assert.equal([API_INFO.lo >>> 16, API_INFO.hi & 0x00ff_ffff, API_INFO.hi >>> 24], [0, 0, 0x51]);
-  const bits = [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 28];
+  const bits = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 28];
   assert.is(
     FLAGS0,
     bits.reduce((all, bit) => all | (1 << bit), 0),
   );
-  const absent = HYPERCALLS.filter(({ name }) => name.includes('virtio'));
-  assert.ok(absent.length === 16 && absent.every(({ path }) => path === 'absent'), 'as bit 9 says');
+  const virtio = HYPERCALLS.filter(({ name }) => name.includes('virtio'));
+  assert.ok(virtio.length === 16 && virtio.every(({ path }) => path !== 'absent'), 'as bit 9 says');
 });
 
 test('1.4: words of the UID as each generation compares them', () => {
@@ -72,10 +72,6 @@ test('2: numbers that are reserved, unassigned or of a build without the object 
   const queue = bench.grant(vm, bench.queue(4, 16));
   for (const n of [0x08, 0x16, 0x1e, 0x33, 0x35, 0x36, 0x37, 0x69, 0x6a, 0x6b, 0x1ff]) {
     assert.is(caller.call(n, queue, queue, queue)[0], -1, `0x${n.toString(16)}`);
-  }
-  for (let n = 0x48; n <= 0x5f; n++) {
-    const row = HYPERCALLS.find((call) => call.n === n);
-    if (row?.path === 'absent') assert.is(caller.call(n, queue, 0, 0)[0], -1, row.name);
   }
 });
 

@@ -108,6 +108,8 @@ const attach =
 /** vic_configure: bit 0 the number of MSIs counts, bit 1 no default address. */
 const VIC_OPTIONS = 3n;
 const VIC_OPTION_MSIS = 1n;
+/** virtio_mmio_configure: the device type counts. */
+const VIRTIO_TYPE_VALID = 0x40n;
 /** watchdog_manage: 0 freezes. */
 const WATCHDOG_FREEZE_RESET = 1n;
 const WATCHDOG_UNFREEZE = 2n;
@@ -238,6 +240,7 @@ const HANDLERS: Readonly<Record<number, Handler>> = {
   9: create('watchdog'),
   10: create('vic'),
   11: create('powerGroup'),
+  72: create('virtioMmio'),
   12: (call) => done(call.core.objects.activate(object(call, 0))),
   13: (call) => {
     const found = call.core.objects.capabilities.find(object(call, 0), arg(call, 1), 0, RIGHT_ACTIVATE, false);
@@ -396,6 +399,16 @@ const HANDLERS: Readonly<Record<number, Handler>> = {
     const flags = arg(call, 3);
     return flags > 1n ? answer(E.argumentInvalid) : bind(call, flags === 1n ? SOURCE.second : SOURCE.first, 2);
   },
+  // The source of the device's side interrupts the driver's VM, and that of the driver's side the device's.
+  73: (call) => {
+    const type = (arg(call, 3) & VIRTIO_TYPE_VALID) === 0n ? 0 : num(call, 4);
+    if (type === 0 && (arg(call, 3) & VIRTIO_TYPE_VALID) !== 0n) return answer(E.argumentInvalid);
+    return done(call.core.assembly.configureVirtio(object(call, 0), object(call, 1), num(call, 2), type));
+  },
+  74: (call) => bind(call, SOURCE.second, 2),
+  75: (call) => unbind(call, SOURCE.second),
+  76: (call) => bind(call, SOURCE.first, 2),
+  77: (call) => unbind(call, SOURCE.first),
   66: (call) => {
     const flags = arg(call, 1);
     return flags > 1n ? answer(E.argumentInvalid) : unbind(call, flags === 1n ? SOURCE.second : SOURCE.first);

@@ -58,9 +58,9 @@ export const OBJECT_HEADER = {
 } as const;
 /** Interrupt sources of an object, by what raises them; each is two words of its header: kind, target. */
 export const SOURCE = {
-  /** A doorbell; a queue's receive side; a vCPU's halt; a power group; a watchdog's bark. */
+  /** A doorbell; a queue's receive side; a vCPU's halt; a power group; a watchdog's bark; what a virtio driver does. */
   first: WORD.first,
-  /** A queue's send side; a vCPU's wake-up; a watchdog's bite. */
+  /** A queue's send side; a vCPU's wake-up; a watchdog's bite; what a virtio device has done. */
   second: WORD.second,
 } as const;
 /** A value of {@link SOURCE}. */
@@ -86,10 +86,13 @@ export const bindingVirq = (target: number): number => target & VIRQ_MAX;
 /** One thread's view of the table. The writing half is the core's alone. */
 export class ObjectTable {
   readonly words: Int32Array;
+  /** Byte address of the table. */
+  readonly at: number;
 
   /** The table at byte `at` of `memory`. */
   constructor(memory: ArrayBufferLike, at: number) {
     assert(at % OBJECT_BYTES === 0, 'the object table is aligned');
+    this.at = at;
     this.words = new Int32Array(memory, at, OBJECT_TABLE_BYTES / 4);
   }
 
@@ -127,7 +130,7 @@ export class ObjectTable {
   data(object: number): number {
     return this.#load(object, WORD.data) >>> 0;
   }
-  /** A second address or number: of a vic the VM's block, of a thread its index. */
+  /** A second address or number: of a vic the VM's block, of a thread its index, of a virtio device its registers. */
   aux(object: number): number {
     return this.#load(object, WORD.aux) >>> 0;
   }

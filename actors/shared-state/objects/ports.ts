@@ -10,12 +10,22 @@ import { QueueSender } from '../../../bus/message-queue/queue-sender.js';
 import { Gic } from '../gic/gic.js';
 import { type Ring, VmBlock, waker } from '../vm/vm-block.js';
 import { BOUND, bindingVic, bindingVirq, type ObjectTable, SOURCE, type Source } from './object-table.js';
+import { VirtioInput } from './virtio-input.js';
+import { VIRTIO_TYPE, VirtioMmio } from './virtio-mmio.js';
+import { VirtioPages } from './virtio-pages.js';
 
 interface Port {
   readonly generation: number;
   sender?: QueueSender;
   receiver?: QueueReceiver;
   doorbell?: Doorbell;
+  virtio?: VirtioPort;
+}
+
+/** A virtio-mmio device, with what a virtio-input device has beside its registers. */
+interface VirtioPort {
+  readonly device: VirtioMmio;
+  readonly input: VirtioInput | undefined;
 }
 
 /** Owner id of a thread in the locks of queues and doorbells: vCPUs by partition and index, services behind them. */
@@ -31,6 +41,7 @@ export class Ports {
   readonly #buffer: SharedArrayBuffer;
   readonly #owner: number;
   readonly #ring: Ring;
+  readonly #virtioPages: VirtioPages;
   readonly #ports = new Map<number, Port>();
   readonly #gics = new Map<number, { readonly generation: number; readonly gic: Gic }>();
 
@@ -43,6 +54,7 @@ export class Ports {
     this.#buffer = buffer;
     this.#owner = owner;
     this.#ring = ring;
+    this.#virtioPages = new VirtioPages(memory, objects);
   }
 
   #port(object: number): Port {
@@ -88,6 +100,31 @@ export class Ports {
     assert(attached.ok, `doorbell ${object} is whole`);
     port.doorbell = attached.value;
     return attached.value;
+  }
+
+  /** The active virtio-mmio device `object`. */
+  virtio(object: number): VirtioPort {
+    const port = this.#port(object);
+    if (port.virtio !== undefined) return port.virtio;
+    const line = (source: Source) => ({
+      raise: () => this.assert(object, source, true),
+      lower: () => this.clear(object, source),
+    });
+    const lines = { device: line(SOURCE.first), driver: line(SOURCE.second) };
+    const [at, page] = [this.objects.data(object), this.objects.aux(object)];
+    const known = new VirtioMmio(this.#buffer, at, lines);
+    if (known.type !== VIRTIO_TYPE.input) port.virtio = { device: known, input: undefined };
+    else {
+      const input = new VirtioInput(this.#buffer, at, page);
+      port.virtio = { device: new VirtioMmio(this.#buffer, at, lines, input.writeConfig), input };
+    }
+    return port.virtio;
+  }
+
+  /** A store of a guest's to the frame at `frame`, which it may only read; undefined: the frame is no device's registers. */
+  store(frame: number, offset: number, bytes: number, value: bigint): boolean | undefined {
+    const device = this.#virtioPages.deviceAt(frame);
+    return device === 0 ? undefined : this.virtio(device).device.write(offset, bytes, value);
   }
 
   #handle(object: number): { readonly buffer: SharedArrayBuffer; readonly byteOffset: number } {
