@@ -132,7 +132,8 @@ export class PostOffice {
       this.#closing.splice(i, 1);
       this.#regions.release(places.at, places.sizeBytes);
       this.#board.setState(slot, 'free');
-      this.#freeSlots.unshift(slot);
+      // Used again first: every thread keeps the queues it has opened of each slot.
+      this.#freeSlots.push(slot);
     }
     let backlog = 0;
     for (const lane of this.#lanes.values()) {
