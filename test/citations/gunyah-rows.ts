@@ -60,7 +60,11 @@ const RESOURCES: Citation = ['life', 'GET_HYP_RESOURCES lists what the caller ho
 const LAYOUTS: Citation = ['uapi', '8.2: every struct has the layout of the table'];
 const PAGING: Citation = ['paging', '5.5, 5.7: SET_DEMAND_PAGING between configuration and INIT'];
 const ANDROID: Citation = ['uapi', '8.1, 8.2: Android’s own calls'];
-const VIRTIO_DRIVER: Citation = ['virtio', 'a driver negotiates, makes queues'];
+const VIRTIO = [
+  GUEST,
+  ...['virtio_mmio_configure: one page', 'every call of the device’s side', 'a driver negotiates, makes queues'],
+  ...['a reset is asked for by the driver', 'virtio_input: what a device says', 'when a device or its page ends'],
+].map((cited): Citation => (typeof cited === 'string' ? ['virtio', cited] : cited));
 const VIRTIO_VM: Citation = ['tree', '2.10, 5.7, 7.2: a virtio-mmio device'];
 
 /** See the head of this file. */
@@ -266,23 +270,9 @@ export const GUNYAH_ROWS: readonly Citations[] = [
   },
   {
     table: '2.10',
-    rows: 'virtio configure',
-    tests: [
-      ['virtio', 'virtio_mmio_configure: one page'],
-      ['virtio', 'when a device or its page ends'],
-    ],
+    rows: 'virtio configure | virtio bind and unbind | assert_virq | set_dev_features | set_queue_num_max | get_drv_features | get_queue_info | get_notification | acknowledge_reset, set_status | virtio_input',
+    tests: VIRTIO,
   },
-  {
-    table: '2.10',
-    rows: 'virtio bind and unbind | assert_virq | set_dev_features | set_queue_num_max | get_drv_features | get_queue_info | get_notification',
-    tests: [VIRTIO_DRIVER, ['virtio', 'every call of the device’s side needs its right']],
-  },
-  {
-    table: '2.10',
-    rows: 'acknowledge_reset, set_status',
-    tests: [['virtio', 'a reset is asked for by the driver'], VIRTIO_DRIVER],
-  },
-  { table: '2.10', rows: 'virtio_input', tests: [['virtio', 'virtio_input: what a device says']] },
   { table: '2.11', rows: 'uid, identify | send, receive', tests: [GUEST, ['debian', 'two Debian VMs']] },
   { table: '2.11', rows: 'bell send, mask', tests: [['manager', '8.3: an irqfd rings the doorbell of its label']] },
   { table: '2.11', rows: 'vcpu_run', tests: [GUEST, ['manager', 'a vCPU that is run by proxy leaves VCPU_RUN']] },

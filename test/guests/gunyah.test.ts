@@ -20,7 +20,7 @@ test(
     const report = parseSuite(outcome.value.console);
     assert.ok(report !== undefined, outcome.value.console);
     assert.equal(report?.failures, []);
-    assert.ok((report?.passed ?? 0) === 331, outcome.value.console);
+    assert.ok((report?.passed ?? 0) === 346, outcome.value.console);
     assert.is(outcome.value.exitCode, 0);
     assert.is(outcome.value.errors, '');
   },

@@ -54,8 +54,11 @@ int tree_find_bell(const u8 *tree, const char *name, struct queues *out);
 u64 tree_watchdog_irq(const u8 *tree);
 /* A cell of /hypervisor/qcom,gunyah-vm, or ~0. */
 u64 tree_vm_cell(const u8 *tree, const char *property);
-/* Writes the second VM's tree; its size. `proxied`: its owner runs its vCPU. */
-u64 tree_write(u8 *at, u64 base, u64 bytes, int proxied);
+/* The interrupt of the virtio-mmio device below /vsoc, whose registers are at *base; 0: there is none. */
+u32 tree_find_virtio(const u8 *tree, u64 *base);
+/* Writes the second VM's tree; its size. How its vCPU runs, and whether it drives a virtio-mmio device. */
+enum { TREE_PROXIED = 1, TREE_VIRTIO = 2 };
+u64 tree_write(u8 *at, u64 base, u64 bytes, int how);
 
 /* The resource manager. Content after the error word goes to `reply`; the error is returned, or -1 when none came. */
 i64 rm_call(u32 message, const void *payload, u64 size, void *reply, u64 *reply_size);
@@ -70,6 +73,14 @@ struct vcpu {
 };
 void check(const char *name, int good);
 void check_is(const char *name, u64 got, u64 want);
+/* A virtio-mmio device that a VM of this one's drives. */
+struct virtio {
+  u64 capability, base;
+  u32 irq;
+};
+/* Both sides of it; the second VM's is 0 when the message is none of it. */
+void virtio_checks(const struct virtio *v, const struct queues *q);
+int virtio_message(const u8 *message, u64 size, const struct queues *q, const u8 *tree);
 /* The primary VM's watchdog, in a minute at most. */
 void watchdog_checks(const u8 *tree);
 /* Starts the watchdog and waits for its end. */

@@ -20,7 +20,8 @@ enum {
   VM_GET_VMID = 0x56000024, HOST_GET_TYPE = 0x560000a0, VM_EXITED = 0x56100001
 };
 /* How a second VM is started: it runs by itself, its owner runs it, or as a platform's VM, which has a watchdog. */
-enum { BY_ITSELF, PROXIED, PLATFORM };
+enum { BY_ITSELF, PROXIED, PLATFORM, WITH_VIRTIO };
+static struct virtio virtio;
 enum { CANARY_BYTES = 1 << 20, LEND_BYTES = 8 << 20, TREE_AT = 6 << 20, IMAGE_BASE = 0x40200000 };
 extern char __bss_start[];
 
@@ -65,7 +66,7 @@ static u16 start_second(u8 *memory, u32 *parcel, struct queues *q, struct vcpu *
   check_is("RM: allocate", (u64)rm_call(VM_ALLOCATE, &any, 4, &vmid, &size), 0);
   check("RM: a dynamic VMID", vmid >= 0x80 && vmid < 0xbf);
   memcpy(memory, (void *)IMAGE_BASE, (u64)__bss_start - IMAGE_BASE);
-  u64 tree_bytes = tree_write(memory + TREE_AT, IMAGE_BASE, LEND_BYTES, proxied);
+  u64 tree_bytes = tree_write(memory + TREE_AT, IMAGE_BASE, LEND_BYTES, proxied ? TREE_PROXIED : how == WITH_VIRTIO ? TREE_VIRTIO : 0);
   memory[TREE_AT + tree_bytes] = 0;
   struct {
     u8 type, zero, flags, zero2;
@@ -91,8 +92,9 @@ static u16 start_second(u8 *memory, u32 *parcel, struct queues *q, struct vcpu *
   u16 asked[2] = {(u16)vmid, 0};
   size = sizeof resources;
   check_is("RM: resources", (u64)rm_call(VM_GET_HYP_RESOURCES, asked, 4, resources, &size), 0);
-  check_is("RM: three resources of 44 bytes", size, 4 + 3 * 44);
-  for (u64 n = 0; n < 3; n++) {
+  u64 lines = how == WITH_VIRTIO ? 4 : 3;
+  check_is("RM: resources of 44 bytes", size, 4 + lines * 44);
+  for (u64 n = 0; n < lines; n++) {
     const u8 *line = resources + 4 + 44 * n;
     u64 capability;
     u32 virq;
@@ -100,6 +102,10 @@ static u16 start_second(u8 *memory, u32 *parcel, struct queues *q, struct vcpu *
     memcpy(&virq, line + 0x18, 4);
     if (line[0] == 2) q->tx = capability, q->tx_irq = virq;
     if (line[0] == 3) q->rx = capability, q->rx_irq = virq;
+    if (line[0] == 6) {
+      virtio.capability = capability, virtio.irq = virq;
+      memcpy(&virtio.base, line + 0x1c, 8);
+    }
     if (line[0] == 4) vcpu->capability = capability, vcpu->wakeup = virq;
   }
   queue_listen(q);
@@ -260,7 +266,7 @@ void guest_main(void) {
     u32 parcel = 0;
     struct queues echo = {0};
     struct vcpu vcpu = {0};
-    int how = way == 4 || way == 8 ? PROXIED : way > 5 ? PLATFORM : BY_ITSELF;
+    int how = way == 4 || way == 8 ? PROXIED : way > 5 ? PLATFORM : way ? BY_ITSELF : WITH_VIRTIO;
     u16 vmid = start_second(memory, &parcel, &echo, &vcpu, how);
     if (how == PROXIED) {
       if (way == 4) proxied_checks(&vcpu, &echo);
@@ -283,6 +289,7 @@ void guest_main(void) {
     }
     check_is("100 messages come back", echoes(&echo, 100, 24), 100);
     check_is("full-size messages come back", echoes(&echo, 20, 240), 20);
+    if (way == 0) virtio_checks(&virtio, &echo);
     if (way == 3) {
       ask_fuzz(&echo, 20000, 1);
       check("20,000 random hypercalls of the other VM", survives_fuzz(&echo));

@@ -81,6 +81,7 @@ void secondary_main(const u8 *tree) {
       queue_send(&echo, &count, sizeof count, 1);
       continue;
     }
+    if (virtio_message(message, size, &echo, tree)) continue;
     if (proxied_message(message, size, &echo)) continue;
     for (u64 n = 0; n < size; n++) message[n]++;
     queue_send(&echo, message, size, 0);

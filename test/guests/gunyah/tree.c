@@ -105,6 +105,24 @@ u64 tree_watchdog_irq(const u8 *tree) {
   return irq;
 }
 
+struct device_search {
+  u64 base;
+  u32 irq;
+};
+static void see_virtio(void *context, int depth, const char *node, const char *name, const u8 *value, u32 size) {
+  struct device_search *s = context;
+  if (depth != 3 || memcmp(node, "virtio_mmio@", 12)) return;
+  if (!strcmp(name, "reg") && size == 16) s->base = be64(value);
+  if (!strcmp(name, "interrupts") && size == 12) s->irq = be32(value + 4) + 32;
+}
+
+u32 tree_find_virtio(const u8 *tree, u64 *base) {
+  struct device_search s = {0, 0};
+  walk(tree, see_virtio, &s);
+  *base = s.base;
+  return s.base ? s.irq : 0;
+}
+
 /* ---- writing ---- */
 
 static u8 *structure, *names_at;
@@ -155,7 +173,7 @@ static void device(const char *name, const char *type, u32 label) {
   end();
 }
 
-u64 tree_write(u8 *at, u64 base, u64 bytes, int proxied) {
+u64 tree_write(u8 *at, u64 base, u64 bytes, int how) {
   memset(at, 0, 4096);
   structure = at + 56;                                /* header, then an empty reservation block */
   names_at = at + 3072;
@@ -184,11 +202,18 @@ u64 tree_write(u8 *at, u64 base, u64 bytes, int proxied) {
   end();
   begin("vcpus");
   text("config", "/cpus");
-  if (proxied) text("affinity", "proxy");
+  if (how & TREE_PROXIED) text("affinity", "proxy");
   end();
   begin("vdevices");
   device("rpc", "rm-rpc", 0);
   device("echo", "message-queue-pair", 5);
+  if (how & TREE_VIRTIO) {
+    begin("virtio");
+    text("vdevice-type", "virtio-mmio");
+    property("peer-default", "", 0);
+    number("vqs-num", 1);
+    end();
+  }
   end();
   end();
   end();
