@@ -126,7 +126,7 @@ interface ProxiedPlaces {
 /** How long a turn lasts, in milliseconds. */
 const TURN_MS = 5;
 
-/** Lets others run the vCPU at `places`: its accesses to their devices are held. */
+/** Lets others run the vCPU at `places`: its accesses to their devices are held, and its stores to registers between VMs carried out. */
 export function makeProxied(
   { memory, block, index, guest, stage2 }: ProxiedPlaces,
   { ring, clock }: { readonly ring: Ring; readonly clock: Clock },
@@ -140,6 +140,7 @@ export function makeProxied(
     pageFaults: gunyah.profile === 'P17',
   });
   guest.held = held;
+  guest.registers = (...store) => gunyah.ports.store(...store);
   return new ProxiedVcpu(run, {
     ...{ ring, held, nowMs: () => clock.monotonicMs() },
     timesliceMs: () => TURN_MS,

@@ -178,8 +178,6 @@ export class Vcpu {
     this.#meter = new VcpuMeter(this.core);
     this.#pieces = new RunPieces(this.core);
     this.#gunyah = this.#gunyahCalls(config, stage2, thread);
-    const ports = this.#gunyah?.ports;
-    if (ports !== undefined) this.#memory.registers = (...store) => ports.store(...store);
     const recorded = { partition: ticket.partition, index: self, state: () => this.core.state };
     this.#recorder =
       config.callTap && new CallRecorder(config.callTap, { ...recorded, nowMs: () => thread.clock.monotonicMs() });
