@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { ActorSystem } from '../../../actors/runtime/system.js';
 import { STOP } from '../../../actors/shared-state/vm/vm-block.js';
+import type { MeterReading } from '../../../actors/vcpu/meter.js';
 import { err, ok, type Result } from '../../../bus/result.js';
 import { faultSentence } from '../../../devices/machine/boot-fault.js';
 import { planBoot } from '../../../devices/machine/boot-plan.js';
@@ -25,11 +26,13 @@ const CPUS = 1;
 const MEMORY_BYTES = 1024 * 2 ** 20;
 /** How often a person is told that it goes on. */
 const TICK_MS = 1_000;
-/**
- * A build that makes no step for so long is stuck. What is longest without a word (certificates, Python's compiler) takes half a
- * minute on a machine with nothing else to do; one that is busy twenty times over is waited for.
- */
+/** How long a build may make no step before it is asked whether it is stuck. */
 const STILL_MS = 20 * 60_000;
+/**
+ * It is when its processor was idle for half of that, or has done so much meanwhile as it does in that time at 25 MIPS. One that waited for a
+ * processor of a busy host instead is waited for: a build of 54 minutes stood in the host's queue for 43 of them.
+ */
+const STUCK_INSTRUCTIONS_PER_MS = 25_000;
 
 /** Calls `stop` when the user asks to end; answers what takes that back. */
 export type OnInterrupt = (stop: () => void) => () => void;
@@ -45,7 +48,7 @@ export interface BuildMachine {
   readonly work: BuildWork;
   readonly report: Report;
   readonly onInterrupt: OnInterrupt;
-  /** Milliseconds without a step after which it counts as stuck. */
+  /** Milliseconds without a step after which it may count as stuck. */
   readonly stillMs?: number;
 }
 
@@ -77,11 +80,26 @@ export async function runBuildMachine(build: BuildMachine): Promise<Result<undef
   });
   const progress = new BuildProgress(build.work, build.report, () => performance.now());
   let stuck: string | undefined;
+  let isAsking = false;
+  /** What its processor had done when the build last went on. */
+  let since: MeterReading | undefined;
+  let lookedMs = performance.now();
+  const look = async (running: Machine): Promise<void> => {
+    const [processor] = await running.statistics();
+    const now = processor?.meter;
+    const hasMoved = progress.stillMs < performance.now() - lookedMs;
+    lookedMs = performance.now();
+    if (hasMoved || since === undefined) since = now;
+    if (progress.stillMs < stillMs) return;
+    if (now !== undefined && since !== undefined && !isStuck(since, now, stillMs)) return;
+    stuck ??= `it has not gone on for ${Math.floor(progress.stillMs / 6000) / 10} minutes (${progress.activity})`;
+    running.stop(STOP.requested, stuck);
+  };
   const watch = setInterval(() => {
     progress.tick();
-    if (progress.stillMs < stillMs) return;
-    stuck ??= `it has not gone on for ${stillMs / 60_000} minutes (${progress.activity})`;
-    machine?.stop(STOP.requested, stuck);
+    if (machine === undefined || isAsking) return;
+    isAsking = true;
+    void look(machine).finally(() => (isAsking = false));
   }, TICK_MS);
   const release = build.onInterrupt(() => {
     interrupted = true;
@@ -138,4 +156,11 @@ export async function runBuildMachine(build: BuildMachine): Promise<Result<undef
     await machine?.dispose();
     await system.close();
   }
+}
+
+/** Whether what a processor did between two readings is more than a step of a build takes, or nothing. */
+function isStuck(then: MeterReading, now: MeterReading, stillMs: number): boolean {
+  return (
+    now.idleMs - then.idleMs > stillMs / 2 || now.instructions - then.instructions > stillMs * STUCK_INSTRUCTIONS_PER_MS
+  );
 }
