@@ -66,7 +66,9 @@ export function buildInterpreter(table: readonly Instruction[], helpers: HelperT
   const step = module.declare(runType);
   module.setBody(step, stepBody(frame));
   const run = module.declare(runType);
-  module.setBody(run, runBody(frame, interpret, step));
+  const pieces = module.declare(module.type(['i32', 'i32'], ['i32']));
+  module.setBody(pieces, piecesBody(frame));
+  module.setBody(run, runBody(frame, interpret, step, pieces));
   module.exportFunction('run', run);
   module.exportFunction('step', step);
   module.customSection(READS_SECTION, reads);
@@ -236,7 +238,7 @@ function emitIfInJumpCache(k: HandlerOps, found: (slot: Val) => void): void {
 }
 
 /** The dispatcher between compiled regions and the interpreter. */
-function runBody(frame: ModuleFrame, interpret: number, step: number): Uint8Array {
+function runBody(frame: ModuleFrame, interpret: number, step: number, pieces: number): Uint8Array {
   const body = new FunctionBody(['i32']);
   const state = body.param(0, 'i32');
   const k = new LoopOps(body, frame.indexOf, {
@@ -276,19 +278,26 @@ function runBody(frame: ModuleFrame, interpret: number, step: number): Uint8Arra
   k.assign(reason, body.call(step, [state], 'i32'));
   k.if(k.eqz(reason), () => body.branch(again));
   body.end();
-  emitPieces(k, reason, again, frame.indexOf('attend'));
-  body.return(reason);
+  const left = body.call(pieces, [state, reason], 'i32');
+  body.branchIf(k.eqz(left), again);
+  body.return(left);
   body.end();
   body.unreachable();
   return body.finish();
 }
 
 /**
- * Before `run` returns: work that is left for another piece of it, and looks in WFI. Goes on at `again`, or leaves for an interrupt
- * that is to be taken; falls through for all other reasons.
+ * (state, reason) -> reason, called before `run` returns: work that is left for another piece of it, and looks in WFI. 0 (EXIT.next): go
+ * on; EXIT.context: there is an interrupt to be taken. A function of its own, since the dispatcher's loop is small and hot.
  */
-function emitPieces(k: HandlerOps, reason: Val, again: number, attend: number): void {
-  const { body } = k;
+function piecesBody(frame: ModuleFrame): Uint8Array {
+  const body = new FunctionBody(['i32', 'i32']);
+  const state = body.param(0, 'i32');
+  const reason = body.param(1, 'i32');
+  const loopFrame = { state, record: state, base: state, delta: i64(0), next: 0, elsewhere: 0 };
+  const k = new LoopOps(body, frame.indexOf, loopFrame);
+  const attend = frame.indexOf('attend');
+  const goOn = (): void => body.return(i32(EXIT.next));
   const look = (): Val => k.atomicLoad(2, k.stateLoad('u32', STATE.lookAt));
   /** Takes what others have for the vCPU, and leaves if PSTATE lets an interrupt through. */
   const attendTo = (): void => {
@@ -304,7 +313,7 @@ function emitPieces(k: HandlerOps, reason: Val, again: number, attend: number): 
       k.stateStore('u32', STATE.rest, k.sub(rest, given));
       k.stateStore('u32', STATE.budget, k.add(k.stateLoad('u32', STATE.budget), given));
       k.if(look(), attendTo);
-      body.branch(again);
+      goOn();
     });
   });
   k.if(k.eq(reason, i32(EXIT.wfi)), () => {
@@ -317,7 +326,7 @@ function emitPieces(k: HandlerOps, reason: Val, again: number, attend: number): 
       k.if(look(), () => {
         k.stateStore('u32', STATE.waitLooks, looks);
         attendTo();
-        k.if(k.and(k.stateLoad('u32', STATE.interrupts), i32(INTERRUPTS)), () => body.branch(again));
+        k.if(k.and(k.stateLoad('u32', STATE.interrupts), i32(INTERRUPTS)), goOn);
       });
       k.assign(looks, k.sub(looks, i32(1)));
       body.branch(watching);
@@ -325,4 +334,7 @@ function emitPieces(k: HandlerOps, reason: Val, again: number, attend: number): 
     body.end();
     k.if(all, () => k.stateStore('u32', STATE.waitLooks, looks));
   });
+  body.return(reason);
+  body.unreachable();
+  return body.finish();
 }
