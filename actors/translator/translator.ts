@@ -35,7 +35,7 @@ export class Translator {
     const start = this.#clock.monotonicMs();
     const found = new Set<CompiledModule>();
     const rest = entries.filter((entry) => {
-      const module = this.#shared?.find(entry);
+      const module = entry.isBeside === true ? undefined : this.#shared?.find(entry);
       if (module !== undefined) found.add(module);
       return module === undefined;
     });

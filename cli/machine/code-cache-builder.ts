@@ -11,7 +11,7 @@ import { Decoder } from '../../cpu/decode/decoder.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
 import { savedIndex } from '../../cpu/jit/saved-code.js';
 import { scanModule } from '../../cpu/jit/scanner/scan-module.js';
-import { translateBatch } from '../../cpu/jit/translate.js';
+import { translateRegions } from '../../cpu/jit/translate.js';
 import { type BuildOrder, trimFolder } from './code-cache.js';
 import { chooseRegions } from './code-cache-choice.js';
 import { codeFile, isOurs, putFile } from './code-cache-file.js';
@@ -32,11 +32,10 @@ async function build(order: BuildOrder): Promise<void> {
   });
   const view = new DataView(memory.buffer);
   const decoder = new Decoder(INSTRUCTIONS);
-  const entries = chooseRegions(view, decoder, order.pages);
-  const batch = translateBatch(view, decoder, entries);
+  const batch = translateRegions(chooseRegions(view, decoder, order.pages));
   if (batch === undefined || !scanModule(batch.bytes).ok) return;
-  const regions = batch.regions.map(({ host, offset, code }) => {
-    return { offset, word: view.getUint32(host + offset, true), code };
+  const regions = batch.regions.map(({ host, offset, name, code }) => {
+    return { number: Number(name.slice(1)), offset, word: view.getUint32(host + offset, true), code };
   });
   const native = whole((serialise) => serialisedOf(new WebAssembly.Module(batch.bytes), serialise));
   if (native === undefined) return;

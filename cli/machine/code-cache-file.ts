@@ -12,7 +12,7 @@ import { dirname } from 'node:path';
 import { isSavedIndex, type SavedVolume } from '../../cpu/jit/saved-code.js';
 import { whole } from './native-modules.js';
 
-const MAGIC = 'wurley-code-001\n';
+const MAGIC = 'wurley-code-002\n';
 const CHECKSUM_BYTES = 32;
 const LENGTHS_BYTES = 16;
 const HEADER_BYTES = MAGIC.length + CHECKSUM_BYTES + LENGTHS_BYTES;

@@ -6,7 +6,7 @@
 import { operandUse } from '../interpreter/operand-use.js';
 import { variantIndex } from '../interpreter/record.js';
 import { EXIT } from '../state.js';
-import { FunctionBody, i64 } from '../wasm/body.js';
+import { FunctionBody, i32, i64, type Val } from '../wasm/body.js';
 import { type LoopGuesses, loopGuesses, loopWork, roundWork } from './loop-guesses.js';
 import type { Block, Region } from './region.js';
 import type { KnownFlags } from './region-flags.js';
@@ -74,11 +74,9 @@ class RegionEmitter {
   }
 
   emit(usesFp: boolean): void {
-    let instructions = 0;
-    for (const block of this.#region.blocks.values()) instructions += block.instructions.length;
-    this.#k.emitEntry(usesFp, this.#guesses.values(), Math.ceil(instructions / ENTRY_SHARE));
-    const entry = this.#region.blocks.get(this.#region.entry);
-    if (entry !== undefined) this.#tree(entry, this.#k.knownFlags);
+    const { root, size, entries } = this.#region;
+    this.#k.emitEntry(usesFp, this.#guesses.values(), Math.ceil(size / ENTRY_SHARE / entries.length));
+    this.#tree(root, this.#k.knownFlags);
     this.#k.emitExit();
   }
 
@@ -112,6 +110,15 @@ class RegionEmitter {
 
   #code(block: Block, flags: KnownFlags | undefined): void {
     const k = this.#k;
+    if (block === this.#region.root && this.#region.entries.length > 1) {
+      this.#dispatch(
+        block,
+        k.entryOffset(),
+        [...block.successors].sort((a, b) => a - b),
+        flags,
+      );
+      return;
+    }
     k.startBlock(this.#guesses.get(block), flags);
     let terminator: Terminator = { kind: 'next' };
     for (const instruction of block.instructions) {
@@ -143,6 +150,23 @@ class RegionEmitter {
       default:
         this.#indirect(block, terminator);
     }
+  }
+
+  /** Goes from the region's start to the one of `entries` (in ascending order) at `offset`, which is one of them. */
+  #dispatch(root: Block, offset: Val, entries: readonly number[], flags: KnownFlags | undefined): void {
+    const [first] = entries;
+    if (entries.length === 1 && first !== undefined) {
+      this.#goto(root, first, flags);
+      return;
+    }
+    const { body } = this.#k;
+    const half = entries.length >> 1;
+    body.openIf(this.#k.ltU(offset, i32(entries[half] ?? 0)));
+    this.#dispatch(root, offset, entries.slice(0, half), flags);
+    body.openElse();
+    this.#dispatch(root, offset, entries.slice(half), flags);
+    body.end();
+    body.unreachable();
   }
 
   /** A computed branch: to a return site of a call inside the region if it matches, else out of the region. */

@@ -139,6 +139,39 @@ test('a module that another vCPU has is opened once, and what is in it besides i
   assert.equal([jit.counters.modules, jit.counters.regions, jit.counters.rejected], [1, 3, 0]);
 });
 
+test('an entry point in the middle of a region comes with a region for both, which takes the first one’s place', () => {
+  const bench = new Bench({ alone: true });
+  const { jit, view, table } = bench;
+  view.setUint32(CODE + 4, ADD, true);
+  const page = bench.page(0);
+  jit.request(page, 0);
+  jit.compileQueue();
+  const first = table.get(1);
+  assert.type(first, 'function');
+  jit.request(page, 4);
+  jit.compileQueue();
+  const { regions, replaced, beside } = jit.counters;
+  assert.equal([regions, replaced, beside], [3, 1, 1]);
+  assert.is(table.get(1), table.get(2), 'one function for both');
+  assert.is.not(table.get(1), first, 'in the slot that the jump cache may know');
+  assert.is(jit.store.modules, 1, 'the first one’s module is not kept');
+  bench.pages.invalidate(CODE);
+  assert.is(jit.store.modules, 0);
+});
+
+test('what the interpreter came to now and then becomes an entry of a region that is made anyway', () => {
+  const bench = new Bench({ alone: true });
+  const { jit, view } = bench;
+  const page = bench.page(0);
+  for (const offset of [4, 8, 12]) view.setUint16(page.records + (offset >> 2) * RECORD_BYTES + RECORD.count, 60, true);
+  jit.request(page, 0);
+  jit.compileQueue();
+  assert.equal(
+    [0, 4, 8, 12].map((offset) => bench.marked(page, offset)),
+    [true, true, false, false],
+  );
+});
+
 test('a result for code that has changed is thrown away: the page was dropped', () => {
   const bench = new Bench();
   const { jit, background } = bench;

@@ -31,6 +31,8 @@ const REPORTS_HERE = 4;
  * it is read and laid out at each start: with 48 arrivals that was 45 MB for a kernel's boot, and half a second.
  */
 const WARM_ARRIVALS = 250;
+/** Arrivals that let an entry point become one of a region that is being made anyway: that costs next to nothing. */
+const BESIDE_ARRIVALS = 50;
 /** Batches the background has at a time. What becomes hot meanwhile goes with the next one: modules are dear, not their regions. */
 const IN_FLIGHT_MAX = 1;
 /**
@@ -105,6 +107,15 @@ interface OpenedModule {
   readonly module: ModuleInUse;
 }
 
+const PAGE_BYTES = 4096;
+
+/** By the name of its function, how much a region is to be preferred to others for its entry points: more code, more entries. */
+function weightsOf(regions: readonly TranslatedRegion[]): ReadonlyMap<string, number> {
+  const weights = new Map<string, number>();
+  for (const { name, code } of regions) weights.set(name, (weights.get(name) ?? code.length * PAGE_BYTES) + 1);
+  return weights;
+}
+
 /** Stands for the number of reports once an entry point was asked for. */
 const ASKED = 0x1_0000;
 
@@ -129,10 +140,13 @@ export class Jit {
   /** Words of each page that regions were made from, a bit each; evicted regions leave theirs. */
   readonly #covered = new Map<CodePage, Uint32Array>();
   /**
-   * Counters for statistics: modules opened, regions installed, `beside` of them unasked, bytes of WebAssembly opened, instructions
-   * translated for this vCPU.
+   * Counters for statistics: modules opened, entry points installed, `beside` of them unasked and `replaced` of them in the place
+   * of older ones, bytes of WebAssembly opened, instructions translated for this vCPU.
    */
-  readonly counters = { modules: 0, regions: 0, instructions: 0, bytes: 0, rejected: 0, stale: 0, saved: 0, beside: 0 };
+  readonly counters = {
+    ...{ modules: 0, regions: 0, beside: 0, replaced: 0, instructions: 0, bytes: 0 },
+    ...{ rejected: 0, stale: 0, saved: 0 },
+  };
 
   constructor(host: JitHost) {
     this.#host = host;
@@ -182,7 +196,8 @@ export class Jit {
       this.#opened.set(volume, opened);
     }
     const { number, code } = savedRegion(volume.index, at);
-    this.store.install(page, offset, opened.module, opened.exports[`r${number}`]);
+    if (this.store.has(page, offset)) return;
+    this.store.install(page, offset, opened.module, opened.exports[`r${number}`], Infinity);
     this.#cover(page, code);
     this.counters.saved++;
   }
@@ -238,7 +253,7 @@ export class Jit {
   compileQueue(): void {
     const requests = this.#queue.slice(0, BATCH_MAX);
     if (requests.length === 0) return;
-    const entries = requests.map(({ page, offset }) => ({ host: page.host, offset }));
+    const entries = this.#entriesOf(requests);
     const { background } = this.#host;
     if (background !== undefined && this.#inBackground) {
       if (this.#inFlight.size >= IN_FLIGHT_MAX) return;
@@ -261,6 +276,30 @@ export class Jit {
     }
   }
 
+  /** What is asked for, and besides what else of the same pages leads through the same code, as far as is known yet. */
+  #entriesOf(requests: readonly Request[]): EntryPoint[] {
+    const entries: EntryPoint[] = requests.map(({ page, offset }) => ({ host: page.host, offset }));
+    for (const page of new Set(requests.map((request) => request.page))) {
+      const beside = new Set([...this.store.replaceable(page), ...this.#arrivedAt(page)]);
+      for (const request of requests) if (request.page === page) beside.delete(request.offset);
+      for (const offset of beside) entries.push({ host: page.host, offset, isBeside: true });
+    }
+    return entries;
+  }
+
+  /** Offsets of `page` to which the interpreter came often enough. */
+  *#arrivedAt(page: CodePage): Generator<number> {
+    const { view, journal } = this.#host;
+    const reports = this.#reports.get(page);
+    for (let offset = 0, at = page.records + RECORD.count; offset < PAGE_BYTES; offset += 4, at += RECORD_BYTES) {
+      const count = view.getUint16(at, true);
+      if (count < BESIDE_ARRIVALS) continue;
+      // With a journal counting begins so that the first report comes early.
+      const isFirst = journal !== undefined && reports?.has(offset) !== true;
+      if (!isFirst || count >= HOT_THRESHOLD - WARM_ARRIVALS + BESIDE_ARRIVALS) yield offset;
+    }
+  }
+
   #deliver(finished: FinishedBatch): void {
     this.#waited = 0;
     const requests = this.#inFlight.get(finished.ticket);
@@ -275,22 +314,26 @@ export class Jit {
     let answered = stale;
     for (const compiled of modules) {
       const { exports, module } = this.#openShared(compiled);
+      const weights = weightsOf(compiled.regions);
       for (const region of compiled.regions) {
         const page = this.#host.findPage(region.host);
         if (page === undefined) continue;
         const request = requests.find((one) => one.page === page && one.offset === region.offset);
         if (request?.stale === true) continue;
         if (request !== undefined) answered++;
-        if (this.store.has(page, region.offset)) continue;
+        const weight = weights.get(region.name) ?? 0;
+        if (!this.store.takes(page, region.offset, weight)) continue;
         if (!holdsCode(this.#host.view, page.host, region.code)) {
           // Changed without a word, as it may until the guest says so: what is there now may get hot as well.
           this.counters.stale++;
           this.#reports.get(page)?.delete(region.offset);
           continue;
         }
-        this.store.install(page, region.offset, module, exports[region.name]);
+        if (this.store.has(page, region.offset)) this.counters.replaced++;
+        this.store.install(page, region.offset, module, exports[region.name], weight);
         // What is hot for another vCPU will be so here, and costs nothing more.
         this.#reportsOf(page).set(region.offset, ASKED);
+        this.#host.journal?.note(page, region.offset, 'hot');
         this.#cover(page, region.code);
         this.counters.regions++;
         if (request === undefined) this.counters.beside++;

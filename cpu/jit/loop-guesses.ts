@@ -17,7 +17,7 @@ const BASES_MAX = 4;
 export type RememberedBases = ReadonlyMap<number, 'read' | 'write'>;
 
 /** The blocks of each loop, by the loop's header. */
-function loopsOf(region: Region): Map<Block, Set<Block>> {
+export function loopsOf(region: Region): Map<Block, Set<Block>> {
   const predecessors = new Map<Block, Block[]>();
   for (const block of region.blocks.values()) {
     for (const offset of block.successors) {

@@ -133,6 +133,13 @@ export class RegionOps extends Ops {
     this.#exitLabel = body.block();
   }
 
+  /** Byte offset in the page at which the region was entered, i32; before anything is executed. */
+  entryOffset(): Val {
+    const offset = this.body.local('i32');
+    this.assign(offset, this.and(super.stateLoad('u32', STATE.pc), i32(0xfff)));
+    return offset;
+  }
+
   #reload(): void {
     this.assign(this.#tlb, super.stateLoad('u32', STATE.tlb));
     if (this.#registers.v !== 0) {

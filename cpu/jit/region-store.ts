@@ -28,12 +28,14 @@ export interface ModuleInUse {
   usedAt: number;
 }
 
-/** A compiled region. */
+/** A compiled region, at one of its entry points. */
 export interface CompiledRegion {
   readonly page: CodePage;
   readonly offset: number;
   readonly slot: number;
   readonly module: ModuleInUse;
+  /** One with more weight may take its place; infinite for what stays. */
+  readonly weight: number;
 }
 
 /** Evicting goes on until this share of the budget is left, so that it is not done for every module. */
@@ -90,15 +92,28 @@ export class RegionStore {
     return this.#byPage.get(page)?.has(offset) === true;
   }
 
-  /** Makes `code` the region at byte `offset` of `page`, unless there is one. */
-  install(page: CodePage, offset: number, module: ModuleInUse, code: unknown): void {
+  /** Offsets of `page` with regions that others with more weight would replace. */
+  *replaceable(page: CodePage): Generator<number> {
+    for (const [offset, { weight }] of this.#byPage.get(page) ?? []) if (Number.isFinite(weight)) yield offset;
+  }
+
+  /** Whether a region of this weight belongs at byte `offset` of `page`: there is none, or one with less. */
+  takes(page: CodePage, offset: number, weight: number): boolean {
+    return (this.#byPage.get(page)?.get(offset)?.weight ?? 0) < weight;
+  }
+
+  /**
+   * Makes `code` the region at byte `offset` of `page`, in the place of any other one: who has that one's slot enters this
+   * one. Only between runs of generated code.
+   */
+  install(page: CodePage, offset: number, module: ModuleInUse, code: unknown, weight: number): void {
     let ofPage = this.#byPage.get(page);
     if (ofPage === undefined) {
       ofPage = new Map();
       this.#byPage.set(page, ofPage);
     }
-    if (ofPage.has(offset)) return;
-    const region = { page, offset, slot: this.#takeSlot(), module };
+    const before = ofPage.get(offset);
+    const region = { page, offset, slot: before?.slot ?? this.#takeSlot(), module, weight };
     this.#table.set(region.slot, code);
     ofPage.set(offset, region);
     if (module.regions.size === 0) {
@@ -107,6 +122,7 @@ export class RegionStore {
     }
     module.regions.add(region);
     module.usedAt = this.#age;
+    if (before !== undefined) this.#forget(before);
     const record = recordOf(region);
     this.#view.setUint16(record, this.#view.getUint16(record, true) | REGION_BIT, true);
   }
@@ -133,9 +149,14 @@ export class RegionStore {
   }
 
   #remove(region: CompiledRegion): void {
-    const { module, slot } = region;
-    this.#table.set(slot, null);
-    this.#freeSlots.push(slot);
+    this.#table.set(region.slot, null);
+    this.#freeSlots.push(region.slot);
+    this.#forget(region);
+  }
+
+  /** `region` is not in its module's use any more. */
+  #forget(region: CompiledRegion): void {
+    const { module } = region;
     module.regions.delete(region);
     if (module.regions.size > 0) return;
     this.#modules.delete(module);

@@ -1,5 +1,5 @@
 /**
- * Finds what one compiled region covers: the blocks reachable from an entry point inside one 4 KiB page of guest code,
+ * Finds what one compiled region covers: the blocks reachable from its entry points inside one 4 KiB page of guest code,
  * their successors, and the order and dominators that structured code generation needs. Edges that would make the graph
  * irreducible, and edges beyond the size limit, leave the region instead.
  */
@@ -41,10 +41,17 @@ export interface Block {
 
 /** A region ready for code generation. */
 export interface Region {
-  readonly entry: number;
+  /** Offsets at which it may be entered, the one it was made for first. */
+  readonly entries: readonly number[];
+  /** The block of its only entry; or, where there are several, a block without instructions that leads to each of them. */
+  readonly root: Block;
   readonly blocks: ReadonlyMap<number, Block>;
-  /** Offsets to which a call inside the region returns. */
-  readonly returnSites: readonly number[];
+  /** Instructions in all blocks. */
+  readonly size: number;
+  /** Whether there would have been more, had the region not been full. */
+  readonly isFull: boolean;
+  /** Edges that leave the region because the graph would be irreducible: offset of the branch and of the target. */
+  readonly cut: ReadonlySet<string>;
 }
 
 /** Branch target offset of a direct branch (its `offset` immediate), relative to the page. */
@@ -55,29 +62,67 @@ export function directTarget(instruction: RegionInstruction): number {
 
 const inPage = (offset: number): boolean => offset >= 0 && offset < PAGE_BYTES;
 
-/** Explores the page from `entry`; undefined when the first instruction is not allocated. */
-export function discoverRegion(
-  entry: number,
-  readWord: (offset: number) => number,
-  decoder: Decoder,
-): Region | undefined {
+/** Gives the instruction at a byte offset of the page; undefined where none is allocated. */
+export type ReadInstruction = (offset: number) => RegionInstruction | undefined;
+
+/** Reads and decodes instructions of a page, each once: what is decoded and what was read stay the same, whoever writes meanwhile. */
+export function pageReader(readWord: (offset: number) => number, decoder: Decoder): ReadInstruction {
+  const known = new Map<number, RegionInstruction | undefined>();
+  return (offset) => {
+    if (known.has(offset)) return known.get(offset);
+    const word = readWord(offset);
+    const entry = decoder.decode(word);
+    const instruction = entry === undefined ? undefined : { offset, word, entry, fields: fieldsOf(entry, word) };
+    known.set(offset, instruction);
+    return instruction;
+  };
+}
+
+/** What is reached from some entry points. */
+interface Explored {
+  readonly instructions: ReadonlyMap<number, RegionInstruction>;
+  /** Offsets where blocks begin. */
+  readonly leaders: ReadonlySet<number>;
+  /** Offsets to which a call inside the region returns. */
+  readonly returnSites: ReadonlySet<number>;
+  /** Of the offsets where exploring had to stop, those that were reached. */
+  readonly stops: ReadonlySet<number>;
+  readonly isFull: boolean;
+}
+
+const NOWHERE: ReadonlyMap<number, unknown> = new Map();
+
+/** Explores the page from `entries`, as far as there are instructions, to the keys of `stopAt`, up to `max` instructions. */
+export function explore(
+  entries: readonly number[],
+  read: ReadInstruction,
+  stopAt = NOWHERE,
+  max = REGION_INSTRUCTIONS_MAX,
+): Explored {
   const instructions = new Map<number, RegionInstruction>();
-  const leaders = new Set([entry]);
+  const leaders = new Set(entries);
   const returnSites = new Set<number>();
-  const pending = [entry];
-  for (let start = pending.shift(); start !== undefined; start = pending.shift()) {
-    for (let offset = start; inPage(offset); offset += 4) {
+  const stops = new Set<number>();
+  const pending = [...entries];
+  let isFull = false;
+  for (let next = 0; next < pending.length; next++) {
+    for (let offset = pending[next]!; inPage(offset); offset += 4) {
       if (instructions.has(offset)) {
         leaders.add(offset); // runs into a block found earlier
         break;
       }
-      if (instructions.size >= REGION_INSTRUCTIONS_MAX) break;
-      const word = readWord(offset);
-      const found = decoder.decode(word);
-      if (found === undefined) break;
-      const instruction = { offset, word, entry: found, fields: fieldsOf(found, word) };
+      if (stopAt.has(offset)) {
+        stops.add(offset);
+        break;
+      }
+      if (instructions.size >= max) {
+        isFull = true;
+        break;
+      }
+      const instruction = read(offset);
+      if (instruction === undefined) break;
       instructions.set(offset, instruction);
-      const { flow } = found;
+      const { flow } = instruction.entry;
       if (flow === 'next') continue;
       if (flow === 'branch' || flow === 'jump' || flow === 'call') {
         const target = directTarget(instruction);
@@ -95,10 +140,26 @@ export function discoverRegion(
       leaders.add(offset + 4);
     }
   }
-  if (!instructions.has(entry)) return undefined;
+  return { instructions, leaders, returnSites, stops, isFull };
+}
+
+/** The region that is entered at `entries`; undefined when one of them is not an allocated instruction. */
+export function discoverRegion(entries: readonly number[], read: ReadInstruction): Region | undefined {
+  const { instructions, leaders, returnSites, isFull } = explore(entries, read);
+  if (!entries.every((entry) => instructions.has(entry))) return undefined;
   const sites = [...returnSites].filter((site) => instructions.has(site));
-  const blocks = makeBlocks(instructions, leaders, sites);
-  return { entry, blocks: arrange(entry, blocks), returnSites: sites };
+  const found = makeBlocks(instructions, leaders, sites);
+  const [only] = entries;
+  const root = entries.length === 1 && only !== undefined ? found.get(only)! : newBlock(-1, [], -1, [...entries]);
+  const { blocks, cut } = arrange(root, found);
+  let size = 0;
+  for (const block of blocks.values()) size += block.instructions.length;
+  return { entries, root, blocks, size, isFull, cut };
+}
+
+function newBlock(offset: number, instructions: RegionInstruction[], end: number, successors: number[]): Block {
+  const block = { offset, instructions, end, successors, order: -1, forwardEdges: 0, isLoop: false };
+  return Object.assign(block, { dominator: undefined as unknown as Block, dominated: [] }); // WHY: set by arrange()
 }
 
 /** Cuts the instructions into blocks and finds their successors. */
@@ -127,24 +188,21 @@ function makeBlocks(
     if (flow === 'next' || flow === 'branch') targets.push(offset);
     if (flow === 'indirect') targets.push(...returnSites);
     const successors = [...new Set(targets.filter((target) => instructions.has(target)))];
-    const block = {
-      offset: leader,
-      instructions: body,
-      end: offset,
-      successors,
-      order: -1,
-      forwardEdges: 0,
-      isLoop: false,
-    };
-    const made: Block = Object.assign(block, { dominator: undefined as unknown as Block, dominated: [] }); // WHY: set by arrange()
-    blocks.set(leader, made);
+    blocks.set(leader, newBlock(leader, body, offset, successors));
   }
   return blocks;
 }
 
-/** Numbers the reachable blocks, finds dominators, and cuts irreducible edges. Returns the reachable blocks in order. */
-function arrange(entry: number, blocks: ReadonlyMap<number, Block>): Map<number, Block> {
-  const order = reversePostOrder(entry, blocks);
+/**
+ * Numbers the reachable blocks, finds dominators, and cuts irreducible edges. Returns the reachable blocks in order, and what
+ * was cut.
+ */
+function arrange(
+  root: Block,
+  blocks: ReadonlyMap<number, Block>,
+): { readonly blocks: Map<number, Block>; readonly cut: ReadonlySet<string> } {
+  const order = reversePostOrder(root, blocks);
+  const cut = new Set<string>();
   order.forEach((block, i) => {
     block.order = i;
   });
@@ -156,7 +214,9 @@ function arrange(entry: number, blocks: ReadonlyMap<number, Block>): Map<number,
   for (const block of order) {
     const kept = block.successors.filter((offset) => {
       const target = blocks.get(offset)!;
-      return target.order > block.order || dominates(target, block);
+      const isKept = target.order > block.order || dominates(target, block);
+      if (!isKept) cut.add(`${block.end}:${offset}`);
+      return isKept;
     });
     block.successors.splice(0, block.successors.length, ...kept);
     for (const offset of kept) {
@@ -166,24 +226,27 @@ function arrange(entry: number, blocks: ReadonlyMap<number, Block>): Map<number,
     }
     if (block.dominator !== block) block.dominator.dominated.push(block);
   }
-  return new Map(order.map((block) => [block.offset, block]));
+  const own = order.filter(({ offset }) => offset >= 0);
+  return { blocks: new Map(own.map((block) => [block.offset, block])), cut };
 }
 
-/** Blocks reachable from `entry`, each after all its forward predecessors. */
-function reversePostOrder(entry: number, blocks: ReadonlyMap<number, Block>): Block[] {
+/** Blocks reachable from `root`, each after all its forward predecessors. */
+function reversePostOrder(root: Block, blocks: ReadonlyMap<number, Block>): Block[] {
   const post: Block[] = [];
-  const seen = new Set<number>([entry]);
-  const stack: { block: Block; next: number }[] = [{ block: blocks.get(entry)!, next: 0 }];
+  const seen = new Set<Block>([root]);
+  const stack: { block: Block; next: number }[] = [{ block: root, next: 0 }];
   while (stack.length > 0) {
     const top = stack[stack.length - 1]!;
-    const target = top.block.successors[top.next++];
-    if (target === undefined) {
+    const offset = top.block.successors[top.next++];
+    if (offset === undefined) {
       post.push(top.block);
       stack.pop();
-    } else if (!seen.has(target)) {
-      seen.add(target);
-      stack.push({ block: blocks.get(target)!, next: 0 });
+      continue;
     }
+    const target = blocks.get(offset)!;
+    if (seen.has(target)) continue;
+    seen.add(target);
+    stack.push({ block: target, next: 0 });
   }
   return post.reverse();
 }

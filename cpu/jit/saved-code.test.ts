@@ -10,10 +10,10 @@ for (let at = 0; at < 4096; at += 4) view.setUint32(HOST + at, Math.imul(at + 1,
 
 const word = (offset: number): number => view.getUint32(HOST + offset, true);
 /** A region of `count` words from `offset` on, as the page has them but for the differences given. */
-function region(offset: number, count: number, differences: Readonly<Record<number, number>> = {}) {
+function region(number: number, offset: number, count: number, differences: Readonly<Record<number, number>> = {}) {
   const words: [number, number][] = [];
   for (let at = offset; at < offset + count * 4; at += 4) words.push([at, differences[at] ?? word(at)]);
-  return { offset, word: word(offset), code: regionCode(words) };
+  return { number, offset, word: word(offset), code: regionCode(words) };
 }
 
 /** Number of the region found at byte `offset`, or -1. */
@@ -23,7 +23,7 @@ function numberAt(index: Uint32Array, offset: number): number {
 }
 
 test('every region is found by its first word, none elsewhere', () => {
-  const regions = Array.from({ length: 300 }, (_, n) => region(n * 8, 1 + (n % 20)));
+  const regions = Array.from({ length: 300 }, (_, n) => region(n, n * 8, 1 + (n % 20)));
   const index = savedIndex(regions);
   assert.ok(isSavedIndex(index));
   for (let at = 0; at < 4096; at += 4) {
@@ -34,8 +34,19 @@ test('every region is found by its first word, none elsewhere', () => {
 });
 
 test('of several that begin alike the one whose code is there is found', () => {
-  const index = savedIndex([region(64, 8, { 68: 1 }), region(64, 8), region(64, 9, { 96: 5 })]);
+  const index = savedIndex([region(0, 64, 8, { 68: 1 }), region(1, 64, 8), region(2, 64, 9, { 96: 5 })]);
   assert.is(numberAt(index, 64), 1);
+});
+
+test('a region is found at each of its entry points', () => {
+  const { code } = region(0, 64, 8);
+  const entries = [64, 72, 92].map((offset) => ({ number: 0, offset, word: word(offset), code }));
+  const index = savedIndex([...entries, region(1, 128, 2)]);
+  assert.ok(isSavedIndex(index));
+  assert.equal(
+    [64, 68, 72, 92, 128].map((offset) => numberAt(index, offset)),
+    [0, -1, 0, 0, 1],
+  );
 });
 
 test('an empty index is one', () => {
@@ -45,7 +56,7 @@ test('an empty index is one', () => {
 });
 
 test('a damaged index is refused, or finds only what it can prove', () => {
-  const index = savedIndex(Array.from({ length: 20 }, (_, n) => region(n * 12, 3)));
+  const index = savedIndex(Array.from({ length: 20 }, (_, n) => region(n, n * 12, 3)));
   assert.not(isSavedIndex(index.subarray(0, index.length - 1)));
   assert.not(isSavedIndex(new Uint32Array(0)));
   let refused = 0;

@@ -4,8 +4,9 @@
  * code, if every word of it is there.
  *
  * The index is one array of words, made once and searched where it lies: the binary logarithm of the table's size; the
- * table, of positions of region records (0: none), with linear probing; the records. A record of region n: n, byte offset
- * of its first instruction, first word, number of code words, code (see RegionCode).
+ * table, of positions of records (0: none), with linear probing; the records, one for each entry point, those of a region
+ * together. A record: number of the region, byte offset of the entry point, the word there, number of code words, code (see
+ * RegionCode).
  */
 import { holdsCode, isRegionCode, type RegionCode } from './region-code.js';
 
@@ -25,17 +26,23 @@ function slotOf(offset: number, word: number, tableLog2: number): number {
   return Math.imul(Math.imul(word, 0x85ebca6b) ^ (offset << 7), 0x9e3779b1) >>> (32 - tableLog2);
 }
 
-/** Puts an index together. */
-export function savedIndex(
-  regions: readonly { readonly offset: number; readonly word: number; readonly code: RegionCode }[],
-): Uint32Array {
-  const tableLog2 = Math.max(4, Math.ceil(Math.log2(regions.length * 2 + 1)));
-  const size = regions.reduce((sum, { code }) => sum + RECORD_WORDS + code.length, 1 + (1 << tableLog2));
+/** An entry point of region `number`. */
+export interface SavedEntry {
+  readonly number: number;
+  readonly offset: number;
+  readonly word: number;
+  readonly code: RegionCode;
+}
+
+/** Puts an index together; regions are numbered from 0 in ascending order. */
+export function savedIndex(entries: readonly SavedEntry[]): Uint32Array {
+  const tableLog2 = Math.max(4, Math.ceil(Math.log2(entries.length * 2 + 1)));
+  const size = entries.reduce((sum, { code }) => sum + RECORD_WORDS + code.length, 1 + (1 << tableLog2));
   const index = new Uint32Array(size);
   index[0] = tableLog2;
   let at = 1 + (1 << tableLog2);
-  for (const [n, { offset, word, code }] of regions.entries()) {
-    index.set([n, offset, word, code.length], at);
+  for (const { number, offset, word, code } of entries) {
+    index.set([number, offset, word, code.length], at);
     index.set(code, at + RECORD_WORDS);
     let slot = slotOf(offset, word, tableLog2);
     while (index[1 + slot] !== 0) slot = (slot + 1) & ((1 << tableLog2) - 1);
@@ -50,13 +57,14 @@ export function isSavedIndex(index: Uint32Array): boolean {
   const tableLog2 = index[0] ?? 0;
   if (tableLog2 < 4 || tableLog2 > TABLE_LOG2_MAX || index.length < 1 + (1 << tableLog2)) return false;
   const records = new Set<number>();
-  for (let at = 1 + (1 << tableLog2), n = 0; at < index.length; n++) {
+  for (let at = 1 + (1 << tableLog2), last = -1; at < index.length; ) {
     records.add(at);
     const [number = -1, offset = 1, , length = 0] = index.subarray(at, at + RECORD_WORDS);
     const from = at + RECORD_WORDS;
     at = from + length;
-    if (number !== n || at > index.length || offset % 4 !== 0) return false;
+    if ((number !== last && number !== last + 1) || number < 0 || at > index.length || offset % 4 !== 0) return false;
     if (!isRegionCode(index.subarray(from, at), offset)) return false;
+    last = number;
   }
   let free = 0;
   for (const at of index.subarray(1, 1 + (1 << tableLog2))) {
@@ -67,7 +75,7 @@ export function isSavedIndex(index: Uint32Array): boolean {
 }
 
 /**
- * The place in `index` of a region that begins with `word` at byte `offset` of the page at `host` and whose code is all
+ * The place in `index` of a region that may be entered at `word` at byte `offset` of the page at `host` and whose code is all
  * there; or -1.
  */
 export function findSaved(index: Uint32Array, view: DataView, host: number, offset: number, word: number): number {

@@ -5,20 +5,23 @@
 import type { Decoder } from '../decode/decoder.js';
 import { ModuleBuilder } from '../wasm/module.js';
 import { emitRegion } from './emit-region.js';
-import { discoverRegion } from './region.js';
+import { groupEntries } from './group-entries.js';
+import { pageReader, type Region } from './region.js';
 import { type RegionCode, regionCode } from './region-code.js';
 
-/** Where a region shall start: host address of the guest page, and byte offset in it. */
+/** Where a region shall be entered: host address of the guest page, and byte offset in it. */
 export interface EntryPoint {
   readonly host: number;
   readonly offset: number;
+  /** Not asked for: becomes an entry only of a region that another entry point of the page is asked for. */
+  readonly isBeside?: boolean;
 }
 
-/** A region that was translated. */
+/** An entry of a region that was translated. */
 export interface TranslatedRegion extends EntryPoint {
-  /** Name under which its function is exported. */
+  /** Name under which its function is exported: the same for all entries of a region. */
   readonly name: string;
-  /** What was translated: the words as they were read. */
+  /** What was translated: the words as they were read. The same array for all entries of a region. */
   readonly code: RegionCode;
 }
 
@@ -31,33 +34,53 @@ export interface TranslatedBatch {
   readonly instructions: number;
 }
 
+/** A region of the guest page at host address `host`. */
+export interface PlacedRegion {
+  readonly host: number;
+  readonly region: Region;
+}
+
 /** Translates `entries`, reading code from `view`; undefined when none of them is an instruction. */
 export function translateBatch(
   view: DataView,
   decoder: Decoder,
   entries: readonly EntryPoint[],
 ): TranslatedBatch | undefined {
+  const byPage = new Map<number, EntryPoint[]>();
+  for (const entry of entries) {
+    const ofPage = byPage.get(entry.host);
+    if (ofPage === undefined) byPage.set(entry.host, [entry]);
+    else ofPage.push(entry);
+  }
+  const placed: PlacedRegion[] = [];
+  for (const [host, ofPage] of byPage) {
+    const offsetsOf = (beside: boolean): number[] =>
+      ofPage.filter(({ isBeside = false }) => isBeside === beside).map(({ offset }) => offset);
+    const read = pageReader((at) => view.getUint32(host + at, true), decoder);
+    for (const region of groupEntries(offsetsOf(false), offsetsOf(true), read)) placed.push({ host, region });
+  }
+  return translateRegions(placed);
+}
+
+/** Translates `placed`; undefined if there is none. */
+export function translateRegions(placed: readonly PlacedRegion[]): TranslatedBatch | undefined {
   const module = new ModuleBuilder();
   module.importFunction('step', ['i32'], ['i32']);
   const type = module.type(['i32'], ['i32']);
   let instructions = 0;
   const regions: TranslatedRegion[] = [];
-  for (const { host, offset } of entries) {
-    const words = new Map<number, number>();
-    // Each word is read once: what is translated and what is noted are the same, whoever writes meanwhile.
-    const read = (at: number): number => {
-      const word = words.get(at) ?? view.getUint32(host + at, true);
-      words.set(at, word);
-      return word;
-    };
-    const region = discoverRegion(offset, read, decoder);
-    if (region === undefined) continue;
-    for (const block of region.blocks.values()) instructions += block.instructions.length;
+  for (const [n, { host, region }] of placed.entries()) {
+    instructions += region.size;
     const index = module.declare(type);
     module.setBody(index, emitRegion(region));
-    const name = `r${regions.length}`;
+    const name = `r${n}`;
     module.exportFunction(name, index);
-    regions.push({ host, offset, name, code: regionCode(words) });
+    const code = regionCode(wordsOf(region));
+    for (const offset of region.entries) regions.push({ host, offset, name, code });
   }
   return regions.length === 0 ? undefined : { bytes: module.build(), regions, instructions };
+}
+
+function* wordsOf({ blocks }: Region): Generator<readonly [offset: number, word: number]> {
+  for (const { instructions } of blocks.values()) for (const { offset, word } of instructions) yield [offset, word];
 }

@@ -101,13 +101,21 @@ function drawProgram(random: Random): Uint32Array {
   return words.map((word) => ((word & 0x7e000000) === 0x74000000 ? word & ~0x40000000 : word));
 }
 
-/** What one program left in its frame, as text; equal texts mean equal results. One that does not end just says so. */
-function outcomeOf(driver: InterpreterDriver, program: Uint32Array, input: DataView): string {
+/** Where a program may be started, besides at its beginning: compiled together, these are entries of the same regions. */
+const STARTS = 5;
+
+/** Gives `driver` a program to start at any of `starts` (word indices). */
+function load(driver: InterpreterDriver, program: Uint32Array, starts: readonly number[]): void {
   const image = new Uint32Array(program.length + 1);
   image.set(program, 1);
   driver.load(image);
+  driver.compile(starts.map((start) => ARENA_AT + 4 + start * 4));
+}
+
+/** What one run left in its frame, as text; equal texts mean equal results. One that does not end just says so. */
+function outcomeOf(driver: InterpreterDriver, input: DataView, start: number): string {
   const output = new DataView(new ArrayBuffer(FRAME_BYTES));
-  driver.run(input, output, 0);
+  driver.run(input, output, 0, start);
   if (output.getUint32(FRAME.outcome, true) === OUTCOME.endless) return 'endless';
   return Buffer.from(output.buffer).toString('hex');
 }
@@ -117,6 +125,9 @@ export function compareBranchyPrograms(random: Random, count: number, rounds: nu
   const [loop, jit] = [new InterpreterDriver('loop'), new InterpreterDriver('jit')];
   for (let i = 0; i < count; i++) {
     const program = drawProgram(random);
+    const starts = [0, ...Array.from({ length: STARTS }, () => random(WORDS - 4))];
+    load(loop, program, starts);
+    load(jit, program, starts);
     for (let round = 0; round < rounds; round++) {
       const input = new DataView(new ArrayBuffer(FRAME_BYTES));
       for (let n = 0; n < 8; n++) {
@@ -132,13 +143,14 @@ export function compareBranchyPrograms(random: Random, count: number, rounds: nu
         else input.setFloat32(FRAME.v + v * 16, value, true);
       }
       for (let at = 0; at < WINDOW_BYTES; at += 4) input.setInt32(FRAME.window + at, random(2 ** 31), true);
+      const start = starts[round % starts.length] ?? 0;
       input.setBigUint64(FRAME.pc, BigInt(ARENA_AT), true);
       input.setUint32(FRAME.words, WORDS, true);
       input.setUint32(FRAME.nzcv, random(16) * 2 ** 28, true);
-      const [expected, actual] = [outcomeOf(loop, program, input), outcomeOf(jit, program, input)];
+      const [expected, actual] = [outcomeOf(loop, input, start), outcomeOf(jit, input, start)];
       if (expected !== actual) {
         const words = [...program].map((word) => word.toString(16).padStart(8, '0')).join(' ');
-        return `program ${i}, round ${round}: ${words}\n${expected}\n${actual}`;
+        return `program ${i}, round ${round}, start ${start}: ${words}\n${expected}\n${actual}`;
       }
     }
   }

@@ -113,8 +113,13 @@ export class InterpreterDriver implements Driver {
   }
 
   prepare(slots: number): void {
+    this.compile(Array.from({ length: slots }, (_, slot) => ARENA_AT + slot * SLOT_BYTES + 4));
+  }
+
+  /** Compiles regions that are entered at each of `addresses`, where the driver compiles. */
+  compile(addresses: readonly number[]): void {
     if (!this.#jit) return;
-    for (let slot = 0; slot < slots; slot++) this.#request(ARENA_AT + slot * SLOT_BYTES + 4);
+    for (const pc of addresses) this.#request(pc);
     this.#core.jit?.compileQueue();
   }
 
@@ -124,14 +129,15 @@ export class InterpreterDriver implements Driver {
     this.#core.jit?.request(this.#core.pages.pageAt(host & ~0xfff), host & 0xfff);
   }
 
-  run(input: DataView, output: DataView, at: number): void {
+  /** `start`: the word of the block at which to begin. */
+  run(input: DataView, output: DataView, at: number, start = 0): void {
     const core = this.#core;
     const view = core.view;
     const source = new Uint8Array(input.buffer, input.byteOffset + at, FRAME_BYTES);
     const words = input.getUint32(at + FRAME.words, true);
     const slotAt = Number(input.getBigUint64(at + FRAME.pc, true));
-    const first = slotAt + 4;
-    const end = first + words * 4;
+    const first = slotAt + 4 + start * 4;
+    const end = slotAt + 4 + words * 4;
     this.#bytes.set(source.subarray(FRAME.x, FRAME.pc), STATE_AT + STATE.x);
     this.#bytes.set(source.subarray(FRAME.v, FRAME.window), STATE_AT + STATE.v);
     this.#bytes.set(source.subarray(FRAME.window), DATA_HOST + (WINDOW_AT - DATA_AT));
