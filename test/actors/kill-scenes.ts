@@ -54,7 +54,12 @@ export const VICTIM_BUDGET_MS = 1_000;
 /** Everybody else may wait long for a processor. */
 const BYSTANDER_BUDGET_MS = 60_000;
 
-/** A system in which every actor can be told to die. */
+/** The kind as it ships, which loads from its bundle, but with all the time it may want for a message. */
+function patient<D extends AnyDeclaration>(kind: ActorKind<D>): ActorKind<D> {
+  return { ...kind, declaration: { ...kind.declaration, handlerBudgetMs: BYSTANDER_BUDGET_MS } };
+}
+
+/** A system in which every actor that is a victim can be told to die. */
 export class MortalSystem extends ActorSystem {
   readonly #kinds: MortalKinds;
   readonly #isVictim: (name: string) => boolean;
@@ -76,9 +81,9 @@ export class MortalSystem extends ActorSystem {
     config: ConfigOf<D>,
     options: SpawnOptions,
   ): Promise<Result<ActorRef<ProtocolOf<D>>, SpawnFailure>> {
+    if (!this.#isVictim(options.name)) return super.spawn(patient(kind), config, options);
     // WHY: the mortal kind has the declaration of the real one and a message more.
-    const budgetMs = this.#isVictim(options.name) ? VICTIM_BUDGET_MS : BYSTANDER_BUDGET_MS;
-    return super.spawn(this.#kinds.of(kind, budgetMs) as ActorKind<D>, config, options);
+    return super.spawn(this.#kinds.of(kind, VICTIM_BUDGET_MS) as ActorKind<D>, config, options);
   }
 }
 

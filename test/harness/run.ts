@@ -19,7 +19,7 @@ const INTEGRATION_DEADLINE_MS = 1_500_000;
 const OUTPUT_BYTES_MAX = 1 << 20;
 /**
  * Integration files that keep one processor busy, or wait a lot, and judge no duration: they run side by side, longest first. The
- * others start machines of several threads and have the processors for themselves.
+ * others judge durations, or start machines that want both processors, and have them for themselves.
  */
 const SIDE_BY_SIDE = [
   'test/actors/real-kills',
@@ -38,6 +38,14 @@ const SIDE_BY_SIDE = [
   'actors/gdb/gdb',
   'cli/image/rootfs/build-machine',
   'cpu/isa/disassemble',
+  'cli/commands/run-errors',
+  'cli/machine/network',
+  'cli/host/vm-host',
+  'cli/machine/virtio.integration',
+  'cli/machine/vsock',
+  'cli/machine/share',
+  'cli/machine/root-boot',
+  'cli/machine/firmware',
 ] as const;
 
 interface FileResult {
