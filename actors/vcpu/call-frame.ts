@@ -29,6 +29,8 @@ export interface CallFunctions {
 
 /** Which call it is. */
 export interface CallForm {
+  /** It sends; otherwise it receives. */
+  readonly isSend: boolean;
   /** Address of argument 0. */
   readonly arguments: Val;
   /** The block that is left for what is not done here. */
@@ -44,6 +46,7 @@ export class CallFrame {
   protected readonly functions: CallFunctions;
   protected readonly places: CallPlaces;
   protected readonly state: Val;
+  protected readonly isSend: boolean;
   readonly #form: CallForm;
 
   constructor(e: Emitter, functions: CallFunctions, places: CallPlaces, form: CallForm) {
@@ -51,6 +54,7 @@ export class CallFrame {
     this.functions = functions;
     this.places = places;
     this.state = e.body.param(0, 'i32');
+    this.isSend = form.isSend;
     this.#form = form;
   }
 

@@ -7,39 +7,31 @@ import { i32, type Val } from '../../cpu/wasm/body.js';
 import { GUNYAH_ERROR } from '../abi/gunyah/errors.js';
 import { RIGHTS } from '../abi/gunyah/rights.js';
 import { SOURCE } from '../shared-state/objects/object-table.js';
-import { type CallForm, CallFrame, type CallFunctions, type CallPlaces } from './call-frame.js';
-import type { Emitter } from './code-emitter.js';
+import { CallFrame } from './call-frame.js';
 
 const { offsets } = DoorbellState;
 type Half = 'Low' | 'High';
 
 /** Either call. */
 export class DoorbellCall extends CallFrame {
-  readonly #isSend: boolean;
-
-  constructor(e: Emitter, functions: CallFunctions, places: CallPlaces, form: CallForm & { readonly isSend: boolean }) {
-    super(e, functions, places, form);
-    this.#isSend = form.isSend;
-  }
-
   emit(): void {
     const { e } = this;
     const { send, receive } = RIGHTS.doorbell;
-    const object = this.lookUp('doorbell', this.#isSend ? send : receive);
+    const object = this.lookUp('doorbell', this.isSend ? send : receive);
     const bell = this.dataOf(object);
     this.if(e.load(bell, offsets.tapped));
     const [low, high] = [e.keep(this.lo(1)), e.keep(this.hi(1))];
-    if (!this.#isSend) this.unless(e.op('i32.or', low, high));
+    if (!this.isSend) this.unless(e.op('i32.or', low, high));
     const lock = e.add(bell, i32(offsets.lock));
     this.acquire(lock);
     const [oldLow, oldHigh] = [this.#flags(bell, 'Low'), this.#flags(bell, 'High')];
-    if (this.#isSend) this.#send(object, bell, lock, { low, high, oldLow, oldHigh });
+    if (this.isSend) this.#send(object, bell, lock, { low, high, oldLow, oldHigh });
     else {
       this.#setFlags(bell, 'Low', this.#without(oldLow, low));
       this.#setFlags(bell, 'High', this.#without(oldHigh, high));
     }
     this.release(lock);
-    if (this.#isSend) this.unpark(bell, offsets.sleepers);
+    if (this.isSend) this.unpark(bell, offsets.sleepers);
     e.wideResult(this.state, 1, oldLow, oldHigh);
     this.answer(GUNYAH_ERROR.ok);
   }

@@ -15,7 +15,7 @@ import { NATIVE_FIRST, SMCCC_FIRST } from '../abi/gunyah/decode.js';
 import { GUNYAH_ERROR } from '../abi/gunyah/errors.js';
 import { RIGHTS } from '../abi/gunyah/rights.js';
 import { SOURCE } from '../shared-state/objects/object-table.js';
-import { type CallForm, CallFrame, type CallFunctions, type CallPlaces } from './call-frame.js';
+import { CallFrame, type CallFunctions, type CallPlaces } from './call-frame.js';
 import { Emitter, PLAIN } from './code-emitter.js';
 import { DoorbellCall } from './doorbell-calls-code.js';
 import { edgeBody } from './edge-code.js';
@@ -67,18 +67,11 @@ function emitCopy(e: Emitter, from: Val, to: Val, size: Val): void {
 
 /** Either call. */
 class QueueCall extends CallFrame {
-  readonly #isSend: boolean;
-
-  constructor(e: Emitter, functions: CallFunctions, places: CallPlaces, form: CallForm & { readonly isSend: boolean }) {
-    super(e, functions, places, form);
-    this.#isSend = form.isSend;
-  }
-
   emit(): void {
     const { e } = this;
     const { body } = e;
     const { send, receive } = RIGHTS.messageQueue;
-    const object = this.lookUp('messageQueue', this.#isSend ? send : receive);
+    const object = this.lookUp('messageQueue', this.isSend ? send : receive);
     const queue = this.dataOf(object);
     this.if(e.op('i32.ne', e.load(queue, QueueHeader.offsets.mode), i32(MODE)));
     this.if(e.load(queue, QueueHeader.offsets.tapped));
@@ -89,20 +82,20 @@ class QueueCall extends CallFrame {
     body.assign(head, e.shared(queue, QueueHeader.offsets.head));
     body.assign(tail, e.shared(queue, QueueHeader.offsets.tail));
     body.assign(used, e.op('i32.sub', tail, head));
-    if (this.#isSend) this.#send(object, queue, lock, host, tail, used);
+    if (this.isSend) this.#send(object, queue, lock, host, tail, used);
     else this.#receive(object, queue, lock, host, head, used);
   }
 
   /** Host address of the buffer, whose page the TLB must hold for this access at EL1. */
   #buffer(): Val {
     const { e } = this;
-    const [address, size] = this.#isSend ? [2, 1] : [1, 2];
+    const [address, size] = this.isSend ? [2, 1] : [1, 2];
     const [lo, hi] = [this.lo(address), this.hi(address)];
     this.if(this.hi(size));
     const bank = e.load(this.state, STATE.tlb);
     const index = e.and(e.op('i32.shr_u', lo, i32(12)), (1 << TLB.entriesLog2) - 1);
     const entry = e.add(bank, e.op('i32.shl', index, i32(TLB.entryBytesLog2)));
-    const tag = this.#isSend ? TLB.readTag : TLB.writeTag;
+    const tag = this.isSend ? TLB.readTag : TLB.writeTag;
     this.if(e.op('i32.ne', e.load(entry, tag), e.and(lo, -PAGE)));
     this.if(e.op('i32.ne', e.load(entry, tag + 4), hi));
     return e.add(lo, e.load(entry, TLB.addend));

@@ -68,7 +68,7 @@ export async function mapMemory(
     return first;
   };
   const ram = await map(MEMORY_MAP.ramBase, ramBytes, STAGE2_RIGHTS.all);
-  adviseHugePages(host.memory, ram.host, ram.bytes);
+  adviseHugePages(new Uint8Array(host.memory.buffer, ram.host, ram.bytes));
   const extents = [ram];
   const { base } = MEMORY_MAP.flash;
   let banks: Foundation['banks'];

@@ -16,10 +16,11 @@ function advisedKib(): number {
 test('large memory gets them where the kernel can be asked, small memory and odd pieces never', () => {
   const memory = new WebAssembly.Memory({ initial: 2048, maximum: 2048, shared: true });
   const before = process.platform === 'linux' ? advisedKib() : 0;
-  assert.not(adviseHugePages(memory, 0, 32 * MIB));
-  assert.not(adviseHugePages(memory, 100, 64 * MIB));
-  assert.not(adviseHugePages(memory, 0, 64 * MIB + 1));
-  if (!adviseHugePages(memory, 16 * MIB, 64 * MIB)) return void process.stdout.write('the kernel cannot be asked\n');
+  assert.not(adviseHugePages(new Uint8Array(memory.buffer, 0, 32 * MIB)));
+  assert.not(adviseHugePages(new Uint8Array(memory.buffer, 100, 64 * MIB)));
+  assert.not(adviseHugePages(new Uint8Array(memory.buffer, 0, 64 * MIB + 1)));
+  if (!adviseHugePages(new Uint8Array(memory.buffer, 16 * MIB, 64 * MIB)))
+    return void process.stdout.write('the kernel cannot be asked\n');
   assert.is(advisedKib() - before, 64 << 10);
   const bytes = new Uint8Array(memory.buffer);
   bytes[16 * MIB] = 1;

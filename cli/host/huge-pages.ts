@@ -36,12 +36,9 @@ function madvise(): Madvise | undefined {
   return found;
 }
 
-/** Asks for huge pages in `bytes` bytes of `memory` from `offset`, both multiples of 4 KiB; says whether the kernel agreed. */
-export function adviseHugePages(memory: WebAssembly.Memory | Uint8Array, offset: number, bytes: number): boolean {
-  if (bytes < BYTES_MIN || offset % PAGE_BYTES !== 0 || bytes % PAGE_BYTES !== 0) return false;
-  const guest =
-    memory instanceof Uint8Array
-      ? memory.subarray(offset, offset + bytes)
-      : new Uint8Array(memory.buffer, offset, bytes);
-  return madvise()?.(guest, bytes, MADV_HUGEPAGE) === 0;
+/** Asks for huge pages in `guest`, which begins and ends at multiples of 4 KiB; says whether the kernel agreed. */
+export function adviseHugePages(guest: Uint8Array): boolean {
+  const { byteOffset, byteLength } = guest;
+  if (byteLength < BYTES_MIN || byteOffset % PAGE_BYTES !== 0 || byteLength % PAGE_BYTES !== 0) return false;
+  return madvise()?.(guest, byteLength, MADV_HUGEPAGE) === 0;
 }

@@ -109,7 +109,7 @@ export async function launchManaged(
   };
   try {
     const { host } = need('mmap', await device.memoryOf(fd));
-    adviseHugePages(memory, host, ramBytes);
+    adviseHugePages(memory.subarray(host, host + ramBytes));
     for (const { ipa, bytes } of plan.placements) memory.set(bytes, host + (ipa - MEMORY_MAP.ramBase));
     file = need('CREATE_VM', await device.createVm(0));
     const guestAddr = BigInt(MEMORY_MAP.ramBase);

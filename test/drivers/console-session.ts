@@ -41,9 +41,11 @@ export class ConsoleSession {
   constructor({ command, args, deadlineMs }: SessionOptions) {
     this.#deadlineMs = deadlineMs;
     const verb = command === 'wurley' ? 'run' : 'up';
-    const [program, all] =
-      command === 'qemu-system-aarch64' ? [command, args] : [process.execPath, [MAIN, verb, ...args]];
-    const env = { ...process.env, ...(program === process.execPath ? launcherEnvironment() : {}) };
+    const [program, all, more] =
+      command === 'qemu-system-aarch64'
+        ? [command, args, {}]
+        : [process.execPath, [MAIN, verb, ...args], launcherEnvironment()];
+    const env = { ...process.env, ...more };
     this.#child = spawn(program, all, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child.stdin?.on('error', () => undefined); // a guest that ends closes its input
     this.#child.stdout?.on('data', (chunk: Buffer) => {
