@@ -33,6 +33,7 @@ export function blockingLoop(cell: Cell, parts: BlockingParts): void {
   board.words[busy] = 1;
   for (;;) {
     if (cell.turn(MESSAGES_PER_TURN) === 'ended') return;
+    cell.endpoint.withdraw();
     const wish = cell.slice();
     if (wish === 'again') continue;
     const dueMs = cell.nextDueMs - nowMs();
@@ -64,6 +65,7 @@ export function blocker(
     const restMs = dueMs - nowMs();
     if (restMs <= 0) return;
     board.words[busy] = 0;
+    cell.endpoint.withdraw();
     cell.endpoint.doorbell.parking.park(ready, 0, restMs);
     board.words[busy] = 1;
   };

@@ -207,7 +207,9 @@ export class Cell {
       worked = true;
       if ((this.#words[this.#ordersIndex] ?? 0) !== 0) break;
     }
-    return worked || this.#runDue() ? 'worked' : 'idle';
+    if (worked) return 'worked';
+    this.endpoint.freeAnswers();
+    return this.#runDue() ? 'worked' : 'idle';
   }
 
   #answerDoorbell(): void {

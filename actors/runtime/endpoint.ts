@@ -3,13 +3,14 @@
  * It belongs to the actor's thread. Sending never blocks on a full mailbox: the message comes back.
  */
 import { assert } from '../../bus/assert.js';
+import { TOO_LONG } from '../../bus/codec/codec.js';
 import { Doorbell } from '../../bus/doorbell/doorbell.js';
 import { CORRUPT } from '../../bus/message-queue/queue-end.js';
 import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { kindNumber } from './actor.js';
-import { type BodyCodec, TOO_LARGE } from './body-codec.js';
+import type { BodyCodec } from './body-codec.js';
 import { ENVELOPE_BYTES, REPLY_KIND } from './envelope.js';
 import { type Sendable, surrender, takeMoves } from './moved.js';
 import type {
@@ -53,18 +54,25 @@ interface Peer {
   /** Where its record has these words, for what is looked at per message. */
   readonly generationAt: number;
   readonly incarnationAt: number;
+  /** The word that has this actor's bit among those who asked it. */
+  readonly askerAt: number;
   readonly mailbox: QueueSender;
   readonly replies: QueueSender;
   readonly doorbell: Doorbell;
 }
 
 const kindNumbers = new Map<string, number>();
+let lastKind = '';
+let lastNumber = 0;
 function numberOfKind(kind: string): number {
+  if (kind === lastKind) return lastNumber;
   let number = kindNumbers.get(kind);
   if (number === undefined) {
     number = kindNumber(kind) | 0;
     kindNumbers.set(kind, number);
   }
+  lastKind = kind;
+  lastNumber = number;
   return number;
 }
 
@@ -89,14 +97,20 @@ export class Endpoint implements Sender {
   readonly #words: Int32Array;
   readonly #target: number;
   readonly #busy: number;
+  readonly #askerBit: number;
   readonly #peers: (Peer | undefined)[] = [];
   /** Unanswered asks, each at the place the low bits of its number name. */
   readonly #asks: (PendingAsk | undefined)[];
-  /** Asks made since the clock was looked at last. */
-  readonly #fresh: PendingAsk[] = [];
+  /** Asks made since the clock was looked at last: the first `#freshCount`. */
+  readonly #fresh: (PendingAsk | undefined)[] = [];
+  #freshCount = 0;
   readonly #replies: QueueReceiver;
   readonly #idBase: number;
   readonly #lanes: SystemLanes | undefined;
+  /** Answers taken in whose places in the queue have not been given back. */
+  #answersHeld = 0;
+  /** What stands in our record's `target`. */
+  #announced = NO_TARGET;
   #pending = 0;
   #counter = 0;
   #incarnationAsked = 0;
@@ -112,6 +126,7 @@ export class Endpoint implements Sender {
     this.#words = board.words;
     this.#target = board.wordIndex(this.slot, 'target');
     this.#busy = board.wordIndex(this.slot, 'busy');
+    this.#askerBit = 1 << (this.slot & 31);
     this.#asksMax = board.get(this.slot, 'asksMax');
     this.#asks = new Array<PendingAsk | undefined>(2 ** Math.ceil(Math.log2(this.#asksMax + 1))).fill(undefined);
     this.#idBase = (incarnation & 0xff) << COUNTER_BITS;
@@ -121,7 +136,8 @@ export class Endpoint implements Sender {
   /** Attaches the receiving end of one of this actor's own queues; its waiter is this actor's doorbell. */
   openReceiver(queue: Extract<SlotWord, `${string}At`>): QueueReceiver {
     const handle = { buffer: this.board.memory, byteOffset: this.board.get(this.slot, queue) };
-    const attached = QueueReceiver.attach(handle, { owner: this.slot + 1, wake: this.doorbell.parking });
+    const options = { owner: this.slot + 1, wake: this.doorbell.parking, spaceWaits: false };
+    const attached = QueueReceiver.attach(handle, options);
     assert(attached.ok, `actor slot ${this.slot}: its queue ${queue} does not open`);
     return attached.value;
   }
@@ -138,7 +154,7 @@ export class Endpoint implements Sender {
 
   /** When the earliest unanswered ask gives up; Infinity when there is none, -Infinity when that is not worked out yet. */
   get nextDeadlineMs(): number {
-    return this.#fresh.length > 0 ? Number.NEGATIVE_INFINITY : this.#nextDeadlineMs;
+    return this.#freshCount > 0 ? Number.NEGATIVE_INFINITY : this.#nextDeadlineMs;
   }
 
   tell<P, K extends KindOf<P>>(
@@ -174,6 +190,8 @@ export class Endpoint implements Sender {
       settle(noAnswer('tooManyAsks', kind, body));
       return;
     }
+    // Half of the queue is for answers to us, those still lying there counted.
+    if (this.#pending + this.#answersHeld >= this.#asksMax) this.freeAnswers();
     const asks = this.#asks;
     // There are more places than asks, so a free one is found.
     do this.#counter = (this.#counter + 1) & ((1 << COUNTER_BITS) - 1) || 1;
@@ -190,7 +208,7 @@ export class Endpoint implements Sender {
     const pending: PendingAsk = { id, to, incarnation, timeoutMs, kind, body, deadlineMs, settle };
     asks[id & (asks.length - 1)] = pending;
     this.#pending += 1;
-    this.#fresh.push(pending);
+    this.#fresh[this.#freshCount++] = pending;
     this.lookAgain();
   }
 
@@ -206,9 +224,8 @@ export class Endpoint implements Sender {
       }
       return;
     }
-    Atomics.store(this.#words, this.#target, slotOf(to.actor));
-    this.#peer(to.actor)?.doorbell.send(flags);
-    Atomics.store(this.#words, this.#target, NO_TARGET);
+    this.#reach(slotOf(to.actor), generationOf(to.actor))?.doorbell.send(flags);
+    this.#withdrawIfAsleep();
   }
 
   /** Answers ask number `asked` of `asker`. An asker that is gone, or has no room (it gave up), is not an error. */
@@ -218,13 +235,34 @@ export class Endpoint implements Sender {
       if (this.board.get(slot, 'generation') === generationOf(asker)) this.#lanes.answer(slot, asked, result);
       return;
     }
-    Atomics.store(this.#words, this.#target, slot);
-    const peer = this.#peer(asker);
+    const peer = this.#reach(slot, generationOf(asker));
     if (peer !== undefined) this.#answerInto(peer.replies, asked, result);
+    this.#withdrawIfAsleep();
+  }
+
+  /**
+   * No queue of another actor is written to until the next send. Whoever clears `busy` calls this, and everything else that
+   * may take long: while the word is set the target of the last send stays announced, for the next one is mostly the same.
+   */
+  withdraw(): void {
+    if (this.#announced === NO_TARGET) return;
+    this.#announced = NO_TARGET;
     Atomics.store(this.#words, this.#target, NO_TARGET);
   }
 
-  /** Takes in one answer; false when there was none. */
+  #withdrawIfAsleep(): void {
+    // Nobody will call `withdraw` for a sleeper, nor does the main program pass by the loop that does for its own sends.
+    if (this.#lanes !== undefined || this.#words[this.#busy] === 0) this.withdraw();
+  }
+
+  /** Gives back the places of the answers taken in. */
+  freeAnswers(): void {
+    if (this.#answersHeld === 0) return;
+    this.#answersHeld = 0;
+    this.#replies.free();
+  }
+
+  /** Takes in one answer; false when there was none. Its place is given back later, when nothing waits for this thread. */
   takeReply(): boolean {
     const size = this.#replies.peek();
     if (size < ENVELOPE_BYTES) {
@@ -235,18 +273,18 @@ export class Endpoint implements Sender {
     const at = offset >> 2;
     const kind = words[at] ?? 0;
     const pending = this.#takeAsk((words[at + 2] ?? 0) >>> 0);
-    if (pending === undefined) {
-      this.#replies.release();
+    this.#replies.take();
+    this.#answersHeld += 1;
+    const settle = pending?.settle;
+    if (pending === undefined || settle === undefined) {
+      if (this.#answersHeld >= this.#asksMax) this.freeAnswers();
       return true;
     }
-    const settle = pending.settle;
-    if (kind === REPLY_KIND.unsendable || settle === undefined) {
-      this.#replies.release();
-      settle?.(noAnswer('answerUnsendable', pending.kind, pending.body));
+    if (kind === REPLY_KIND.unsendable) {
+      settle(noAnswer('answerUnsendable', pending.kind, pending.body));
       return true;
     }
     const value = this.codec.decode(bytes, offset + ENVELOPE_BYTES, offset + size);
-    this.#replies.release();
     settle(kind === REPLY_KIND.ok ? { ok: true, value } : { ok: false, error: value });
     return true;
   }
@@ -265,26 +303,40 @@ export class Endpoint implements Sender {
     this.#pending -= 1;
     if (this.#pending === 0) {
       this.#nextDeadlineMs = Number.POSITIVE_INFINITY;
-      this.#fresh.length = 0;
+      // An assignment to an array's length is a call of the runtime, ten times as long as one to a field.
+      this.#freshCount = 0;
     }
     return pending;
   }
 
   /** That life of the other actor ended: asks meant for it (or an earlier one) stay unanswered. */
   failAsks(actor: number, incarnation: number): void {
+    let later = false;
     for (const ask of this.#asks) {
-      if (ask === undefined || ask.to !== actor || ask.incarnation > incarnation) continue;
-      this.#takeAsk(ask.id)?.settle?.(noAnswer('died', ask.kind, ask.body));
+      if (ask === undefined || ask.to !== actor) continue;
+      if (ask.incarnation > incarnation) later = true;
+      else this.#takeAsk(ask.id)?.settle?.(noAnswer('died', ask.kind, ask.body));
     }
+    if (!later) return;
+    // The news took our bit along, which those asks may have found set: noted again, we hear of the next death, and see one
+    // that came before.
+    const asked = slotOf(actor);
+    this.board.noteAsker(asked, this.slot);
+    const lives = this.board.get(asked, 'generation') === generationOf(actor);
+    const last = lives ? this.board.get(asked, 'incarnation') - 1 : Number.POSITIVE_INFINITY;
+    if (last > incarnation) this.failAsks(actor, last);
   }
 
   /** Starts the time of the asks made since the last call, and gives up those whose time is over; returns how many. */
   expireAsks(nowMs: number): number {
-    for (const ask of this.#fresh) {
+    for (let i = 0; i < this.#freshCount; i++) {
+      const ask = this.#fresh[i];
+      if (ask === undefined) continue;
+      this.#fresh[i] = undefined;
       ask.deadlineMs = nowMs + ask.timeoutMs;
       if (ask.deadlineMs < this.#nextDeadlineMs) this.#nextDeadlineMs = ask.deadlineMs;
     }
-    this.#fresh.length = 0;
+    this.#freshCount = 0;
     if (this.#nextDeadlineMs > nowMs) return 0;
     let expired = 0;
     this.#nextDeadlineMs = Number.POSITIVE_INFINITY;
@@ -316,19 +368,23 @@ export class Endpoint implements Sender {
     queue.publish();
   }
 
-  /** Sends; answers why not, or undefined when the mailbox has it. Announces the target first (see switchboard.ts). */
+  /** Sends; answers why not, or undefined when the mailbox has it. */
   #send(to: number, kind: string, body: object, asked: number): SendReason | undefined {
     const slot = slotOf(to);
-    Atomics.store(this.#words, this.#target, slot);
-    const peer = this.#peer(to);
+    const peer = this.#reach(slot, generationOf(to));
     let failed: SendReason | undefined = 'notAlive';
     if (peer !== undefined) {
-      if (asked !== 0) this.board.noteAsker(slot, this.slot);
+      if (asked !== 0) {
+        // Both words change only when it dies, of which we are told afterwards, so what a plain load says is never too old:
+        // `failAsks` fails what was meant for the life before. A load by Atomics is a call.
+        this.#incarnationAsked = this.#words[peer.incarnationAt] ?? 0;
+        if (((this.#words[peer.askerAt] ?? 0) & this.#askerBit) === 0) this.board.noteAsker(slot, this.slot);
+      }
       const moving = takeMoves(body);
       failed = this.#sendInto(peer, slot, kind, moving === undefined ? body : moving.plain, asked);
       if (failed === undefined && moving !== undefined) surrender(moving.moves);
     }
-    Atomics.store(this.#words, this.#target, NO_TARGET);
+    this.#withdrawIfAsleep();
     return failed;
   }
 
@@ -342,27 +398,40 @@ export class Endpoint implements Sender {
     const size = this.codec.encode(body, queue, at);
     if (size < 0) {
       queue.cancel();
-      return size === TOO_LARGE ? 'tooLarge' : 'unencodable';
+      return size === TOO_LONG ? 'tooLarge' : 'unencodable';
     }
     const { words } = queue;
     words[at >> 2] = numberOfKind(kind);
     words[(at >> 2) + 1] = this.actor;
     words[(at >> 2) + 2] = asked;
-    if (asked !== 0) this.#incarnationAsked = Atomics.load(this.#words, peer.incarnationAt);
     words[(at >> 2) + 3] = asked === 0 ? 0 : this.#incarnationAsked;
     queue.stage(ENVELOPE_BYTES + size);
     queue.publish();
     return undefined;
   }
 
-  /** The queues of a living actor. The caller has announced the slot. */
-  #peer(actor: number): Peer | undefined {
-    const slot = slotOf(actor);
-    const generation = generationOf(actor);
+  /**
+   * The queues of a living actor, whose slot is announced as our target (see switchboard.ts) until `withdraw`. Its generation is
+   * checked by Atomics after the announcement; while that stands the queues' memory stays theirs, so that a plain load will do.
+   */
+  #reach(slot: number, generation: number): Peer | undefined {
     const known = this.#peers[slot];
     if (known !== undefined && known.generation === generation) {
+      if (this.#announced === slot) return this.#words[known.generationAt] === generation ? known : undefined;
+      this.#announce(slot);
       return Atomics.load(this.#words, known.generationAt) === generation ? known : undefined;
     }
+    this.#announce(slot);
+    return this.#open(slot, generation);
+  }
+
+  #announce(slot: number): void {
+    this.#announced = slot;
+    Atomics.store(this.#words, this.#target, slot);
+  }
+
+  /** Opens the queues of an actor that was not sent to before. */
+  #open(slot: number, generation: number): Peer | undefined {
     if (slot >= this.board.slots || this.board.get(slot, 'generation') !== generation) return undefined;
     const doorbell = this.#openDoorbell(slot);
     const open = (word: 'mailboxAt' | 'repliesAt' | 'fromSystemAt'): QueueSender | undefined => {
@@ -375,7 +444,8 @@ export class Endpoint implements Sender {
     if (mailbox === undefined || replies === undefined) return undefined;
     const generationAt = this.board.wordIndex(slot, 'generation');
     const incarnationAt = this.board.wordIndex(slot, 'incarnation');
-    const peer = { generation, generationAt, incarnationAt, mailbox, replies, doorbell };
+    const askerAt = this.board.askerIndex(slot, this.slot);
+    const peer = { generation, generationAt, incarnationAt, askerAt, mailbox, replies, doorbell };
     this.#peers[slot] = peer;
     return peer;
   }

@@ -13,7 +13,7 @@ const MESSAGES_PER_TURN = 64;
 const WORK_PER_LOOK = 8;
 /** Event-loop work (I/O, other actors' timers) gets a turn at least this often, in milliseconds. */
 const YIELD_MS = 1;
-const POLLS_PER_ROUND = 32;
+const POLLS_PER_ROUND = 64;
 /** After so many polls in vain an actor sleeps at once, */
 const VAIN_POLLS_MAX = 8;
 /** but of so many sleeps in a row */
@@ -48,6 +48,7 @@ export async function pump(cell: Cell, parts: PumpParts): Promise<void> {
     }
     let now = clock.monotonicMs();
     if (now - yieldedMs > YIELD_MS) {
+      cell.endpoint.withdraw();
       await new Promise(setImmediate);
       now = yieldedMs = clock.monotonicMs();
     } else await undefined;
@@ -89,6 +90,7 @@ async function park(cell: Cell, clock: Clock, words: Int32Array, busy: number): 
   // keeps no event loop alive: so a referenced timer does both.
   const timer = setTimeout(() => doorbell.send(0, TIMER_DUE), Math.min(waitMs, LONGEST_SLEEP_MS));
   words[busy] = 0;
+  cell.endpoint.withdraw();
   await doorbell.parking.parkAsync(cell.ready, KEPT_ALIVE_BY_TIMER);
   words[busy] = 1;
   clearTimeout(timer);

@@ -6,8 +6,8 @@
  * places. The actor's own thread writes `busy`, `handled` and `target`. Everybody rings doorbells and sends to queues.
  *
  * Queue memory may be reused only when nobody can still write to its old tenant. A sender therefore announces its target
- * in its own record (`target`) *before* it checks the generation, and withdraws it after the message is published; the
- * supervisor changes the generation first and then waits until no living actor announces the slot (hazard pointers).
+ * in its own record (`target`) *before* it checks the generation, and withdraws it after the message is published, before it
+ * sleeps or yields at the latest; the supervisor changes the generation first and then waits until no living actor announces the slot (hazard pointers).
  * The same word tells which queue a killed worker may have been writing to.
  */
 import { assert } from '../../bus/assert.js';
@@ -127,9 +127,12 @@ export class Switchboard {
 
   /** Notes that `asker` waits for an answer of `slot`, so that it is told when `slot` dies. */
   noteAsker(slot: number, asker: number): void {
-    const at = this.#askersAt + slot * this.#askerWords + (asker >> 5);
-    const bit = 1 << (asker & 31);
-    if ((Atomics.load(this.#words, at) & bit) === 0) Atomics.or(this.#words, at, bit);
+    Atomics.or(this.#words, this.askerIndex(slot, asker), 1 << (asker & 31));
+  }
+
+  /** Index of the word that has the bit `asker` modulo 32 while `asker` is noted. */
+  askerIndex(slot: number, asker: number): number {
+    return this.#askersAt + slot * this.#askerWords + (asker >> 5);
   }
 
   /** Takes (and clears) the slots that have asked `slot` anything since the last call. */

@@ -302,4 +302,14 @@ inSystem('workers begun ahead become actors, and nothing takes their place', asy
   assert.is(system.resources().workers, 3, 'two begun ahead, one started for its actor');
 });
 
+inSystem('the queues of an actor that ended are given back while one that has sent to it sleeps', async (system) => {
+  const sender = await echoNamed(system, 'sender');
+  const alone = system.resources().queueBytes;
+  const other = await echoNamed(system, 'other');
+  const answer = await system.sender.ask(sender, 'forward', { to: other, value: 1 });
+  assert.ok(answer.ok);
+  await system.stop(other);
+  await until('giving back', () => (system.resources().queueBytes === alone ? true : undefined));
+});
+
 test.run();

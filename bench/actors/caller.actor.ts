@@ -2,6 +2,7 @@
 import { actor, actorKind } from '../../actors/runtime/actor.js';
 import type { ActorRef, Ask } from '../../actors/runtime/protocol.js';
 import { err, ok } from '../../bus/result.js';
+import { PER_SAMPLE } from '../bus/rtt-loops.js';
 import { tenFields } from '../bus/ten-fields.js';
 import type { SinkProtocol } from './sink.actor.js';
 
@@ -15,7 +16,7 @@ const WINDOW = 256;
 
 /** Its start arguments. */
 export interface CallerConfig {
-  /** Float64 round trips in microseconds. */
+  /** Float64 microseconds of a round trip, each the mean of `PER_SAMPLE`. */
   readonly samples: SharedArrayBuffer;
 }
 
@@ -23,7 +24,7 @@ export interface CallerConfig {
 export type CallerProtocol = {
   /** Sends `count` tells as fast as the receiver takes them; messages per second until all were handled. */
   stream: Ask<Job, { readonly perSecond: number }, 'lost'>;
-  /** Asks `count` times, one after another; the round trips, in microseconds, are in the `samples` of its config. */
+  /** Asks `count` times, one after another; the samples are in the `samples` of its config. */
   asks: Ask<Job, object, 'lost'>;
 };
 
@@ -51,11 +52,14 @@ const caller = actor<CallerConfig, CallerProtocol, Float64Array>({
       return ok({ perSecond: count / ((context.clock.monotonicMs() - startedMs) / 1000) });
     },
     async asks(samples, { to, count }, context) {
+      let sinceMs = context.clock.monotonicMs();
       for (let value = 0; value < count; value++) {
-        const askedMs = context.clock.monotonicMs();
         const answer = await context.ask(to, 'echo', { value });
         if (!answer.ok || answer.value.value !== value) return err('lost');
-        samples[value] = (context.clock.monotonicMs() - askedMs) * 1000;
+        if ((value + 1) % PER_SAMPLE !== 0) continue;
+        const nowMs = context.clock.monotonicMs();
+        samples[(value + 1) / PER_SAMPLE - 1] = ((nowMs - sinceMs) * 1000) / PER_SAMPLE;
+        sinceMs = nowMs;
       }
       return ok({});
     },

@@ -1,5 +1,6 @@
 /** The same traffic over MessagePorts between two workers: the peer that actors are measured against. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { PER_SAMPLE } from '../bus/rtt-loops.js';
 import { tenFields } from '../bus/ten-fields.js';
 
 /** Which end this worker is, and the port to the other. */
@@ -38,11 +39,14 @@ if (role === 'sink') {
       return;
     }
     const microseconds: number[] = [];
+    let since = performance.now();
     for (let value = 0; value < count; value++) {
-      const started = performance.now();
       port.postMessage({ kind: 'echo', value });
       await answer();
-      microseconds.push((performance.now() - started) * 1000);
+      if ((value + 1) % PER_SAMPLE !== 0) continue;
+      const now = performance.now();
+      microseconds.push(((now - since) * 1000) / PER_SAMPLE);
+      since = now;
     }
     parentPort?.postMessage(microseconds);
   });

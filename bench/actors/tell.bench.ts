@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { ActorSystem } from '../../actors/runtime/system.js';
+import { PER_SAMPLE } from '../bus/rtt-loops.js';
 import { median, pairedRatio, quantile } from '../measure.js';
 import { apart, threadOf } from '../placement.js';
 import type { Bench, BenchSuite } from '../report.js';
@@ -12,13 +13,13 @@ import { sinkKind } from './sink.actor.js';
 const REPEATS = 7;
 const TELLS = 60_000;
 const PORT_TELLS = 30_000;
-const ASKS = 1_500;
-const PORT_ASKS = 600;
+const ASKS = 6_000;
+const PORT_ASKS = 1_500;
 
 async function run(bench: Bench): Promise<void> {
   const system = new ActorSystem({ onLog: () => undefined });
   const { made: sink, thread: sinkThread } = await threadOf(() => system.spawn(sinkKind, {}, { name: 'sink' }));
-  const samples = new Float64Array(new SharedArrayBuffer(8 * ASKS));
+  const samples = new Float64Array(new SharedArrayBuffer((8 * ASKS) / PER_SAMPLE));
   const { made: caller, thread: callerThread } = await threadOf(() =>
     system.spawn(callerKind, { samples: samples.buffer }, { name: 'caller' }),
   );
@@ -43,6 +44,7 @@ async function run(bench: Bench): Promise<void> {
     });
   const where = pinned ? 'kept on processors 0 and 1 by taskset, the MessagePort peers likewise' : 'not pinned';
   bench.note(`placement: sender and receiver each in a worker, ${where}; the main thread idle`);
+  bench.note(`a round trip is the mean of ${PER_SAMPLE} one after another, for both`);
 
   const tells: number[] = [];
   const portTells: number[] = [];

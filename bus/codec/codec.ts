@@ -15,6 +15,7 @@ import { CORRUPT } from '../message-queue/queue-end.js';
 import { ok, type Result } from '../result.js';
 import { type Fault, fail } from '../status.js';
 import { withinLimits } from './limits.js';
+import { LEFT_OVER, RecordReader } from './record-reader.js';
 import { LEFT, RecordWriter } from './record-writer.js';
 import type { Shapes, StructureTable } from './structure-table.js';
 
@@ -52,6 +53,8 @@ export class Codec {
   private readonly decoder: Unpackr;
   /** With shared shapes: writes what is common without msgpackr, and the same bytes. */
   private readonly writer: RecordWriter | undefined;
+  /** The same for reading. */
+  private readonly reader: RecordReader | undefined;
   private readonly limits: CodecOptions['untrusted'];
   private readonly scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   private readonly scratchViews: (Uint8Array | undefined)[] = [];
@@ -81,6 +84,8 @@ export class Codec {
     this.encoder = packr as unknown as Encoder;
     this.decoder = packr;
     this.writer = structures === undefined ? undefined : new RecordWriter(structures);
+    this.reader =
+      structures === undefined || options.untrusted !== undefined ? undefined : new RecordReader(structures);
     this.limits = options.untrusted;
   }
 
@@ -91,15 +96,28 @@ export class Codec {
   ): Result<number, Fault<'queueFull' | 'messageSize' | 'corrupt' | 'badArgument'>> {
     const at = queue.reserve();
     if (at < 0) return at === CORRUPT ? BROKEN : FULL;
-    let size = UNENCODABLE;
-    try {
-      size = this.encodeAt(queue, at, value);
-    } finally {
-      if (size < 0) queue.cancel();
+    const size = this.write(queue.bytes, at, queue.messageBytesMax, value);
+    if (size < 0) {
+      queue.cancel();
+      return size === TOO_LONG ? TOO_LARGE : NOT_A_VALUE;
     }
-    if (size < 0) return size === TOO_LONG ? TOO_LARGE : NOT_A_VALUE;
     queue.stage(size);
     return ok(size);
+  }
+
+  /** Encodes `value` to `bytes` from `at` on, where `room` bytes are free; its size in bytes, or `UNENCODABLE` or `TOO_LONG`. */
+  write(bytes: Uint8Array, at: number, room: number, value: unknown): number {
+    if (this.writer === undefined) return this.pack(bytes, at, room, value);
+    try {
+      const end = this.writer.write(bytes, at, at + room, value);
+      if (end !== LEFT) return end - at;
+    } catch {
+      // A field's own code threw.
+      return UNENCODABLE;
+    }
+    const size = this.pack(bytes, at, room, value);
+    this.writer.learn();
+    return size;
   }
 
   /** Encodes `value` as one message and publishes it. */
@@ -114,9 +132,16 @@ export class Codec {
     return this.decodeRange(queue.bytes, queue.offset, queue.offset + sizeBytes);
   }
 
+  /** Decodes bytes `start` .. `end` of `bytes` if they hold what the reader for common values knows; else `LEFT_OVER`. */
+  readKnown(bytes: Uint8Array, start: number, end: number): unknown {
+    return this.reader === undefined ? LEFT_OVER : this.reader.read(bytes, start, end);
+  }
+
   /** Decodes bytes `start` .. `end` of `bytes`. */
   decodeRange(bytes: Uint8Array, start: number, end: number): Result<unknown, Fault<'undecodable'>> {
     if (this.limits !== undefined && !withinLimits(bytes, start, end, this.limits)) return UNDECODABLE;
+    const known = this.readKnown(bytes, start, end);
+    if (known !== LEFT_OVER) return ok(known);
     try {
       this.range.start = start;
       this.range.end = end;
@@ -128,20 +153,10 @@ export class Codec {
 
   private readonly range = { start: 0, end: 0 };
 
-  /** Encodes into the slot at `at`; the size in bytes, or `UNENCODABLE` or `TOO_LONG`. */
-  private encodeAt(queue: SendEnd, at: number, value: unknown): number {
-    if (this.writer === undefined) return this.packAt(queue, at, value);
-    const end = this.writer.write(queue.bytes, at, at + queue.messageBytesMax, value);
-    if (end !== LEFT) return end - at;
-    const size = this.packAt(queue, at, value);
-    this.writer.learn();
-    return size;
-  }
-
   /** The same by way of msgpackr. */
-  private packAt(queue: SendEnd, at: number, value: unknown): number {
-    const direct = queue.messageBytesMax >= DIRECT_BYTES_MIN;
-    const target = direct ? this.slotBuffer(queue, at) : this.scratch;
+  private pack(bytes: Uint8Array, at: number, room: number, value: unknown): number {
+    const direct = room >= DIRECT_BYTES_MIN;
+    const target = direct ? this.slotBuffer(bytes, at, room) : this.scratch;
     this.encoder.useBuffer(target);
     let packed: Target;
     try {
@@ -152,10 +167,10 @@ export class Codec {
     // A pack that had to save a new shape answers with a view of the message instead of the buffer and its range.
     const start = packed.end === undefined ? 0 : (packed.start ?? 0);
     const size = (packed.end ?? packed.length) - start;
-    if (size > queue.messageBytesMax) return TOO_LONG;
+    if (size > room) return TOO_LONG;
     if (packed === target && start === 0) {
-      if (!direct) queue.bytes.set(this.scratchView(size), at);
-    } else queue.bytes.set(packed.subarray(start, start + size), at);
+      if (!direct) bytes.set(this.scratchView(size), at);
+    } else bytes.set(packed.subarray(start, start + size), at);
     return size;
   }
 
@@ -171,24 +186,25 @@ export class Codec {
   }
 
   /** A Buffer over the slot at `at`, kept per queue and slot. */
-  private slotBuffer(queue: SendEnd, at: number): Buffer {
-    // By the queue's own bytes: an object that stands for several queues in turn (actors/runtime/body-codec) has their places.
-    let slots = this.slotBuffers.get(queue.bytes);
+  private slotBuffer(bytes: Uint8Array, at: number, room: number): Buffer {
+    let slots = this.slotBuffers.get(bytes);
     if (slots === undefined) {
       slots = new Map();
-      this.slotBuffers.set(queue.bytes, slots);
+      this.slotBuffers.set(bytes, slots);
     }
     let buffer = slots.get(at);
     if (buffer === undefined) {
-      buffer = Buffer.from(queue.bytes.buffer, queue.bytes.byteOffset + at, queue.messageBytesMax);
+      buffer = Buffer.from(bytes.buffer, bytes.byteOffset + at, room);
       slots.set(at, buffer);
     }
     return buffer;
   }
 }
 
-const UNENCODABLE = -1;
-const TOO_LONG = -2;
+/** `write`: the value holds something msgpack has no form for. */
+export const UNENCODABLE = -1;
+/** `write`: the value does not fit. */
+export const TOO_LONG = -2;
 const FULL = Object.freeze(fail('queueFull', 'send'));
 const BROKEN = Object.freeze(fail('corrupt', 'send'));
 const TOO_LARGE = Object.freeze(fail('messageSize', 'send.value'));

@@ -32,6 +32,8 @@ export interface AttachOptions {
   readonly signals?: QueueSignals;
   /** Where the receiver sleeps if not on the queue itself: the parking place of its doorbell. Senders wake it there. */
   readonly wake?: Parking;
+  /** For receivers: false where no sender ever waits for room, so that giving places back need not look for sleepers. */
+  readonly spaceWaits?: boolean;
   /** Who hears of every operation of this end while the queue's tap is on. */
   readonly tap?: TapSink;
 }

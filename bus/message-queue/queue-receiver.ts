@@ -52,6 +52,7 @@ export class QueueReceiver implements ReceiveEnd {
   readonly words: Int32Array;
   private readonly signals: QueueSignals | undefined;
   private readonly tap: TapSink | undefined;
+  private readonly spaceWaits: boolean;
   private readonly depth: number;
   private readonly slotMask: number;
   private readonly slotBytes: number;
@@ -81,6 +82,7 @@ export class QueueReceiver implements ReceiveEnd {
     this.words = core.words;
     this.signals = options.signals;
     this.tap = options.tap;
+    this.spaceWaits = options.spaceWaits !== false;
     this.messageBytesMax = core.shape.messageBytesMax;
     this.depth = core.shape.depth;
     this.slotMask = core.shape.slotCount - 1;
@@ -156,7 +158,7 @@ export class QueueReceiver implements ReceiveEnd {
     else Atomics.store(this.words, WORD.head, after);
     if (this.words[WORD.tapped] !== 0) this.tapFreed(before, after);
     if (this.locked) this.leave();
-    this.space.unpark();
+    if (this.spaceWaits) this.space.unpark();
   }
 
   release(): void {
