@@ -23,7 +23,7 @@ import { MemoryAccess } from './memory-access.js';
 import { AddressSpace } from './mmu/address-space.js';
 import { FAULT, newTranslation, type PhysicalMemory, type Translator, WANT } from './mmu/translator.js';
 import { type CoreObserver, type Helper, observeSystem } from './observer.js';
-import { EXIT, STATE, TLB_BANKS_AT, WORK } from './state.js';
+import { EXIT, LONG_WAY, STATE, TLB_BANKS_AT, WORK } from './state.js';
 import { SystemRegisters } from './sysreg/access.js';
 import { Operations } from './sysreg/operations.js';
 import {
@@ -150,7 +150,6 @@ export class Core {
   /** A program without a system: exceptions are the shell's, which gave its own translation. */
   readonly #bare: boolean;
   readonly #translation = newTranslation();
-  #dropCode = false;
 
   /**
    * @param translator undefined: the architected MMU. Otherwise addresses translate as it says and every exception is
@@ -198,9 +197,7 @@ export class Core {
     const parts = {
       ...{ state, physical, translator: this.#translator, space: this.space, pages: this.pages, remote },
       ...{ exceptions: this.exceptions, debug: this.debug, peripherals: this.#peripherals },
-      dropCodeLater: () => {
-        this.#dropCode = true;
-      },
+      dropCodeLater: () => this.#dropCodeLater(),
     };
     const access = new MemoryAccess(parts);
     const registers = new SystemRegisters(parts);
@@ -259,6 +256,7 @@ export class Core {
     state.setHalves(STATE.monitorAddress, -1, -1);
     state.set32(STATE.lookAt, layout.state + STATE.noLook);
     state.set32(STATE.pairLock, options.pairLock ?? layout.state + STATE.ownLock);
+    if (this.#bare || options.observer !== undefined) state.set32(STATE.longWay, LONG_WAY.always);
     if (this.#bare) {
       state.set32(SLOT.cpacr, 3 << 20);
       this.space.contextChanged();
@@ -349,13 +347,16 @@ export class Core {
   /** Entering a page with breakpoints executed the instruction already. */
   #steppedInPage = false;
 
+  #dropCodeLater(): void {
+    this.set32(STATE.longWay, this.get32(STATE.longWay) | LONG_WAY.dropCode);
+  }
   /** Between runs of generated code: deferred work, then what must be taken before the next instruction. */
   settle(interrupts = true): void {
-    if (this.#dropCode) {
-      this.#dropCode = false;
+    const { state } = this;
+    if ((state.get32(STATE.longWay) & LONG_WAY.dropCode) !== 0) {
+      state.set32(STATE.longWay, state.get32(STATE.longWay) & ~LONG_WAY.dropCode);
       this.pages.dropAll();
     }
-    const { state } = this;
     const pending = Atomics.load(state.words, (state.at + STATE.interrupts) >>> 2);
     if (interrupts && (pending & ~state.get32(STATE.daif)) !== 0) this.exceptions.takeInterrupt(pending);
     if ((state.get32(STATE.pstate) & PSTATE.il) !== 0) this.exceptions.take(EC.illegalState, 0);
@@ -626,7 +627,7 @@ export class Core {
 
   /** Carries out what another vCPU asked for with RemoteCpus.request. Only between runs. */
   maintain(kind: RemoteRequest, lo: number, hi: number): void {
-    if (kind === 'code' && hi < 0) this.#dropCode = true;
+    if (kind === 'code' && hi < 0) this.#dropCodeLater();
     else if (kind === 'code') this.codeWritten(lo >>> 0, (hi + 1) * 4096);
     else this.space.invalidate(INVALIDATED[kind], lo, hi);
   }

@@ -90,7 +90,12 @@ export const STATE = {
   /** System registers, 8 bytes each; slots are assigned by sysreg/. */
   sysregs: 1024,
   /** Where system registers end. */
-  sysregsEnd: 4080,
+  sysregsEnd: 4056,
+  /** i32: bits of {@link LONG_WAY}; while one is set, interrupts and exception returns are the core's. */
+  longWay: 4056,
+  /** i64: interrupts taken inside generated code. */
+  irqs: 4064,
+  fiqs: 4072,
   /** i32: always 0, see lookAt. */
   noLook: 4080,
   /** i32: so often the word at lookAt may be looked at in WFI before `run` returns; what was used of it is taken off. */
@@ -99,6 +104,12 @@ export const STATE = {
   attended: 4088,
   caused: 4092,
 } as const;
+
+/**
+ * Why an interrupt is not taken, and an exception not returned from, inside generated code (interpreter/exception-ops.ts): somebody
+ * hears of it or there is no system at all; the core has to drop all code first.
+ */
+export const LONG_WAY = { always: 1, dropCode: 2 } as const;
 
 /** What counts against STATE.budget besides instructions of compiled loops, in their unit. */
 export const WORK = {
@@ -112,6 +123,8 @@ export const WORK = {
   handler: 50,
   /** An exception, or another return to the core. */
   core: 200,
+  /** An interrupt taken or an exception returned from inside generated code. */
+  exception: 50,
   /** An instruction decoded, and one whose record was remembered. */
   decode: 1_000,
   recall: 50,

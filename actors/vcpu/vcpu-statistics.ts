@@ -27,7 +27,7 @@ export function readStatistics(core: Core, { index, state, exits, sleeps }: Coun
     exits: Object.fromEntries(Object.entries(EXIT).flatMap(([name, at]) => (exits[at] ? [[name, exits[at]]] : []))),
     exceptions: synchronous,
     exceptionClasses: classCounts(core.exceptions.byClass),
-    interrupts: irq + fiq,
+    interrupts: irq + fiq + Number(core.get64(STATE.irqs) + core.get64(STATE.fiqs)),
     tlbFills: core.space.counters.fills,
     tlbFlushes: core.space.counters.flushes,
     regions: core.jit?.counters.regions ?? 0,

@@ -10,7 +10,7 @@ import type { Bench, BenchSuite } from '../report.js';
 const ROUNDS = 15;
 const WARM_UP = 3;
 const SAMPLES = 400;
-const WAYS = ['psci', 'self 64', 'kept 64', 'self 240'] as const;
+const WAYS = ['psci', 'self 64', 'kept 64', 'self 240', 'taken 64'] as const;
 type Way = (typeof WAYS)[number];
 
 async function run(bench: Bench): Promise<void> {
@@ -37,6 +37,7 @@ async function run(bench: Bench): Promise<void> {
     report('gh.msgq.self', 'self 64');
     report('gh.msgq.self.kept', 'kept 64');
     report('gh.msgq.self.240', 'self 240');
+    bench.value('gh.msgq.self.taken', median(of('taken 64')), 'ns, the interrupt taken');
     bench.value('gh.msgq.self.p99', quantile(all.get('self 64') ?? [], 0.99), 'ns');
     bench.histogram('gh-msgq-self', 'A message to oneself, sent and received', [
       { label: 'PSCI_VERSION', samplesNs: all.get('psci') ?? [] },

@@ -11,6 +11,7 @@ import type { Instruction } from '../isa/instruction.js';
 import { EXIT, EXIT_AFTER, JUMP_CACHE, PAGE_CACHE, STATE, WORK } from '../state.js';
 import { FunctionBody, i32, i64, type Val } from '../wasm/body.js';
 import { ModuleBuilder } from '../wasm/module.js';
+import { emitEret, emitInterrupt } from './exception-ops.js';
 import { HandlerOps } from './handler-ops.js';
 import { emitCount, LoopOps } from './loop-ops.js';
 import { operandBits } from './operand-use.js';
@@ -66,8 +67,10 @@ export function buildInterpreter(table: readonly Instruction[], helpers: HelperT
   const step = module.declare(runType);
   module.setBody(step, stepBody(frame));
   const run = module.declare(runType);
+  const exceptions = module.declare(module.type(['i32', 'i32'], ['i32']));
+  module.setBody(exceptions, exceptionsBody(frame));
   const pieces = module.declare(module.type(['i32', 'i32'], ['i32']));
-  module.setBody(pieces, piecesBody(frame));
+  module.setBody(pieces, piecesBody(frame, exceptions));
   module.setBody(run, runBody(frame, interpret, step, pieces));
   module.exportFunction('run', run);
   module.exportFunction('step', step);
@@ -286,11 +289,25 @@ function runBody(frame: ModuleFrame, interpret: number, step: number, pieces: nu
   return body.finish();
 }
 
+/** (state, reason) -> reason: the context changed, or ERET is to be done. EXIT.next: it was, go on at STATE.pc. */
+function exceptionsBody(frame: ModuleFrame): Uint8Array {
+  const body = new FunctionBody(['i32', 'i32']);
+  const state = body.param(0, 'i32');
+  const reason = body.param(1, 'i32');
+  const loopFrame = { state, record: state, base: state, delta: i64(0), next: 0, elsewhere: 0 };
+  const k = new LoopOps(body, frame.indexOf, loopFrame);
+  k.if(k.eq(reason, i32(EXIT.eret)), () => emitEret(k, () => body.return(reason)));
+  emitInterrupt(k, () => body.return(i32(EXIT.context)));
+  body.return(i32(EXIT.next));
+  body.unreachable();
+  return body.finish();
+}
+
 /**
  * (state, reason) -> reason, called before `run` returns: work that is left for another piece of it, and looks in WFI. 0 (EXIT.next): go
  * on; EXIT.context: there is an interrupt to be taken. A function of its own, since the dispatcher's loop is small and hot.
  */
-function piecesBody(frame: ModuleFrame): Uint8Array {
+function piecesBody(frame: ModuleFrame, exceptions: number): Uint8Array {
   const body = new FunctionBody(['i32', 'i32']);
   const state = body.param(0, 'i32');
   const reason = body.param(1, 'i32');
@@ -299,12 +316,17 @@ function piecesBody(frame: ModuleFrame): Uint8Array {
   const attend = frame.indexOf('attend');
   const goOn = (): void => body.return(i32(EXIT.next));
   const look = (): Val => k.atomicLoad(2, k.stateLoad('u32', STATE.lookAt));
-  /** Takes what others have for the vCPU, and leaves if PSTATE lets an interrupt through. */
+  /** Leaves to the core for whatever is to be done before the next instruction, or takes an interrupt here. */
+  const settle = (): void => body.return(body.call(exceptions, [k.state, i32(EXIT.context)], 'i32'));
+  /** Takes what others have for the vCPU, and an interrupt if PSTATE lets one through. */
   const attendTo = (): void => {
     body.call(attend, [k.state], 'i32');
     const open = k.and(k.stateLoad('u32', STATE.interrupts), k.not(k.stateLoad('u32', STATE.daif)));
-    k.if(k.and(open, i32(INTERRUPTS)), () => body.return(i32(EXIT.context)));
+    k.if(k.and(open, i32(INTERRUPTS)), settle);
   };
+  k.if(k.op('i32.or', k.eq(reason, i32(EXIT.context)), k.eq(reason, i32(EXIT.eret))), () =>
+    body.return(body.call(exceptions, [k.state, reason], 'i32')),
+  );
   k.if(k.eq(reason, i32(EXIT.pause)), () => {
     const rest = k.copy(k.stateLoad('u32', STATE.rest));
     k.if(k.op('i32.gt_s', rest, i32(0)), () => {
@@ -317,6 +339,9 @@ function piecesBody(frame: ModuleFrame): Uint8Array {
     });
   });
   k.if(k.eq(reason, i32(EXIT.wfi)), () => {
+    // As the core has it: an interrupt that is pending ends WFI, masked or not.
+    const isPending = k.and(k.stateLoad('u32', STATE.interrupts), i32(INTERRUPTS));
+    k.if(k.select(k.stateLoad('u32', STATE.el), isPending, i32(0)), goOn);
     const all = k.copy(k.select(k.stateLoad('u32', STATE.el), k.stateLoad('u32', STATE.waitLooks), i32(0)));
     const least = k.variable('i32', k.sub(all, i32(WAIT_LOOKS_MAX)));
     k.if(k.op('i32.lt_s', least, i32(0)), () => k.assign(least, i32(0)));

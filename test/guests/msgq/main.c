@@ -6,6 +6,7 @@
  *   psci N          one   so many samples of a PSCI_VERSION call
  *   self BYTES N    one   msgqueue_send and msgqueue_receive on `loop`, which is empty before and after
  *   kept BYTES N    one   the same while another message stays in the queue, so that no interrupt is asserted
+ *   taken BYTES N   one   the same, and each message's interrupt is taken before the message is received
  *   ask BYTES N US  one   round trips over `short`, US microseconds of WFI before each
  *   echo            two   answers them, until a message of one byte comes
  *   send LINK N     one   so many messages of 240 bytes over `short` or `long`
@@ -157,6 +158,25 @@ static void self(u32 kept) {
   show(count);
 }
 
+static void taken(void) {
+  struct queues q;
+  queue_of("loop", &q);
+  u64 size = words[0];
+  u32 count = bounded(words[1]);
+  for (u32 n = 0; n < count; n++) {
+    u64 errors = 0;
+    u64 from = ticks_now();
+    for (u32 i = 0; i < BATCH; i++) {
+      errors |= HVC_NATIVE(QUEUE_SEND, q.tx, size, out, 0).x[0];
+      wait();
+      errors |= HVC_NATIVE(QUEUE_RECEIVE, q.rx, in, sizeof in, 0).x[0];
+    }
+    samples[n] = ticks_to_ns(ticks_now() - from) / BATCH;
+    must("a queue of its own", errors);
+  }
+  show(count);
+}
+
 /* The next message; in WFI until it is there. Its size. */
 static u64 take(const struct queues *q) {
   for (;;) {
@@ -278,7 +298,7 @@ static void job(const char *line) {
   static const struct {
     const char *name;
     void (*run)(void);
-  } jobs[] = {{"psci ", psci}, {"ask ", ask}, {"echo", echo}, {"send ", stream_out}, {"take ", stream_in},
+  } jobs[] = {{"psci ", psci}, {"taken ", taken}, {"ask ", ask}, {"echo", echo}, {"send ", stream_out}, {"take ", stream_in},
               {"ring ", ring}, {"answer ", answer}, {"beat ", beat}};
   const char *at = line;
   while (*at && *at != ' ') at++;
