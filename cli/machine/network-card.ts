@@ -45,7 +45,7 @@ export async function startNetworkCard(
   const { link, paths } = port ?? { link: createLink(), paths: [] };
   const neighbour = port === undefined ? await startNeighbour(system, network, farEnd(link), mac, name) : undefined;
   if (neighbour?.ok === false) return neighbour;
-  const card = await system.spawn(virtioNetKind, { place, mac, link, paths, ...recorded }, { name });
+  const card = await system.spawn(virtioNetKind, { place, mac, link, paths, ...recorded, rehearses: true }, { name });
   if (!card.ok) return err(whyNotStarted(name, card.error));
   return ok(neighbour === undefined ? [card.value] : [card.value, neighbour.value]);
 }

@@ -44,16 +44,31 @@ export interface NetState {
   readonly cut: Uint8Array[];
 }
 
-const QUEUE = { receive: 0, transmit: 1 } as const;
+/** What a card works on that has moved nothing yet; of one shape, which the compiled code relies on (net-rehearsal.ts). */
+export function newNetState(device: VirtioDevice, links: CardLinks, capture?: Capture): NetState {
+  const counters = { sentFrames: 0, sentBytes: 0, receivedFrames: 0, receivedBytes: 0, refused: 0, dropped: 0 };
+  return { device, links, capture, counters, cut: [] };
+}
+
+/** Queues (V1.2, 5.1.2). */
+export const NET_QUEUE = { receive: 0, transmit: 1 } as const;
 /** Frames per turn of each direction. */
 const FRAMES_PER_TURN = 64;
 const HEADER = PacketHeader.offsets;
 
 const head = new Uint8Array(ADDRESSED_BYTES);
 
+/** Moves frames both ways; true when there may be more. */
+export function moveFrames(state: NetState): boolean {
+  state.device.takeKicks();
+  const moreOut = transmit(state);
+  const moreIn = receive(state);
+  return moreOut || moreIn;
+}
+
 /** Moves frames from the guest to the link; true when there may be more. */
-export function transmit({ device, links, capture, counters }: NetState): boolean {
-  const more = device.serve(QUEUE.transmit, (chain) => {
+function transmit({ device, links, capture, counters }: NetState): boolean {
+  const more = device.serve(NET_QUEUE.transmit, (chain) => {
     const size = chain.readableBytes;
     if (size < AT.ip || size > FRAME_BYTES_MAX) {
       counters.refused++;
@@ -86,11 +101,11 @@ export function transmit({ device, links, capture, counters }: NetState): boolea
 const large = new Uint8Array(AT.ip + MTU + 4);
 
 /** Moves frames from the link to the guest; true when there may be more. */
-export function receive(state: NetState): boolean {
+function receive(state: NetState): boolean {
   const { device, links } = state;
   if (!links.waiting && state.cut.length === 0) return false;
   // While the guest has too few buffers its next notification goes on; otherwise nobody rings for what came meanwhile.
-  const waits = device.turn(QUEUE.receive, (queue) => {
+  const waits = device.turn(NET_QUEUE.receive, (queue) => {
     queue.wantNotifications(false);
     for (let count = 0; count < FRAMES_PER_TURN; count++) {
       const done = deliverNext(state, queue);

@@ -9,9 +9,10 @@ import { Capture } from '../network/capture.js';
 import { CardLinks, type StraightPath } from '../network/link/card-links.js';
 import type { LinkMemory } from '../network/link/frame-link.js';
 import { MTU } from '../network/wire/headers.js';
-import { VirtioDevice, type VirtioPlace } from '../virtio/virtio-device.js';
+import { VirtioDevice, type VirtioPlace, type VirtioServices } from '../virtio/virtio-device.js';
 import { DEVICE } from '../virtio/wire.js';
-import { NET_FEATURE, type NetCounters, type NetState, receive, transmit } from './net-frames.js';
+import { moveFrames, NET_FEATURE, type NetCounters, type NetState, newNetState } from './net-frames.js';
+import { NetRehearsal } from './net-rehearsal.js';
 
 /** What the device is started with. */
 export interface VirtioNetConfig {
@@ -23,6 +24,8 @@ export interface VirtioNetConfig {
   readonly paths?: readonly StraightPath[];
   /** Where frames are recorded, both ways. */
   readonly capture?: FileToken;
+  /** Whether it rehearses while it has nothing to do, as a machine that runs for long wants. */
+  readonly rehearses?: boolean;
 }
 
 /** The device's messages. */
@@ -46,24 +49,33 @@ const QUEUE_SIZE = 256;
 const CAPTURE_FLUSH_MS = 200;
 const IDLE = { sleepMs: 60_000 } as const;
 
-interface ActorState extends NetState {
+interface ActorState {
+  readonly net: NetState;
   flushing: boolean;
+  readonly services: VirtioServices;
+  /** What it rehearses; `due` before, `done` afterwards. */
+  rehearsal: NetRehearsal | 'due' | 'done';
 }
+
+const SHAPE = {
+  deviceId: DEVICE.network,
+  features: Object.values(NET_FEATURE),
+  queueSizes: [QUEUE_SIZE, QUEUE_SIZE],
+  configBytes: NetSpace.sizeBytes,
+  configWritable: [0, 0],
+} as const;
+
+const makeDevice = (place: VirtioPlace, services: VirtioServices): VirtioDevice =>
+  new VirtioDevice(place, SHAPE, services);
 
 const virtioNet = actor<VirtioNetConfig, VirtioNetProtocol, ActorState>({
   name: 'virtio-net',
   mailboxMax: 16,
   supervision: { strategy: 'one-for-one', restartsMax: 10, withinMs: 10_000, otherwise: 'stop' },
-  start({ place, mac, link, paths = [], capture }, context) {
-    const shape = {
-      deviceId: DEVICE.network,
-      features: Object.values(NET_FEATURE),
-      queueSizes: [QUEUE_SIZE, QUEUE_SIZE],
-      configBytes: NetSpace.sizeBytes,
-      configWritable: [0, 0],
-    } as const;
+  start({ place, mac, link, paths = [], capture, rehearses = false }, context) {
     const ring = (number: number): void => context.ring({ actor: number }, 1);
-    const device = new VirtioDevice(place, shape, { ring, warn: (text) => context.log.warn(text) });
+    const services = { ring, warn: (text: string) => context.log.warn(text) };
+    const device = makeDevice(place, services);
     if (context.incarnation === 0) {
       const unused = { speed: 0, duplex: 0, rssKeyBytes: 0, rssTableEntries: 0 };
       NetSpace.write(device.config, 0, { mac, status: LINK_UP, queuePairsMax: 1, mtu: MTU, ...unused });
@@ -72,38 +84,46 @@ const virtioNet = actor<VirtioNetConfig, VirtioNetProtocol, ActorState>({
     const resumes = context.incarnation > 0;
     const links = new CardLinks({ link, paths, mac }, context.self.actor, ring);
     if (!resumes) links.drain();
+    const recorded =
+      capture === undefined
+        ? undefined
+        : new Capture(context.file(capture), resumes, () => startedMs + context.clock.monotonicMs());
     return ok({
-      device,
-      links,
-      capture:
-        capture === undefined
-          ? undefined
-          : new Capture(context.file(capture), resumes, () => startedMs + context.clock.monotonicMs()),
-      counters: { sentFrames: 0, sentBytes: 0, receivedFrames: 0, receivedBytes: 0, refused: 0, dropped: 0 },
-      cut: [],
+      net: newNetState(device, links, recorded),
       flushing: false,
+      services,
+      rehearsal: rehearses ? 'due' : 'done',
     });
   },
   on: {
-    counters: (state) => ok(state.counters),
+    counters: (state) => ok(state.net.counters),
   },
   // A blocking actor: an event loop would wake three times as slowly, twice for every frame that is answered.
   slice(state, context) {
-    state.device.takeKicks();
-    const moreOut = transmit(state);
-    const moreIn = receive(state);
+    const more = moveFrames(state.net);
     recordSoon(state, context);
-    return moreOut || moreIn ? 'again' : IDLE;
+    return more || rehearse(state, context.self.actor) ? 'again' : IDLE;
   },
   stop(state) {
-    state.capture?.flush();
+    state.net.capture?.flush();
   },
 });
 export default virtioNet;
 
+/** Rehearses a little while a driver is there and has nothing to do; false when there is nothing (more) to rehearse. */
+function rehearse(state: ActorState, self: number): boolean {
+  const { rehearsal, services } = state;
+  const { device, links } = state.net;
+  if (rehearsal === 'done' || !device.isLive) return false;
+  const current =
+    rehearsal === 'due' ? new NetRehearsal({ self, services, hasPaths: links.hasPaths, makeDevice }) : rehearsal;
+  state.rehearsal = current.step() ? current : 'done';
+  return state.rehearsal !== 'done';
+}
+
 /** Sees to it that what was recorded is written before long. */
 function recordSoon(state: ActorState, context: ActorContext<VirtioNetProtocol>): void {
-  const { capture } = state;
+  const { capture } = state.net;
   if (capture?.pending !== true || state.flushing) return;
   state.flushing = true;
   context.after(CAPTURE_FLUSH_MS, () => {

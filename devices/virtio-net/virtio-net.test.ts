@@ -40,7 +40,7 @@ async function bench(features: readonly number[]) {
     return [driver.view.getUint32(at, true), driver.view.getUint32(at + 4, true)];
   };
   return {
-    ...{ driver, actor, used, counters: actor.state.counters },
+    ...{ driver, actor, used, counters: actor.state.net.counters },
     /** Offers one-buffer chains, at descriptors from `first` on. */
     offer(buffers: readonly Buffer[], first = 0): void {
       for (const [i, [address, bytes]] of buffers.entries()) {
@@ -159,7 +159,7 @@ test('an index that the guest changes while the device looks twice uses no chain
     [DATA, 40],
     [DATA + 100, 0],
   ]);
-  const { window } = actor.state.device;
+  const { window } = actor.state.net.device;
   const load16 = window.load16.bind(window);
   let looks = 0;
   window.load16 = (ipa) => {
@@ -190,7 +190,7 @@ test('a frame for a neighbour goes straight, is lost when its queue is full, and
   driver.describe(ring.descriptors, 0, { address: DATA, bytes: 60, flags: 0, next: 0 });
   for (const [i, byte] of neighbour.entries()) driver.view.setUint8(driver.host(DATA + AT.ethernet + i), byte);
   send(3);
-  const { counters, device } = actor.state;
+  const { counters, device } = actor.state.net;
   assert.equal([counters.sentFrames, counters.dropped, driver.used(ring).count], [2, 1, 3]);
   assert.is(atNeighbour?.next(), 60);
   atNeighbour?.drain();

@@ -134,7 +134,7 @@ export async function netSubject({ driver }: HostileDriver): Promise<Subject> {
   };
   const features = Object.values(NET_FEATURE);
   return {
-    device: actor.state.device,
+    device: actor.state.net.device,
     queueSizes: [256, 256],
     features,
     turns,
@@ -162,8 +162,8 @@ export async function netSubject({ driver }: HostileDriver): Promise<Subject> {
     },
     check() {
       demand(
-        actor.state.cut.length <= FRAME_BYTES_MAX / SEGMENT_BYTES_MIN,
-        `${actor.state.cut.length} frames are kept`,
+        actor.state.net.cut.length <= FRAME_BYTES_MAX / SEGMENT_BYTES_MIN,
+        `${actor.state.net.cut.length} frames are kept`,
       );
     },
     close: () => undefined,
