@@ -1,69 +1,124 @@
 /**
- * Compiles what a machine's vCPUs noted, as a process of its own: `node code-cache-builder.js FILE.todo`. It runs at the
- * lowest priority after the machine has ended; if it dies, or another one is at work, nothing is lost but time.
+ * Compiles what machines' vCPUs noted, as a process of its own: `node code-cache-builder.js FILE.todo`. It runs at the lowest
+ * priority after the machine has ended. One works at a time: whoever finds another at work leaves it his order, and who works
+ * looks for more before he goes. If it dies nothing is lost but time.
  */
 
-import { closeSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { dirname, join } from 'node:path';
 import { deserialize } from 'node:v8';
 import { Decoder } from '../../cpu/decode/decoder.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
-import { savedIndex } from '../../cpu/jit/saved-code.js';
+import { findSaved, savedIndex } from '../../cpu/jit/saved-code.js';
 import { scanModule } from '../../cpu/jit/scanner/scan-module.js';
-import { translateRegions } from '../../cpu/jit/translate.js';
-import { type BuildOrder, trimFolder } from './code-cache.js';
+import { type PlacedRegion, translateRegions } from '../../cpu/jit/translate.js';
+import { type BuildOrder, NEW_ENTRIES_MIN, trimFolder } from './code-cache.js';
 import { chooseRegions } from './code-cache-choice.js';
-import { codeFile, isOurs, putFile } from './code-cache-file.js';
+import { codeFile, isOurs, putFile, readCodeFile } from './code-cache-file.js';
 import { loadInterpreter } from './interpreter-cache.js';
 import { serialisedOf, useGuestFlags, whole } from './native-modules.js';
 
 /** A lock older than this belongs to a builder that was killed. */
 const LOCK_MS = 10 * 60_000;
+/** An order older than this was left behind by one. */
+const ORDER_MS = 60 * 60_000;
 const PAGE_BYTES = 4096;
 
-async function build(order: BuildOrder): Promise<void> {
+async function build({ volumes, interpreterFolder, pages }: BuildOrder): Promise<void> {
   // V8 compares its flags when it reads the volume: they must have gone the same way as in the machine's process.
-  await loadInterpreter(order.interpreterFolder);
+  await loadInterpreter(interpreterFolder);
   useGuestFlags();
-  const memory = new Uint8Array(order.pages.length * PAGE_BYTES);
-  order.pages.forEach(({ bytes }, n) => {
+  const memory = new Uint8Array(pages.length * PAGE_BYTES);
+  pages.forEach(({ bytes }, n) => {
     memory.set(bytes.subarray(0, PAGE_BYTES), n * PAGE_BYTES);
   });
   const view = new DataView(memory.buffer);
-  const decoder = new Decoder(INSTRUCTIONS);
-  const batch = translateRegions(chooseRegions(view, decoder, order.pages));
+  // A machine that ended at the same time may have brought the same code.
+  const { free, known } = await whatIsThere(volumes);
+  if (free === undefined) return;
+  const chosen = chooseRegions(view, new Decoder(INSTRUCTIONS), pages).filter(
+    (placed) => !isThere(placed, view, known),
+  );
+  const entries = chosen.reduce((sum, { region }) => sum + region.entries.length, 0);
+  if (known.length > 0 && entries < NEW_ENTRIES_MIN.more) return;
+  const batch = translateRegions(chosen);
   if (batch === undefined || !scanModule(batch.bytes).ok) return;
   const regions = batch.regions.map(({ host, offset, name, code }) => {
     return { number: Number(name.slice(1)), offset, word: view.getUint32(host + offset, true), code };
   });
   const native = whole((serialise) => serialisedOf(new WebAssembly.Module(batch.bytes), serialise));
   if (native === undefined) return;
-  putFile(order.path, codeFile(savedIndex(regions), batch.bytes, native));
+  putFile(free, codeFile(savedIndex(regions), batch.bytes, native));
 }
 
-async function main(todo: string): Promise<void> {
-  setPriority(constants.priority.PRIORITY_LOW);
-  const folder = dirname(todo);
-  const lock = join(folder, 'building.lock');
-  try {
-    if (!isOurs(folder, 'folder') || !isOurs(todo, 'file')) return;
-    if (Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) > LOCK_MS) rmSync(lock);
-    closeSync(openSync(lock, 'wx', 0o600));
-  } catch {
-    rmSync(todo, { force: true });
-    return;
+/** The indexes of the volumes that can be used, and the path of the first that cannot. */
+async function whatIsThere(paths: readonly string[]): Promise<{ free: string | undefined; known: Uint32Array[] }> {
+  let free: string | undefined;
+  const known: Uint32Array[] = [];
+  for (const path of paths) {
+    const volume = await readCodeFile(path);
+    if (volume === undefined) free ??= path;
+    else known.push(volume.index);
   }
+  return { free, known };
+}
+
+/** Whether some volume has the code for every entry point of a region. */
+function isThere({ host, region }: PlacedRegion, view: DataView, known: readonly Uint32Array[]): boolean {
+  return region.entries.every((offset) =>
+    known.some((index) => findSaved(index, view, host, offset, view.getUint32(host + offset, true)) >= 0),
+  );
+}
+
+/** The order that has waited in the folder; undefined when there is none. */
+function nextOrder(folder: string): string | undefined {
+  const name = readdirSync(folder)
+    .filter((file) => file.endsWith('.todo'))
+    .sort()
+    .at(0);
+  return name === undefined ? undefined : join(folder, name);
+}
+
+/** Carries an order out and removes it, whatever comes of it. */
+async function carryOut(todo: string): Promise<void> {
   try {
-    // WHY: the file is the user's own, just written by openCodeCache of this build.
+    if (!isOurs(todo, 'file') || Date.now() - statSync(todo).mtimeMs > ORDER_MS) return;
+    // WHY: the file is the user's own, written by openCodeCache; one of another build is refused by what it lacks.
     await build(deserialize(readFileSync(todo)) as BuildOrder);
-    rmSync(todo, { force: true });
-    trimFolder(folder);
+    trimFolder(dirname(todo));
+  } catch {
+    // Then the next run is as slow as this one; the orders behind it are carried out all the same.
   } finally {
     rmSync(todo, { force: true });
-    rmSync(lock, { force: true });
+  }
+}
+
+/** Whether this process is the one that works now. */
+function takeLock(lock: string): boolean {
+  try {
+    if (Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) > LOCK_MS) rmSync(lock);
+    closeSync(openSync(lock, 'wx', 0o600));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function main(folder: string): Promise<void> {
+  setPriority(constants.priority.PRIORITY_LOW);
+  if (!isOurs(folder, 'folder')) return;
+  const lock = join(folder, 'building.lock');
+  // An order lies there before its process looks at the lock. So it is seen by the holder, who looks again after letting go, or
+  // the lock is free when its own process wants it.
+  while (nextOrder(folder) !== undefined && takeLock(lock)) {
+    try {
+      for (let todo = nextOrder(folder); todo !== undefined; todo = nextOrder(folder)) await carryOut(todo);
+    } finally {
+      rmSync(lock, { force: true });
+    }
   }
 }
 
 const [, , todo] = process.argv;
-if (todo !== undefined) await main(todo);
+if (todo !== undefined) await main(dirname(todo));

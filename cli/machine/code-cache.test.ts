@@ -22,12 +22,12 @@ const PLAN: BootPlan = {
 const ADD = 0x91000400; // add x0, x0, #1
 const RET = 0xd65f03c0;
 
-/** A page of `add; ret` pairs, noted at every pair. */
-function page(): JournalPage {
+/** A page of `add; ret` pairs, noted at every pair; `destination` is a register. */
+function page(destination = 0): JournalPage {
   const bytes = new Uint8Array(4096);
   const view = new DataView(bytes.buffer);
   for (let at = 0; at < 4096; at += 8) {
-    view.setUint32(at, ADD + (at << 7), true);
+    view.setUint32(at, ADD + (at << 7) + destination, true);
     view.setUint32(at + 4, RET, true);
   }
   const offsets = Uint16Array.from({ length: 64 }, (_, n) => n * 8);
@@ -88,6 +88,30 @@ test(
       chmodSync(folder, 0o700);
       trimFolder(folder, good.length - 1);
       assert.equal(files('.code'), []);
+    } finally {
+      rmSync(cache, { recursive: true, force: true });
+    }
+  },
+  { deadlineMs: 180_000 },
+);
+
+test(
+  'machines that end together each keep their volume, and one that brings what is there already keeps none',
+  async () => {
+    const cache = mkdtempSync(join(tmpdir(), 'wurley-code-'));
+    const folder = join(cache, 'code');
+    try {
+      await loadInterpreter(cache);
+      useGuestFlags();
+      const image = { ...PLAN.placements[0]!, bytes: new Uint8Array(4096).fill(2) };
+      const plans = [PLAN, PLAN, PLAN, { ...PLAN, placements: [image] }];
+      const machines = plans.map((plan) => openCodeCache(cache, plan));
+      for (const machine of machines) assert.equal(await machine.load(), []);
+      for (const [n, machine] of machines.entries()) machine.keep([page(n === 1 ? 1 : 0)]);
+      const files = (suffix: string): string[] => readdirSync(folder).filter((name) => name.endsWith(suffix));
+      await until('the builders', () => files('.todo').length === 0 && files('.lock').length === 0);
+      const counts = await Promise.all(plans.map(async (plan) => (await openCodeCache(cache, plan).load()).length));
+      assert.equal(counts, [2, 2, 2, 1], files('').join(' '));
     } finally {
       rmSync(cache, { recursive: true, force: true });
     }

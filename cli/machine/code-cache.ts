@@ -24,15 +24,15 @@ const VOLUMES_MAX = 4;
  * Entry points that make a volume worth its process: of any heat for the first of a workload. A further one is made only of what
  * had to be compiled although there was a cache, so that it is small and the next machine has nothing left to compile.
  */
-const NEW_ENTRIES_MIN = { first: 32, more: 64 } as const;
+export const NEW_ENTRIES_MIN = { first: 32, more: 64 } as const;
 /** Bytes of the boot image that tell workloads apart. A confusion costs time, nothing else. */
 const SAMPLE_BYTES = 64 << 10;
 const BUILDER = fileURLToPath(new URL('./code-cache-builder.js', import.meta.url));
 
 /** What a builder is to do, as it stands in a `.todo` file. */
 export interface BuildOrder {
-  /** Where the volume goes. */
-  readonly path: string;
+  /** Where the workload's volumes lie: the new one goes where none is by then. */
+  readonly volumes: readonly string[];
   /** The folder of the interpreter's cache: V8's flags must have gone the same way before. */
   readonly interpreterFolder: string;
   readonly pages: readonly JournalPage[];
@@ -58,9 +58,8 @@ function workloadKey({ placements, entry }: BootPlan): string {
 export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
   const folder = join(cacheFolder, 'code');
   const stem = `${nativeKey()}-${workloadKey(plan)}`;
-  const pathOf = (n: number): string => join(folder, `${stem}-${n}.code`);
-  /** Number of a volume that is not there; none while the cache cannot be used. */
-  let free: number | undefined;
+  const paths = Array.from({ length: VOLUMES_MAX }, (_, n) => join(folder, `${stem}-${n}.code`));
+  let isUsable = false;
   let known = 0;
   return {
     async load() {
@@ -68,10 +67,10 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
       try {
         makeOwnFolder(folder);
         if (!isOurs(folder, 'folder')) return [];
-        for (let n = 0; n < VOLUMES_MAX; n++) {
-          const volume = await readCodeFile(pathOf(n));
-          if (volume === undefined) free ??= n;
-          else volumes.push(volume);
+        isUsable = true;
+        for (const path of paths) {
+          const volume = await readCodeFile(path);
+          if (volume !== undefined) volumes.push(volume);
         }
       } catch {
         // A cache that cannot be used is none.
@@ -82,9 +81,10 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
     keep(pages) {
       const chosen = known === 0 ? pages : pages.flatMap(hotOnly);
       const entries = chosen.reduce((sum, { warm, hot }) => sum + warm.length + hot.length, 0);
-      if (free === undefined || entries < (known === 0 ? NEW_ENTRIES_MIN.first : NEW_ENTRIES_MIN.more)) return;
+      if (!isUsable || known === VOLUMES_MAX) return;
+      if (entries < (known === 0 ? NEW_ENTRIES_MIN.first : NEW_ENTRIES_MIN.more)) return;
       try {
-        startBuilder(folder, { path: pathOf(free), interpreterFolder: cacheFolder, pages: chosen });
+        startBuilder(folder, { volumes: paths, interpreterFolder: cacheFolder, pages: chosen });
       } catch {
         // Then the next run is as slow as this one.
       }
@@ -102,8 +102,11 @@ function hotOnly(page: JournalPage): JournalPage[] {
   return page.hot.length === 0 ? [] : [{ ...page, warm: new Uint16Array() }];
 }
 
+/** Orders of this process: VMs of a lab may end in the same millisecond. */
+let orders = 0;
+
 function startBuilder(folder: string, order: BuildOrder): void {
-  const todo = join(folder, `${process.pid}-${Date.now()}.todo`);
+  const todo = join(folder, `${process.pid}-${Date.now()}-${orders++}.todo`);
   putFile(todo, [serialize(order)]);
   const child = spawn(process.execPath, [BUILDER, todo], { detached: true, stdio: 'ignore' });
   child.on('error', () => rmSync(todo, { force: true }));
