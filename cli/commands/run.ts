@@ -33,6 +33,7 @@ import { BITTEN, deathOf } from '../machine/deaths.js';
 import { beginMachine, type EarlyStart } from '../machine/early-start.js';
 import { openVars, parseVars, type VarsRequest } from '../machine/flash-files.js';
 import { type GdbRequest, parseGdb } from '../machine/gdb-stub.js';
+import { LateFiles } from '../machine/late-files.js';
 import { isExpendable, type Machine, type MachineEnd } from '../machine/machine.js';
 import { releaseImages } from '../machine/release-images.js';
 import { type ConsolePipe, runMachine } from '../machine/run-machine.js';
@@ -181,14 +182,16 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   const root = await rootOf(image, text, terminal);
   if (!root.ok) return root;
   const { kernelImage, append, disks } = root.value;
+  const late = new LateFiles();
   const request = [kernelImage, { ...text, ...append }, numbers.value, [...disks, ...virtio.value], terminal] as const;
-  if (text.dumpDtb !== undefined) return dumpDeviceTree(text.dumpDtb, await prepare(...request, () => undefined));
+  if (text.dumpDtb !== undefined)
+    return dumpDeviceTree(text.dumpDtb, await prepare(...request, undefined, () => undefined));
   const events: Events = { hear: () => undefined };
   const onEvent = (event: SystemEvent): void => events.hear(event);
   const onLog = (line: LogLine): void => terminal.err(`${line.name}: ${line.text}\n`);
   const { cpus } = numbers.value;
   let early: Promise<EarlyStart> | undefined;
-  const plan = await prepare(...request, () => {
+  const plan = await prepare(...request, late, () => {
     early = beginMachine(cacheFolder(), { cpus, jit: text.jit }, { onEvent, onLog });
   });
   const begun = await early;
@@ -197,9 +200,10 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
     assert(begun !== undefined, 'what was planned was begun');
     const sink = trace.value === undefined ? ok(undefined) : openTrace(trace.value);
     if (!sink.ok) return refuse(EXIT_DATA, sink.error);
-    const extras = { trace: sink.value, gdb: gdb.value, vars: vars.value };
+    const extras = { trace: sink.value, gdb: gdb.value, vars: vars.value, late };
     return await boot(plan.value, text, numbers.value, extras, { ...begun, events }, terminal);
   } finally {
+    await late.close();
     await begun?.system.close();
   }
 }
@@ -228,13 +232,14 @@ interface Prepared {
   readonly virtio: readonly VirtioRequest[];
 }
 
-/** Files and options to a boot plan; `meanwhile` is called while the files are being read. */
+/** Files and options to a boot plan; `meanwhile` is called while the files are being read, of which `late` takes those that can wait. */
 async function prepare(
   image: string | undefined,
   text: RunText,
   { cpus, ramBytes }: RunNumbers,
   virtio: readonly VirtioRequest[],
   terminal: Terminal,
+  late: LateFiles | undefined,
   meanwhile: () => void,
 ): Promise<Result<Prepared, Refusal>> {
   let { kernel, initrd } = text;
@@ -262,7 +267,10 @@ async function prepare(
   const files: Record<string, NamedBytes | undefined> = {};
   const wanted = Object.entries({ kernel, initrd, firmware: text.firmware, deviceTree: text.dtb });
   const reading = wanted.map(async ([name, file]) => {
-    return [name, file === undefined ? undefined : await readBootFile(file, name, ramBytes)] as const;
+    // Firmware gets a kernel and its initial RAM disk by the piece, and what a root adds to a RAM disk comes after it.
+    const canWait = text.firmware === undefined && !(name === 'initrd' && hasRoot);
+    const read = file === undefined ? undefined : readBootFile(file, name, ramBytes, canWait ? late : undefined);
+    return [name, await read] as const;
   });
   meanwhile();
   for (const [name, read] of await Promise.all(reading)) {
@@ -357,6 +365,8 @@ interface Extras {
   readonly trace: TraceSink | undefined;
   readonly gdb: GdbRequest | undefined;
   readonly vars: VarsRequest | undefined;
+  /** Files of the plan that are not read yet. */
+  readonly late: LateFiles;
 }
 
 /** Runs the planned machine to its end; the exit code. */
@@ -364,7 +374,7 @@ async function boot(
   { plan, description, virtio, readyMarker }: Prepared,
   text: RunText,
   { timeoutMs }: RunNumbers,
-  { trace, gdb, vars }: Extras,
+  { trace, gdb, vars, late }: Extras,
   { interpreter, system, events }: EarlyStart & { readonly events: Events },
   terminal: Terminal,
 ): Promise<Result<number, Refusal>> {
@@ -436,6 +446,7 @@ async function boot(
       ...gunyah,
       description,
       plan,
+      late,
       interpreter,
       jit: text.jit,
       codeCache,

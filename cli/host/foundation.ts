@@ -4,11 +4,13 @@ import type { MappedExtent, VpTicket } from '../../actors/hypervisor/partition.p
 import { STAGE2_RIGHTS } from '../../actors/shared-state/stage2/stage2-map.js';
 import type { GunyahPlaces } from '../../actors/vcpu/vcpu.protocol.js';
 import { assert } from '../../bus/assert.js';
+import { ok, type Result } from '../../bus/result.js';
 import { VCPU_AREA_BYTES } from '../../cpu/state.js';
 import { BANK_BYTES } from '../../devices/flash/cfi-table.js';
 import { ARRAY_RIGHTS } from '../../devices/flash/flash.front-end.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import { MEMORY_MAP } from '../../devices/machine/memory-map.js';
+import { LateFiles } from '../machine/late-files.js';
 import { BuildFailure } from './core-client.js';
 import type { HostParts } from './host-parts.js';
 import { adviseHugePages } from './huge-pages.js';
@@ -25,8 +27,8 @@ export interface Foundation {
   readonly registers: readonly (readonly [number, bigint])[];
   /** Where the content of each bank of the flash lies in the machine's memory; absent: there is no flash. */
   readonly banks?: readonly [number, number] | undefined;
-  /** What can be done while workers start. */
-  readonly meanwhile: () => void;
+  /** Puts what the machine starts with into its memory, while workers start. The error is a sentence; nothing is written after the answer. */
+  readonly meanwhile: () => Promise<Result<undefined, string>>;
   /** What must be there before the first instruction. */
   readonly ready: () => Promise<void>;
   /** Returns it all to the core, when the threads have ended. */
@@ -60,7 +62,8 @@ export async function mapMemory(
   partition: number,
   plan: BootPlan,
   ramBytes: number,
-): Promise<{ readonly place: () => void; readonly banks: Foundation['banks'] }> {
+  late: LateFiles = new LateFiles(),
+): Promise<{ readonly place: Foundation['meanwhile']; readonly banks: Foundation['banks'] }> {
   const map = async (ipa: number, bytes: number, rights: number): Promise<MappedExtent> => {
     const { extents } = await host.core.ask('mapGuestMemory', { partition, ipa, bytes, rights });
     const [first] = extents;
@@ -80,13 +83,13 @@ export async function mapMemory(
     extents.push(code, vars);
     banks = [code.host, vars.host];
   }
-  const place = (): void => {
-    const memory = new Uint8Array(host.memory.buffer);
-    for (const { ipa, bytes } of plan.placements) {
+  const place = async (): Promise<Result<undefined, string>> => {
+    const placed = plan.placements.map(({ ipa, bytes }) => {
       const extent = extents.find((one) => ipa >= one.ipa && ipa + bytes.length <= one.ipa + one.bytes);
       assert(extent !== undefined, 'a planned image lies in memory or in a bank of the flash');
-      memory.set(bytes, extent.host + (ipa - extent.ipa));
-    }
+      return late.place(bytes, new Uint8Array(host.memory.buffer, extent.host + (ipa - extent.ipa), bytes.length));
+    });
+    return (await Promise.all(placed)).find((one) => !one.ok) ?? ok();
   };
   return { place, banks };
 }

@@ -322,7 +322,7 @@ export class VmHost implements LabHost {
       const nothing = (): Promise<void> => Promise.resolve();
       const foundation = {
         ...foundationOf(host, launch),
-        meanwhile: () => undefined,
+        meanwhile: () => Promise.resolve(ok()),
         ready: nothing,
         release: nothing,
       };

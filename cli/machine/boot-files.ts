@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { err, ok, type Result } from '../../bus/result.js';
 import type { NamedBytes } from '../../devices/machine/boot-plan.js';
+import { type LateFiles, readInto } from './late-files.js';
 
 /** What a pipe may bring: there is no telling beforehand. */
 const PIPE_BYTES_MAX = 512 << 20;
@@ -20,29 +21,39 @@ const REASONS: Readonly<Record<string, string>> = {
 
 /**
  * Reads `file`, which is the user's `what` (kernel, initrd, ...) and cannot be of use when it is larger than `bytesMax`, the
- * machine's memory. The error is a sentence that names both.
+ * machine's memory. The error is a sentence that names both. With `late`, only the beginning of a file that will be used as it
+ * is may have been read.
  */
-export async function readBootFile(file: string, what: string, bytesMax: number): Promise<Result<NamedBytes, string>> {
+export async function readBootFile(
+  file: string,
+  what: string,
+  bytesMax: number,
+  late?: LateFiles,
+): Promise<Result<NamedBytes, string>> {
   let handle: FileHandle | undefined;
   try {
     handle = await open(file, constants.O_RDONLY);
-    const bytes = await readWhole(handle, bytesMax);
+    const bytes = await readWhole(handle, bytesMax, (size) => late?.begin({ file, what, size, handle }));
     if (!bytes.ok) return err(`${file}: ${what}: ${bytes.error}; give another file`);
     return ok({ file, bytes: bytes.value });
   } catch (problem) {
     const code = problem instanceof Error && 'code' in problem ? String(problem.code) : 'unknown reason';
     return err(`${file}: ${what}: ${REASONS[code] ?? `cannot be read (${code})`}; give another path`);
   } finally {
-    await handle?.close();
+    if (handle !== undefined && late?.keeps(handle) !== true) await handle.close();
   }
 }
 
-async function readWhole(handle: FileHandle, bytesMax: number): Promise<Result<Uint8Array, string>> {
+async function readWhole(
+  handle: FileHandle,
+  bytesMax: number,
+  begin: (size: number) => Promise<Uint8Array | undefined> | undefined,
+): Promise<Result<Uint8Array, string>> {
   const found = await handle.stat();
   if (found.isDirectory()) return err('is a folder, not a file');
   if (found.isFile()) {
     if (found.size > bytesMax) return err(`has ${found.size} bytes, more than the machine's memory of ${bytesMax}`);
-    if (found.size > 0) return ok(await readExactly(handle, found.size));
+    if (found.size > 0) return ok((await begin(found.size)) ?? (await readExactly(handle, found.size)));
   } else if (!found.isFIFO() && !found.isSocket()) return err('is a device, not a file');
   // A pipe, or a file of /proc, which says that it is empty.
   const parts: Buffer[] = [];
@@ -61,11 +72,6 @@ async function readWhole(handle: FileHandle, bytesMax: number): Promise<Result<U
 /** A regular file's bytes; shorter when it shrinks meanwhile. */
 async function readExactly(handle: FileHandle, size: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(size);
-  let at = 0;
-  while (at < size) {
-    const { bytesRead } = await handle.read(bytes, at, Math.min(size - at, 1 << 30), at);
-    if (bytesRead === 0) break;
-    at += bytesRead;
-  }
-  return at === size ? bytes : bytes.slice(0, at);
+  const read = await readInto(handle, bytes, 0);
+  return read === size ? bytes : bytes.slice(0, read);
 }

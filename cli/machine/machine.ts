@@ -37,6 +37,7 @@ import type { CodeCache } from './code-cache.js';
 import { CodeCacheLinks } from './code-cache-links.js';
 import { startFirmwareDevices } from './firmware-devices.js';
 import { type GdbRequest, startGdbStub } from './gdb-stub.js';
+import type { LateFiles } from './late-files.js';
 import { useGuestFlags } from './native-modules.js';
 import { startVirtioDevices, type VirtioChoice } from './virtio-devices.js';
 
@@ -55,6 +56,8 @@ const MODULE = {
 export interface MachineOptions {
   readonly description: MachineDescription;
   readonly plan: BootPlan;
+  /** Files of the plan that are not read yet. */
+  readonly late?: LateFiles;
   readonly interpreter: WebAssembly.Module;
   /** False switches compiled code off. */
   readonly jit: boolean;
@@ -157,7 +160,7 @@ async function layFoundation(host: Host, options: MachineOptions): Promise<Found
   const { partition, parts } = await newPartition(host, cpus, suitedArena(description));
   const given = profile === undefined ? undefined : await giveObjects(host, partition);
   const tickets = await newProcessors(host, partition, cpus);
-  const { place: meanwhile, banks } = await mapMemory(host, partition, plan, ramBytes);
+  const { place: meanwhile, banks } = await mapMemory(host, partition, plan, ramBytes, options.late);
   return {
     ...{ partition, parts, tickets, meanwhile, banks },
     gunyah: given && profile && ((index) => placesOf(host, given, profile, index)),
@@ -270,7 +273,8 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
         { name: `${name}${TRANSLATOR_SUFFIX}` },
       )
     : undefined;
-  foundation.meanwhile();
+  const placed = await foundation.meanwhile();
+  if (!placed.ok) throw new BuildFailure(placed.error);
   const processors: ActorRef<VcpuProtocol>[] = [];
   for (const processor of spawning) processors.push(await started('a virtual processor', processor));
   await started('the console', consoleStarting);
