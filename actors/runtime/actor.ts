@@ -33,6 +33,11 @@ export interface ActorContext<P> extends Sender {
     body: Sendable<BodyOf<Q, K>>,
     options?: AskOptions,
   ): Result<ReplyOf<Q, K>, ErrorsOf<Q, K> | AskFailure<MessageOf<Q, K>>>;
+  /**
+   * Sleeps inside a slice of a blocking actor, `ms` milliseconds at most, until the actor is rung or anything else is there. False: there
+   * is something that waits for the end of the slice.
+   */
+  nap(ms: number): boolean;
   /** Starts a child of this actor: it is stopped before this actor stops or restarts, and escalates to it. */
   spawn<D extends AnyDeclaration>(
     kind: ActorKind<D>,

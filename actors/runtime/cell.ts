@@ -350,6 +350,10 @@ export class Cell {
         // WHY: as in Endpoint.ask: both sides were compiled against the same protocol.
         return this.#askBlocking(to.actor, kind, body, options, block) as never;
       },
+      nap: (ms) => {
+        assert(block !== undefined, 'nap: only blocking actors may block');
+        return this.#nap(ms, block);
+      },
       spawn: (kind, config, options) => this.#spawn(kind, config, options),
       monitor: (actor) => void endpoint.tell(SYSTEM, 'monitor', { watcher: me.actor, actor: actor.actor }),
       link: (actor) => void endpoint.tell(SYSTEM, 'link', { one: me.actor, other: actor.actor }),
@@ -374,6 +378,15 @@ export class Cell {
   report(report: ActorReport): boolean {
     const { incarnation } = this.#parts;
     return this.endpoint.tell(SYSTEM, 'report', { actor: this.endpoint.actor, incarnation, report }).ok;
+  }
+
+  #nap(ms: number, block: NonNullable<CellParts['block']>): boolean {
+    const { nextDueMs } = this;
+    const dueMs = nextDueMs === Number.POSITIVE_INFINITY ? ms : nextDueMs - this.#parts.clock.monotonicMs();
+    if (dueMs > 0) block(this.ready, Math.min(ms, dueMs));
+    this.progress();
+    if (this.endpoint.doorbell.looksPending()) this.#answerDoorbell();
+    return dueMs >= ms && !this.ready();
   }
 
   #askBlocking(

@@ -269,6 +269,27 @@ inSystem('a blocking actor works in slices, sleeps, answers doorbells and asks o
   assert.equal(asked, { ok: true, value: { value: 9 } });
 });
 
+inSystem(
+  'a blocking actor that sleeps inside its slice wakes when it is rung, and gives way to mail',
+  async (system) => {
+    const looper = await system.spawn(looperKind, {}, { name: 'looper' });
+    assert.ok(looper.ok);
+    system.sender.tell(looper.value, 'nap', { times: 2 });
+    for (const [flag, naps] of [
+      [0b1, 1],
+      [0b10, 2],
+    ] as const) {
+      // The question ends a nap too, one that does not count.
+      await until('the nap to end', async () => {
+        system.sender.ring(looper.value, flag);
+        const answer = await system.sender.ask(looper.value, 'slices', {});
+        assert.ok(answer.ok);
+        return answer.value.naps >= naps && (answer.value.flags & flag) !== 0 ? true : undefined;
+      });
+    }
+  },
+);
+
 inSystem('stopping runs every stop function once', async (system) => {
   const board = new SharedArrayBuffer(8);
   await echoNamed(system, 'one', { board });

@@ -26,12 +26,16 @@ const PIECES = 64;
 /** Looks in WFI in one run of guest code, inside generated code: about a nanosecond each. */
 const WAIT_LOOKS = 16_000;
 const LOOK_MS = 1e-6;
+/** How often the guest may sleep inside a run and go on with all of a run's work. */
+const REFILLS_MAX = 16;
 
 /** A run's work, which generated code takes in pieces (STATE.rest): more of them while others have something for the vCPU. */
 export class RunPieces {
   readonly #core: Core;
   /** Of the run's work, what is not used up yet. */
   left = 0;
+  #given = 0;
+  #refills = 0;
   #piece = 0;
   #looks = 0;
   #attended = 0;
@@ -50,13 +54,26 @@ export class RunPieces {
   /** A run of `work` begins; `mayWait`: it may look in WFI. */
   begins(work: number, mayWait: boolean): void {
     const core = this.#core;
-    this.left = work;
+    this.left = this.#given = work;
+    this.#refills = REFILLS_MAX;
     this.#piece = this.#attentive > 0 ? Math.ceil(work / PIECES) : work;
     if (this.#attentive > 0) this.#attentive--;
     this.#looks = mayWait ? WAIT_LOOKS : 0;
     this.#attended = core.get32(STATE.attended);
     core.set32(STATE.waitLooks, this.#looks);
     core.set32(STATE.piece, this.#piece);
+  }
+
+  /** The guest has slept and has as much to do as at the start of a run: what it had left would not see it through. */
+  refill(work: number): void {
+    if (this.#refills === 0 || this.left >= work) return;
+    this.#refills--;
+    this.#given += work - this.left;
+    this.left = work;
+  }
+  /** What the run has used up. */
+  get used(): number {
+    return this.#given - this.left;
   }
 
   /** Runs guest code with what is left; why it returned. */

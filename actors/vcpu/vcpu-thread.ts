@@ -22,6 +22,8 @@ export interface VcpuThread {
     core: number,
     body: { partition: number; ipa: number; bytes: number; rights: number },
   ) => boolean;
+  /** ActorContext.nap. */
+  readonly nap: (ms: number) => boolean;
   /** Tells a debugger that this vCPU has stopped. */
   readonly report: DebuggedVcpu['report'];
 }

@@ -11,7 +11,7 @@ import type { PsciServices } from '../abi/psci/psci.js';
 import { type ObjectEnd, ObjectPort } from '../runtime/object-channel.js';
 import { CAPABILITY_SLOT, CapabilityReader } from '../shared-state/capabilities/capability-space.js';
 import { GICD_BYTES, GICR_BYTES } from '../shared-state/gic/gic-mmio.js';
-import type { FrontEndServices } from '../shared-state/mmio/front-end.js';
+import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
 import { ObjectTable, SOURCE, type Source } from '../shared-state/objects/object-table.js';
 import { lockOwner, type Ports } from '../shared-state/objects/ports.js';
 import { STAGE2_RIGHTS, type Stage2Reader } from '../shared-state/stage2/stage2-map.js';
@@ -126,4 +126,14 @@ export function powerServices(
     },
     isMemory: (ipa) => ipa < 1n << 48n && stage2.frame(Number(ipa >> 12n), STAGE2_RIGHTS.execute) >= 0,
   };
+}
+
+/** Milliseconds until a front end wants the vCPU's thread, Infinity when none does; they settle what they have before. */
+export function settledDueInMs(frontEnds: readonly FrontEnd[]): number {
+  let due = Number.POSITIVE_INFINITY;
+  for (const frontEnd of frontEnds) {
+    frontEnd.settle?.();
+    if (frontEnd.dueInMs !== undefined) due = Math.min(due, frontEnd.dueInMs());
+  }
+  return due;
 }

@@ -50,6 +50,7 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
       clock: context.clock,
       ring: (number) => context.ring({ actor: number }, 1),
       random: () => context.random.u32(),
+      nap: context.nap,
       report: (reporter, stop) => void context.tell(reporter, 'stopped', stop),
       askCore(core, body) {
         const answer = context.askBlocking<CoreProtocol, 'guestCall'>({ actor: core }, 'guestCall', body, CORE_ASK);

@@ -22,7 +22,7 @@ import { GicCpuInterface } from '../shared-state/gic/gic-cpu-interface.js';
 import { GicRegisters } from '../shared-state/gic/gic-mmio.js';
 import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
 import { Stage2Reader } from '../shared-state/stage2/stage2-map.js';
-import { KEEP, POWER, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
+import { POWER, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import { CallRecorder } from './call-recorder.js';
 import { type DebuggedVcpu, VcpuDebugger } from './debugger.js';
 import { GenericTimer } from './generic-timer.js';
@@ -33,6 +33,7 @@ import { GuestMemory } from './guest-memory.js';
 import { GunyahCalls } from './gunyah-calls.js';
 import { MachineRegisters } from './machine-registers.js';
 import { VcpuMeter } from './meter.js';
+import { startAt } from './power-on.js';
 import { makeProxied, type ProxiedVcpu } from './proxied-vcpu.js';
 import { RemoteMaintenance } from './remote-maintenance.js';
 import { RunBudget, RunPieces } from './run-budget.js';
@@ -49,6 +50,7 @@ import {
   powerServices,
   queueCalls,
   rightsAsker,
+  settledDueInMs,
 } from './vcpu-wiring.js';
 import { WfiWatch } from './wfi-watch.js';
 
@@ -192,12 +194,9 @@ export class Vcpu {
     this.#watch = new WfiWatch({
       nowMs: () => thread.clock.monotonicMs(),
       isCalled: () => block.seesLook(self),
-      isInterrupted: () => {
-        this.#drain();
-        this.#poll();
-        return this.#isInterrupted;
-      },
+      isInterrupted: () => this.#isNowInterrupted(),
       mustStop: () => this.#token?.isWanted === true || block.stop !== STOP.none || this.#gunyah?.isKilled === true,
+      sleeps: () => this.#naps(thread.nap),
     });
     this.#proxied = this.#gunyah && makeProxied(places, thread, this.#gunyah);
     this.frontEndServices = {
@@ -321,7 +320,7 @@ export class Vcpu {
           continue;
         }
         const ms = this.#mode === 'wfe' ? WFE_MS : WFI_MS_MAX;
-        return this.#sleep(Math.min(ms, this.#timer.dueInMs(), this.#devicesDueInMs()));
+        return this.#sleep(Math.min(ms, this.#timer.dueInMs(), settledDueInMs(this.#frontEnds)));
       }
       if (this.#mode === 'wfi') this.#watch.ends();
       this.#mode = 'running';
@@ -439,14 +438,16 @@ export class Vcpu {
       } else if (reason === EXIT.wfi) {
         if (!this.#watches()) break;
         this.#exits[reason]!++;
+        pieces.refill(this.#budget.work);
       } else if (reason !== EXIT.pause) break;
       reason = EXIT.pause;
     } while (pieces.left > 0 && this.#block.stop === STOP.none);
     const lookedMs = pieces.ends();
-    const tookMs = this.#clock.monotonicMs() - started - this.#watch.takeWatchedMs() - lookedMs;
-    this.#meter.ran(tookMs, this.#budget.work - pieces.left - this.core.work.takeCharged());
-    // How long looks take is known too roughly.
-    if (reason === EXIT.pause && lookedMs === 0) this.#budget.adjust(tookMs);
+    const waitedMs = this.#watch.takeWatchedMs();
+    const tookMs = this.#clock.monotonicMs() - started - waitedMs - lookedMs;
+    this.#meter.ran(tookMs, pieces.used - this.core.work.takeCharged());
+    // How long looks take is known too roughly, and what follows a sleep is slow for a while.
+    if (reason === EXIT.pause && lookedMs === 0 && waitedMs === 0) this.#budget.adjust(tookMs);
     return reason;
   }
 
@@ -458,6 +459,34 @@ export class Vcpu {
   }
   get #mayWatch(): boolean {
     return this.#token !== undefined && this.#proxied?.isOn !== true;
+  }
+
+  #isNowInterrupted(): boolean {
+    this.#drain();
+    this.#poll();
+    return this.#isInterrupted;
+  }
+
+  /** Sleeps in WFI without leaving the run; whether an interrupt ended it. False: whoever runs slices is to look what it was. */
+  #naps(nap: VcpuThread['nap']): boolean {
+    const block = this.#block;
+    const self = this.index;
+    if (block.stop !== STOP.none || this.#gunyah?.isKilled === true || this.#debugger?.mode === 'held') return false;
+    block.setOutside(self, true);
+    block.setSleeping(self, true);
+    const dueMs = this.#watchdogDueInMs(Math.min(WFI_MS_MAX, this.#timer.dueInMs(), settledDueInMs(this.#frontEnds)));
+    let isMine = true;
+    if (dueMs > 0 && !block.mustLook(self)) {
+      this.#token?.release();
+      this.#sleeps++;
+      this.#meter.sliceEnds(this.#clock.monotonicMs());
+      isMine = nap(dueMs);
+      this.#meter.sliceStarts(this.#clock.monotonicMs());
+    }
+    block.setSleeping(self, false);
+    if (!isMine || this.#token?.acquire() === false) return false;
+    block.setOutside(self, false);
+    return this.#isNowInterrupted();
   }
 
   /** As a run, one instruction at a time, for a trace. */
@@ -486,15 +515,6 @@ export class Vcpu {
     return this.#block.takeEvent(this.index);
   }
   #waitedForEvent = false;
-
-  #devicesDueInMs(): number {
-    let due = Number.POSITIVE_INFINITY;
-    for (const frontEnd of this.#frontEnds) {
-      frontEnd.settle?.();
-      if (frontEnd.dueInMs !== undefined) due = Math.min(due, frontEnd.dueInMs());
-    }
-    return due;
-  }
 
   #sleep(ms: number): SliceResult {
     const block = this.#block;
@@ -537,34 +557,14 @@ export class Vcpu {
     block.takeLook(this.index);
     const start = block.takePowerOn(this.index);
     if (start === undefined) return false;
-    this.#startAt(start);
+    startAt(this.core, this.#timer, start, this.#isPrepared);
+    this.#isPrepared = this.#fresh = false;
     this.#tracer?.power('on', { pc: `0x${start.entry.toString(16)}` });
     this.#linesChanged = true;
     this.#mode = 'running';
     return true;
   }
 
-  /** The reset state with what was asked for: registers written while it was off stay, pc and x0 too if so asked. */
-  #startAt({
-    entry,
-    context,
-    keep,
-  }: {
-    readonly entry: bigint;
-    readonly context: bigint;
-    readonly keep: number;
-  }): void {
-    const { core } = this;
-    const isPrepared = this.#isPrepared;
-    this.#isPrepared = false;
-    this.#timer.reset();
-    const [pc, x0] = [core.get64(STATE.pc), core.get64(STATE.x)];
-    if (!isPrepared) core.reset(entry, context);
-    this.#fresh = false;
-    core.set64(STATE.pc, (keep & KEEP.pc) === 0 ? entry : pc);
-    core.set64(STATE.x, (keep & KEEP.x0) === 0 ? context : x0);
-    core.space.contextChanged();
-  }
   #isPrepared = false;
 
   /** As {@link resetOnce}, for somebody who writes registers. */

@@ -5,7 +5,7 @@
  */
 
 /** No wait is watched longer than this, in milliseconds; one that took less was short. */
-const WATCH_MS = 0.1;
+const WATCH_MS = 0.2;
 /** A sort is watched while its standing is above 0: it rises by one with each short wait up to this, */
 const STANDING_MAX = 4;
 /** and falls by so many with each long one, since watching in vain costs more than a sleep too many. */
@@ -22,6 +22,8 @@ export interface WaitingVcpu {
   isInterrupted(): boolean;
   /** Whether it has to stop watching: the VM ends, or another vCPU wants to run. */
   mustStop(): boolean;
+  /** Sleeps; whether an interrupt ended it. False too when something else is to be done. */
+  sleeps(): boolean;
 }
 
 /** See the head of this file. */
@@ -45,8 +47,8 @@ export class WfiWatch {
   }
 
   /**
-   * The guest begins to wait: watches if that is likely to pay, and says whether an interrupt came. `told`: how often it has told
-   * somebody something, ever.
+   * The guest begins to wait: watches if that is likely to pay, then sleeps, and says whether an interrupt came. `told`: how often
+   * it has told somebody something, ever.
    */
   watches(told: number): boolean {
     const vcpu = this.#vcpu;
@@ -55,12 +57,16 @@ export class WfiWatch {
     this.#told = told;
     this.#sinceMs = sinceMs;
     this.#isWaiting = true;
-    if (this.#standing[this.#sort] === 0) return false;
     let nowMs = sinceMs;
     let isInterrupted = false;
-    while (!isInterrupted && nowMs - sinceMs < WATCH_MS && !vcpu.mustStop()) {
+    const untilMs = this.#standing[this.#sort] > 0 ? sinceMs + WATCH_MS : sinceMs;
+    while (!isInterrupted && nowMs < untilMs && !vcpu.mustStop()) {
       for (let look = 0; look < LOOKS_PER_CLOCK && !vcpu.isCalled(); look++);
       isInterrupted = vcpu.isInterrupted();
+      nowMs = vcpu.nowMs();
+    }
+    if (!isInterrupted) {
+      isInterrupted = vcpu.sleeps();
       nowMs = vcpu.nowMs();
     }
     this.#watchedMs += nowMs - sinceMs;
@@ -68,7 +74,7 @@ export class WfiWatch {
     return isInterrupted;
   }
 
-  /** The guest goes on after having slept. */
+  /** The guest goes on after having slept elsewhere. */
   ends(): void {
     if (this.#isWaiting) this.#ends(this.#vcpu.nowMs());
   }
@@ -79,7 +85,7 @@ export class WfiWatch {
     this.#standing[this.#sort] = isShort ? Math.min(STANDING_MAX, standing + 1) : Math.max(0, standing - LONG_WAIT);
   }
 
-  /** Milliseconds spent watching since this was last asked. */
+  /** Milliseconds spent waiting here since this was last asked. */
   takeWatchedMs(): number {
     const watchedMs = this.#watchedMs;
     this.#watchedMs = 0;

@@ -81,6 +81,30 @@ export function bareSleepAsk(bare: SharedArrayBuffer, ms: number, sizeBytes: num
   return samples;
 }
 
+/** As {@link bareSleepAsk}, but both sides have slept for `restMs` milliseconds before each of `count` round trips. */
+export function bareRestedAsk(bare: SharedArrayBuffer, count: number, restMs: number, sizeBytes: number): number[] {
+  const words = new Int32Array(bare);
+  const rest = new Int32Array(new SharedArrayBuffer(4));
+  const there = new Uint8Array(bare, THERE_AT, sizeBytes);
+  const back = new Uint8Array(bare, BACK_AT, sizeBytes);
+  const message = new Uint8Array(sizeBytes).fill(7);
+  const answer = new Uint8Array(sizeBytes);
+  const samples: number[] = [];
+  for (let turn = 1; turn <= count; turn++) {
+    Atomics.wait(rest, 0, 0, restMs);
+    const start = nowNs();
+    there.set(message);
+    Atomics.store(words, PING, turn);
+    Atomics.notify(words, PING);
+    while (Atomics.load(words, PONG) !== turn) Atomics.wait(words, PONG, turn - 1);
+    answer.set(back);
+    samples.push(nowNs() - start);
+  }
+  Atomics.store(words, PING, STOP);
+  Atomics.notify(words, PING);
+  return samples;
+}
+
 /** The limit of sleeping threads, answering side. */
 export function bareSleepEcho(bare: SharedArrayBuffer, sizeBytes: number): void {
   const words = new Int32Array(bare);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { createQueue } from '../../bus/message-queue/queue-layout.js';
 import type { EchoData, EchoJob } from '../bus/echo.worker.js';
-import { bareSleepAsk } from '../bus/rtt-loops.js';
+import { bareRestedAsk, bareSleepAsk } from '../bus/rtt-loops.js';
 import { nowNs } from '../measure.js';
 
 /** See the file comment. */
@@ -45,11 +45,19 @@ export class ThreadPeers {
 
   /** Round trips of two threads that sleep in Atomics.wait until the other one has answered, in nanoseconds. */
   async wakes(ms: number, sizeBytes: number): Promise<number[]> {
+    await this.#sleeps(sizeBytes);
+    return bareSleepAsk(this.#bare, ms, sizeBytes);
+  }
+  /** The same, `count` of them, when both threads have slept for `restMs` milliseconds before each. */
+  async restedWakes(count: number, restMs: number, sizeBytes: number): Promise<number[]> {
+    await this.#sleeps(sizeBytes);
+    return bareRestedAsk(this.#bare, count, restMs, sizeBytes);
+  }
+  async #sleeps(sizeBytes: number): Promise<void> {
     new Int32Array(this.#bare).fill(0);
     const ready = once(this.#worker, 'message');
     this.#worker.postMessage({ kind: 'sleep', sizeBytes, spins: 0 } satisfies EchoJob);
     await ready;
-    return bareSleepAsk(this.#bare, ms, sizeBytes);
   }
 
   async close(): Promise<void> {

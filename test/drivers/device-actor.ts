@@ -80,6 +80,7 @@ export class DeviceActor<Config, P, State> {
       tell: () => denied('mail'),
       ask: () => denied('mail'),
       askBlocking: () => denied('mail'),
+      nap: () => denied('sleep'),
       spawn: () => denied('children'),
       lookup: () => denied('names'),
       monitor: () => denied('others'),

@@ -142,4 +142,32 @@ test('without tokens everybody runs', () => {
   assert.ok(pool.acquire(a, 1, 0) && pool.acquire(b, 2, 0));
   assert.is(pool.release(a, 10), 0);
 });
+test('one that gets a token at once is never seen waiting', () => {
+  const pool = new RunTokens(new SharedArrayBuffer(RUN_TOKENS_BYTES), 0);
+  pool.format(2);
+  const entries = [pool.add(), pool.add(), pool.add()] as const;
+  const { store } = Atomics;
+  let seen = 0;
+  // Between any two stores another thread may look.
+  const look = (words: Int32Array, index: number, value: number): number => {
+    if (pool.isContended) seen++;
+    return store(words, index, value);
+  };
+  Object.assign(Atomics, { store: look });
+  try {
+    assert.is(pool.acquire(entries[0], 1, 0), true);
+    assert.is(pool.acquire(entries[1], 2, 10), true);
+    assert.is(pool.release(entries[1], 20), 0);
+    assert.is(pool.acquire(entries[1], 2, 30), true);
+    assert.is(seen, 0);
+    assert.is(pool.acquire(entries[2], 3, 40), false);
+    assert.is(pool.acquire(entries[2], 3, 50), false);
+    assert.is(pool.isContended, true);
+    assert.is(pool.release(entries[1], 60), 3);
+    assert.is(pool.isContended, false);
+  } finally {
+    Object.assign(Atomics, { store });
+  }
+});
+
 test.run();

@@ -111,8 +111,6 @@ export class RunTokens {
       const state = this.#get(entry, ENTRY.state);
       if (state === STATE.running) return true;
       if (state === STATE.idle) {
-        this.#set(entry, ENTRY.state, STATE.waiting);
-        this.#words[HEAD.waiting]!++;
         this.#set(entry, ENTRY.actor, actor);
         const clock = this.#clock(entry, nowUs);
         const lead = (this.#get(entry, ENTRY.pass) - clock) | 0;
@@ -120,9 +118,13 @@ export class RunTokens {
         this.#set(entry, ENTRY.pass, (clock + kept) | 0);
       }
       const token = this.#freeToken(this.#get(entry, ENTRY.affinity));
-      if (token < 0) return false;
-      this.#dispatch(entry, token, nowUs);
-      return true;
+      if (token >= 0) this.#dispatch(entry, token, nowUs);
+      else if (state === STATE.idle) {
+        // Only now: others that watch look whether anybody waits, and must not see one that need not.
+        this.#set(entry, ENTRY.state, STATE.waiting);
+        this.#words[HEAD.waiting]!++;
+      }
+      return token >= 0;
     });
   }
 
