@@ -1,7 +1,10 @@
 /**
  * A virtio block device on a raw image: test/guests/disk under Debian 6.1-cloud, `wurley run` against qemu-system-aarch64
- * (TCG, virtio-mmio, default cache mode), in turn, with the same kernel, initial RAM disk and size. The guest's clock counts.
+ * (TCG, virtio-mmio, default cache mode), in turn, with the same kernel, initial RAM disk and size. The guest's clock counts. Then random
+ * reads, for orientation, from a qcow2 image that has some of its clusters and finds the others in its backing file.
  */
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -48,6 +51,59 @@ const FIGURES: readonly (readonly [string, string, number])[] = [
   ['rand-32', 'blk.rand.32', 0.7],
 ];
 
+/** For orientation only. */
+const CHAIN_FIGURES: readonly (readonly [string, string, number])[] = [
+  ['rand-1', 'blk.backed.1', 0],
+  ['rand-32', 'blk.backed.32', 0],
+];
+
+/** A qcow2 image over another that is full: the upper one has every fourth MiB. False when qemu-img is not there. */
+function makeChain(folder: string): string | undefined {
+  const [content, base, top] = ['content.raw', 'base.qcow2', 'top.qcow2'].map((name) => join(folder, name));
+  if (content === undefined || base === undefined || top === undefined) return undefined;
+  writeFileSync(content, randomBytes(DISK_BYTES));
+  const writes = Array.from({ length: DISK_BYTES >> 22 }, (_, n) => ['-c', `write -P 90 ${n * 4}M 1M`]).flat();
+  const steps: readonly (readonly [string, readonly string[]])[] = [
+    ['qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', content, base]],
+    ['qemu-img', ['create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', top]],
+    ['qemu-io', ['-f', 'qcow2', ...writes, top]],
+  ];
+  const isMade = steps.every(([program, args]) => spawnSync(program, args, { stdio: 'ignore' }).status === 0);
+  rmSync(content);
+  return isMade ? top : undefined;
+}
+
+/** Runs both hosts in turn on the same image. */
+async function inTurn(image: StoredImage, initrd: string, qemuDrive: string, ourDisk: string) {
+  let ours: Times | undefined;
+  let theirs: Times | undefined;
+  const drive = ['-drive', `${qemuDrive},if=none,id=d`, '-device', 'virtio-blk-device,drive=d'];
+  for (let round = 0; round < ROUNDS; round++) {
+    theirs = best(theirs, await times('qemu-system-aarch64', image, initrd, drive));
+    ours = best(ours, await times('wurley', image, initrd, ['--disk', ourDisk]));
+  }
+  return { ours, theirs };
+}
+
+function report(bench: Bench, figures: typeof FIGURES, ours: Times | undefined, theirs: Times | undefined): void {
+  for (const [name, id, bound] of figures) {
+    const [a, b] = [ours?.get(name), theirs?.get(name)];
+    if (a === undefined || b === undefined) bench.note(`${id}: ${a === undefined ? 'wurley' : 'QEMU'} gave no figure`);
+    else if (id.startsWith('blk.seq')) {
+      const rate = (t: { ns: number; bytes: number }): number => (t.bytes / t.ns) * (1e9 / 2 ** 20);
+      bench.ratio(id, rate(a), 'MiB/s', `QEMU TCG, ${rate(b).toFixed(0)} MiB/s`, rate(a) / rate(b), atLeast(bound));
+    } else {
+      const rate = (t: { ns: number; requests: number }): number => (t.requests / t.ns) * 1e9;
+      const peer = `QEMU TCG, ${rate(b).toFixed(0)} /s`;
+      if (bound > 0) bench.ratio(id, rate(a), '/s', peer, rate(a) / rate(b), atLeast(bound));
+      else {
+        bench.value(id, rate(a), '/s');
+        bench.note(`${id}: ${(rate(a) / rate(b)).toFixed(2)} x ${peer}`);
+      }
+    }
+  }
+}
+
 async function run(bench: Bench): Promise<void> {
   const image = await guestImage(bench);
   if (image === undefined) return;
@@ -59,25 +115,14 @@ async function run(bench: Bench): Promise<void> {
     truncateSync(disk, DISK_BYTES);
     const initrd = join(folder, 'initrd.cpio');
     writeInitrd(image, initrd, 'disk', MODULES, ['/disk /dev/vda']);
-    const drive = ['-drive', `file=${disk},format=raw,if=none,id=d`, '-device', 'virtio-blk-device,drive=d'];
-    let ours: Times | undefined;
-    let theirs: Times | undefined;
-    for (let round = 0; round < ROUNDS; round++) {
-      theirs = best(theirs, await times('qemu-system-aarch64', image, initrd, drive));
-      ours = best(ours, await times('wurley', image, initrd, ['--disk', `${disk},format=raw`]));
-    }
-    for (const [name, id, bound] of FIGURES) {
-      const [a, b] = [ours?.get(name), theirs?.get(name)];
-      if (a === undefined || b === undefined)
-        bench.note(`${id}: ${a === undefined ? 'wurley' : 'QEMU'} gave no figure`);
-      else if (id.startsWith('blk.seq')) {
-        const rate = (t: { ns: number; bytes: number }): number => (t.bytes / t.ns) * (1e9 / 2 ** 20);
-        bench.ratio(id, rate(a), 'MiB/s', `QEMU TCG, ${rate(b).toFixed(0)} MiB/s`, rate(a) / rate(b), atLeast(bound));
-      } else {
-        const rate = (t: { ns: number; requests: number }): number => (t.requests / t.ns) * 1e9;
-        bench.ratio(id, rate(a), '/s', `QEMU TCG, ${rate(b).toFixed(0)} /s`, rate(a) / rate(b), atLeast(bound));
-      }
-    }
+    const raw = await inTurn(image, initrd, `file=${disk},format=raw`, `${disk},format=raw`);
+    report(bench, FIGURES, raw.ours, raw.theirs);
+    rmSync(disk);
+    const chain = makeChain(folder);
+    if (chain === undefined) return bench.note('blk.backed: skipped: qemu-utils is not installed');
+    writeInitrd(image, initrd, 'disk', MODULES, ['/disk /dev/vda keep']);
+    const backed = await inTurn(image, initrd, `file=${chain},format=qcow2`, `${chain},format=qcow2`);
+    report(bench, CHAIN_FIGURES, backed.ours, backed.theirs);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -85,7 +130,7 @@ async function run(bench: Bench): Promise<void> {
 
 const suite: BenchSuite = {
   title: 'a virtio disk: sequential, and random 4 KiB reads, against QEMU TCG',
-  ids: ['blk.seq', 'blk.rand'],
+  ids: ['blk.seq', 'blk.rand', 'blk.backed'],
   run,
 };
 export default suite;

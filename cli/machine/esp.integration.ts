@@ -1,5 +1,5 @@
 /**
- * Debian's UEFI firmware starts a Debian kernel from the EFI system partition of a disk, with its initial RAM disk from there; the
+ * Debian's UEFI firmware starts EFI/BOOT/BOOTAA64.EFI of a disk by itself, and a Debian kernel from the EFI system partition of a disk, with its initial RAM disk from there; the
  * kernel finds the power button by ACPI.
  */
 import { spawnSync } from 'node:child_process';
@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import * as assert from 'uvu/assert';
 import { Dialogue } from '../../test/drivers/dialogue.js';
+import { efiApplication } from '../../test/fixtures/efi-application.js';
 import { spec } from '../../test/harness/spec.js';
 import { cacheFolder, findImage } from '../image/store.js';
 
@@ -130,4 +131,30 @@ else
     },
     { deadlineMs: 10 * 60_000 },
   );
+/** Sectors of a disk that is one FAT file system. */
+const PLAIN_SECTORS = (8 << 20) / SECTOR;
+const AUTOMATIC = 'the firmware starts EFI/BOOT/BOOTAA64.EFI of a FAT disk without being told';
+if (MISSING.length > 0) test.skip(AUTOMATIC, `${MISSING.join(', ')} not installed`);
+else
+  test(
+    AUTOMATIC,
+    async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'wurley-boot-'));
+      const [disk, application] = [join(folder, 'disk.img'), join(folder, 'application.efi')];
+      writeFileSync(application, efiApplication(`started from ${folder}`));
+      run('mformat', '-C', '-i', disk, '-T', `${PLAIN_SECTORS}`, '-h', '16', '-s', '32', '::');
+      run('mmd', '-i', disk, '::/EFI', '::/EFI/BOOT');
+      run('mcopy', '-i', disk, application, '::/EFI/BOOT/BOOTAA64.EFI');
+      const guest = new Dialogue(['--firmware', CODE, '--disk', `${disk},ro`], '');
+      try {
+        await guest.sees(`started from ${folder}`);
+        assert.is(await guest.ended, 0, guest.shown + guest.errors);
+      } finally {
+        await guest.close();
+        rmSync(folder, { recursive: true });
+      }
+    },
+    { deadlineMs: 10 * 60_000 },
+  );
+
 test.run();

@@ -1,7 +1,7 @@
 /*
- * disk DEVICE: how fast a block device is, as a Linux program without a C library. Reads and writes go around the page cache
+ * disk DEVICE [keep]: how fast a block device is, as a Linux program without a C library. Reads and writes go around the page cache
  * (O_DIRECT). Prints `disk NAME bytes N requests R ns T` per pattern, T the least of its rounds; depth 32 by Linux AIO. It overwrites
- * DEVICE.
+ * DEVICE, unless told to keep it: then it reads only, and finds what was there.
  */
 #include "linux.h"
 
@@ -113,7 +113,7 @@ __attribute__((used)) static void start(i64 *stack) {
   if (stack[0] < 2) die("arguments", -22);
   i64 fd = call(SYS_openat, AT_FDCWD, stack[2], O_RDWR | O_DIRECT_ARM64, 0, 0);
   if (fd < 0) die("open", fd);
-  sequential((int)fd);
+  if (stack[0] < 3) sequential((int)fd);
   singles((int)fd);
   queued((int)fd);
   text("disk done\n");
