@@ -27,7 +27,7 @@ const BUDGET_PARTS = 32;
 /** and at least this often. What sleeps costs these wakings and nothing else. */
 const TICK_MS_MAX = 250;
 /** While anybody is awake; a spin is counted from the first tick that meets it, and is to be found within 50 ms of its budget. */
-const TICK_MS_AWAKE = 32;
+const TICK_MS_AWAKE = 16;
 /** A tick that comes later than it was due counts for at most this much more. */
 const TICK_LATE_MS_MAX = 10;
 const HANDLER_BUDGET_MS_DEFAULT = 2_000;

@@ -31,15 +31,44 @@ import { localSwitchKind } from '../../devices/network/switch/local-switch.actor
 import { switchKind } from '../../devices/network/switch/switch.actor.js';
 import type { MortalKinds } from '../fixtures/actors/mortal-kinds.js';
 
-/** Prints a dot, counts a while, and so on, for ever; on every processor that is switched on. */
+/**
+ * Prints a dot, counts a little, sleeps until its timer rings a 256th of a second later, and so on, for ever. It masks interrupts: one
+ * that is pending ends the sleep all the same. A guest that never slept would keep the processors from the actors that die here.
+ */
 const DOTS = Uint32Array.of(
-  0xd2a12003, // mov x3, #0x09000000
-  0x528005c4, // mov w4, #'.'
-  0xd2a00025, // outer: mov x5, #0x10000
-  0xf10004a5, // inner: subs x5, x5, #1
-  0x54ffffe1, // b.ne inner
+  0xd2a10000, // mov x0, #0x8000000
+  0x52800241, // mov w1, #0x12
+  0xb9000001, // str w1, [x0]
+  0xd2a10140, // mov x0, #0x80a0000
+  0xb9401401, // ldr w1, [x0, #20]
+  0x121e7821, // and w1, w1, #0xfffffffd
+  0xb9001401, // str w1, [x0, #20]
+  0x91404000, // add x0, x0, #0x10, lsl #12
+  0x12800001, // mov w1, #0xffffffff
+  0xb9008001, // str w1, [x0, #128]
+  0x52a10001, // mov w1, #0x8000000
+  0xb9010001, // str w1, [x0, #256]
+  0xd28000e1, // mov x1, #0x7
+  0xd518cca1, // msr icc_sre_el1, x1
+  0xd5033fdf, // isb
+  0xd2801e01, // mov x1, #0xf0
+  0xd5184601, // msr icc_pmr_el1, x1
+  0xd2800021, // mov x1, #0x1
+  0xd518cce1, // msr icc_igrpen1_el1, x1
+  0xd51be321, // msr cntv_ctl_el0, x1
+  0xd5033fdf, // isb
+  0xd2a12003, // mov x3, #0x9000000
+  0x528005c4, // mov w4, #0x2e
+  0xd53be005, // mrs x5, cntfrq_el0
+  0xd348fca5, // lsr x5, x5, #8
   0xb9000064, // str w4, [x3]
-  0x17fffffc, // b outer
+  0xd2880006, // mov x6, #0x4000
+  0xf10004c6, // subs x6, x6, #0x1
+  0x54ffffe1, // b.ne inner
+  0xd51be305, // msr cntv_tval_el0, x5
+  0xd5033fdf, // isb
+  0xd503207f, // wfi
+  0x17fffff9, // b loop
 );
 const PRINT_MS_MAX = 120_000;
 const CACHE = join(tmpdir(), 'wurley-test-cache');

@@ -22,6 +22,7 @@ const awake = setInterval(() => undefined, 1_000);
 const lag = await ProcessorLag.start();
 let wrong = 0;
 for (const kind of kinds) {
+  const startedMs = performance.now();
   try {
     const done = await killKind(kind, kills, lag);
     const delays = done.map(({ delayMs }) => delayMs).sort((a, b) => a - b);
@@ -29,9 +30,14 @@ for (const kind of kinds) {
     quiet.sort((a, b) => a - b);
     all.push(...delays);
     undisturbed.push(...quiet);
+    const worst = [...new Set(done.map(({ way }) => way))].map((way) => {
+      const mine = done.filter((one) => one.way === way).map(({ delayMs }) => delayMs);
+      return `${way} ${Math.max(...mine).toFixed(0)}`;
+    });
+    const tookS = Math.round((performance.now() - startedMs) / 1000);
     const withProcessor = `${quiet.length} with a processor free ${share(quiet, 0.99).toFixed(1)} ms`;
     say(
-      `${kind.module}: ${delays.length} kills, seen within ${share(delays, 0.99).toFixed(1)} ms (p99), ${withProcessor}`,
+      `${kind.module}: ${delays.length} kills, seen within ${share(delays, 0.99).toFixed(1)} ms (p99), ${withProcessor}; worst: ${worst.join(', ')}; ${tookS} s`,
     );
   } catch (thrown) {
     wrong += 1;
