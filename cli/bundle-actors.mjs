@@ -4,7 +4,7 @@
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, transformSync } from 'esbuild';
 
 const dist = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist');
 const runtime = join(dist, 'actors', 'runtime');
@@ -20,7 +20,11 @@ const forScripts = (from) => ({
     onLoad({ filter: /\.js$/ }, ({ path }) => {
       const place = JSON.stringify(relative(from, path));
       const url = `new URL(${place}, require('node:url').pathToFileURL(__filename)).href`;
-      const text = readFileSync(path, 'utf8').replaceAll('import.meta.url', url);
+      const written = readFileSync(path, 'utf8');
+      // The names inside other people's packages stand in nobody's messages.
+      const short = { minifyIdentifiers: true, minifySyntax: true };
+      const source = path.includes('/node_modules/') ? transformSync(written, short).code : written;
+      const text = source.replaceAll('import.meta.url', url);
       return { contents: text.replace(/\bimport\((?!\s*['"`])/g, '__importModule('), loader: 'js' };
     });
   },
@@ -36,8 +40,10 @@ async function bundle(folder, contents, plugins = [forScripts(folder)], external
     target: 'node20',
     // CommonJS, because a thread starts 5 ms later when it needs the machinery of ES modules.
     format: 'cjs',
-    // Names and lines stay: they stand in the error messages of actors.
+    // Names stay, and lines are short: they stand in the error messages of actors. A thread that starts copies the text.
     minifySyntax: true,
+    minifyWhitespace: true,
+    lineLimit: 100,
     legalComments: 'none',
     logLevel: 'silent',
     plugins,
@@ -89,8 +95,12 @@ put(
   join(runtime, 'actor-host.cjs'),
   await bundle(
     runtime,
-    `import { loadBundle } from './bundle-file.js';
-     module.exports = loadBundle(__dirname + '/actor-host.bundle').default;`,
+    `import { workerData } from 'node:worker_threads';
+     import { compileBundle, loadBundle, runBundle } from './bundle-file.js';
+     const path = __dirname + '/actor-host.bundle';
+     const { host } = workerData;
+     const exported = host === undefined ? loadBundle(path) : runBundle(path, compileBundle(path, Buffer.from(host)));
+     module.exports = exported.default;`,
     [],
   ),
 );

@@ -4,12 +4,13 @@
  */
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { workerData } from 'node:worker_threads';
 import type { AnyDeclaration } from './actor.js';
 import { blocker, blockingLoop } from './blocking-loop.js';
 import { bodyCodec } from './body-codec.js';
 import { BUNDLE_SUFFIX, loadBundle } from './bundle-file.js';
 import { Cell, SYSTEM } from './cell.js';
-import type { Assignment, HostMessage, HostTask } from './hand-over.js';
+import type { Assignment, HostMessage, HostTask, PoolData } from './hand-over.js';
 import { useHostFile } from './host-files.js';
 import { useHostFolder } from './host-folder.js';
 import { useHostNetwork } from './host-network.js';
@@ -23,6 +24,22 @@ import type { ActorReport } from './system-protocol.js';
 
 const POLL_MICROSECONDS_DEFAULT = 50;
 const REPORT_ATTEMPTS = 1_000;
+
+/**
+ * The actor's module, begun before the task comes: meanwhile piscina tells its other thread that this one is ready, and that one sends
+ * the task. What goes wrong is said when the task is there.
+ */
+const early = new Promise<{ readonly default?: unknown } | { readonly thrown: unknown }>((resolve) => {
+  // WHY: workerData is untyped; the launcher of this build (spawn.ts) gives it. A host that is only bundled has none.
+  const pool = workerData as PoolData | null;
+  if (pool !== null) {
+    setImmediate(() =>
+      loadModule(pool.module).then(resolve, (thrown: unknown) => {
+        resolve({ thrown });
+      }),
+    );
+  }
+});
 
 /** The host task. */
 export default async function host(task: HostTask): Promise<never> {
@@ -50,7 +67,8 @@ function forever(): Promise<never> {
 
 async function load(task: HostTask): Promise<AnyDeclaration | undefined> {
   try {
-    const module = await loadModule(task.module);
+    const module = await early;
+    if ('thrown' in module) throw module.thrown;
     if (isDeclaration(module.default)) return module.default;
     say(task, { host: 'noModule', detail: `${task.module} has no actor as its default export` });
   } catch (thrown) {

@@ -10,6 +10,14 @@ export interface SystemMemory {
   readonly epochMs: number;
 }
 
+/** What a worker finds as its `workerData`: what is the same for every worker of its pool. */
+export interface PoolData {
+  /** The bytes of the host's bundle, where it is run from one. */
+  readonly host: SharedArrayBuffer | undefined;
+  /** The actor's module, which is loaded while the pool's two sides agree that the worker is ready. */
+  readonly module: string;
+}
+
 /** Which actor the worker becomes. */
 export interface Assignment {
   readonly slot: number;

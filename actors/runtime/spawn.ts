@@ -10,10 +10,10 @@ import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { ActorKind, Permissions } from './actor.js';
-import type { Assignment, HostMessage, HostTask, SystemMemory } from './hand-over.js';
+import type { Assignment, HostMessage, HostTask, PoolData, SystemMemory } from './hand-over.js';
 import type { Launch, Launcher, LaunchOrder, WorkerEnd } from './launcher.js';
 import { portsOf } from './object-channel.js';
-import { actorFile, hostFile } from './worker-files.js';
+import { actorFile, hostBytes, hostFile } from './worker-files.js';
 
 const HEAP_MEGABYTES_DEFAULT = 128;
 const YOUNG_MEGABYTES_MAX = 16;
@@ -42,6 +42,7 @@ interface Pool {
 export class PiscinaLauncher implements Launcher {
   readonly #memory: SystemMemory;
   readonly #host = hostFile();
+  readonly #hostBytes = hostBytes(this.#host);
   readonly #pools = new Map<string, Pool>();
   readonly #onFault: (fault: Error) => void;
   readonly #followed = new Set<Promise<void>>();
@@ -161,7 +162,10 @@ export class PiscinaLauncher implements Launcher {
     const key = JSON.stringify([kind.module.href, heapMegabytesMax, workersMax, warm, permissions]);
     const known = this.#pools.get(key);
     if (known !== undefined) return known;
+    const module = actorFile(kind.module).href;
+    const workerData: PoolData = { host: this.#hostBytes, module };
     const piscina = new Piscina({
+      workerData,
       filename: this.#host.href,
       minThreads: 0,
       maxThreads: workersMax + warm,
@@ -177,7 +181,7 @@ export class PiscinaLauncher implements Launcher {
       ...(permissions === undefined ? {} : { execArgv: permissionFlags(permissions) }),
     });
     piscina.on('error', (fault: Error) => this.#onFault(fault));
-    const pool = { kind, module: actorFile(kind.module).href, piscina, warm: [], waiting: [] };
+    const pool = { kind, module, piscina, warm: [], waiting: [] };
     this.#pools.set(key, pool);
     return pool;
   }

@@ -2,7 +2,7 @@
  * Which files workers load: bundles, made by cli/bundle-actors.mjs and loaded in a few milliseconds, or the compiled modules
  * one by one (30 ms more for the host alone, docs/performance.md), which are always there.
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { BUNDLE_SUFFIX } from './bundle-file.js';
 
 const HOST_MODULE = new URL('./actor-host.worker.js', import.meta.url);
@@ -21,6 +21,15 @@ const COMPILED = new URL('../../.tsbuildinfo', import.meta.url);
 export function hostFile(): URL {
   if (isFresh(HOST_BUNDLE) && isFresh(HOST_LOADER)) return HOST_LOADER;
   return existsSync(HOST_IMPORTER) ? HOST_IMPORTER : HOST_MODULE;
+}
+
+/** What the loader of the bundle need not read from its file again in every thread: the bundle. */
+export function hostBytes(host: URL): SharedArrayBuffer | undefined {
+  if (host !== HOST_LOADER) return undefined;
+  const file = readFileSync(HOST_BUNDLE);
+  const bytes = new SharedArrayBuffer(file.byteLength);
+  new Uint8Array(bytes).set(file);
+  return bytes;
 }
 
 /** What to load for the actor module `module`. */
