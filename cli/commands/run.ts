@@ -380,6 +380,7 @@ async function boot(
 ): Promise<Result<number, Refusal>> {
   const folder = codeCacheFolder();
   const codeCache = folder === undefined ? undefined : openCodeCache(folder, plan);
+  if (text.jit) codeCache?.begin();
   let machine: Machine | undefined;
   // The first death, which may come before there is a machine to end.
   let death: string | undefined;

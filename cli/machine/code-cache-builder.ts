@@ -15,7 +15,7 @@ import { scanModule } from '../../cpu/jit/scanner/scan-module.js';
 import { type PlacedRegion, translateRegions } from '../../cpu/jit/translate.js';
 import { type BuildOrder, NEW_ENTRIES_MIN, trimFolder } from './code-cache.js';
 import { chooseRegions } from './code-cache-choice.js';
-import { codeFile, isOurs, putFile, readCodeFile } from './code-cache-file.js';
+import { codeFile, isOurs, putFile, readCodeFile, volumeOf } from './code-cache-file.js';
 import { loadInterpreter } from './interpreter-cache.js';
 import { serialisedOf, useGuestFlags, whole } from './native-modules.js';
 
@@ -57,7 +57,8 @@ async function whatIsThere(paths: readonly string[]): Promise<{ free: string | u
   let free: string | undefined;
   const known: Uint32Array[] = [];
   for (const path of paths) {
-    const volume = await readCodeFile(path);
+    const parts = await readCodeFile(path);
+    const volume = parts && volumeOf(parts);
     if (volume === undefined) free ??= path;
     else known.push(volume.index);
   }

@@ -60,11 +60,28 @@ export function codeFile(index: Uint32Array, wire: Uint8Array, native: ArrayBuff
   return [Buffer.from(MAGIC, 'latin1'), hash.digest(), ...payload];
 }
 
+/** What a `.code` file holds, read and checked but not made a module of yet. */
+export interface CodeFileParts {
+  readonly index: Uint32Array;
+  readonly wire: Uint8Array;
+  readonly native: ArrayBuffer;
+}
+
+/** The volume; undefined where V8 does not take the machine code. Only once its flags are those of generated code: useGuestFlags. */
+export function volumeOf({ index, wire, native }: CodeFileParts): SavedVolume | undefined {
+  try {
+    const module = whole((_, deserialise) => deserialise(native, wire));
+    return module instanceof WebAssembly.Module ? { module, index } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /**
- * A volume from a `.code` file; undefined for whatever is not exactly what this build on this host wrote. The file counts
+ * The content of a `.code` file; undefined for whatever is not exactly what this build on this host wrote. The file counts
  * as used now.
  */
-export async function readCodeFile(path: string): Promise<SavedVolume | undefined> {
+export async function readCodeFile(path: string): Promise<CodeFileParts | undefined> {
   let file: FileHandle | undefined;
   try {
     if (!isOurs(path, 'file')) return undefined;
@@ -91,8 +108,7 @@ export async function readCodeFile(path: string): Promise<SavedVolume | undefine
     if (!isSavedIndex(index)) return undefined;
     const now = new Date();
     await file.utimes(now, now).catch(() => undefined);
-    const module = whole((_, deserialise) => deserialise(native.buffer, wire));
-    return module instanceof WebAssembly.Module ? { module, index } : undefined;
+    return { index, wire, native: native.buffer };
   } catch {
     return undefined;
   } finally {

@@ -13,7 +13,7 @@ import type { JournalPage } from '../../cpu/jit/code-journal.js';
 import type { SavedVolume } from '../../cpu/jit/saved-code.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import { cacheFolder } from '../image/store.js';
-import { isOurs, makeOwnFolder, putFile, readCodeFile } from './code-cache-file.js';
+import { type CodeFileParts, isOurs, makeOwnFolder, putFile, readCodeFile, volumeOf } from './code-cache-file.js';
 import { nativeKey } from './native-modules.js';
 
 /** Bytes of the whole folder; files not used for longest go first. */
@@ -40,7 +40,9 @@ export interface BuildOrder {
 
 /** The cache as one machine uses it. */
 export interface CodeCache {
-  /** Reads it; to be called once. What cannot be read is not there. */
+  /** Begins to read it, if that has not begun: while there is nothing else to do but to wait for workers. */
+  begin(): void;
+  /** What was read, as modules; to be called once, after useGuestFlags. What cannot be read is not there. */
   load(): Promise<readonly SavedVolume[]>;
   /** Has what was noted compiled for the next machine, if it is enough; never throws, never waits. */
   keep(pages: readonly JournalPage[]): void;
@@ -61,20 +63,24 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
   const paths = Array.from({ length: VOLUMES_MAX }, (_, n) => join(folder, `${stem}-${n}.code`));
   let isUsable = false;
   let known = 0;
+  let reading: Promise<readonly (CodeFileParts | undefined)[]> | undefined;
+  const read = async (): Promise<readonly (CodeFileParts | undefined)[]> => {
+    try {
+      makeOwnFolder(folder);
+      if (!isOurs(folder, 'folder')) return [];
+      isUsable = true;
+      return await Promise.all(paths.map(readCodeFile));
+    } catch {
+      return []; // a cache that cannot be used is none
+    }
+  };
   return {
+    begin() {
+      reading ??= read();
+    },
     async load() {
-      const volumes: SavedVolume[] = [];
-      try {
-        makeOwnFolder(folder);
-        if (!isOurs(folder, 'folder')) return [];
-        isUsable = true;
-        for (const path of paths) {
-          const volume = await readCodeFile(path);
-          if (volume !== undefined) volumes.push(volume);
-        }
-      } catch {
-        // A cache that cannot be used is none.
-      }
+      reading ??= read();
+      const volumes = (await reading).flatMap((parts) => (parts && volumeOf(parts)) ?? []);
       known = volumes.length;
       return volumes;
     },

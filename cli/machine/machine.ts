@@ -298,7 +298,7 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
       await stub?.ended(block.stop === STOP.off ? 0 : block.stop);
       return { stop: block.stop, detail };
     });
-  // Not before the guest runs: reading the cache takes a while, and the guest does not wait for it.
+  // Not before the guest runs, which does not wait for it.
   setImmediate(() => void links?.load());
   const keyboard = new ByteStream(streams.input);
   const typedAt: ActorRef<never> = virtio.console ?? console;
