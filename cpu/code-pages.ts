@@ -8,7 +8,7 @@ import { assert } from '../bus/assert.js';
 import { CONTEXTS, pageCacheEntry } from './code-cache-index.js';
 import { HANDLER, RECORD, RECORD_BYTES, RECORD_PAGE_BYTES, REGION_BIT } from './interpreter/record.js';
 import { CacheEntries, JumpCache } from './jump-cache.js';
-import { PAGE_CACHE } from './state.js';
+import { PAGE_CACHE, REFILLS } from './state.js';
 import type { MemoryFill } from './wasm/memory-fill.js';
 
 /** One page of guest code with records. */
@@ -89,7 +89,16 @@ export class CodePages {
     const page = { records, host, writes: 0, used: this.#flushes };
     this.#bySlot[slot] = page;
     this.#byHost.set(host, page);
+    this.#noteCode(host, true);
     return page;
+  }
+
+  /** Tells generated code whether the frame at `host` has records: it then never lets it be written directly. */
+  #noteCode(host: number, hasRecords: boolean): void {
+    const at = this.#state + REFILLS.at + REFILLS.code + (host >>> 15);
+    const bit = 1 << ((host >>> 12) & 7);
+    const byte = this.#view.getUint8(at);
+    this.#view.setUint8(at, hasRecords ? byte | bit : byte & ~bit);
   }
 
   /** The page that record address `record` belongs to. */
@@ -163,12 +172,16 @@ export class CodePages {
 
   #free(page: CodePage): void {
     this.#byHost.delete(page.host);
+    this.#noteCode(page.host, false);
     this.#released.push(Math.floor((page.records - this.#arena) / RECORD_PAGE_BYTES));
   }
 
   /** Drops all records. */
   dropAll(): void {
-    for (const page of this.#byHost.values()) this.#onDrop(page);
+    for (const page of this.#byHost.values()) {
+      this.#onDrop(page);
+      this.#noteCode(page.host, false);
+    }
     this.#bySlot.length = 0;
     this.#released = [];
     this.#byHost.clear();

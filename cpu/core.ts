@@ -111,6 +111,11 @@ export interface CoreOptions {
   readonly remote?: RemoteCpus;
   /** Address of the lock word for 16-byte atomics that all vCPUs of one memory share; absent for one that is alone. */
   readonly pairLock?: number;
+  /**
+   * Address of a map by which `physical.frame` answers, laid out as FRAME_MAP of state.ts says: generated code then translates addresses
+   * itself. Who changes the map calls {@link Core.invalidateStage2} where that is needed in any case.
+   */
+  readonly frames?: number | undefined;
   /** MPIDR_EL1's affinity fields. */
   readonly affinity?: number;
   /** Hears of exceptions and system registers. */
@@ -187,7 +192,9 @@ export class Core {
       (page) => this.jit?.drop(page) === true,
     );
     this.debug = new DebugUnit(state);
-    this.space = new AddressSpace(state, physical, this.pages, fill);
+    const { frames } = options;
+    const help = frames === undefined || this.#bare ? undefined : { frames, isWatched: () => this.debug.active };
+    this.space = new AddressSpace(state, physical, this.pages, fill, help);
     this.#translator = translator ?? this.space.walker;
     this.exceptions = new Exceptions(state, {
       contextChanged: () => this.space.contextChanged(),

@@ -163,7 +163,6 @@ export class MemoryAccess {
     if (debug.active && debug.watches(lo, hi)) return true;
     const frame = (result.host & -PAGE) >>> 0;
     const direct = result.writable && pages.find(frame) === undefined;
-    space.counters.fills++;
     space.tlb.fill(as, lo, hi, frame, direct, result.blockLog2);
     return true;
   }

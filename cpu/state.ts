@@ -90,7 +90,19 @@ export const STATE = {
   /** System registers, 8 bytes each; slots are assigned by sysreg/. */
   sysregs: 1024,
   /** Where system registers end. */
-  sysregsEnd: 4056,
+  sysregsEnd: 3944,
+  /** i32: 1 while generated code may walk the translation tables itself (see interpreter/reach.ts), else the core does it all. */
+  walks: 3944,
+  /** i32, bit n: MAIR attribute n is Device memory. */
+  walkDevices: 3948,
+  /** i64: address bits a descriptor must not have, as they are beyond the output size. */
+  walkOutside: 3952,
+  /** i32: address of the map from guest pages to frames (FRAME_MAP). */
+  walkFrames: 3960,
+  /** i32, bit n: half n of the address space is shut to EL0 (E0PD). */
+  walkShut: 3964,
+  /** Two halves as described by WALK_HALF. */
+  walkHalves: 3968,
   /** i32: bits of {@link LONG_WAY}; while one is set, interrupts and exception returns are the core's. */
   longWay: 4056,
   /** i64: interrupts taken inside generated code. */
@@ -130,9 +142,32 @@ export const WORK = {
   recall: 50,
   /** An access that the TLB does not allow. */
   slowAccess: 400,
+  /** The same where generated code fills the TLB. */
+  refill: 60,
   /** A system operation that empties the TLB. */
   flush: 1_000,
 } as const;
+
+/** How one half of the address space (0 below, 1 above: bit 55 of the address) is translated, for STATE.walkHalves. */
+export const WALK_HALF = {
+  /** i64: physical address of the first table. */
+  base: 0,
+  /** i64: bits of an address that must be as in `top`; where a half is not walked here no address is. */
+  topMask: 8,
+  top: 16,
+  /** i64: bits of table descriptors that limit what they lead to. */
+  limits: 24,
+  /** i32: lowest address bit of the first table's index, and mask of that index. */
+  firstLsb: 32,
+  firstMask: 36,
+  bytes: 40,
+} as const;
+
+/**
+ * The map of guest pages that generated code reads, two levels of words: the first 2^(pagesLog2 - leafLog2) words hold the address of a
+ * leaf or 0, a leaf's 2^leafLog2 words the address of a frame with rights in the low bits (1 read, 2 write), or 0.
+ */
+export const FRAME_MAP = { pagesLog2: 22, leafLog2: 10, read: 1, write: 2 } as const;
 
 /** Size of the state block in bytes. */
 export const STATE_BYTES = 4096;
@@ -219,8 +254,25 @@ export const JUMP_CACHE = {
   slot: 12,
 } as const;
 const JUMP_CACHE_END = JUMP_CACHE.at + (1 << (JUMP_CACHE.entriesLog2 + JUMP_CACHE.entryBytesLog2));
+/**
+ * What generated code notes when it fills the TLB, and what it has to know for that (interpreter/reach.ts, mmu/tlb.ts): a count of
+ * fills noted and those, two words each (number of the entry, counted over all banks, times two, plus one if it may be written; number of
+ * the frame); blocks larger than a page of which there may be entries, by the low bits of their number (i64 {@link blockKey}, 0: none);
+ * a bit for each frame of the memory that holds decoded code.
+ */
+export const REFILLS = {
+  at: JUMP_CACHE_END,
+  count: 0,
+  list: 64,
+  max: 256,
+  blocks: 2112,
+  blocksLog2: 10,
+  code: 10_304,
+} as const;
+const FRAMES_LOG2 = 20;
+const REFILLS_BYTES = REFILLS.code + (1 << (FRAMES_LOG2 - 3));
 /** Where the TLB banks begin, relative to the state block. Banks: see mmu/. */
-export const TLB_BANKS_AT = JUMP_CACHE_END;
+export const TLB_BANKS_AT = REFILLS.at + Math.ceil(REFILLS_BYTES / 4096) * 4096;
 /** Number of TLB banks: 8 address-space slots times 3 (EL1, EL0, EL1 without PAN). */
 export const TLB_BANKS = 24;
 /** Bytes of a vCPU's whole fixed area; pre-decoded records follow in an arena of their own. */

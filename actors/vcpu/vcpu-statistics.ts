@@ -28,7 +28,7 @@ export function readStatistics(core: Core, { index, state, exits, sleeps }: Coun
     exceptions: synchronous,
     exceptionClasses: classCounts(core.exceptions.byClass),
     interrupts: irq + fiq + Number(core.get64(STATE.irqs) + core.get64(STATE.fiqs)),
-    tlbFills: core.space.counters.fills,
+    tlbFills: core.space.tlb.fills,
     tlbFlushes: core.space.counters.flushes,
     regions: core.jit?.counters.regions ?? 0,
     modules: core.jit?.counters.modules ?? 0,

@@ -174,6 +174,7 @@ export class Vcpu {
       hypercall: tracer === undefined ? queueCalls(config, () => this.#gunyah?.ports, thread.ring) : undefined,
       remote: this.#remote,
       pairLock: block.pairLock,
+      frames: ticket.stage2,
       affinity: self,
     });
     this.core.set32(STATE.lookAt, block.lookAt(self));

@@ -16,6 +16,7 @@ import { HandlerOps } from './handler-ops.js';
 import { emitCount, LoopOps } from './loop-ops.js';
 import { operandBits } from './operand-use.js';
 import { READS_SECTION } from './pre-decode.js';
+import { addReach } from './reach.js';
 import { HANDLER, HandlerNumbers, RECORD, RECORD_BYTES, REGION_BIT, variantValues } from './record.js';
 
 /** Helpers that handlers may call: name -> number of i32 arguments besides the state address. All return i32. */
@@ -42,6 +43,7 @@ export function buildInterpreter(table: readonly Instruction[], helpers: HelperT
     return index;
   };
   module.importTable();
+  addReach(module, helperIndex);
   const handlerType = module.type(['i32', 'i32', 'i64'], ['i32']);
   const runType = module.type(['i32'], ['i32']);
 

@@ -16,8 +16,9 @@ const BASES_MAX = 4;
 /** By general register number: for what accesses its page is remembered. A page good for writing is good for reading. */
 export type RememberedBases = ReadonlyMap<number, 'read' | 'write'>;
 
-/** The blocks of each loop, by the loop's header. */
-export function loopsOf(region: Region): Map<Block, Set<Block>> {
+type Predecessors = ReadonlyMap<Block, readonly Block[]>;
+
+function predecessorsIn(region: Region): Predecessors {
   const predecessors = new Map<Block, Block[]>();
   for (const block of region.blocks.values()) {
     for (const offset of block.successors) {
@@ -25,19 +26,51 @@ export function loopsOf(region: Region): Map<Block, Set<Block>> {
       if (target !== undefined) predecessors.set(target, [...(predecessors.get(target) ?? []), block]);
     }
   }
+  return predecessors;
+}
+
+/** Blocks that branch back to `header`. */
+function latchesOf(header: Block, predecessors: Predecessors): Block[] {
+  return (predecessors.get(header) ?? []).filter((block) => block.order >= header.order);
+}
+
+/** The blocks from which one of `latches` is reached without passing `header`, and that. */
+function loopFrom(header: Block, latches: readonly Block[], predecessors: Predecessors): Set<Block> {
+  const body = new Set([header]);
+  const pending = [...latches];
+  for (let block = pending.pop(); block !== undefined; block = pending.pop()) {
+    if (body.has(block)) continue;
+    body.add(block);
+    pending.push(...(predecessors.get(block) ?? []));
+  }
+  return body;
+}
+
+/** The blocks of each loop, by the loop's header. */
+export function loopsOf(region: Region): Map<Block, Set<Block>> {
+  const predecessors = predecessorsIn(region);
   const loops = new Map<Block, Set<Block>>();
   for (const header of region.blocks.values()) {
-    if (!header.isLoop) continue;
-    const body = new Set([header]);
-    const pending = (predecessors.get(header) ?? []).filter((block) => block.order >= header.order);
-    for (let block = pending.pop(); block !== undefined; block = pending.pop()) {
-      if (body.has(block)) continue;
-      body.add(block);
-      pending.push(...(predecessors.get(block) ?? []));
-    }
-    loops.set(header, body);
+    if (header.isLoop) loops.set(header, loopFrom(header, latchesOf(header, predecessors), predecessors));
   }
   return loops;
+}
+
+/**
+ * The bodies of innermost loops. A region that was entered at an inner loop's head has the outer loops there too, as all of them lead back to
+ * it: of such a head each way back is looked at alone.
+ */
+function* innermostLoops(region: Region): Generator<ReadonlySet<Block>> {
+  const predecessors = predecessorsIn(region);
+  for (const header of region.blocks.values()) {
+    if (!header.isLoop) continue;
+    const isInnermost = (body: ReadonlySet<Block>): boolean =>
+      ![...body].some((block) => block !== header && block.isLoop);
+    const latches = latchesOf(header, predecessors);
+    const whole = loopFrom(header, latches, predecessors);
+    if (isInnermost(whole)) yield whole;
+    else yield* latches.map((latch) => loopFrom(header, [latch], predecessors)).filter(isInnermost);
+  }
 }
 
 const useOf = ({ entry, fields }: RegionInstruction) => operandUse(entry, variantIndex(entry, fields));
@@ -59,7 +92,7 @@ function keepsNear(instruction: RegionInstruction, n: number): boolean {
   return /^(ADD|SUB)S? \(immediate\)$/.test(entry.name) && entry.registers.every(({ number }) => number(fields) === n);
 }
 
-/** The bases of one loop worth remembering. */
+/** The bases of one loop worth remembering. An address with an index in a register is looked up sooner than its page is compared. */
 function basesOf(body: ReadonlySet<Block>): Map<number, 'read' | 'write'> {
   const instructions = [...body].flatMap((block) => block.instructions);
   const bases = new Map<number, 'read' | 'write'>();
@@ -149,8 +182,7 @@ export interface LoopGuesses {
 /** For each block of an innermost loop, what it guesses. */
 export function loopGuesses(region: Region): ReadonlyMap<Block, LoopGuesses> {
   const result = new Map<Block, LoopGuesses>();
-  for (const [header, body] of loopsOf(region)) {
-    if ([...body].some((block) => block !== header && block.isLoop)) continue;
+  for (const body of innermostLoops(region)) {
     const guesses = { remembered: basesOf(body), chain: chainIn(body) };
     for (const block of body) result.set(block, guesses);
   }

@@ -5,13 +5,24 @@
 import type { CodePages } from '../code-pages.js';
 import { contextKey } from '../context.js';
 import { type CpuState, PSTATE } from '../cpu-state.js';
-import { STATE } from '../state.js';
+import { STATE, WALK_HALF } from '../state.js';
 import { SLOT } from '../sysreg/registers.js';
 import type { MemoryFill } from '../wasm/memory-fill.js';
-import { Regime } from './regime.js';
+import { Regime, type RegimeHalf } from './regime.js';
 import { SoftwareTlb } from './tlb.js';
 import { AS, type As, type PhysicalMemory } from './translator.js';
 import { Walker } from './walker.js';
+
+/** What lets generated code walk the translation tables itself (interpreter/reach.ts). */
+interface WalkHelp {
+  /** Address of the map of frames (FRAME_MAP of state.ts) by which `PhysicalMemory.frame` answers. */
+  readonly frames: number;
+  /** Whether accesses are watched at the moment: the core does all walks then. {@link AddressSpace.flush} is called when that changes. */
+  readonly isWatched: () => boolean;
+}
+
+/** Descriptor bits 61 and 62: APTable. */
+const TABLE_LIMITS_HIGH = 0x6000_0000;
 
 /** What TLB maintenance names: see {@link AddressSpace.invalidate}. */
 export type Invalidation = 'all' | 'asid' | 'va' | 'va-last';
@@ -23,10 +34,12 @@ export class AddressSpace {
   readonly tlb: SoftwareTlb;
   readonly #state: CpuState;
   readonly #pages: CodePages;
+  readonly #help: WalkHelp | undefined;
   /** Operations counted for statistics. */
-  readonly counters = { fills: 0, invalidations: 0, flushes: 0, switches: 0 };
+  readonly counters = { invalidations: 0, flushes: 0, switches: 0 };
 
-  constructor(state: CpuState, memory: PhysicalMemory, pages: CodePages, fillMemory: MemoryFill) {
+  constructor(state: CpuState, memory: PhysicalMemory, pages: CodePages, fillMemory: MemoryFill, help?: WalkHelp) {
+    this.#help = help;
     this.#state = state;
     this.#pages = pages;
     this.walker = new Walker(state, this.regime, memory);
@@ -34,6 +47,34 @@ export class AddressSpace {
     this.regime.load(state);
     this.tlb.select(this.regime.asid);
     this.contextChanged();
+    this.#describeWalks();
+  }
+
+  /** Tells generated code how to walk, where it can: granules of 4 KiB and nothing unusual. */
+  #describeWalks(): void {
+    const { regime } = this;
+    const state = this.#state;
+    const help = this.#help;
+    const walks = help !== undefined && regime.enabled && !regime.alignmentCheck && !help.isWatched();
+    state.set32(STATE.walks, walks ? 1 : 0);
+    if (help === undefined) return;
+    state.set32(STATE.walkDevices, regime.deviceAttributes);
+    const outside = 0xffff & ~(2 ** Math.max(0, regime.outputBits - 32) - 1);
+    state.setHalves(STATE.walkOutside, 0, outside);
+    state.set32(STATE.walkFrames, help.frames);
+    const [lower, upper] = regime.halves;
+    state.set32(STATE.walkShut, (lower.shutToEl0 ? 1 : 0) | (upper.shutToEl0 ? 2 : 0));
+    describeHalf(state, STATE.walkHalves, lower, 0);
+    describeHalf(state, STATE.walkHalves + WALK_HALF.bytes, upper, -1);
+    this.#describeTables();
+  }
+
+  #describeTables(): void {
+    if (this.#help === undefined) return;
+    const [lower, upper] = this.regime.halves;
+    this.#state.setHalves(STATE.walkHalves + WALK_HALF.base, lower.base | 0, Math.floor(lower.base / 2 ** 32));
+    const ofUpper = STATE.walkHalves + WALK_HALF.bytes + WALK_HALF.base;
+    this.#state.setHalves(ofUpper, upper.base | 0, Math.floor(upper.base / 2 ** 32));
   }
 
   /** Exception level, stack selection, PAN, UAO, ASID or CPACR_EL1 changed: recompute what depends on them. */
@@ -53,6 +94,7 @@ export class AddressSpace {
     const { regime } = this;
     const before = regime.asid;
     regime.loadTables(this.#state);
+    this.#describeTables();
     if (regime.asid === before) return;
     this.counters.switches++;
     this.tlb.select(regime.asid);
@@ -73,6 +115,7 @@ export class AddressSpace {
     this.tlb.flushAll();
     this.walker.forgetTables();
     this.#pages.flushPageCache();
+    this.#describeWalks();
   }
 
   /** TLB maintenance by operand hi:lo: bits 43..0 VA[55:12], bits 63..48 ASID (Arm ARM C5.5). */
@@ -124,4 +167,20 @@ export class AddressSpace {
     if (user && (pstate & PSTATE.uao) === 0) return AS.el0;
     return (pstate & PSTATE.pan) !== 0 ? AS.el1 : AS.el1NoPan;
   }
+}
+
+/** Writes what WALK_HALF describes, but for the table's address; `sign`: the word that all bits above the input size are of. */
+function describeHalf(state: CpuState, at: number, half: RegimeHalf, sign: 0 | -1): void {
+  // Input sizes are 25 to 48 bits.
+  const { inputBits, granule, startLevel } = half;
+  const maskLow = inputBits >= 32 ? 0 : -1 << inputBits;
+  const maskHigh = (inputBits >= 32 ? -1 << (inputBits - 32) : -1) & (half.topByteIgnored ? 0x00ff_ffff : -1);
+  const isWalked = half.walks && granule === 12;
+  state.setHalves(at + WALK_HALF.topMask, isWalked ? maskLow : 0, isWalked ? maskHigh : 0);
+  // No address has a bit of an empty mask.
+  state.setHalves(at + WALK_HALF.top, isWalked ? maskLow & sign : 1, isWalked ? maskHigh & sign : 0);
+  state.setHalves(at + WALK_HALF.limits, 0, half.flat ? 0 : TABLE_LIMITS_HIGH);
+  const firstLsb = 12 + (3 - startLevel) * 9;
+  state.set32(at + WALK_HALF.firstLsb, firstLsb);
+  state.set32(at + WALK_HALF.firstMask, 2 ** Math.min(9, inputBits - firstLsb) - 1);
 }

@@ -8,7 +8,7 @@
  * be entries of, so that a TLBI for any address of a block removes them all.
  */
 import type { CpuState } from '../cpu-state.js';
-import { STATE, TLB, TLB_BANK_BYTES, TLB_BANKS, TLB_BANKS_AT } from '../state.js';
+import { REFILLS, STATE, TLB, TLB_BANK_BYTES, TLB_BANKS, TLB_BANKS_AT } from '../state.js';
 import type { MemoryFill } from '../wasm/memory-fill.js';
 import { AS, type As } from './translator.js';
 
@@ -49,6 +49,10 @@ export class SoftwareTlb {
   readonly #blocks = new Set<number>();
   /** Bit n: a block of 2^n bytes is in `#blocks`. */
   #blockSizes = 0;
+  /** Index of the first word of REFILLS. */
+  readonly #refills: number;
+  /** Entries filled, by the core and by generated code. */
+  fills = 0;
   /** By frame number: 0 no write tag, n + 1 only entry n (counted over all banks), MANY unknown. */
   readonly #writers: Int32Array;
   readonly #onForget: () => void;
@@ -59,6 +63,7 @@ export class SoftwareTlb {
     this.#words = state.words;
     this.#at = state.at + TLB_BANKS_AT;
     this.#first = this.#at >>> 2;
+    this.#refills = (state.at + REFILLS.at) >>> 2;
     this.#fillMemory = fillMemory;
     this.#writers = new Int32Array(state.bytes.length >>> 12);
     this.#onForget = onForget;
@@ -112,13 +117,8 @@ export class SoftwareTlb {
    * @param blockLog2 log2 of the size of what maps it
    */
   fill(as: As, lo: number, hi: number, frame: number, write: boolean, blockLog2: number): void {
-    const bank = this.slot * 3 + as;
-    this.#used[bank] = 1;
-    const inBank = (lo >>> 12) & (ENTRIES - 1);
-    const nth = this.#fills[bank]!;
-    if (nth < LISTED_MAX) this.#listed[bank * LISTED_MAX + nth] = inBank;
-    this.#fills[bank] = nth + 1;
-    const number = bank * ENTRIES + inBank;
+    this.#takeRefills();
+    const number = (this.slot * 3 + as) * ENTRIES + ((lo >>> 12) & (ENTRIES - 1));
     const entry = this.#first + number * ENTRY_WORDS;
     const words = this.#words;
     const page = lo & ~0xfff;
@@ -127,19 +127,46 @@ export class SoftwareTlb {
     words[entry + WRITE] = write ? page : -1;
     words[entry + WRITE + 1] = write ? hi : -1;
     words[entry + ADDEND] = (frame - page) | 0;
-    if (write) {
-      const index = frame >>> 12;
-      const known = this.#writers[index]!;
-      if (known === 0) this.#writers[index] = number + 1;
-      else if (known !== number + 1 && known !== MANY) {
-        this.#writers[index] = this.#holdsWrite(known - 1, frame) ? MANY : number + 1;
-      }
-    }
+    this.#noteFill(number, frame, write);
     if (blockLog2 > 12) this.noteBlock(lo, hi, blockLog2);
+  }
+
+  /** Entry `number` was filled with `frame`, for writing too if `write`. */
+  #noteFill(number: number, frame: number, write: boolean): void {
+    this.fills++;
+    const bank = Math.floor(number / ENTRIES);
+    this.#used[bank] = 1;
+    const nth = this.#fills[bank]!;
+    if (nth < LISTED_MAX) this.#listed[bank * LISTED_MAX + nth] = number % ENTRIES;
+    this.#fills[bank] = nth + 1;
+    if (!write) return;
+    const index = frame >>> 12;
+    const known = this.#writers[index]!;
+    if (known === 0) this.#writers[index] = number + 1;
+    else if (known !== number + 1 && known !== MANY) {
+      this.#writers[index] = this.#holdsWrite(known - 1, frame) ? MANY : number + 1;
+    }
+  }
+
+  /**
+   * Takes over what generated code has filled, before anything here relies on knowing all entries. Some of those may have been filled with
+   * something else since: what is noted of them is then too much, never too little, as every fill is noted and in its order.
+   */
+  #takeRefills(): void {
+    const words = this.#words;
+    const count = words[this.#refills]!;
+    if (count === 0) return;
+    words[this.#refills] = 0;
+    const list = this.#refills + (REFILLS.list >>> 2);
+    for (let at = list; at < list + count * 2; at += 2) {
+      const number = words[at]!;
+      this.#noteFill(number >>> 1, words[at + 1]! * 4096, (number & 1) !== 0);
+    }
   }
 
   /** Takes back every right to write the frame at host address `frame` directly. */
   retractWrites(frame: number): void {
+    this.#takeRefills();
     const index = frame >>> 12;
     const known = this.#writers[index]!;
     if (known === 0) return;
@@ -168,13 +195,19 @@ export class SoftwareTlb {
 
   /** Empties everything. Slots keep their ASIDs. */
   flushAll(): void {
+    this.#takeRefills();
     for (let bank = 0; bank < TLB_BANKS; bank++) this.#flushBank(bank);
-    this.#blocks.clear();
+    if (this.#blocks.size > 0) {
+      this.#blocks.clear();
+      const { at, blocks, blocksLog2 } = REFILLS;
+      this.#fillMemory(this.#state.at + at + blocks, 0, 8 << blocksLog2);
+    }
     this.#blockSizes = 0;
   }
 
   /** Removes the entries of one ASID. Returns its slot, or -1 if it has none. */
   flushAsid(asid: number): number {
+    this.#takeRefills();
     const slot = this.#asids.indexOf(asid);
     if (slot >= 0) for (let as = 0; as < 3; as++) this.#flushBank(slot * 3 + as);
     return slot;
@@ -186,6 +219,7 @@ export class SoftwareTlb {
    * Returns whether a block was hit, so that other pages than this one may be concerned.
    */
   flushPage(lo: number, hi: number): boolean {
+    this.#takeRefills();
     if (this.#blockSizes !== 0 && this.#flushBlocks(lo, hi)) return true;
     const page = lo & ~0xfff;
     const index = (lo >>> 12) & (ENTRIES - 1);
@@ -210,14 +244,27 @@ export class SoftwareTlb {
   /** Remembers that something was cached of the block of 2^log2 bytes around hi:lo. */
   noteBlock(lo: number, hi: number, log2: number): void {
     const key = blockKey(lo, hi, log2);
+    // Generated code fills entries of blocks it finds here; the latest of those that share a place.
+    this.#setKnownBlock(key, key);
     if (this.#blocks.has(key)) return;
     if (this.#blocks.size >= BLOCKS_MAX) {
       // Forgetting is only sound together with the entries; the entry just made is kept by noting its block again.
       this.flushAll();
       this.#onForget();
+      this.#setKnownBlock(key, key);
     }
     this.#blocks.add(key);
     this.#blockSizes |= 1 << (log2 - 12);
+  }
+
+  /** Puts `value` at the place of the block of `key`: the same, or 0 when there are no entries of it any more. */
+  #setKnownBlock(key: number, value: number): void {
+    const place = Math.floor(key / 32) & ((1 << REFILLS.blocksLog2) - 1);
+    const word = this.#refills + (REFILLS.blocks >>> 2) + place * 2;
+    const words = this.#words;
+    if (value === 0 && (words[word] !== (key | 0) || words[word + 1] !== Math.floor(key / 2 ** 32))) return;
+    words[word] = value | 0;
+    words[word + 1] = Math.floor(value / 2 ** 32);
   }
 
   #flushBlocks(lo: number, hi: number): boolean {
@@ -225,7 +272,9 @@ export class SoftwareTlb {
     for (let size = 1; size < 19; size++) {
       if (((this.#blockSizes >>> size) & 1) === 0) continue;
       const log2 = size + 12;
-      if (!this.#blocks.delete(blockKey(lo, hi, log2))) continue;
+      const key = blockKey(lo, hi, log2);
+      if (!this.#blocks.delete(key)) continue;
+      this.#setKnownBlock(key, 0);
       hit = true;
       this.#flushRange(lo, hi, log2);
     }
@@ -269,12 +318,13 @@ export class SoftwareTlb {
   }
 
   #releaseSlot(slot: number): void {
+    this.#takeRefills();
     for (let as = 0; as < 3; as++) this.#flushBank(slot * 3 + as);
     this.#onForget();
   }
 }
 
-/** Number of the block of 2^log2 bytes around hi:lo, joined with its size; the top byte is ignored. */
+/** Number of the block of 2^log2 bytes around hi:lo, joined with its size; the top byte is ignored. Generated code computes the same. */
 function blockKey(lo: number, hi: number, log2: number): number {
   const page = (hi & 0xffffff) * 2 ** 20 + (lo >>> 12);
   return Math.floor(page / 2 ** (log2 - 12)) * 32 + (log2 - 12);

@@ -6,6 +6,8 @@ import { Gic } from '../../actors/shared-state/gic/gic.js';
 import { GicCpuInterface, type IccRegister } from '../../actors/shared-state/gic/gic-cpu-interface.js';
 import { GIC_STATE_BYTES } from '../../actors/shared-state/gic/gic-layout.js';
 import { GICR_BYTES, GicRegisters } from '../../actors/shared-state/gic/gic-mmio.js';
+import { STAGE2_RIGHTS, STAGE2_ROOT_BYTES, Stage2Map } from '../../actors/shared-state/stage2/stage2-map.js';
+import { assert } from '../../bus/assert.js';
 import { Core, HELPERS, type Interpreter } from '../../cpu/core.js';
 import { PSTATE } from '../../cpu/cpu-state.js';
 import { buildInterpreter } from '../../cpu/interpreter/build.js';
@@ -28,7 +30,10 @@ const GIC_AT = align(STATE_AT + VCPU_AREA_BYTES);
 const ARENA_AT = align(GIC_AT + GIC_STATE_BYTES);
 const ARENA_PAGES = 2048;
 const ARENA_BYTES = ARENA_PAGES * RECORD_PAGE_BYTES;
-const RAM_AT = align(ARENA_AT + ARENA_BYTES);
+const MAP_AT = align(ARENA_AT + ARENA_BYTES);
+/** Enough of a stage-2 map for 1,000 MiB. */
+const MAP_BYTES = 1 << 20;
+const RAM_AT = MAP_AT + MAP_BYTES;
 /** Counter frequency in hertz: QEMU's. */
 export const COUNTER_HZ = 62_500_000;
 /** Work (STATE.budget) between looks at the clock and the interrupt controller. */
@@ -99,7 +104,7 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
   #signalsChanged = true;
 
   /**
-   * @param eager compiles hot code at every pause, which come often; @param stepped runs by single steps; @param base where it lies in the host's memory, a multiple of 64 KiB;
+   * @param eager compiles hot code at every pause, which come often; @param mapped false: the core translates all addresses; @param stepped runs by single steps; @param base where it lies in the host's memory, a multiple of 64 KiB;
    *   @param onOutput receives console output a line at a time
    */
   constructor(
@@ -109,6 +114,7 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
       readonly eager?: boolean;
       readonly stepped?: boolean;
       readonly base?: number;
+      readonly mapped?: boolean;
       readonly onOutput?: (text: string) => void;
     } = {},
   ) {
@@ -136,7 +142,24 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
     this.core = new Core(this.memory, layout, interpreter(), this, undefined, {
       jit: options.jit ?? true,
       peripherals: this,
+      frames: options.mapped === false ? undefined : this.#mapRam(base + MAP_AT),
     });
+  }
+
+  /** Writes the map of all RAM at `at`, and returns that. */
+  #mapRam(at: number): number {
+    let next = at + STAGE2_ROOT_BYTES;
+    const allocate = (): number => {
+      next += 4096;
+      assert(next <= at + MAP_BYTES, 'the map has room for all RAM');
+      return next - 4096;
+    };
+    const map = new Stage2Map(this.memory.buffer, at, allocate);
+    const first = MEMORY_MAP.ramBase / 4096;
+    for (let page = 0; page < this.#ramBytes / 4096; page++) {
+      map.map(first + page, this.#ramAt + page * 4096, STAGE2_RIGHTS.all);
+    }
+    return at;
   }
 
   /** Everything the guest has written to its console. */

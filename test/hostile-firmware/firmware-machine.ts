@@ -40,7 +40,7 @@ export class FirmwareMachine extends BareMetalMachine {
 
   private constructor() {
     // Behind the RAM that the guest has: a guard, the banks, and a guard.
-    super(RAM_MIB + 2 * GUARD_MIB + 2 * BANK_MIB, { jit: false });
+    super(RAM_MIB + 2 * GUARD_MIB + 2 * BANK_MIB, { jit: false, mapped: false });
     this.#ramAt = super.frame(MEMORY_MAP.ramBase / PAGE);
     this.#banks = [0, 1].map((n) => this.#bank(n));
     for (const at of this.#guards) this.bytes.fill(CANARY, at, at + (GUARD_MIB << 20));

@@ -142,7 +142,7 @@ function plain(count: number, opcode: string): Instruction[] {
         when: (f) => middle !== 'rm:5' || f['rm'] !== 31,
       },
       (op, k) => {
-        const base = k.reg(op.rn_sp);
+        const base = k.base(op.rn_sp);
         const bytes = 8 << op.q;
         transferPlain(k, count, op.l === 1, k.wrap(op.element), bytes, base, op.vt);
         writeBack(k, addressing, op.rn_sp, base, count * bytes, indexOf(op));
@@ -170,7 +170,7 @@ function interleaved(count: number, opcode: string): Instruction[] {
       },
       (op, k) => {
         if (op.size === 3 + op.q) return; // never decoded
-        const base = k.reg(op.rn_sp);
+        const base = k.base(op.rn_sp);
         const bytes = 8 << op.q;
         transferInterleaved(k, count, op.l === 1, op.size, bytes, base, op.vt);
         writeBack(k, addressing, op.rn_sp, base, count * bytes, indexOf(op));
@@ -208,7 +208,7 @@ function singleLane(count: number, size: 0 | 1 | 2 | 3): Instruction[] {
         `0 q:1 001101 ${post} 1 ${tail}`,
         { when, imm: { index: (f) => laneIndex(size, f) } },
         (op, k) => {
-          const base = k.reg(op.rn_sp);
+          const base = k.base(op.rn_sp);
           const values = Array.from({ length: count }, (_, i) => k.load(kind, k.add(base, i64(i * bytes))));
           values.forEach((value, i) => {
             insertLane(k, size, op.vt, op.index, value, i);
@@ -221,7 +221,7 @@ function singleLane(count: number, size: 0 | 1 | 2 | 3): Instruction[] {
         `0 q:1 001101 ${post} 0 ${tail}`,
         { when, imm: { pattern: (f) => elementPattern(size, laneIndex(size, f)) } },
         (op, k) => {
-          const base = k.reg(op.rn_sp);
+          const base = k.base(op.rn_sp);
           for (let i = 0; i < count; i++) {
             k.store(kind, k.add(base, i64(i * bytes)), extractLane(k, size, false, op.vt, op.pattern, i));
           }
@@ -243,7 +243,7 @@ function replicate(count: number): Instruction[] {
       `0 q:1 001101 ${post} 1 ${odd} ${middle} 11${many} 0 size:2 rn_sp:5 vt:5`,
       { variant: ['q', 'size'], when: (f) => middle !== 'rm:5' || f['rm'] !== 31 },
       (op, k) => {
-        const base = k.reg(op.rn_sp);
+        const base = k.base(op.rn_sp);
         const bytes = 1 << op.size;
         const kind = KINDS[op.size] ?? 'u8';
         const values = Array.from({ length: count }, (_, i) => k.load(kind, k.add(base, i64(i * bytes))));

@@ -41,7 +41,7 @@ function unsignedOffset(scale: 0 | 1 | 2 | 3 | 4): Instruction {
     `${size} 111 1 01 ${scale === 4 ? '1' : '0'} l:1 imm12:12 rn_sp:5 vt:5`,
     { variant: ['l'], imm: { offset: (f) => f.imm12 * 2 ** scale }, hot: scale >= 3 },
     (op, k) => {
-      const address = k.add(k.reg(op.rn_sp), op.offset);
+      const address = k.add(k.base(op.rn_sp), op.offset);
       if (op.l === 1) k.setVreg(op.vt, loadScalar(k, scale, address));
       else storeScalar(k, scale, address, op.vt);
     },
@@ -58,7 +58,7 @@ function registerOffset(
     `LDR/STR (SIMD&FP, register offset, ${name})`,
     `size:2 111 1 00 opc:2 1 rm:5 ${option} s:1 10 rn_sp:5 vt:5`,
     { variant: ['size', 'opc'], when: isAllocated, imm: { shift: (f) => f.s * scaleOf(f) } },
-    (op, k) => transfer(k, op, k.add(k.reg(op.rn_sp), k.shl(extend(k, k.reg(op.rm)), op.shift)), op.vt),
+    (op, k) => transfer(k, op, k.add(k.base(op.rn_sp), k.shl(extend(k, k.reg(op.rm)), op.shift)), op.vt),
   );
 }
 
@@ -69,7 +69,7 @@ function signedOffset(name: string, code: '00' | '01' | '11'): Instruction {
     `size:2 111 1 00 opc:2 0 imm9:9 ${code} rn_sp:5 vt:5`,
     { variant: ['size', 'opc'], when: isAllocated, imm: { offset: (f) => signed(f.imm9, 9) } },
     (op, k) => {
-      const base = k.reg(op.rn_sp);
+      const base = k.base(op.rn_sp);
       const moved = k.add(base, op.offset);
       transfer(k, op, code === '01' ? base : moved, op.vt);
       if (code !== '00') k.setReg(op.rn_sp, moved);
@@ -105,7 +105,7 @@ function pair(name: string, index: '00' | '01' | '10' | '11'): Instruction {
     },
     (op, k) => {
       if (op.opc === 3 || (op.opc === 2 && index === '10')) return; // never decoded
-      const base = k.reg(op.rn_sp);
+      const base = k.base(op.rn_sp);
       const moved = k.add(base, op.offset);
       transferPair(k, op.opc + 2, op.l === 1, index === '01' ? base : moved, op.vt, op.vt2);
       if (!isOffset) k.setReg(op.rn_sp, moved);
@@ -134,7 +134,7 @@ export const SIMD_LOADS_STORES: readonly Instruction[] = [
     'LDP/STP (SIMD&FP, Q, offset)',
     '10 101 1 0 10 l:1 imm7:7 vt2:5 rn_sp:5 vt:5',
     { variant: ['l'], imm: { offset: (f) => signed(f.imm7, 7) * 16 }, hot: true },
-    (op, k) => transferPair(k, 4, op.l === 1, k.add(k.reg(op.rn_sp), op.offset), op.vt, op.vt2),
+    (op, k) => transferPair(k, 4, op.l === 1, k.add(k.base(op.rn_sp), op.offset), op.vt, op.vt2),
   ),
   pair('offset', '10'),
   pair('post-index', '01'),
