@@ -2,7 +2,6 @@
  * One virtual CPU: the generated interpreter and the JIT bound to a state block, with the system side around them.
  * Exceptions, faults and interrupts are handled inside `run`; it returns only for what its shell must do.
  */
-
 import { CodePages } from './code-pages.js';
 import { CpuState, PSTATE } from './cpu-state.js';
 import { Decoder } from './decode/decoder.js';
@@ -111,10 +110,7 @@ export interface CoreOptions {
   readonly remote?: RemoteCpus;
   /** Address of the lock word for 16-byte atomics that all vCPUs of one memory share; absent for one that is alone. */
   readonly pairLock?: number;
-  /**
-   * Address of a map by which `physical.frame` answers, laid out as FRAME_MAP of state.ts says: generated code then translates addresses
-   * itself. Who changes the map calls {@link Core.invalidateStage2} where that is needed in any case.
-   */
+  /** Address of a map by which `physical.frame` answers (FRAME_MAP of state.ts): generated code then translates addresses itself. */
   readonly frames?: number | undefined;
   /** MPIDR_EL1's affinity fields. */
   readonly affinity?: number;
@@ -192,8 +188,7 @@ export class Core {
       (page) => this.jit?.drop(page) === true,
     );
     this.debug = new DebugUnit(state);
-    const { frames } = options;
-    const help = frames === undefined || this.#bare ? undefined : { frames, isWatched: () => this.debug.active };
+    const help = { frames: this.#bare ? undefined : options.frames, isWatched: () => this.debug.active };
     this.space = new AddressSpace(state, physical, this.pages, fill, help);
     this.#translator = translator ?? this.space.walker;
     this.exceptions = new Exceptions(state, {
@@ -545,8 +540,7 @@ export class Core {
 
   /** Host address of the instruction at STATE.pc, or -1. */
   #codeHost(): number {
-    const lo = this.get32(STATE.pc);
-    const hi = this.get32(STATE.pc + 4);
+    const [lo, hi] = [this.get32(STATE.pc), this.get32(STATE.pc + 4)];
     const user = this.get32(STATE.el) === 0;
     return this.#translator.translate(lo, hi, WANT.execute, user, this.#translation) ? this.#translation.host : -1;
   }
@@ -554,8 +548,7 @@ export class Core {
   /** Makes the page of STATE.pc known to generated code, or takes the fault of fetching from it. */
   #enterPage(): number {
     const { exceptions, translation } = { exceptions: this.exceptions, translation: this.#translation };
-    const lo = this.get32(STATE.pc);
-    const hi = this.get32(STATE.pc + 4);
+    const [lo, hi] = [this.get32(STATE.pc), this.get32(STATE.pc + 4)];
     const el = this.get32(STATE.el);
     if ((lo & 3) !== 0) return this.#fetchFault(EC.pcAlignment, 0, lo, hi);
     if (!this.#bare) {

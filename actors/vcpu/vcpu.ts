@@ -173,8 +173,7 @@ export class Vcpu {
         tracer === undefined ? (helpers) => (this.#gicCode = interruptCode(config, helpers, changed)) : undefined,
       hypercall: tracer === undefined ? queueCalls(config, () => this.#gunyah?.ports, thread.ring) : undefined,
       remote: this.#remote,
-      pairLock: block.pairLock,
-      frames: ticket.stage2,
+      ...{ pairLock: block.pairLock, frames: ticket.stage2 },
       affinity: self,
     });
     this.core.set32(STATE.lookAt, block.lookAt(self));

@@ -79,6 +79,10 @@ export class HandlerOps extends Ops {
   readonly readRegisters = new Set<number>();
   /** Record offsets of the register operands written in this instruction. */
   readonly writtenRegisters = new Set<number>();
+  /** Record offsets of those that are written on some ways through it only. */
+  readonly conditionalRegisters = new Set<number>();
+  /** Whether this instruction may leave generated code as completed before its end. */
+  exitsAfter = false;
   /** Largest `plus` of a vector register access in this instruction. */
   vectorPlus = 0;
   /** Whether this instruction writes X30 as its link register. */
@@ -107,6 +111,8 @@ export class HandlerOps extends Ops {
     this.left = false;
     this.readRegisters.clear();
     this.writtenRegisters.clear();
+    this.conditionalRegisters.clear();
+    this.exitsAfter = false;
     this.vectorPlus = 0;
     this.writesLink = false;
     this.alwaysHelps = false;
@@ -162,10 +168,14 @@ export class HandlerOps extends Ops {
     return value;
   }
   setReg(r: Reg, value: Val): void {
-    this.writtenRegisters.add(r.at);
+    this.#noteWrite(r);
     this.body.store(0x37, 3, this.#slot(r, 3), value, 0);
     // An operand both read and written is given the zero slot for number 31, so the slot must be zero again.
     if (r.kind === 'x' && this.readRegisters.has(r.at)) this.stateStore('u64', STATE.zero, i64(0));
+  }
+  #noteWrite(r: Reg): void {
+    this.writtenRegisters.add(r.at);
+    if (this.body.depth > 0) this.conditionalRegisters.add(r.at);
   }
   vreg(r: Reg, plus = 0): Val {
     this.readRegisters.add(r.at);
@@ -178,7 +188,7 @@ export class HandlerOps extends Ops {
     return this.body.load(load, type, 2, this.#slot(r, 4), STATE.v);
   }
   setVreg(r: Reg, value: Val, plus = 0): void {
-    this.writtenRegisters.add(r.at);
+    this.#noteWrite(r);
     this.vectorPlus = Math.max(this.vectorPlus, plus);
     this.body.store(0xfd000b, 4, this.#slot(r, 4, plus), value, STATE.v);
   }
@@ -360,6 +370,7 @@ export class HandlerOps extends Ops {
   }
   exitAfter(reason: ExitReason): void {
     assert(reason >= EXIT_AFTER, 'exitAfter takes a reason that leaves pc at the next instruction');
+    this.exitsAfter = true;
     this.stateStore('u64', STATE.pc, this.add(this.pc(), i64(4)));
     this.exit(reason);
   }

@@ -13,6 +13,8 @@ export interface OperandUse {
   readonly read: number;
   /** Bit i: register operand i is written. */
   readonly written: number;
+  /** Bit i: register operand i is written whenever the instruction completes. */
+  readonly killed: number;
   /** Vector operands reach up to this many registers beyond the named one. */
   readonly vectorPlus: number;
   /** X30 is written as the link register. */
@@ -45,6 +47,9 @@ export function operandUse(entry: Instruction, variant: number): OperandUse {
   const use: OperandUse = {
     read: operandBits(entry, ops.readRegisters),
     written: operandBits(entry, ops.writtenRegisters),
+    killed: ops.exitsAfter
+      ? 0
+      : operandBits(entry, ops.writtenRegisters) & ~operandBits(entry, ops.conditionalRegisters),
     vectorPlus: ops.vectorPlus,
     writesLink: ops.writesLink,
     alwaysHelps: ops.alwaysHelps,

@@ -5,12 +5,12 @@
  */
 import { operandUse } from '../interpreter/operand-use.js';
 import { variantIndex } from '../interpreter/record.js';
-import { EXIT } from '../state.js';
 import { FunctionBody, i32, i64, type Val } from '../wasm/body.js';
 import { type LoopGuesses, loopGuesses, loopWork, roundWork } from './loop-guesses.js';
 import type { Block, Region } from './region.js';
 import type { KnownFlags } from './region-flags.js';
 import { RegionOps, type RegionRegisters, type Terminator } from './region-ops.js';
+import { RegisterFlow } from './register-flow.js';
 
 /** Part of its instructions that a region is taken to run without a loop, the other way round. */
 const ENTRY_SHARE = 8;
@@ -61,6 +61,7 @@ class RegionEmitter {
   readonly #region: Region;
   readonly #guesses: ReadonlyMap<Block, LoopGuesses>;
   readonly #work: ReadonlyMap<Block, number>;
+  readonly #flow: RegisterFlow;
   readonly #k: RegionOps;
   /** Label (block depth) that continues at a block: of its loop for backward edges, of the block before it otherwise. */
   readonly #loopLabel = new Map<Block, number>();
@@ -70,12 +71,14 @@ class RegionEmitter {
     this.#region = region;
     this.#guesses = loopGuesses(region);
     this.#work = loopWork(region);
+    this.#flow = new RegisterFlow(region);
     this.#k = k;
   }
 
   emit(usesFp: boolean): void {
     const { root, size, entries } = this.#region;
     this.#k.emitEntry(usesFp, this.#guesses.values(), Math.ceil(size / ENTRY_SHARE / entries.length));
+    if (entries.length === 1) this.#k.loadRegisters(this.#flow.neededAt(root));
     this.#tree(root, this.#k.knownFlags);
     this.#k.emitExit();
   }
@@ -119,14 +122,15 @@ class RegionEmitter {
       );
       return;
     }
-    k.startBlock(this.#guesses.get(block), flags);
+    const flow = this.#flow;
+    k.startBlock(this.#guesses.get(block), flags, flow.writtenAt(block));
     let terminator: Terminator = { kind: 'next' };
-    for (const instruction of block.instructions) {
+    for (const [n, instruction] of block.instructions.entries()) {
       k.body.resetTemporaries();
       if (operandUse(instruction.entry, variantIndex(instruction.entry, instruction.fields)).alwaysHelps) {
-        k.emitByHandler(instruction.offset);
+        k.emitByHandler(instruction.offset, flow.neededBehind(block, n));
         terminator = { kind: 'next' };
-      } else terminator = k.runInstruction(instruction);
+      } else terminator = k.runInstruction(instruction, flow.writtenBehind(instruction, k.written));
       if (terminator.kind === 'left') return;
     }
     switch (terminator.kind) {
@@ -139,9 +143,11 @@ class RegionEmitter {
       case 'branch': {
         const { target } = terminator;
         const known = k.knownFlags;
+        const { written } = k;
         k.body.openIf(terminator.condition);
         this.#goto(block, target, known);
         k.body.openElse();
+        k.written = written;
         this.#goto(block, block.end, known);
         k.body.end();
         k.body.unreachable();
@@ -156,6 +162,8 @@ class RegionEmitter {
   #dispatch(root: Block, offset: Val, entries: readonly number[], flags: KnownFlags | undefined): void {
     const [first] = entries;
     if (entries.length === 1 && first !== undefined) {
+      const entry = this.#region.blocks.get(first);
+      if (entry !== undefined) this.#k.loadRegisters(this.#flow.neededAt(entry));
       this.#goto(root, first, flags);
       return;
     }
@@ -176,10 +184,12 @@ class RegionEmitter {
     const target = k.body.local('i64');
     k.assign(target, terminator.target);
     const known = k.knownFlags;
+    const { written } = k;
     for (const site of block.successors) {
       k.body.openIf(k.eq(target, k.add(k.page, i64(site))));
       this.#goto(block, site, known);
       k.body.end();
+      k.written = written;
     }
     k.leaveIndirect(target);
   }
@@ -189,7 +199,7 @@ class RegionEmitter {
     const k = this.#k;
     const target = from.successors.includes(offset) ? this.#region.blocks.get(offset) : undefined;
     if (target === undefined) {
-      k.leaveTo(offset, EXIT.next);
+      k.leaveFor(offset);
       return;
     }
     const loop = target.order <= from.order ? this.#loopLabel.get(target) : undefined;

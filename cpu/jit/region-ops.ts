@@ -13,6 +13,7 @@ import { type FunctionBody, i32, i64, isConstant, type Val } from '../wasm/body.
 import { baseRegisterOf, type LoopGuesses, type RememberedBases } from './loop-guesses.js';
 import type { RegionInstruction } from './region.js';
 import { type KnownFlags, RegionFlags } from './region-flags.js';
+import { NO_REGISTERS, type RegisterSet } from './register-flow.js';
 
 /** How a block ends, as its last instruction's semantics said. Targets are page offsets. */
 export type Terminator =
@@ -62,6 +63,11 @@ export class RegionOps extends Ops {
   readonly #fpcr: Val;
   readonly #exitPc: Val;
   readonly #exitReason: Val;
+  /** i32: the registers to store when the region is left by its slow exit, as masks. */
+  readonly #exitX: Val;
+  readonly #exitV: Val;
+  /** What of the registers may differ from the state block here. */
+  written: RegisterSet = NO_REGISTERS;
   readonly #x: (Val | undefined)[] = [];
   readonly #v: (Val | undefined)[] = [];
   readonly #flags: RegionFlags;
@@ -87,8 +93,11 @@ export class RegionOps extends Ops {
   /** Temporary that holds an address, and the base register it was computed from. */
   #addressBase: { readonly local: number; readonly register: number } | undefined;
   #exitLabel = 0;
+  #slowExitLabel = 0;
   #instruction: RegionInstruction | undefined;
   #instructionDepth = 0;
+  /** What may have been written behind it. */
+  #writtenBehind: RegisterSet | undefined;
   #pending: { readonly target: Val; readonly value: Val }[] = [];
   #terminator: Terminator = { kind: 'next' };
 
@@ -103,7 +112,9 @@ export class RegionOps extends Ops {
     this.#fpcr = body.local('i32');
     this.#exitPc = body.local('i64');
     this.#exitReason = body.local('i32');
-    this.#firstRegister = this.#exitReason.local + 1;
+    this.#exitX = body.local('i32');
+    this.#exitV = body.local('i32');
+    this.#firstRegister = this.#exitV.local + 1;
     for (let n = 0; n < 32; n++) {
       this.#x.push(((registers.x >>> n) & 1) === 1 ? body.local('i64') : undefined);
     }
@@ -116,7 +127,7 @@ export class RegionOps extends Ops {
 
   // ---- frame of the function ----
 
-  /** Emits the entry: loads what the region uses, and opens the block whose end is the common exit. */
+  /** Emits the entry, registers apart, and opens the blocks whose ends are the slow exit and the common one. */
   emitEntry(usesFp: boolean, loops: Iterable<LoopGuesses>, work: number): void {
     const { body } = this;
     this.assign(this.page, this.and(this.stateLoad('u64', STATE.pc), i64(~0xfffn)));
@@ -131,6 +142,18 @@ export class RegionOps extends Ops {
       for (const [base, strength] of remembered) this.#declareRemembered(base, strength);
     }
     this.#exitLabel = body.block();
+    this.#slowExitLabel = body.block();
+  }
+
+  /** Loads `registers` from the state block. */
+  loadRegisters(registers: RegisterSet): void {
+    this.#x.forEach((local, n) => {
+      if (local !== undefined && ((registers.x >>> n) & 1) === 1) this.assign(local, this.stateLoad('u64', n * 8));
+    });
+    this.#v.forEach((local, n) => {
+      if (local === undefined || ((registers.v >>> n) & 1) === 0) return;
+      this.assign(local, this.stateLoad('v128', STATE.v + n * 16));
+    });
   }
 
   /** Byte offset in the page at which the region was entered, i32; before anything is executed. */
@@ -146,47 +169,64 @@ export class RegionOps extends Ops {
       this.assign(this.#fpFast, super.stateLoad('u32', STATE.fpFast));
       this.assign(this.#fpcr, super.stateLoad('u32', STATE.fpcr));
     }
-    this.#x.forEach((local, n) => {
-      if (local !== undefined) this.assign(local, this.stateLoad('u64', n * 8));
-    });
-    this.#v.forEach((local, n) => {
-      if (local !== undefined) this.assign(local, this.stateLoad('v128', STATE.v + n * 16));
-    });
     this.#flags.setMemory();
   }
 
-  #writeBack(): void {
+  /** Stores what may have been written of the registers in `registers`, each only where `condition`, if given, answers not zero. */
+  #store(registers: RegisterSet, condition?: (mask: 'x' | 'v', n: number) => Val): void {
+    const store = (file: 'x' | 'v', n: number, local: Val): void => {
+      if (condition !== undefined) this.body.openIf(condition(file, n));
+      if (file === 'x') this.stateStore('u64', n * 8, local);
+      else this.stateStore('v128', STATE.v + n * 16, local);
+      if (condition !== undefined) this.body.end();
+    };
     this.#x.forEach((local, n) => {
-      if (local !== undefined && ((this.#registers.xWritten >>> n) & 1) === 1) this.stateStore('u64', n * 8, local);
+      if (local !== undefined && ((registers.x >>> n) & 1) === 1) store('x', n, local);
     });
     this.#v.forEach((local, n) => {
-      if (local !== undefined && ((this.#registers.vWritten >>> n) & 1) === 1) {
-        this.stateStore('v128', STATE.v + n * 16, local);
-      }
+      if (local !== undefined && ((registers.v >>> n) & 1) === 1) store('v', n, local);
     });
-    this.#flags.store();
-    this.stateStore('u32', STATE.budget, this.budget);
   }
 
-  /** Emits the common exit, which every path out of the region reaches. */
+  /** Emits the exits, one of which every path out of the region reaches. */
   emitExit(): void {
+    this.body.end();
+    const { xWritten, vWritten } = this.#registers;
+    const mask = { x: this.#exitX, v: this.#exitV };
+    this.#store({ x: xWritten, v: vWritten }, (file, n) => {
+      this.body.resetTemporaries();
+      return this.and(mask[file], i32(1 << n));
+    });
     this.body.end();
     this.body.resetTemporaries();
     this.stateStore('u64', STATE.pc, this.#exitPc);
-    this.#writeBack();
+    this.#flags.store();
+    this.stateStore('u32', STATE.budget, this.budget);
     this.body.return(this.#exitReason);
     this.body.unreachable();
   }
 
-  /** Leaves the region for page offset `offset`. */
+  /** Leaves the region for page offset `offset`: seldom, or for something slow. */
   leaveTo(offset: number, reason: ExitReason): void {
-    this.#leaveAt(this.add(this.page, i64(offset)), reason);
+    const { x, v } = this.written;
+    if (x !== 0) this.assign(this.#exitX, i32(x));
+    if (v !== 0) this.assign(this.#exitV, i32(v));
+    this.assign(this.#exitPc, this.add(this.page, i64(offset)));
+    this.assign(this.#exitReason, i32(reason));
+    this.body.branch(this.#slowExitLabel);
   }
 
-  #leaveAt(pc: Val, reason: ExitReason): void {
+  /** Goes on at `pc` outside of the region. */
+  #goOnAt(pc: Val): void {
+    this.#store(this.written);
     this.assign(this.#exitPc, pc);
-    this.assign(this.#exitReason, i32(reason));
+    this.assign(this.#exitReason, i32(EXIT.next));
     this.body.branch(this.#exitLabel);
+  }
+
+  /** Goes on at page offset `offset`, outside of the region. */
+  leaveFor(offset: number): void {
+    this.#goOnAt(this.add(this.page, i64(offset)));
   }
 
   /** Takes `work` off the budget before a backward branch to `offset`; leaves when it is used up. */
@@ -199,7 +239,7 @@ export class RegionOps extends Ops {
 
   /** Emits the computed exit of an indirect branch. */
   leaveIndirect(target: Val): void {
-    this.#leaveAt(target, EXIT.next);
+    this.#goOnAt(target);
   }
 
   /** What is known of the condition flags here. */
@@ -207,8 +247,9 @@ export class RegionOps extends Ops {
     return this.#flags.known;
   }
 
-  /** Begins a block at which every arrival has these flags (undefined: they may come from several places). */
-  startBlock(guesses: LoopGuesses | undefined, flags: KnownFlags | undefined): void {
+  /** Begins a block at which every arrival has these flags (undefined: they may come from several places), and registers may have been written. */
+  startBlock(guesses: LoopGuesses | undefined, flags: KnownFlags | undefined, written: RegisterSet): void {
+    this.written = written;
     this.#flags.known = flags;
     this.#remembered = guesses?.remembered;
     this.#chain = guesses?.chain;
@@ -236,9 +277,10 @@ export class RegionOps extends Ops {
 
   // ---- one instruction ----
 
-  /** Emits one instruction and returns how control goes on. */
-  runInstruction(instruction: RegionInstruction): Terminator {
+  /** Emits one instruction, behind which `written` may have been written, and returns how control goes on. */
+  runInstruction(instruction: RegionInstruction, written: RegisterSet): Terminator {
     this.#instruction = instruction;
+    this.#writtenBehind = written;
     this.#instructionDepth = this.body.depth;
     this.#terminator = { kind: 'next' };
     this.#addressBase = undefined;
@@ -252,6 +294,7 @@ export class RegionOps extends Ops {
     entry.run(operands as never, this);
     for (const { target, value } of this.#pending) this.assign(target, value);
     this.#pending = [];
+    this.written = written;
     return this.left ? { kind: 'left' } : this.#terminator;
   }
 
@@ -546,7 +589,10 @@ export class RegionOps extends Ops {
     for (const { target, value } of this.#pending) this.assign(target, value);
     // Inside a conditional arm the writes are still to be done on the other path.
     if (this.body.depth === this.#instructionDepth) this.#pending = [];
+    const before = this.written;
+    this.written = this.#writtenBehind ?? before;
     this.leaveTo(this.#offset() + 4, reason);
+    this.written = before;
     this.left = true;
   }
 
@@ -565,16 +611,20 @@ export class RegionOps extends Ops {
     this.body.end();
   }
 
-  /** Emits an instruction as a call of its handler and goes on behind it. */
-  emitByHandler(offset: number): void {
+  /** Emits an instruction as a call of its handler and goes on behind it, where `needed` is needed. */
+  emitByHandler(offset: number, needed: RegisterSet): void {
     this.stateStore('u64', STATE.pc, this.add(this.page, i64(offset)));
-    this.#writeBack();
+    this.#store(this.written);
+    this.#flags.store();
+    this.stateStore('u32', STATE.budget, this.budget);
+    this.written = NO_REGISTERS;
     const reason = this.body.call(STEP_IMPORT, [this.state], 'i32');
     this.forgetPages();
     this.body.openIf(reason);
     this.body.return(reason);
     this.body.end();
     this.#reload();
+    this.loadRegisters(needed);
     // The handler may have taken long.
     this.assign(this.budget, super.stateLoad('u32', STATE.budget));
     this.#forgetChecks();

@@ -15,8 +15,8 @@ import { Walker } from './walker.js';
 
 /** What lets generated code walk the translation tables itself (interpreter/reach.ts). */
 interface WalkHelp {
-  /** Address of the map of frames (FRAME_MAP of state.ts) by which `PhysicalMemory.frame` answers. */
-  readonly frames: number;
+  /** Address of the map of frames (FRAME_MAP of state.ts) by which `PhysicalMemory.frame` answers; undefined: there is none. */
+  readonly frames: number | undefined;
   /** Whether accesses are watched at the moment: the core does all walks then. {@link AddressSpace.flush} is called when that changes. */
   readonly isWatched: () => boolean;
 }
@@ -55,9 +55,9 @@ export class AddressSpace {
     const { regime } = this;
     const state = this.#state;
     const help = this.#help;
-    const walks = help !== undefined && regime.enabled && !regime.alignmentCheck && !help.isWatched();
+    const walks = help?.frames !== undefined && regime.enabled && !regime.alignmentCheck && !help.isWatched();
     state.set32(STATE.walks, walks ? 1 : 0);
-    if (help === undefined) return;
+    if (help?.frames === undefined) return;
     state.set32(STATE.walkDevices, regime.deviceAttributes);
     const outside = 0xffff & ~(2 ** Math.max(0, regime.outputBits - 32) - 1);
     state.setHalves(STATE.walkOutside, 0, outside);
@@ -70,7 +70,7 @@ export class AddressSpace {
   }
 
   #describeTables(): void {
-    if (this.#help === undefined) return;
+    if (this.#help?.frames === undefined) return;
     const [lower, upper] = this.regime.halves;
     this.#state.setHalves(STATE.walkHalves + WALK_HALF.base, lower.base | 0, Math.floor(lower.base / 2 ** 32));
     const ofUpper = STATE.walkHalves + WALK_HALF.bytes + WALK_HALF.base;
