@@ -1,6 +1,6 @@
 /**
- * `npm run verify:rootfs -- [--mib 1024]`: a whole Debian system under `wurley run`, piece by piece, and the same disk in QEMU.
- * The root is made when it is not in the cache. Exits 1 when anything was wrong.
+ * `npm run verify:rootfs -- [--mib 1024] [--disk F --key F]`: a whole Debian system under `wurley run`, piece by piece, and the same
+ * disk in QEMU. The root is the disk that is named, or is made when it is not in the cache. Exits 1 when anything was wrong.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -11,14 +11,27 @@ import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ConsoleSession } from '../drivers/console-session.js';
 import { PYTHON_DOWNLOAD, PYTHON_SCRIPT, PYTHON_UPLOAD, streamChunk } from './guest-programs.js';
-import { overlayOf, qemuArguments, rootInitrd, type VerificationRoot, verificationRoot } from './verification-root.js';
+import {
+  givenRoot,
+  overlayOf,
+  qemuArguments,
+  rootInitrd,
+  type VerificationRoot,
+  verificationRoot,
+} from './verification-root.js';
 
 const DEADLINE_MS = 3_600_000;
 const MIB = 1 << 20;
 const ROOT_ARGUMENTS = 'root=/dev/vda quiet';
 
-const { values } = parseArgs({ options: { mib: { type: 'string', default: '1024' } } });
+const { values } = parseArgs({
+  options: { mib: { type: 'string', default: '1024' }, disk: { type: 'string' }, key: { type: 'string' } },
+});
 const mib = Number(values.mib);
+if ((values.disk === undefined) !== (values.key === undefined)) {
+  process.stderr.write('verify:rootfs: --disk FILE and --key FILE, the private key that may log in, go together.\n');
+  process.exit(64);
+}
 if (!Number.isInteger(mib) || mib < 1) {
   process.stderr.write('verify:rootfs: --mib wants a whole number of MiB to transfer each way.\n');
   process.exit(64);
@@ -208,7 +221,11 @@ async function underQemu(root: VerificationRoot, disk: string, folder: string): 
 }
 
 async function main(): Promise<void> {
-  const root = await verificationRoot((line) => say(`  ${line}`));
+  const { disk: given, key } = values;
+  const root =
+    given === undefined || key === undefined
+      ? await verificationRoot((line) => say(`  ${line}`))
+      : await givenRoot(given, key);
   if (!root.ok) return check(root.error, false);
   checkImage(root.value.disk);
   const folder = mkdtempSync(join(tmpdir(), 'wurley-verify-'));
@@ -234,5 +251,6 @@ async function main(): Promise<void> {
 }
 
 await main().catch((problem: unknown) => check(problem instanceof Error ? problem.message : String(problem), false));
-say(`${failures === 0 ? 'nothing wrong' : `${failures} things wrong`} (npm run verify:rootfs -- --mib ${mib})`);
+const given = values.disk === undefined ? '' : ` --disk ${values.disk} --key ${values.key}`;
+say(`${failures === 0 ? 'nothing wrong' : `${failures} things wrong`} (npm run verify:rootfs -- --mib ${mib}${given})`);
 process.exitCode = failures === 0 ? 0 : 1;

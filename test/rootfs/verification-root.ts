@@ -1,7 +1,7 @@
 /** The root file system that the campaign and the benchmarks use: made once, kept in the user's cache, used through overlays. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { err, ok, type Result } from '../../bus/result.js';
 import { rootBootArchive } from '../../cli/image/initramfs.js';
 import { buildRoot } from '../../cli/image/rootfs/build-root.js';
@@ -48,6 +48,18 @@ export async function verificationRoot(report: (line: string) => void): Promise<
   }
   const made = await findVerificationRoot();
   return made === undefined ? err(`${KERNEL} is not here (wurley image pull ${KERNEL})`) : ok(made);
+}
+
+/**
+ * A root that somebody has made by `wurley image rootfs ... --include gcc,libc6-dev,python3 --ssh-key KEY.pub`; the error is a sentence.
+ * Nothing is written to it.
+ */
+export async function givenRoot(given: string, privateKey: string): Promise<Result<VerificationRoot, string>> {
+  const missing = [given, privateKey].find((path) => !existsSync(path));
+  if (missing !== undefined) return err(`${missing} is not there`);
+  const kernel = await findImage(cacheFolder(), KERNEL);
+  if (kernel === undefined) return err(`${KERNEL} is not here (wurley image pull ${KERNEL})`);
+  return ok({ disk: resolve(given), key: resolve(privateKey), kernel });
 }
 
 /** The initial RAM disk that boots a root, for a machine that is not ours. */
