@@ -76,9 +76,16 @@ export function bareSleepAsk(bare: SharedArrayBuffer, ms: number, sizeBytes: num
     while (Atomics.load(words, PONG) !== turn) Atomics.wait(words, PONG, turn - 1);
     answer.set(back);
   });
+  endSleepEcho(words);
+  return samples;
+}
+
+/** Ends the answering side, and waits until it has seen that: the words may then be used again. */
+function endSleepEcho(words: Int32Array): void {
+  const last = Atomics.load(words, PONG);
   Atomics.store(words, PING, STOP);
   Atomics.notify(words, PING);
-  return samples;
+  while (Atomics.load(words, PONG) !== STOP) Atomics.wait(words, PONG, last);
 }
 
 /** As {@link bareSleepAsk}, but both sides have slept for `restMs` milliseconds before each of `count` round trips. */
@@ -100,8 +107,7 @@ export function bareRestedAsk(bare: SharedArrayBuffer, count: number, restMs: nu
     answer.set(back);
     samples.push(nowNs() - start);
   }
-  Atomics.store(words, PING, STOP);
-  Atomics.notify(words, PING);
+  endSleepEcho(words);
   return samples;
 }
 
@@ -112,10 +118,11 @@ export function bareSleepEcho(bare: SharedArrayBuffer, sizeBytes: number): void 
   const back = new Uint8Array(bare, BACK_AT, sizeBytes);
   for (let turn = 1; ; turn++) {
     while (Atomics.load(words, PING) === turn - 1) Atomics.wait(words, PING, turn - 1);
-    if (Atomics.load(words, PING) === STOP) return;
-    back.set(there);
-    Atomics.store(words, PONG, turn);
+    const isOver = Atomics.load(words, PING) === STOP;
+    if (!isOver) back.set(there);
+    Atomics.store(words, PONG, isOver ? STOP : turn);
     Atomics.notify(words, PONG);
+    if (isOver) return;
   }
 }
 
