@@ -1,10 +1,10 @@
 import fc from 'fast-check';
-import { Packr } from 'msgpackr/pack';
 import { equal, is, ok as truthy } from 'uvu/assert';
+import { messageValues, packrOn } from '../../test/drivers/codec-values.js';
 import { spec } from '../../test/harness/spec.js';
 import { Codec } from './codec.js';
 import { LEFT, RecordWriter } from './record-writer.js';
-import { createStructureTable, type Shapes, StructureTable } from './structure-table.js';
+import { createStructureTable, StructureTable } from './structure-table.js';
 
 const test = spec('record writer');
 
@@ -12,44 +12,12 @@ const test = spec('record writer');
 function trio() {
   const memory = createStructureTable();
   const table = new StructureTable(memory, 1);
-  const packr = new Packr({
-    useRecords: true,
-    copyBuffers: true,
-    int64AsType: 'bigint',
-    moreTypes: false,
-    mapsAsObjects: true,
-    getStructures: () => table.load(),
-    saveStructures: (shapes: unknown) => table.save(shapes as Shapes),
-    maxSharedStructures: table.max,
-    shouldShareStructure: () => true,
-  });
+  const packr = packrOn(table);
   const decoder = new Codec({ structures: new StructureTable(memory, 2) });
   return { packr, writer: new RecordWriter(table), decoder };
 }
 
-const names = fc.constantFrom('kind', 'id', 'vm', 'queue', 'a', 'b', 'reply', 'toJSON', '__proto__', '');
-const leaf = fc.oneof(
-  fc.integer(),
-  fc.integer({ min: -70, max: 300 }),
-  fc.integer({ min: -40_000, max: 70_000 }),
-  fc.double(),
-  fc.constantFrom(0, -0, 63, 64, 0xff, 0x100, 0xffff, 0x10000, 2 ** 31, 2 ** 32 - 1, 2 ** 32, -32, -33, -128, -129),
-  fc.string({ maxLength: 70 }),
-  fc.string({ unit: 'binary', maxLength: 20 }),
-  fc.boolean(),
-  fc.constant(null),
-  fc.constant(undefined),
-  fc.uint8Array({ maxLength: 300 }),
-  fc.bigInt({ min: -(1n << 63n), max: (1n << 64n) - 1n }),
-);
-const { value } = fc.letrec<{ value: unknown }>((tie) => ({
-  value: fc.oneof(
-    { maxDepth: 4 },
-    leaf,
-    fc.array(tie('value'), { maxLength: 20 }),
-    fc.dictionary(names, tie('value'), { maxKeys: 12, noNullPrototype: true }),
-  ),
-}));
+const value = messageValues(['kind', 'id', 'vm', 'queue', 'a', 'b', 'reply', 'toJSON', '__proto__', ''], 12);
 
 test('writes exactly the bytes msgpackr writes, or leaves the value to it', () => {
   const { packr, writer, decoder } = trio();

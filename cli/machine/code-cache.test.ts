@@ -42,80 +42,79 @@ async function until(what: string, found: () => boolean): Promise<void> {
   throw new Error(`${what} did not happen`);
 }
 
-test(
-  'what one machine noted the next one has compiled; nothing that others could have written or that is damaged is used',
-  async () => {
+/** A test with a folder for a cache, a list of its files with some suffix, and the folder of those. */
+function withCache(
+  body: (cache: string, files: (suffix: string) => string[], folder: string) => Promise<void>,
+): () => Promise<void> {
+  return async () => {
     const cache = mkdtempSync(join(tmpdir(), 'wurley-code-'));
     const folder = join(cache, 'code');
     try {
       await loadInterpreter(cache);
       useGuestFlags();
-      const first = openCodeCache(cache, PLAN);
-      assert.equal(await first.load(), []);
-      first.keep([page()]);
-      const files = (suffix: string): string[] => readdirSync(folder).filter((name) => name.endsWith(suffix));
-      await until('the builder', () => files('.code').length === 1 && files('.todo').length === 0);
-
-      const [volume] = await openCodeCache(cache, PLAN).load();
-      assert.ok(volume !== undefined);
-      const view = new DataView(page().bytes.buffer);
-      const found = findSaved(volume.index, view, 0, 48, view.getUint32(48, true));
-      assert.ok(found >= 0);
-      const { number } = savedRegion(volume.index, found);
-      const memory = new WebAssembly.Memory({ initial: 65_536, maximum: 65_536, shared: true });
-      const { exports } = new WebAssembly.Instance(volume.module, { env: { memory, step: () => 0 } });
-      assert.type(exports[`r${number}`], 'function');
-      const other = { ...PLAN, placements: [{ ...PLAN.placements[0]!, bytes: new Uint8Array(4096) }] };
-      assert.equal(await openCodeCache(cache, other).load(), [], 'what another image noted is not loaded');
-
-      const path = join(folder, files('.code')[0] ?? '');
-      const good = readFileSync(path);
-      for (const at of [0, 20, 50, good.length >> 1, good.length - 1]) {
-        const bad = Buffer.from(good);
-        bad[at]! ^= 1;
-        writeFileSync(path, bad);
-        assert.is(await readCodeFile(path), undefined, `byte ${at}`);
-      }
-      writeFileSync(path, good.subarray(0, good.length - 1));
-      assert.is(await readCodeFile(path), undefined, 'cut off');
-      writeFileSync(path, good);
-      assert.ok((await readCodeFile(path)) !== undefined);
-      chmodSync(path, 0o620);
-      assert.is(await readCodeFile(path), undefined, 'the group may write it');
-      chmodSync(path, 0o600);
-      chmodSync(folder, 0o722);
-      assert.equal(await openCodeCache(cache, PLAN).load(), [], 'others may write the folder');
-      chmodSync(folder, 0o700);
-      trimFolder(folder, good.length - 1);
-      assert.equal(files('.code'), []);
+      await body(cache, (suffix) => readdirSync(folder).filter((name) => name.endsWith(suffix)), folder);
     } finally {
       rmSync(cache, { recursive: true, force: true });
     }
-  },
+  };
+}
+
+test(
+  'what one machine noted the next one has compiled; nothing that others could have written or that is damaged is used',
+  withCache(async (cache, files, folder) => {
+    const first = openCodeCache(cache, PLAN);
+    assert.equal(await first.load(), []);
+    first.keep([page()]);
+    await until('the builder', () => files('.code').length === 1 && files('.todo').length === 0);
+
+    const [volume] = await openCodeCache(cache, PLAN).load();
+    assert.ok(volume !== undefined);
+    const view = new DataView(page().bytes.buffer);
+    const found = findSaved(volume.index, view, 0, 48, view.getUint32(48, true));
+    assert.ok(found >= 0);
+    const { number } = savedRegion(volume.index, found);
+    const memory = new WebAssembly.Memory({ initial: 65_536, maximum: 65_536, shared: true });
+    const { exports } = new WebAssembly.Instance(volume.module, { env: { memory, step: () => 0 } });
+    assert.type(exports[`r${number}`], 'function');
+    const other = { ...PLAN, placements: [{ ...PLAN.placements[0]!, bytes: new Uint8Array(4096) }] };
+    assert.equal(await openCodeCache(cache, other).load(), [], 'what another image noted is not loaded');
+
+    const path = join(folder, files('.code')[0] ?? '');
+    const good = readFileSync(path);
+    for (const at of [0, 20, 50, good.length >> 1, good.length - 1]) {
+      const bad = Buffer.from(good);
+      bad[at]! ^= 1;
+      writeFileSync(path, bad);
+      assert.is(await readCodeFile(path), undefined, `byte ${at}`);
+    }
+    writeFileSync(path, good.subarray(0, good.length - 1));
+    assert.is(await readCodeFile(path), undefined, 'cut off');
+    writeFileSync(path, good);
+    assert.ok((await readCodeFile(path)) !== undefined);
+    chmodSync(path, 0o620);
+    assert.is(await readCodeFile(path), undefined, 'the group may write it');
+    chmodSync(path, 0o600);
+    chmodSync(folder, 0o722);
+    assert.equal(await openCodeCache(cache, PLAN).load(), [], 'others may write the folder');
+    chmodSync(folder, 0o700);
+    trimFolder(folder, good.length - 1);
+    assert.equal(files('.code'), []);
+  }),
   { deadlineMs: 180_000 },
 );
 
 test(
   'machines that end together each keep their volume, and one that brings what is there already keeps none',
-  async () => {
-    const cache = mkdtempSync(join(tmpdir(), 'wurley-code-'));
-    const folder = join(cache, 'code');
-    try {
-      await loadInterpreter(cache);
-      useGuestFlags();
-      const image = { ...PLAN.placements[0]!, bytes: new Uint8Array(4096).fill(2) };
-      const plans = [PLAN, PLAN, PLAN, { ...PLAN, placements: [image] }];
-      const machines = plans.map((plan) => openCodeCache(cache, plan));
-      for (const machine of machines) assert.equal(await machine.load(), []);
-      for (const [n, machine] of machines.entries()) machine.keep([page(n === 1 ? 1 : 0)]);
-      const files = (suffix: string): string[] => readdirSync(folder).filter((name) => name.endsWith(suffix));
-      await until('the builders', () => files('.todo').length === 0 && files('.lock').length === 0);
-      const counts = await Promise.all(plans.map(async (plan) => (await openCodeCache(cache, plan).load()).length));
-      assert.equal(counts, [2, 2, 2, 1], files('').join(' '));
-    } finally {
-      rmSync(cache, { recursive: true, force: true });
-    }
-  },
+  withCache(async (cache, files) => {
+    const image = { ...PLAN.placements[0]!, bytes: new Uint8Array(4096).fill(2) };
+    const plans = [PLAN, PLAN, PLAN, { ...PLAN, placements: [image] }];
+    const machines = plans.map((plan) => openCodeCache(cache, plan));
+    for (const machine of machines) assert.equal(await machine.load(), []);
+    for (const [n, machine] of machines.entries()) machine.keep([page(n === 1 ? 1 : 0)]);
+    await until('the builders', () => files('.todo').length === 0 && files('.lock').length === 0);
+    const counts = await Promise.all(plans.map(async (plan) => (await openCodeCache(cache, plan).load()).length));
+    assert.equal(counts, [2, 2, 2, 1], files('').join(' '));
+  }),
   { deadlineMs: 180_000 },
 );
 
