@@ -62,52 +62,51 @@ export function bareSpinEcho(bare: SharedArrayBuffer, sizeBytes: number): void {
   }
 }
 
-/** The limit of sleeping threads, asking side. */
-export function bareSleepAsk(bare: SharedArrayBuffer, ms: number, sizeBytes: number): number[] {
+/** A round trip of sleeping threads, asking side, and how that ends. */
+function sleepAsker(bare: SharedArrayBuffer, sizeBytes: number): { trip(turn: number): void; end(): void } {
   const words = new Int32Array(bare);
   const there = new Uint8Array(bare, THERE_AT, sizeBytes);
   const back = new Uint8Array(bare, BACK_AT, sizeBytes);
   const message = new Uint8Array(sizeBytes).fill(7);
   const answer = new Uint8Array(sizeBytes);
-  const samples = sampled(ms, (turn) => {
-    there.set(message);
-    Atomics.store(words, PING, turn);
-    Atomics.notify(words, PING);
-    while (Atomics.load(words, PONG) !== turn) Atomics.wait(words, PONG, turn - 1);
-    answer.set(back);
-  });
-  endSleepEcho(words);
-  return samples;
+  return {
+    trip(turn) {
+      there.set(message);
+      Atomics.store(words, PING, turn);
+      Atomics.notify(words, PING);
+      while (Atomics.load(words, PONG) !== turn) Atomics.wait(words, PONG, turn - 1);
+      answer.set(back);
+    },
+    // Waits until the answering side has seen that: the words may then be used again.
+    end() {
+      const last = Atomics.load(words, PONG);
+      Atomics.store(words, PING, STOP);
+      Atomics.notify(words, PING);
+      while (Atomics.load(words, PONG) !== STOP) Atomics.wait(words, PONG, last);
+    },
+  };
 }
 
-/** Ends the answering side, and waits until it has seen that: the words may then be used again. */
-function endSleepEcho(words: Int32Array): void {
-  const last = Atomics.load(words, PONG);
-  Atomics.store(words, PING, STOP);
-  Atomics.notify(words, PING);
-  while (Atomics.load(words, PONG) !== STOP) Atomics.wait(words, PONG, last);
+/** The limit of sleeping threads, asking side. */
+export function bareSleepAsk(bare: SharedArrayBuffer, ms: number, sizeBytes: number): number[] {
+  const asker = sleepAsker(bare, sizeBytes);
+  const samples = sampled(ms, asker.trip);
+  asker.end();
+  return samples;
 }
 
 /** As {@link bareSleepAsk}, but both sides have slept for `restMs` milliseconds before each of `count` round trips. */
 export function bareRestedAsk(bare: SharedArrayBuffer, count: number, restMs: number, sizeBytes: number): number[] {
-  const words = new Int32Array(bare);
+  const asker = sleepAsker(bare, sizeBytes);
   const rest = new Int32Array(new SharedArrayBuffer(4));
-  const there = new Uint8Array(bare, THERE_AT, sizeBytes);
-  const back = new Uint8Array(bare, BACK_AT, sizeBytes);
-  const message = new Uint8Array(sizeBytes).fill(7);
-  const answer = new Uint8Array(sizeBytes);
   const samples: number[] = [];
   for (let turn = 1; turn <= count; turn++) {
     Atomics.wait(rest, 0, 0, restMs);
     const start = nowNs();
-    there.set(message);
-    Atomics.store(words, PING, turn);
-    Atomics.notify(words, PING);
-    while (Atomics.load(words, PONG) !== turn) Atomics.wait(words, PONG, turn - 1);
-    answer.set(back);
+    asker.trip(turn);
     samples.push(nowNs() - start);
   }
-  endSleepEcho(words);
+  asker.end();
   return samples;
 }
 
