@@ -32,8 +32,9 @@ export async function readBootFile(
 ): Promise<Result<NamedBytes, string>> {
   let handle: FileHandle | undefined;
   try {
-    handle = await open(file, constants.O_RDONLY);
-    const bytes = await readWhole(handle, bytesMax, (size) => late?.begin({ file, what, size, handle }));
+    const opened = await open(file, constants.O_RDONLY);
+    handle = opened;
+    const bytes = await readWhole(opened, bytesMax, (size) => late?.begin({ file, what, size, handle: opened }));
     if (!bytes.ok) return err(`${file}: ${what}: ${bytes.error}; give another file`);
     return ok({ file, bytes: bytes.value });
   } catch (problem) {

@@ -19,10 +19,6 @@ interface Opened {
   /** What it is to the user: `kernel`, `initrd`. */
   readonly what: string;
   readonly size: number;
-  readonly handle: FileHandle | undefined;
-}
-
-interface LateFile extends Opened {
   readonly handle: FileHandle;
 }
 
@@ -40,14 +36,14 @@ export async function readInto(handle: FileHandle, bytes: Uint8Array, from: numb
 /** See the head of this file. The owner closes it, whatever became of the files. */
 export class LateFiles {
   /** By the bytes that stand for the file: its beginning, and then nothing yet. */
-  readonly #byBytes = new Map<ArrayBufferLike, LateFile>();
+  readonly #byBytes = new Map<ArrayBufferLike, Opened>();
 
   /**
    * The beginning of a file that can wait, in an array as long as the file; undefined if it is to be read whole: a kernel that
    * must be unpacked or taken apart first, and what is small.
    */
   async begin({ file, what, size, handle }: Opened): Promise<Uint8Array | undefined> {
-    if (handle === undefined || size < LATE_BYTES_MIN) return undefined;
+    if (size < LATE_BYTES_MIN) return undefined;
     // Not touched, and so not memory yet.
     const bytes = new Uint8Array(size);
     if ((await readInto(handle, bytes.subarray(0, HEAD_BYTES), 0)) < HEAD_BYTES) return undefined;
