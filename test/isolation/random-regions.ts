@@ -233,9 +233,20 @@ const branchBack = (words: number): number => (0xb5000000 | ((-words & 0x7ffff) 
 /** A call of the instruction's handler. */
 const HELPER = 0x07000000 | (20 << 5) | 21;
 
+/** Two loops with one head: a round of the first goes on behind a loop of the second's, which it does not pass. */
+function loopsWithOneHead(random: (below: number) => number): number[] {
+  const some = (): number[] => Array.from({ length: 1 + random(4) }, () => loopWord(random));
+  const [head, inner, rest] = [some(), some(), some()];
+  const words = [...head, (0xb4000000 | ((rest.length + 3) << 5) | 17) >>> 0, ...rest]; // CBZ X17 to the inner loop
+  words.push(branchBack(words.length), 0x14000000 + inner.length + 3, ...inner); // B behind both
+  words.push(branchBack(inner.length));
+  words.push(branchBack(words.length));
+  return words;
+}
+
 /** A page of innermost loops that remember pages, some around one another, with calls between them. */
 export function loopPage(random: (below: number) => number): DataView {
-  const words: number[] = [];
+  const words: number[] = random(3) === 0 ? loopsWithOneHead(random) : [];
   for (let outer = 1 + random(2); outer > 0; outer--) {
     const outerStart = words.length;
     for (let inner = 1 + random(2); inner > 0; inner--) {

@@ -9,7 +9,7 @@ import { acceptAll, mutateAll } from '../../../test/isolation/campaigns.js';
 const test = spec('random code');
 
 test('modules the emitter makes of random guest code are accepted', () => {
-  const { modules, instructions, remembered } = acceptAll({ firstSeed: 1, seeds: 120 });
+  const { modules, instructions, remembered } = acceptAll({ firstSeed: 1, seeds: 240 });
   assert.ok(modules > 100);
   assert.ok(instructions > 12_000, `${instructions} guest instructions`);
   assert.ok(remembered > 100, `${remembered} pages remembered`);

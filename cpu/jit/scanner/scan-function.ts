@@ -198,7 +198,11 @@ export class FunctionScanner {
     if (index === 0) return STATE_BASE;
     if (index >= this.#locals) return this.#refuse('index');
     const known = this.#open[this.#localScope[index]!] === 1 && this.#localTime[index]! >= this.#loopFloor;
-    return known ? this.#localValue[index]! : this.#forgotten(index);
+    if (!known) return this.#forgotten(index);
+    const value = this.#localValue[index]!;
+    // Read again behind a call or a long loop: of a remembered page only what was read since then counts.
+    const isOld = this.#values.kind[value] === KIND.local && this.#values.b[value]! <= this.#epochTime;
+    return isOld ? this.#forgotten(index) : value;
   }
 
   #forgotten(index: number): number {

@@ -18,11 +18,15 @@ class Writer {
   readonly state = this.body.param(0, 'i32');
   readonly va = this.body.local('i64');
   readonly tlb = this.body.local('i32');
+  readonly other = this.body.local('i64');
 
   /** Begins with va = X1 and tlb = STATE.tlb. */
   constructor() {
-    this.body.assign(this.va, this.body.load(0x29, 'i64', 3, this.state, 8));
+    this.loadVa();
     this.body.assign(this.tlb, this.loadTlb());
+  }
+  loadVa(): void {
+    this.body.assign(this.va, this.body.load(0x29, 'i64', 3, this.state, 8));
   }
   loadTlb(): Val {
     return this.body.load(0x28, 'i32', 2, this.state, STATE.tlb);
@@ -306,11 +310,11 @@ class Pages {
   }
 }
 /** A long loop (so that it is not looked through) of `round`. */
-function longLoop(w: Writer, round: () => void): void {
+function longLoop(w: Writer, round: () => void, moved = w.va): void {
   const top = w.body.loop();
   round();
-  for (let i = 0; i < 100; i++) w.body.assign(w.va, w.plus(w.va, 1));
-  w.body.branchIf(w.body.op('i32.wrap_i64', w.va), top);
+  for (let i = 0; i < 100; i++) w.body.assign(moved, w.plus(moved, 1));
+  w.body.branchIf(w.body.op('i32.wrap_i64', moved), top);
   w.body.end();
 }
 function expectPages(title: string, rule: Rule | undefined, write: (w: Writer, p: Pages) => void): void {
@@ -349,6 +353,13 @@ expectPages('page and addend shared by two rooms', 'remembered', (w, p) => {
   longLoop(w, () => p.use());
   p.remember(false, other);
 });
+expectPages('used before a loop in the loop, and behind it', undefined, (w, p) =>
+  longLoop(w, () => {
+    p.use();
+    longLoop(w, () => undefined, w.other);
+    p.use();
+  }),
+);
 expectPages('a call in the loop, forgotten behind it', undefined, (w, p) =>
   longLoop(w, () => {
     p.use();
@@ -395,18 +406,21 @@ expectPages('used between call and forgetting', 'address', (w, p) =>
     p.forget();
   }),
 );
-expectPages('a call between comparison and access', 'stale', (w, p) =>
-  longLoop(w, () =>
-    p.use({
-      before: () => {
-        w.step();
-        p.forget();
-        w.body.block();
-        w.body.end();
-      },
-    }),
-  ),
-);
+for (const between of ['call', 'loop']) {
+  expectPages(`a ${between} between comparison and access`, 'stale', (w, p) => {
+    const loop = (): void => longLoop(w, () => undefined, w.other);
+    const call = (): void => {
+      w.step();
+      p.forget();
+      w.body.block();
+      w.body.end();
+    };
+    longLoop(w, () => {
+      w.loadVa();
+      p.use({ before: between === 'call' ? call : loop });
+    });
+  });
+}
 expectPages('another remembered between comparison and access', 'range', (w, p) =>
   longLoop(w, () => {
     const other = w.body.local('i64');
