@@ -37,6 +37,8 @@ interface Frame {
 }
 interface Mapping {
   readonly addrspace: number;
+  /** The partition whose stage-2 map it is in. */
+  readonly space: number;
   readonly basePage: number;
   readonly firstPage: number;
   readonly pages: number;
@@ -302,14 +304,14 @@ export class Extents implements CoreMemory {
   }
 
   #unmapPages(mapping: Mapping, spaces: Set<Partition>): void {
-    const space = this.#space(mapping.addrspace);
+    const space = this.#partitions.get(mapping.space);
     if (space?.parts === undefined) return;
     for (let page = 0; page < mapping.pages; page++) space.parts.stage2.unmap(mapping.basePage + page);
     spaces.add(space);
   }
 
   #mapPages(extent: Extent, mapping: Mapping): boolean {
-    const stage2 = this.#space(mapping.addrspace)?.parts?.stage2;
+    const stage2 = this.#partitions.get(mapping.space)?.parts?.stage2;
     if (stage2 === undefined) return false;
     for (let page = 0; page < mapping.pages; page++) {
       const frame = extent.frames.get(mapping.firstPage + page);
@@ -329,8 +331,9 @@ export class Extents implements CoreMemory {
 
   map(range: MapRange, access: MapAccess): Done {
     const extent = this.#extent(range.extent);
-    const stage2 = this.#space(range.addrspace)?.parts?.stage2;
-    if (extent === undefined || stage2 === undefined) return err('badState');
+    const space = this.#space(range.addrspace);
+    const stage2 = space?.parts?.stage2;
+    if (extent === undefined || space === undefined || stage2 === undefined) return err('badState');
     const asked = this.#range(extent, range);
     if (!asked.ok) return asked;
     const { first, pages } = asked.value;
@@ -345,13 +348,18 @@ export class Extents implements CoreMemory {
       if (!extent.frames.has(first + page)) return err('notOwner');
       if (stage2.entry(basePage + page) !== 0) return err('existingMapping');
     }
-    const mapping = { addrspace: range.addrspace, basePage, firstPage: first, pages, access };
+    const { addrspace } = range;
+    const mapping = { addrspace, space: space.number, basePage, firstPage: first, pages, access };
     if (!this.#mapPages(extent, mapping)) {
       for (let page = 0; page < pages; page++) stage2.unmap(basePage + page);
       return err('noMemory');
     }
     extent.mappings.push(mapping);
     return ok();
+  }
+
+  #isIn(mapping: Mapping, addrspace: number): boolean {
+    return mapping.addrspace === addrspace && mapping.space === this.#table.aux(addrspace);
   }
 
   /** The mapping that a call names, with the part of it that is meant. */
@@ -364,7 +372,7 @@ export class Extents implements CoreMemory {
     const basePage = inPages(range.base);
     const mapping = extent.mappings.find(
       (m) =>
-        m.addrspace === range.addrspace &&
+        this.#isIn(m, range.addrspace) &&
         first >= m.firstPage &&
         first + pages <= m.firstPage + m.pages &&
         m.basePage + (first - m.firstPage) === basePage,
@@ -402,7 +410,7 @@ export class Extents implements CoreMemory {
     };
     extent.mappings.splice(extent.mappings.indexOf(mapping), 1, ...rest, changed);
     this.#mapPages(extent, changed);
-    const space = this.#space(mapping.addrspace);
+    const space = this.#partitions.get(mapping.space);
     return space === undefined || (await this.#flush(space)) ? ok() : err('busy');
   }
 
@@ -412,7 +420,7 @@ export class Extents implements CoreMemory {
     if (bytes === 0n) return err('badSize');
     const page = inPages(base);
     const mapping = found.mappings.find(
-      (m) => m.addrspace === addrspace && page >= m.basePage && page < m.basePage + m.pages,
+      (m) => this.#isIn(m, addrspace) && page >= m.basePage && page < m.basePage + m.pages,
     );
     if (mapping === undefined) return err('badArgument');
     const skipped = page - mapping.basePage;
@@ -474,6 +482,11 @@ export class Extents implements CoreMemory {
   }
   #setRanges(addrspace: number, ranges: readonly Range[]): void {
     this.#vmmio.set(addrspace, { generation: this.#table.generation(addrspace), ranges });
+    this.publishRanges(addrspace);
+  }
+  /** Writes the ranges where the processors of the address space look for them, after that has become another place. */
+  publishRanges(addrspace: number): void {
+    const ranges = this.#rangesOf(addrspace);
     const block = this.#table.data(addrspace);
     if (block === 0) return; // one that no VM runs in
     const numbers = ranges.map(({ base, bytes }) => ({ base: Number(base), bytes: Number(bytes) }));
@@ -487,7 +500,7 @@ export class Extents implements CoreMemory {
   async forget(partition: Partition): Promise<boolean> {
     for (const [object, extent] of [...this.#extents]) {
       for (const mapping of [...extent.mappings]) {
-        if (this.#table.aux(mapping.addrspace) !== partition.number) continue;
+        if (mapping.space !== partition.number) continue;
         this.#unmapPages(mapping, new Set());
         extent.mappings.splice(extent.mappings.indexOf(mapping), 1);
       }

@@ -8,6 +8,7 @@ import type { ObjectType } from '../shared-state/objects/object-table.js';
 import { AFFINITY } from '../shared-state/scheduler/run-tokens.js';
 import { POWER, STOP, VM_CPUS_MAX, VmBlock } from '../shared-state/vm/vm-block.js';
 import { Assembly } from './assembly.js';
+import type { GuestMadeVms } from './guest-made-vms.js';
 import type { KernelObjects } from './kernel-objects.js';
 import type { ObjectFault } from './objects.protocol.js';
 import type { Partition } from './partition.js';
@@ -44,6 +45,8 @@ export class GuestCore implements GunyahCore {
   readonly #ring: (actor: number) => void;
   readonly #setRegister: SetRegister;
   readonly #nowMs: () => number;
+  /** Absent where nobody starts workers for what guests make. */
+  readonly #vms: GuestMadeVms | undefined;
   readonly #given = new Map<number, PartitionObjects>();
   readonly #schedules = new Map<number, Schedule>();
 
@@ -54,8 +57,10 @@ export class GuestCore implements GunyahCore {
     extents: CoreMemory,
     setRegister: SetRegister,
     nowMs: () => number = () => 0,
+    vms?: GuestMadeVms,
   ) {
     this.#nowMs = nowMs;
+    this.#vms = vms;
     this.#setRegister = setRegister;
     this.objects = kernel;
     this.assembly = new Assembly(kernel, extents, nowMs);
@@ -68,6 +73,29 @@ export class GuestCore implements GunyahCore {
   /** The objects `partition` was given, or undefined. */
   of(partition: number): PartitionObjects | undefined {
     return this.#given.get(partition);
+  }
+
+  /** The capability space that a processor's slow calls name; undefined: there is no such processor. */
+  spaceOf(partition: number, index: number): number | undefined {
+    return this.#given.get(partition)?.cspace ?? this.#vms?.cspaceOf(partition, index);
+  }
+
+  /** The object may be used from here on: a thread that hypercalls put together then has a worker, if it has all a processor needs. */
+  async activate(object: number): Promise<Result<undefined, ObjectFault>> {
+    const { objects: kernel } = this;
+    const { table } = kernel;
+    const active = kernel.activate(object);
+    if (!active.ok || table.type(object) !== 'thread' || this.#vms === undefined) return active;
+    const life = table.generation(object);
+    const placed = this.#vms.place(object);
+    if (placed.ok && placed.value === 'none') return ok();
+    if (placed.ok) {
+      table.setRunEntry(object, kernel.tokens.add());
+      this.schedule(object, {});
+    }
+    const started = placed.ok ? await this.#vms.start(object) : placed;
+    if (!started.ok && table.generation(object) === life) table.setState(object, 'init');
+    return started;
   }
 
   /** Gives an initialised partition its objects; before its processors run. */
@@ -111,13 +139,13 @@ export class GuestCore implements GunyahCore {
     this.#given.delete(partition);
     for (const object of this.objects.ownedBy(partition)) {
       this.#schedules.delete(object);
-      this.#leaveTokens(object);
+      if (this.#vms?.has(object) !== true) this.leaveTokens(object);
       this.objects.destroy(object);
     }
   }
 
   /** A thread that has ended, or died, holds its run token no longer. */
-  #leaveTokens(object: number): void {
+  leaveTokens(object: number): void {
     const { table, tokens } = this.objects;
     const entry = table.type(object) === 'thread' ? table.runEntry(object) : -1;
     if (entry < 0) return;
@@ -128,7 +156,8 @@ export class GuestCore implements GunyahCore {
 
   /** The partition's life is over: none of its threads keeps others waiting. */
   stopScheduling(partition: number): void {
-    for (const thread of this.#given.get(partition)?.threads ?? []) this.#leaveTokens(thread);
+    for (const thread of this.#given.get(partition)?.threads ?? []) this.leaveTokens(thread);
+    this.#vms?.stopOwnedBy(partition);
   }
 
   /** What a processor is told about scheduling by its VM's owner; what is absent stays. */
@@ -161,8 +190,8 @@ export class GuestCore implements GunyahCore {
         table.setState(thread, 'failed');
         if (table.data(thread) === 0) return ok(); // no processor of the host runs it
         const block = new VmBlock(this.#memory, table.data(thread));
-        const alive = this.#given.get(table.owner(thread))?.threads.some((other) => table.state(other) === 'active');
-        if (alive !== true) block.end(STOP.requested);
+        const threads = this.#vms?.threadsOf(thread) ?? this.#given.get(table.owner(thread))?.threads;
+        if (threads?.some((other) => table.state(other) === 'active') !== true) block.end(STOP.requested);
         if (block.poke(table.aux(thread))) this.#ring(block.actorOf(table.aux(thread)));
         return ok();
       },

@@ -14,6 +14,7 @@ import { POWER, STOP, VM_WINDOWS_MAX } from '../shared-state/vm/vm-block.js';
 import { Extents } from './extents.js';
 import { FramePool } from './frame-pool.js';
 import { GuestCore, type SetRegister } from './guest-core.js';
+import { GuestMadeVms } from './guest-made-vms.js';
 import { KernelObjects } from './kernel-objects.js';
 import { parcelVerbs } from './parcel-verbs.js';
 import { Parcels } from './parcels.js';
@@ -22,6 +23,7 @@ import { type PartitionFault, VP_STATE_TYPES } from './partition.protocol.js';
 import type { CoreProtocol } from './port.protocol.js';
 import { type PortState, portVerbs } from './port-verbs.js';
 import type { ProcessorProtocol } from './processor.protocol.js';
+import { ProcessorOrders, type ProcessorPlace } from './processor-orders.js';
 import { ProxiedRuns, proxiedVerbs } from './proxied-verbs.js';
 
 /** What the core is started with. */
@@ -30,6 +32,8 @@ export interface HypervisorConfig {
   readonly memory: { readonly buffer: SharedArrayBuffer };
   /** How many vCPUs of VMs with objects execute guest code at once, 1 to 31; absent: all that want to. */
   readonly runTokens?: number;
+  /** Who starts workers for processors that guests' hypercalls make; absent: nobody, and they do not run. */
+  readonly processors?: ProcessorPlace;
 }
 
 interface HypervisorState {
@@ -41,6 +45,13 @@ interface HypervisorState {
   readonly parcels: Parcels;
   readonly proxied: ProxiedRuns;
   readonly self: number;
+  readonly numbers: PartitionNumbers;
+  readonly orders: ProcessorOrders | undefined;
+}
+
+/** The partitions there are, and how the next is numbered. */
+interface PartitionNumbers {
+  readonly partitions: Map<number, Partition>;
   next: number;
 }
 
@@ -56,6 +67,17 @@ const PROCESSOR_ASK = { timeoutMs: 8_000 } as const;
 const MESSAGE_BYTES_MAX = 16_384;
 /** How long a thread of a VM that has ended may still be inside a hypercall, in milliseconds. */
 const STOPPED_MS_MAX = 100;
+
+/** A partition with a number that no other has; undefined: there are too many. */
+function numberPartition(numbers: PartitionNumbers, make: (number: number) => Partition): Partition | undefined {
+  const { partitions } = numbers;
+  if (partitions.size >= PARTITIONS_MAX) return undefined;
+  while (partitions.has(numbers.next)) numbers.next = (numbers.next % PARTITIONS_MAX) + 1;
+  const partition = make(numbers.next);
+  partitions.set(partition.number, partition);
+  numbers.next = (partition.number % PARTITIONS_MAX) + 1;
+  return partition;
+}
 
 function find(state: HypervisorState, partition: number): Result<Partition, PartitionFault> {
   const found = state.partitions.get(partition);
@@ -120,13 +142,16 @@ async function flushStage2(partition: Partition, context: Context): Promise<bool
 function makePorts(
   memory: SharedArrayBuffer,
   pool: FramePool,
-  partitions: ReadonlyMap<number, Partition>,
+  numbers: PartitionNumbers,
   ledger: FrameLedger,
   runTokens: number,
+  orders: ProcessorOrders | undefined,
   context: Context,
 ): PortState['ports'] {
+  const { partitions } = numbers;
   let made: GuestCore | undefined;
   let extents: Extents | undefined;
+  let vms: GuestMadeVms | undefined;
   const ring = (number: number): void => context.ring({ actor: number }, 1);
   const core = (): GuestCore | undefined => {
     if (made !== undefined) return made;
@@ -141,17 +166,31 @@ function makePorts(
       new DataView(values.buffer).setBigUint64(0, value, true);
       return (await context.ask(thread, 'setRegisters', { names: [code], values }, PROCESSOR_ASK)).ok;
     };
-    made = new GuestCore(kernel, memory, ring, extents, setRegister, () => context.clock.monotonicMs());
+    if (orders !== undefined) {
+      vms = new GuestMadeVms({
+        ...{ memory, kernel, extents, host: orders, ring },
+        newPartition: () => numberPartition(numbers, (number) => new Partition(number, memory, pool, ring)),
+        dropPartition: (number) => void partitions.delete(number),
+        areaBytes: (owner) => partitions.get(owner)?.areaBytes ?? 0,
+        leave: (thread) => made?.leaveTokens(thread),
+        ended: () => void ports.settle(),
+      });
+    }
+    const nowMs = (): number => context.clock.monotonicMs();
+    made = new GuestCore(kernel, memory, ring, extents, setRegister, nowMs, vms);
     kernel.tokens.format(runTokens);
     return made;
   };
-  return {
+  const ports: PortState['ports'] = {
     core,
     existing: () => made,
+    vms: () => vms,
     collectMemory: () => extents?.collect() ?? Promise.resolve(true),
     extents: () => extents,
     forgetMemory: (partition) => extents?.forget(partition) ?? Promise.resolve(true),
     async settle() {
+      if (vms?.isEnding === true) return true; // comes again when they have ended
+      const [retired, dead] = [made?.objects.takeRetired() ?? [], vms?.takeDead() ?? []];
       const waits: (() => boolean)[] = [];
       const patience = context.clock.monotonicMs() + STOPPED_MS_MAX;
       for (const { parts } of partitions.values()) {
@@ -166,11 +205,13 @@ function makePorts(
           wake(cpu);
         }
       }
-      if (!(await until(context, () => waits.every((isDone) => isDone())))) return false;
-      made?.objects.releaseRetired();
-      return (await extents?.collect()) ?? true;
+      const isDone = await until(context, () => waits.every((isOver) => isOver()));
+      made?.objects.giveBack(retired, isDone);
+      vms?.giveBack(dead, isDone);
+      return isDone && ((await extents?.collect()) ?? true);
     },
   };
+  return ports;
 }
 
 const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
@@ -179,7 +220,7 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
   messageBytesMax: MESSAGE_BYTES_MAX,
   handlerBudgetMs: MACHINE_HANDLER_BUDGET_MS,
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
-  start({ memory, runTokens = 0 }, context) {
+  start({ memory, runTokens = 0, processors }, context) {
     const { buffer } = memory;
     const frames = buffer.byteLength / HYP_PAGE_BYTES;
     const ledger = new FrameLedger(buffer, LEDGER_AT, frames);
@@ -187,20 +228,18 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
     ledger.move(0, from / HYP_PAGE_BYTES, { owner: 0, state: 'free' }, { owner: 0, state: 'core' });
     const pool = new FramePool(buffer, ledger, from, buffer.byteLength);
     const partitions = new Map<number, Partition>();
-    const ports = makePorts(buffer, pool, partitions, ledger, runTokens, context);
+    const numbers = { partitions, next: 1 };
+    const orders = processors && new ProcessorOrders(processors);
+    const ports = makePorts(buffer, pool, numbers, ledger, runTokens, orders, context);
     const parcels = new Parcels(buffer, ledger, (partition) => flushStage2(partition, context));
     const [proxied, self] = [new ProxiedRuns(), context.self.actor];
-    return ok({ pool, frames, memory: buffer, partitions, ports, parcels, proxied, self, next: 1 });
+    return ok({ pool, frames, memory: buffer, partitions, ports, parcels, proxied, self, numbers, orders });
   },
   on: {
     createPartition(state, _, context) {
-      if (state.partitions.size >= PARTITIONS_MAX) return err('noMemory');
-      while (state.partitions.has(state.next)) state.next = (state.next % PARTITIONS_MAX) + 1;
-      const partition = state.next;
-      state.next = (partition % PARTITIONS_MAX) + 1;
       const ring = (number: number): void => context.ring({ actor: number }, 1);
-      state.partitions.set(partition, new Partition(partition, state.memory, state.pool, ring));
-      return ok({ partition });
+      const made = numberPartition(state.numbers, (number) => new Partition(number, state.memory, state.pool, ring));
+      return made === undefined ? err('noMemory') : ok({ partition: made.number });
     },
     setProperty(state, { partition, property, value }) {
       const found = find(state, partition);
@@ -305,6 +344,7 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
       if (!(await state.ports.forgetMemory(found.value))) return err('notAcknowledged');
       if (state.ports.existing()?.of(partition) !== undefined) {
         state.ports.existing()?.forget(partition);
+        await state.ports.vms()?.settled();
         if (!(await state.ports.settle())) return err('notAcknowledged');
       }
       state.partitions.delete(partition);
@@ -329,7 +369,10 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
       return ok({ freeFrames: pool.freeFrames, frames, partitions: partitions.size, objects, capabilities });
     },
   },
-  rang: (state) => state.proxied.rang(),
+  rang(state) {
+    state.orders?.rang();
+    state.proxied.rang();
+  },
 });
 export default hypervisor;
 

@@ -88,6 +88,22 @@ const pages = (bytes: number): number => Math.ceil(bytes / HYP_PAGE_BYTES) * HYP
 const CORE = 0;
 const CORE_LOCK_INDEX = 63;
 
+/** Frames of an object that has ended. */
+interface Retired {
+  readonly owner: number;
+  readonly extent: Extent;
+}
+
+/** Who gives address spaces and threads that were made by hypercalls what they run on (guest-made-vms.ts). */
+export interface Machines {
+  /** An address space becomes active; false: there is no memory for it. */
+  openSpace(addrspace: number, owner: number): boolean;
+  /** An address space has ended. */
+  closeSpace(addrspace: number): void;
+  /** A thread ends. True: it was running, and `release` is called when it does so no more; until then its slot is not given out. */
+  endThread(thread: number, release: () => void): boolean;
+}
+
 /** See the head of this file. */
 export class KernelObjects {
   readonly table: ObjectTable;
@@ -106,7 +122,8 @@ export class KernelObjects {
   readonly #gics = new Map<number, Gic>();
   /** Interrupt numbers taken, by vic object. */
   readonly #virqs = new Map<number, Map<number, { readonly object: number; readonly source: Source }>>();
-  readonly #retired: { readonly owner: number; readonly extent: Extent }[] = [];
+  #retired: Retired[] = [];
+  #machines: Machines | undefined;
 
   private constructor(memory: SharedArrayBuffer, pool: FramePool, tableAt: number, ring: Ring) {
     this.#memory = memory;
@@ -126,6 +143,11 @@ export class KernelObjects {
   static create(memory: SharedArrayBuffer, pool: FramePool, ring: Ring): KernelObjects | undefined {
     const extent = pool.take(pages(OBJECT_TABLE_BYTES + RUN_TOKENS_BYTES + VIRTIO_PAGES_BYTES), CORE, 'core');
     return extent === undefined ? undefined : new KernelObjects(memory, pool, extent.host, ring);
+  }
+
+  /** From here on address spaces and threads get what they run on. */
+  setMachines(machines: Machines): void {
+    this.#machines = machines;
   }
 
   /** Objects alive, for audits. */
@@ -247,6 +269,13 @@ export class KernelObjects {
     if (this.table.generation(object) === generation) this.unpin(object);
   }
 
+  /** What a thread is attached to, while that lives. */
+  attachment(thread: number, type: AttachmentType): { readonly object: number; readonly index: number } | undefined {
+    const config = this.config(thread);
+    const found = config?.is === 'thread' ? config.attached.get(type) : undefined;
+    return this.#lives(found) ? found : undefined;
+  }
+
   /** Whether what `attachment` names still lives. */
   #lives(attachment: Attachment | undefined): attachment is Attachment {
     return attachment !== undefined && this.table.generation(attachment.object) === attachment.generation;
@@ -258,7 +287,7 @@ export class KernelObjects {
     const block = type === 'vic' ? table.aux(object) : table.data(object);
     for (const [other, { type: kind, config }] of this.#records) {
       if (kind !== 'thread' || other === thread || table.state(other) !== 'active') continue;
-      if (block !== 0 && table.data(other) === block && table.aux(other) === index) return true;
+      if (config === undefined && block !== 0 && table.data(other) === block && table.aux(other) === index) return true;
       const place = config?.is === 'thread' ? config.attached.get(type) : undefined;
       if (place?.object === object && place.index === index && this.#lives(place)) return true;
     }
@@ -351,7 +380,8 @@ export class KernelObjects {
         return config?.is === 'virtioMmio' ? this.#makeVirtio(object, record, config) : err('badConfig');
       case 'addrspace':
         if (config?.is !== 'addrspace') return err('badConfig');
-        return this.#isVmidTaken(object, config.vmid) ? err('busy') : ok();
+        if (this.#isVmidTaken(object, config.vmid)) return err('busy');
+        return this.#machines?.openSpace(object, record.owner) === false ? err('noMemory') : ok();
       case 'thread': {
         const fault = this.#threadFault(object, config);
         return fault === undefined ? ok() : err(fault);
@@ -377,6 +407,13 @@ export class KernelObjects {
     formatVirtio(this.#memory, at, page, queues, type);
     this.table.setData(object, at, page);
     return ok();
+  }
+
+  /** A controller that was made by a hypercall, and not with a VM: where it and its block lie. */
+  ownController(vic: number): { readonly gic: Gic; readonly gicAt: number; readonly blockAt: number } | undefined {
+    const gic = this.#gics.get(vic);
+    if (gic === undefined || this.#record(vic).frames.length === 0) return undefined;
+    return { gic, gicAt: this.table.data(vic), blockAt: this.table.aux(vic) };
   }
 
   /** Makes vic object `vic` stand for a VM's interrupt controller. */
@@ -485,12 +522,19 @@ export class KernelObjects {
     this.table.destroy(object);
     this.capabilities.forget(object);
     const orphans = record.type === 'cspace' ? this.capabilities.close(object) : [];
-    for (const extent of record.frames) this.#retired.push({ owner: record.owner, extent });
-    this.#free.push(object);
-    if (record.config?.is === 'virtioMmio') this.#letGo({ ...record.config, object: record.config.extent });
-    if (record.config?.is === 'thread')
-      for (const attachment of record.config.attached.values()) this.#letGo(attachment);
+    const release = (): void => this.#release(object, record);
+    const isLate = record.type === 'thread' && this.#machines?.endThread(object, release) === true;
+    if (!isLate) release();
+    if (record.type === 'addrspace') this.#machines?.closeSpace(object);
     for (const orphan of orphans) this.collect(orphan);
+  }
+
+  /** Nothing uses an ended object any more but what settles with its frames. */
+  #release(object: number, { owner, frames, config }: ObjectRecord): void {
+    for (const extent of frames) this.#retired.push({ owner, extent });
+    this.#free.push(object);
+    if (config?.is === 'virtioMmio') this.#letGo({ ...config, object: config.extent });
+    if (config?.is === 'thread') for (const attachment of config.attached.values()) this.#letGo(attachment);
   }
 
   /** Objects that `owner` pays for. */
@@ -503,9 +547,18 @@ export class KernelObjects {
     return this.#retired.length > 0;
   }
 
-  /** Gives the frames of destroyed objects back; every thread that may have used them has been outside since. */
+  /** Takes what waits, for {@link giveBack} once every thread that may use it has been outside. */
+  takeRetired(): readonly Retired[] {
+    return this.#retired.splice(0);
+  }
+  /** Gives frames of destroyed objects back; or has them wait again when somebody may still use them. */
+  giveBack(retired: readonly Retired[], isUnused: boolean): void {
+    if (!isUnused) this.#retired = [...retired, ...this.#retired];
+    else for (const { owner, extent } of retired) this.#pool.give(extent, owner, 'core');
+  }
+  /** Both at once, where no thread can have used them. */
   releaseRetired(): void {
-    for (const { owner, extent } of this.#retired.splice(0)) this.#pool.give(extent, owner, 'core');
+    this.giveBack(this.takeRetired(), true);
   }
 }
 

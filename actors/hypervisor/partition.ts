@@ -1,4 +1,5 @@
 /** One partition as the core keeps it: its life, its memory, its virtual processors. */
+import { assert } from '../../bus/assert.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { Gic } from '../shared-state/gic/gic.js';
@@ -13,13 +14,17 @@ const pages = (bytes: number): number => Math.ceil(bytes / HYP_PAGE_BYTES) * HYP
 /** Regions of guest memory a partition may have (as mshv). */
 const REGIONS_MAX = 64;
 
-/** What a partition has once it is initialised. */
-interface Parts {
+/** An interrupt controller and the block of the VM whose processors it serves. */
+export interface Controller {
   readonly block: VmBlock;
-  readonly stage2: Stage2Map;
-  readonly stage2At: number;
   readonly gic: Gic;
   readonly gicAt: number;
+}
+
+/** What a partition has once it is initialised. */
+interface Parts extends Controller {
+  readonly stage2: Stage2Map;
+  readonly stage2At: number;
   readonly wake: (cpu: number) => void;
 }
 
@@ -36,6 +41,8 @@ export class Partition {
   #mapped: MappedExtent[] = [];
   readonly #processors = new Map<number, VpTicket>();
   #parts: Parts | undefined;
+  /** Its own block and controller, where it works with another's for the time being. */
+  #ownParts: Parts | undefined;
   #finalized = false;
 
   constructor(number: number, memory: ArrayBufferLike, pool: FramePool, ring: (actor: number) => void) {
@@ -67,6 +74,11 @@ export class Partition {
     return ok();
   }
 
+  /** Bytes of the private area of each of its processors. */
+  get areaBytes(): number {
+    return this.#properties.processorAreaBytes;
+  }
+
   #takeOwn(bytes: number): number | undefined {
     const extent = this.#pool.take(pages(bytes), this.number, 'core');
     if (extent !== undefined) this.#own.push(extent);
@@ -90,6 +102,22 @@ export class Partition {
     const stage2 = new Stage2Map(this.#memory, stage2At, () => this.#takeOwn(HYP_PAGE_BYTES));
     this.#parts = { block, stage2, stage2At, gic, gicAt, wake };
     return ok(this.#parts);
+  }
+
+  /**
+   * Works with another block and controller than its own, or with its own again: what a guest puts together by hypercalls has a
+   * controller that was made apart from its address space. Only while it has no processors.
+   */
+  useController(other: Controller | undefined): void {
+    const own = this.#ownParts ?? this.#parts;
+    assert(own !== undefined && this.#processors.size === 0, 'a partition without processors changes its controller');
+    this.#ownParts = own;
+    this.#parts = other === undefined ? own : { ...own, ...other, wake: waker(other.block, this.#ring) };
+  }
+
+  /** A zeroed page of the partition's own that goes with it; undefined: there is none. */
+  takePage(): number | undefined {
+    return this.#takeOwn(HYP_PAGE_BYTES);
   }
 
   /** Maps fresh frames at `[ipa, ipa + bytes)`. */
@@ -177,6 +205,22 @@ export class Partition {
     return ok(ticket);
   }
 
+  /** What the thread of processor `index` needs, once that was made. */
+  ticket(index: number): VpTicket | undefined {
+    return this.#processors.get(index);
+  }
+
+  /** Ends a virtual processor whose thread is gone, and returns its memory. */
+  destroyVp(index: number): void {
+    const ticket = this.#processors.get(index);
+    if (ticket === undefined) return;
+    this.#processors.delete(index);
+    for (const host of [ticket.area, ticket.arena]) {
+      const at = this.#own.findIndex((extent) => extent.host === host);
+      for (const extent of at < 0 ? [] : this.#own.splice(at, 1)) this.#pool.give(extent, this.number, 'core');
+    }
+  }
+
   /** The shared parts, when processor `index` was created and the partition lives. */
   processor(index: number): Result<Parts, PartitionFault> {
     if (this.#parts === undefined || !this.#processors.has(index)) return err('noProcessor');
@@ -213,7 +257,7 @@ export class Partition {
       bytes += size;
       this.#pool.give({ host, bytes: size }, this.number, 'owned');
     }
-    this.#parts = undefined;
+    this.#parts = this.#ownParts = undefined;
     return bytes / HYP_PAGE_BYTES;
   }
 }

@@ -1,11 +1,13 @@
 /** The core's handlers of port.protocol.ts. */
 import { err, ok, type Result } from '../../bus/result.js';
+import { ALL_RIGHTS } from '../abi/gunyah/rights.js';
 import { slowCall } from '../abi/gunyah/slow-calls.js';
 import type { BodyOf, ErrorsOf, ReplyOf } from '../runtime/protocol.js';
 import { GIC_INTERRUPTS_MAX } from '../shared-state/gic/gic-layout.js';
 import { SOURCE } from '../shared-state/objects/object-table.js';
 import type { Extents } from './extents.js';
 import type { GuestCore } from './guest-core.js';
+import type { GuestMadeVms } from './guest-made-vms.js';
 import type { KernelObjects } from './kernel-objects.js';
 import type { ObjectFault } from './objects.protocol.js';
 import type { Partition } from './partition.js';
@@ -29,6 +31,8 @@ export interface PortState {
     forgetMemory(partition: Partition): Promise<boolean>;
     /** Extents, once there are objects. */
     extents(): Extents | undefined;
+    /** What guests' hypercalls put together, once there are objects. */
+    vms(): GuestMadeVms | undefined;
   };
 }
 
@@ -168,19 +172,42 @@ export const portVerbs: PortHandlers = {
     state.ports.core()?.objects.unbind(object, sourceOf(source));
     return ok();
   },
-  async guestCall(state, { partition, number, args }) {
+  giveRoot(state, { partition }) {
     const found = holder(state, partition);
     if (!found.ok) return found;
     const { core, given } = found.value;
+    const { objects: kernel } = core;
+    const own = kernel.create('partition', partition);
+    if (!own.ok) return own;
+    kernel.table.setData(own.value, 0, partition);
+    kernel.table.setState(own.value, 'active');
+    const ids: string[] = [];
+    for (const object of [own.value, given.cspace, given.addrspace, given.vic]) {
+      const granted = kernel.capabilities.grant(given.cspace, object, ALL_RIGHTS);
+      if (!granted.ok) return granted;
+      ids.push(`0x${granted.value.id.toString(16)}`);
+    }
+    const [mine = '', cspace = '', addrspace = '', vic = ''] = ids;
+    return ok({ partition: mine, cspace, addrspace, vic });
+  },
+  lostProcessor(state, { partition, index }) {
+    state.ports.vms()?.lost(partition, index);
+    return ok();
+  },
+  async guestCall(state, { partition, index, number, args }) {
+    const core = state.ports.core();
+    const space = core?.spaceOf(partition, index);
+    if (!state.partitions.has(partition)) return err('noPartition');
+    if (core === undefined || space === undefined) return err('badState');
     const view = new DataView(args.buffer, args.byteOffset, args.byteLength);
     const words = Array.from({ length: args.byteLength >> 3 }, (_, index) => view.getBigUint64(index * 8, true));
-    const { error, results } = await slowCall(core, { space: given.cspace }, number, words);
+    const { error, results } = await slowCall(core, { space }, number, words);
     const bytes = new Uint8Array(results.length * 8);
     const out = new DataView(bytes.buffer);
     results.forEach((value, index) => {
       out.setBigUint64(index * 8, BigInt.asUintN(64, value), true);
     });
-    if (core.objects.hasRetired) await state.ports.settle();
+    if (core.objects.hasRetired || state.ports.vms()?.hasDead === true) await state.ports.settle();
     else await state.ports.collectMemory();
     return ok({ error, results: bytes });
   },

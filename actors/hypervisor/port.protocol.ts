@@ -6,7 +6,7 @@
 import type { Ask } from '../runtime/protocol.js';
 import type { ObjectFault } from './objects.protocol.js';
 import type { ParcelVerbs } from './parcel.protocol.js';
-import type { HypervisorProtocol, PartitionFault, PartitionRef } from './partition.protocol.js';
+import type { HypervisorProtocol, PartitionFault, PartitionRef, VpRef } from './partition.protocol.js';
 import type { ProxiedVerbs } from './proxied.protocol.js';
 
 /** The objects a partition has from the start, as indices of the object table; absent ones are 0. */
@@ -58,6 +58,14 @@ export interface VirtioObjects {
   readonly extent: number;
 }
 
+/** Capabilities of a VM that may put others together, all with every right. */
+export interface RootCapabilities {
+  readonly partition: string;
+  readonly cspace: string;
+  readonly addrspace: string;
+  readonly vic: string;
+}
+
 /** See the head of this file. */
 export type PortVerbs = {
   /**
@@ -97,12 +105,16 @@ export type PortVerbs = {
   bindActor: Ask<{ object: number; source: SourceName; actor: number }, undefined, ObjectFault>;
   /** Takes a binding back. */
   unbindSource: Ask<{ object: number; source: SourceName }, undefined, ObjectFault>;
-  /** A slow hypercall: eight arguments as little-endian 64-bit words; results likewise. */
+  /** Gives a VM capabilities to what it can put others together with: its own partition and so on. Answered in `0x` text. */
+  giveRoot: Ask<PartitionRef, RootCapabilities, PartitionFault | ObjectFault>;
+  /** A slow hypercall of processor `index`: eight arguments as little-endian 64-bit words; results likewise. */
   guestCall: Ask<
-    PartitionRef & { abi: 'gunyah'; number: number; args: Uint8Array },
+    VpRef & { abi: 'gunyah'; number: number; args: Uint8Array },
     { error: number; results: Uint8Array },
     PartitionFault
   >;
+  /** The worker of a processor has died that a guest's hypercalls had made; whether it was one. */
+  lostProcessor: Ask<VpRef, undefined, PartitionFault>;
 };
 
 /** Everything the core answers. */

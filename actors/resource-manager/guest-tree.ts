@@ -114,6 +114,14 @@ export function watchdogNode(virq: number): TreeNode {
   return node('qcom,gh-watchdog', { compatible: strings('qcom,gh-watchdog'), interrupts: interrupts(virq) });
 }
 
+/**
+ * What a VM may put others together with: capabilities of its partition, capability space, address space and interrupt controller.
+ * No published binding has it: what holds such capabilities there, the resource manager, gets them in another way.
+ */
+export function rootNode(...capabilities: readonly [bigint, bigint, bigint, bigint]): TreeNode {
+  return node('root', { compatible: strings('wurley,gunyah-root'), reg: cells64(...capabilities) });
+}
+
 /** Shared memory. Below a bus without sizes: the address is the node's `reg`, the size a property of its own. */
 export function memoryNode(name: string, { address, bytes, isWritable }: SharedMemory, label: number): TreeNode {
   return node(`${name}@${hex(address)}`, {

@@ -15,7 +15,7 @@ export interface VcpuThread {
   /** Sends a slow hypercall to the core and blocks; undefined when it does not answer. */
   readonly askCore: (
     core: number,
-    body: { partition: number; abi: 'gunyah'; number: number; args: Uint8Array },
+    body: { partition: number; index: number; abi: 'gunyah'; number: number; args: Uint8Array },
   ) => { readonly error: number; readonly results: Uint8Array } | undefined;
   /** Asks the core for other rights to a mapping and blocks; false when it refuses or does not answer. */
   readonly setRights: (

@@ -10,6 +10,7 @@ import type { MachineHelpers } from '../../cpu/sysreg/peripherals.js';
 import type { PsciServices } from '../abi/psci/psci.js';
 import { type ObjectEnd, ObjectPort } from '../runtime/object-channel.js';
 import { CAPABILITY_SLOT, CapabilityReader } from '../shared-state/capabilities/capability-space.js';
+import type { Gic } from '../shared-state/gic/gic.js';
 import { GICD_BYTES, GICR_BYTES } from '../shared-state/gic/gic-mmio.js';
 import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
 import { ObjectTable, SOURCE, type Source } from '../shared-state/objects/object-table.js';
@@ -114,10 +115,12 @@ export function queueCalls(
 export function powerServices(
   block: VmBlock,
   stage2: Stage2Reader,
+  gic: Gic,
   wake: (cpu: number) => void,
 ): Pick<PsciServices, 'cpuOf' | 'power' | 'powerOn' | 'isMemory'> {
   return {
-    cpuOf: (mpidr) => (mpidr < BigInt(block.cpus) ? Number(mpidr) : -1),
+    // What the controller says of its processors is what their MPIDR_EL1 says.
+    cpuOf: (mpidr) => (mpidr < 1n << 24n ? gic.cpuOf(Number(mpidr)) : -1),
     power: (cpu) => block.power(cpu),
     powerOn: (cpu, entry, context) => {
       const done = block.powerOn(cpu, entry, context);

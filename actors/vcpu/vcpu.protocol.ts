@@ -79,6 +79,8 @@ export interface VcpuConfig {
   readonly core?: number;
   /** What the process has found out about its host; absent: the vCPU tries for itself. */
   readonly features?: HostFeatures;
+  /** MPIDR_EL1's affinity fields, a byte each; absent: the processor's number. */
+  readonly affinity?: number;
   /** False switches compiled code off. */
   readonly jit: boolean;
   /** Given to a vCPU of a VM under the Gunyah ABI. */

@@ -174,7 +174,7 @@ export class Vcpu {
       hypercall: tracer === undefined ? queueCalls(config, () => this.#gunyah?.ports, thread.ring) : undefined,
       remote: this.#remote,
       ...{ pairLock: block.pairLock, frames: ticket.stage2 },
-      affinity: self,
+      affinity: config.affinity ?? self,
     });
     this.core.set32(STATE.lookAt, block.lookAt(self));
     this.#meter = new VcpuMeter(this.core);
@@ -184,8 +184,8 @@ export class Vcpu {
     this.#recorder =
       config.callTap && new CallRecorder(config.callTap, { ...recorded, nowMs: () => thread.clock.monotonicMs() });
     this.#calls = new GuestCallAnswers({
-      ...{ core: this.core, gunyah: this.#gunyah, psci: this.#psciServices(stage2), tracer, recorder: this.#recorder },
-      ...{ entropy: thread.entropy, exits: this.#exits, isOff: () => this.#mode === 'off' },
+      ...{ core: this.core, gunyah: this.#gunyah, tracer, recorder: this.#recorder, exits: this.#exits },
+      ...{ psci: this.#psciServices(stage2, gic), entropy: thread.entropy, isOff: () => this.#mode === 'off' },
       powerOff: () => block.powerOff(self),
     });
     const turns = { ring: thread.ring, nowMs: () => thread.clock.monotonicMs(), actor: () => block.actorOf(self) };
@@ -225,7 +225,7 @@ export class Vcpu {
         return this.#hasYielded;
       },
       drain: () => this.#drain(),
-      ask: (number, args) => thread.askCore(gunyah.core, { partition, abi: 'gunyah', number, args }),
+      ask: (number, args) => thread.askCore(gunyah.core, { partition, index: this.index, abi: 'gunyah', number, args }),
     });
   }
 
@@ -235,11 +235,11 @@ export class Vcpu {
     this.#frontEnds.push(frontEnd);
   }
 
-  #psciServices(stage2: Stage2Reader): PsciServices {
+  #psciServices(stage2: Stage2Reader, gic: Gic): PsciServices {
     const block = this.#block;
     return {
       self: this.index,
-      ...powerServices(block, stage2, this.#wake),
+      ...powerServices(block, stage2, gic, this.#wake),
       end: (reason) => this.#end(() => block.end(reason)),
       endByReset: (asked) => this.#end(() => block.endByReset(this.index, asked)),
       takesAnyReset: this.#gunyah !== undefined,

@@ -76,7 +76,7 @@ function makeHost({ memory, core, partition, space }: VmManagerConfig, ports: Po
       args.forEach((value, index) => {
         words.setBigUint64(index * 8, value, true);
       });
-      const call = { partition, abi: 'gunyah' as const, number, args: new Uint8Array(words.buffer) };
+      const call = { partition, index: 0, abi: 'gunyah' as const, number, args: new Uint8Array(words.buffer) };
       const answer = await context.ask(core, 'guestCall', call, ASK);
       return answer.ok ? answer.value.error : GUNYAH_ERROR.failure;
     },

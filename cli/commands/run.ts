@@ -91,6 +91,7 @@ export const addRun: Verb = (program, terminal, done) => {
     .option('--memory <size>', `memory, ${RAM_RANGE}`, '512M')
     .option('--cpus <n>', 'virtual CPUs, 1 to 8', '1')
     .option('--platform <name>', PLATFORMS.join(', '), 'virt')
+    .option('--root-vm', 'a Gunyah VM that may put VMs together by hypercalls: it holds its own partition')
     .option('--gunyah-profile <name>', `driver generation of a Gunyah VM: ${PROFILES.join(', ')}`, 'P17')
     .option('--dtb <file>', 'device tree to use instead of the generated one')
     .option('--dump-dtb <file>', 'write the device tree there and end')
@@ -289,7 +290,8 @@ async function prepare(
     hasFirmware: text.firmware !== undefined,
     pmu: false,
   };
-  const description = text.platform === 'gunyah' ? { ...hardware, extraNodes: primaryNodes() } : hardware;
+  const description =
+    text.platform === 'gunyah' ? { ...hardware, extraNodes: primaryNodes(text.rootVm === true) } : hardware;
   const seeds = { kaslrSeed: randomBytes(8).readBigUInt64LE(), rngSeed: new Uint8Array(randomBytes(64)) };
   const given = Object.fromEntries(Object.entries(files).filter(([, value]) => value !== undefined));
   const request: BootRequest = {
@@ -442,7 +444,8 @@ async function boot(
       entropy: entropy.ok ? entropy.value : undefined,
       firmwareVars: firmwareVars.value,
     };
-    const gunyah = text.platform === 'gunyah' ? { gunyah: profileOf(text.gunyahProfile) ?? 'P17' } : {};
+    const isRoot = text.rootVm === true;
+    const gunyah = text.platform === 'gunyah' ? { gunyah: profileOf(text.gunyahProfile) ?? 'P17', isRoot } : {};
     const options = {
       ...gunyah,
       description,

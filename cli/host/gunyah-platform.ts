@@ -1,8 +1,14 @@
 /** What Gunyah VMs share on a host: the resource manager and the launcher of what it makes; and what the primary VM is told. */
-
+import { isDeepStrictEqual } from 'node:util';
 import type { Profile } from '../../actors/abi/gunyah/identity.js';
 import type { ObjectPlaces, PartitionObjects } from '../../actors/hypervisor/port.protocol.js';
-import { FREE_IRQ_START, hypervisorNode, rpcNode, watchdogNode } from '../../actors/resource-manager/guest-tree.js';
+import {
+  FREE_IRQ_START,
+  hypervisorNode,
+  rootNode,
+  rpcNode,
+  watchdogNode,
+} from '../../actors/resource-manager/guest-tree.js';
 import { resourceManagerKind } from '../../actors/resource-manager/resource-manager.actor.js';
 import type {
   AdoptedVm,
@@ -33,10 +39,14 @@ const ASK = { timeoutMs: 20_000 } as const;
 /** Name of a worker that runs a processor of a VM that a guest made. */
 const WORKER = /^[a-z0-9-]*-p(\d+)-vcpu\d+$/;
 
-/** The nodes of the primary VM's tree. */
-export function primaryNodes(): readonly TreeNode[] {
+/** Of a primary VM that may put VMs together, the next capabilities: partition, capability space, address space, vic. */
+const ROOT_CAPABILITIES = [2n, 3n, 4n, 5n] as const;
+
+/** The nodes of the primary VM's tree. `isRoot`: it may put VMs together by hypercalls. */
+export function primaryNodes(isRoot = false): readonly TreeNode[] {
   const about = { vmid: VMID.HLOS, owner: undefined, imageName: undefined };
-  return [hypervisorNode(about, [rpcNode(RPC_PORTS.tx, RPC_PORTS.rx, true), watchdogNode(BARK_VIRQ)])];
+  const root = isRoot ? [rootNode(...ROOT_CAPABILITIES)] : [];
+  return [hypervisorNode(about, [rpcNode(RPC_PORTS.tx, RPC_PORTS.rx, true), watchdogNode(BARK_VIRQ), ...root])];
 }
 
 /** What the platform needs to know when it is started. */
@@ -114,7 +124,15 @@ export class GunyahPlatform {
     const answer = await this.#host.system.sender.ask(this.manager, 'adopt', adoption, ASK);
     if (!answer.ok)
       throw new BuildFailure(`the resource manager did not take the VM (${JSON.stringify(answer.error)})`);
+    this.#host.processors.setProfile(adoption.partition, adoption.profile);
     return answer.value;
+  }
+
+  /** Gives a VM what it may put others together with, as a node of its tree. Throws BuildFailure. */
+  async giveRoot(partition: number): Promise<TreeNode> {
+    const given = await this.#host.core.ask('giveRoot', { partition });
+    const { cspace, addrspace, vic } = given;
+    return rootNode(BigInt(given.partition), BigInt(cspace), BigInt(addrspace), BigInt(vic));
   }
 
   /** Makes a partition the one that pays for links between VMs. */
@@ -138,12 +156,14 @@ export class GunyahPlatform {
   }
 
   /** As {@link adopt} for the primary VM whose tree has {@link primaryNodes}. */
-  async adoptPrimary(adoption: Omit<Adoption, 'vmid' | 'owner' | 'vdevices'>): Promise<void> {
+  async adoptPrimary(adoption: Omit<Adoption, 'vmid' | 'owner' | 'vdevices'>, isRoot: boolean): Promise<void> {
     const { tx, rx, bark } = await this.adopt({ ...adoption, vmid: VMID.HLOS, owner: VMID.RM, vdevices: [] });
     const expected = [RPC_PORTS.tx, RPC_PORTS.rx].map(({ capability, virq }) => `${capability}:${virq}`);
     const got = [tx, rx].map(({ capability, virq }) => `${BigInt(capability)}:${virq}`);
-    if (got.join() === expected.join() && bark === BARK_VIRQ) return;
-    throw new BuildFailure('the resource manager did not give the primary VM the queues its device tree names');
+    const root = isRoot ? await this.giveRoot(adoption.partition) : undefined;
+    const isRootAsTold = root === undefined || isDeepStrictEqual(root, rootNode(...ROOT_CAPABILITIES));
+    if (got.join() === expected.join() && bark === BARK_VIRQ && isRootAsTold) return;
+    throw new BuildFailure('the resource manager did not give the primary VM the capabilities its device tree names');
   }
 
   /** An adopted VM has ended and its threads are gone: what it had, and the VMs it made, go with it. */

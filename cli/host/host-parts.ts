@@ -1,4 +1,5 @@
 /** The parts of a host that its resource manager and its launcher are built on. */
+import type { Profile } from '../../actors/abi/gunyah/identity.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
 import type { CallTapPlace } from '../../actors/shared-state/call-tap/call-tap.js';
 import type { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
@@ -32,4 +33,6 @@ export interface HostParts {
   readonly memory: WebAssembly.Memory;
   readonly core: CoreClient;
   readonly kinds: WorkerKinds;
+  /** Starts workers of processors that guests put together. */
+  readonly processors: { setProfile(partition: number, profile: Profile): void };
 }

@@ -5,6 +5,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
+import type { ProcessorPlace } from '../../actors/hypervisor/processor-orders.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
 import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
 import { assert } from '../../bus/assert.js';
@@ -12,6 +13,7 @@ import { consoleKind } from '../../devices/uart/console.actor.js';
 import { BuildFailure, CoreClient } from './core-client.js';
 import { GunyahPlatform, type PlatformOptions } from './gunyah-platform.js';
 import type { HostOptions, HostParts, WorkerKinds } from './host-parts.js';
+import { ProcessorLauncher, processorPlace } from './processor-launcher.js';
 
 /** Pages of the machine's memory: all 4 GiB are reserved, and cost nothing before they are touched. */
 const WASM_PAGES = 65_536;
@@ -37,10 +39,17 @@ export class Host implements HostParts {
   readonly buffer: SharedArrayBuffer;
   readonly core: CoreClient;
   readonly kinds: WorkerKinds;
+  readonly processors: ProcessorLauncher;
   #platform: Promise<GunyahPlatform> | undefined;
   #running: GunyahPlatform | undefined;
 
-  private constructor(system: ActorSystem, options: HostOptions, memory: WebAssembly.Memory, core: CoreClient) {
+  private constructor(
+    system: ActorSystem,
+    options: HostOptions,
+    memory: WebAssembly.Memory,
+    core: CoreClient,
+    place: ProcessorPlace,
+  ) {
     this.system = system;
     this.options = options;
     this.memory = memory;
@@ -50,6 +59,7 @@ export class Host implements HostParts {
     this.core = core;
     const { warm = 0 } = options;
     this.kinds = { vcpu: { ...vcpuKind, warm }, console: { ...consoleKind, warm } };
+    this.processors = new ProcessorLauncher(this, place);
   }
 
   /** Starts an empty host; throws BuildFailure. */
@@ -57,10 +67,11 @@ export class Host implements HostParts {
     const memory = new WebAssembly.Memory({ initial: WASM_PAGES, maximum: WASM_PAGES, shared: true });
     const buffer: unknown = memory.buffer;
     assert(buffer instanceof SharedArrayBuffer, 'a shared memory has a shared buffer');
-    const config = { memory: { buffer }, runTokens: RUN_TOKENS };
+    const place = processorPlace();
+    const config = { memory: { buffer }, runTokens: RUN_TOKENS, processors: place };
     const started = await system.spawn(hypervisorKind, config, { name: `${options.name}-core` });
     if (!started.ok) throw new BuildFailure(`the hypervisor core did not start (${started.error.reason})`);
-    return new Host(system, options, memory, new CoreClient(system, started.value));
+    return new Host(system, options, memory, new CoreClient(system, started.value), place);
   }
 
   /** The resource manager, started when first asked for; `options` count then. Throws BuildFailure. */
@@ -79,7 +90,7 @@ export class Host implements HostParts {
 
   /** A worker called `name` has died: true if it was of a VM that a guest had made, which alone ends with it. */
   lost(name: string): boolean {
-    return this.#running?.lost(name) ?? false;
+    return this.#running?.lost(name) === true || this.processors.lost(name);
   }
 
   /** Loads the workers that are kept for the next VM; answered when they wait. */
@@ -95,6 +106,7 @@ export class Host implements HostParts {
   /** Ends resource manager and core; every VM was disposed before. */
   async close(): Promise<void> {
     await this.#running?.close();
+    await this.processors.close();
     await this.system.stop(this.core.ref);
   }
 }

@@ -144,4 +144,33 @@ test(
   },
   { deadlineMs: 10 * MINUTE },
 );
+test(
+  'a root VM puts VMs together by hypercalls and takes them apart; everything comes back, also what it leaves behind',
+  async () => {
+    const host = await hostOf(true);
+    try {
+      // The host's own VM and the resource manager come with the first VM on the platform gunyah, and stay.
+      const boot = { kernel: guestImage('assembly'), initrd: undefined };
+      const root = (append: string): VmSpec =>
+        vmSpec('root', { boot, append, platform: 'gunyah', primary: true, root: true });
+      const first = await start(host, root('leave=1'));
+      assert.is((await first.ended).reason, 'off');
+      const [empty, none] = [await host.census(), host.resources()];
+      let text = '';
+      const vm = await start(host, root(''));
+      vm.output.subscribe((bytes) => {
+        text += Buffer.from(bytes).toString('latin1');
+      });
+      assert.equal(await vm.ended, { reason: 'off', detail: '' }, text);
+      assert.match(text, /\b(\d+) passed, 0 failed/);
+      const last = await start(host, root('leave=1'));
+      assert.is((await last.ended).reason, 'off');
+      assert.equal(await host.census(), empty);
+      assert.equal(host.resources(), none);
+    } finally {
+      await host.dispose();
+    }
+  },
+  { deadlineMs: 4 * MINUTE },
+);
 test.run();

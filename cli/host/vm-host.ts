@@ -216,13 +216,14 @@ export class VmHost implements LabHost {
     return err(`${spec.name}: ${death ?? result.error}`);
   }
 
-  #check({ name, cpus, memoryBytes, platform, primary, disks }: VmSpec): string | undefined {
+  #check({ name, cpus, memoryBytes, platform, primary, root, disks }: VmSpec): string | undefined {
     if (!NAME.test(name) || name === HOST_NAME) return `a VM's name is ${NAME.source} and not "${HOST_NAME}"`;
     if (this.#vms.has(name)) return 'a VM of this name runs';
     if (!Number.isInteger(cpus) || cpus < 1 || cpus > CPUS_MAX) return `it cannot have ${cpus} processors`;
     if (!isRamSize(memoryBytes)) return 'its memory is not 4 MiB to 3 GiB in steps of 2 MiB';
     if (disks.length > DISKS_MAX) return `it has more than ${DISKS_MAX} disks`;
     if (primary && platform !== 'gunyah') return 'a primary VM is on the platform gunyah';
+    if (root === true && !primary) return 'a VM that puts others together is the primary VM';
     if (primary && !this.#options.primaryGuest) return 'this host was not started for a primary VM';
     if (platform !== 'gunyah' && this.#links?.concerns(name) === true)
       return 'links are between VMs on the platform gunyah';
@@ -411,7 +412,9 @@ export class VmHost implements LabHost {
     await links.mapMemory(spec.name, partition);
     const identity = { vmid: adopted.vmid, owner: undefined, imageName: spec.name };
     const rpc = rpcNode(treePort(adopted.tx), treePort(adopted.rx), true);
-    const nodes = [hypervisorNode(identity, [rpc, watchdogNode(adopted.bark), ...linkNodes(vdevices, adopted.ports)])];
+    const root = spec.root === true ? [await home.platform.giveRoot(partition)] : [];
+    const devices = [watchdogNode(adopted.bark), ...root, ...linkNodes(vdevices, adopted.ports)];
+    const nodes = [hypervisorNode(identity, [rpc, ...devices])];
     return { partition, parts, vmid: adopted.vmid, objects, nodes };
   }
 
@@ -487,6 +490,8 @@ export class VmHost implements LabHost {
     const detail = deathSentence(event);
     const isFinal = deathOf(event) !== undefined;
     const partition = GunyahPlatform.partitionOf(name);
+    if (isFinal && partition !== undefined && !this.#guestMade.has(partition) && this.#host?.lost(name) === true)
+      return;
     const guestMade = partition === undefined ? undefined : this.#guestMade.get(partition);
     const owner = guestMade?.name ?? this.#vmOf(name);
     this.#events.next({ kind: 'workerDied', worker: name, detail, vm: owner, restarts: !isFinal });

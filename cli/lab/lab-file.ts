@@ -163,6 +163,7 @@ function faultsOf(lab: LabText, folder: string): Fault[] {
       if (primary !== undefined) fault([...at, 'primary'], `is already said of ${primary}`, true);
       primary = name;
     }
+    if (vm.root === true && vm.primary !== true) fault([...at, 'root'], 'needs primary: true', true);
     if (vm.profile !== undefined && vm.platform !== 'gunyah') fault([...at, 'profile'], 'needs platform: gunyah', true);
   }
   for (const [name, link] of Object.entries(lab.links ?? {})) {
@@ -227,6 +228,7 @@ function build(lab: LabText, file: string): Lab {
       platform: vm.platform ?? 'virt',
       profile: vm.profile ?? 'P17',
       primary: vm.primary ?? false,
+      root: vm.root ?? false,
       console: vm.console ?? 'pl011',
       disks: (vm.disks ?? []).map((disk) => ({
         file: path(disk.file),

@@ -37,6 +37,8 @@ export interface VmSpec {
   readonly profile: Profile;
   /** Whether it is the primary VM (VMID 3), which may make VMs of its own through the resource manager. At most one is. */
   readonly primary: boolean;
+  /** Whether it may put VMs together by hypercalls: it holds its own partition. Only the primary VM; absent: it may not. */
+  readonly root?: boolean;
   readonly console: 'pl011' | 'virtio';
   readonly disks: readonly DiskSpec[];
   readonly rng: boolean;

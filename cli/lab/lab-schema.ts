@@ -60,6 +60,7 @@ const vm = z.strictObject({
   platform: z.enum(['virt', 'gunyah']).optional(),
   profile: z.enum(PROFILES).optional().describe('driver generation of a VM on the platform gunyah'),
   primary: z.boolean().optional().describe('VMID 3: may make VMs of its own through the resource manager'),
+  root: z.boolean().optional().describe('may put VMs together by hypercalls: holds its own partition; needs primary'),
   console: z.enum(['pl011', 'virtio']).optional(),
   disks: z.array(disk).max(DISKS_MAX).optional(),
   networks: z

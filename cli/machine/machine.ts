@@ -71,6 +71,8 @@ export interface MachineOptions {
   readonly name: string;
   /** The Gunyah ABI its calls speak; absent on a `virt` machine. */
   readonly gunyah?: Profile;
+  /** Whether it may put VMs together by Gunyah's hypercalls. */
+  readonly isRoot?: boolean;
   /** False: its processors translate hot code for themselves, which saves a worker. */
   readonly ownTranslator?: boolean;
   /** Where vCPUs tell what happens; absent: nowhere. */
@@ -168,7 +170,10 @@ async function layFoundation(host: Host, options: MachineOptions): Promise<Found
     async ready() {
       if (given === undefined || profile === undefined) return;
       const platform = await host.gunyah({ table: given.table });
-      await platform.adoptPrimary({ partition, block: parts.block, profile, name: options.name });
+      await platform.adoptPrimary(
+        { partition, block: parts.block, profile, name: options.name },
+        options.isRoot === true,
+      );
     },
     release: async () => {
       if (host.platform === undefined || given === undefined) await core.tryAsk('deletePartition', { partition });

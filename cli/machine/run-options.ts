@@ -11,6 +11,7 @@ export interface RunText {
   readonly cpus: string;
   readonly platform: string;
   readonly gunyahProfile: string;
+  readonly rootVm?: boolean;
   readonly dtb?: string;
   readonly dumpDtb?: string;
   readonly firmware?: string;

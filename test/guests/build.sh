@@ -82,6 +82,9 @@ for path in gunyah/*.c; do
 done
 link gunyah.elf $RUNTIME $GUNYAH
 
+compile "assembly/main.c" "assembly-main.o" -O2 $GENERAL
+link assembly.elf $RUNTIME gunyah-calls.c.o gunyah-tree.c.o gunyah-proxied.c.o assembly-main.o
+
 compile "msgq/main.c" "msgq-main.o" -O2 $GENERAL
 link msgq.elf $RUNTIME gunyah-calls.c.o gunyah-tree.c.o msgq-main.o
 

@@ -27,6 +27,32 @@ test(
   { deadlineMs: 300_000 },
 );
 
+test(
+  'a root VM puts VMs together by hypercalls, lets them run or runs them, and takes them apart: every check passes',
+  async () => {
+    const boot = ['--kernel', guestImage('assembly')];
+    const more = ['--platform', 'gunyah', '--root-vm'];
+    const outcome = await runUnderWurley({ boot, cpus: 1, memoryMiB: 64, bootargs: '', deadlineMs: 180_000, more });
+    assert.ok(outcome.ok, outcome.ok ? '' : outcome.error.text + outcome.error.console);
+    if (!outcome.ok) return;
+    const report = parseSuite(outcome.value.console);
+    assert.equal(report?.failures, [], outcome.value.console);
+    assert.is(report?.passed, 170);
+    assert.is(outcome.value.exitCode, 0);
+    assert.is(outcome.value.errors, '');
+  },
+  { deadlineMs: 200_000 },
+);
+
+test('without the right a VM finds no root node and holds no such capability', async () => {
+  const boot = ['--kernel', guestImage('assembly')];
+  const more = ['--platform', 'gunyah'];
+  const outcome = await runUnderWurley({ boot, cpus: 1, memoryMiB: 64, bootargs: '', deadlineMs: 60_000, more });
+  assert.ok(outcome.ok, outcome.ok ? '' : outcome.error.text + outcome.error.console);
+  if (outcome.ok)
+    assert.equal(parseSuite(outcome.value.console)?.failures, ['not ok 1 tree: this VM may put others together']);
+});
+
 test('a watchdog that is not pinged resets the machine: exit code 3 and a sentence', async () => {
   const boot = ['--kernel', guestImage('gunyah')];
   const more = ['--platform', 'gunyah'];

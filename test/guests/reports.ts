@@ -10,6 +10,7 @@ export const guestsFolder = join(dirname(fileURLToPath(import.meta.url)), '..', 
 
 /** The guest programs; each is `test/guests/bin/NAME.elf`. */
 export type GuestName =
+  | 'assembly'
   | 'gunyah'
   | 'interrupts'
   | 'links'

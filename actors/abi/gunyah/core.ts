@@ -37,7 +37,6 @@ export interface CoreObjects {
   collect(object: number): void;
   configureQueue(object: number, depth: number, messageBytes: number): Done;
   configureSpace(object: number, slots: number): Done;
-  activate(object: number): Done;
   bind(object: number, source: Source, vic: number, virq: number, isEdge: boolean): Done;
   unbind(object: number, source: Source): void;
 }
@@ -110,6 +109,8 @@ export interface CoreAssembly {
 
 /** Everything. */
 export interface GunyahCore {
+  /** The object may be used from here on. */
+  activate(object: number): Done | Promise<Done>;
   readonly assembly: CoreAssembly;
   readonly objects: CoreObjects;
   readonly processors: CoreProcessors;

@@ -241,10 +241,10 @@ const HANDLERS: Readonly<Record<number, Handler>> = {
   10: create('vic'),
   11: create('powerGroup'),
   72: create('virtioMmio'),
-  12: (call) => done(call.core.objects.activate(object(call, 0))),
-  13: (call) => {
+  12: async (call) => done(await call.core.activate(object(call, 0))),
+  13: async (call) => {
     const found = call.core.objects.capabilities.find(object(call, 0), arg(call, 1), 0, RIGHT_ACTIVATE, false);
-    return found.ok ? done(call.core.objects.activate(found.value.object)) : answer(FAULT[found.error]);
+    return found.ok ? done(await call.core.activate(found.value.object)) : answer(FAULT[found.error]);
   },
   34: (call) => {
     const deleted = call.core.objects.capabilities.delete(object(call, 0), arg(call, 1));

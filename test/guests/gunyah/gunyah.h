@@ -56,6 +56,8 @@ u64 tree_watchdog_irq(const u8 *tree);
 u64 tree_vm_cell(const u8 *tree, const char *property);
 /* The interrupt of the virtio-mmio device below /vsoc, whose registers are at *base; 0: there is none. */
 u32 tree_find_virtio(const u8 *tree, u64 *base);
+/* What a root VM has below /hypervisor/root: four capabilities. 0: it is none. */
+int tree_find_root(const u8 *tree, u64 capabilities[4]);
 /* Writes the second VM's tree; its size. How its vCPU runs, and whether it drives a virtio-mmio device. */
 enum { TREE_PROXIED = 1, TREE_VIRTIO = 2 };
 u64 tree_write(u8 *at, u64 base, u64 bytes, int how);

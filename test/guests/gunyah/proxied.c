@@ -43,7 +43,7 @@ int proxied_message(const u8 *message, u64 size, const struct queues *q) {
     u64 answer[2] = {device_accesses(), aborts};
     queue_send(q, answer, sizeof answer, 1);
   } else if (size == 4 && !memcmp(message, "spin", 4)) {
-    u64 end = ticks_now() + READ_SYSREG(cntfrq_el0) / 20;
+    u64 end = ticks_now() + READ_SYSREG(cntfrq_el0) / 5;
     while (ticks_now() < end) {}
     queue_send(q, "spun", 4, 1);
   } else if (size == 4 && !memcmp(message, "nap!", 4)) {

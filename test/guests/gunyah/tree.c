@@ -94,6 +94,23 @@ u64 tree_vm_cell(const u8 *tree, const char *property) {
   return c.value;
 }
 
+struct root_search {
+  u64 *capabilities;
+  int found;
+};
+static void see_root(void *context, int depth, const char *node, const char *name, const u8 *value, u32 size) {
+  struct root_search *s = context;
+  if (depth != 3 || strcmp(node, "root") || strcmp(name, "reg") || size != 32) return;
+  for (int n = 0; n < 4; n++) s->capabilities[n] = be64(value + 8 * n);
+  s->found = 1;
+}
+
+int tree_find_root(const u8 *tree, u64 capabilities[4]) {
+  struct root_search s = {capabilities, 0};
+  walk(tree, see_root, &s);
+  return s.found;
+}
+
 static void see_watchdog(void *context, int depth, const char *node, const char *name, const u8 *value, u32 size) {
   if (depth == 3 && !strcmp(node, "qcom,gh-watchdog") && !strcmp(name, "interrupts") && size == 12)
     *(u64 *)context = be32(value + 4) + 32;
