@@ -88,7 +88,8 @@ export class QueueSender implements SendEnd {
       return TOO_LARGE;
     }
     this.bytes.set(message, at);
-    this.stage(sizeBytes);
+    this.words[((at - SLOT_HEADER_BYTES) >> 2) + SLOT_SIZE_WORD] = sizeBytes;
+    this.staged++;
     return this.publish(push) ? SENT_WITH_SPACE : SENT_NOW_FULL;
   }
 
