@@ -1,5 +1,6 @@
-#!/usr/bin/env -S GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304:glibc.malloc.trim_threshold=16777216:glibc.malloc.top_pad=1048576 node
+#!/usr/bin/env -S GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304:glibc.malloc.trim_threshold=16777216:glibc.malloc.top_pad=1048576:glibc.malloc.arena_max=2 node
 // The first line has the C library take memory in large pieces: half of the page faults of a boot are gone (docs/adr/0183).
+// All threads take it from two heaps: one each kept what V8's compilers had used once (docs/adr/0262).
 // The launcher behind `npm start` and the `wurley` command: compiles the sources when dist/ is missing or older than
 // they are (only in a checkout, where the compiler is installed), then hands over to the compiled program.
 import { spawnSync } from 'node:child_process';
