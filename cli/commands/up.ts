@@ -108,10 +108,14 @@ async function serve(
   if (!opened.ok) return refuse(EXIT_SOFTWARE, opened.error);
   const interrupts = new Subject<void>();
   let exitCode: number | undefined;
-  // The second signal ends at once, and is ours until the lab is over.
-  const release = onTermination((code) => {
-    exitCode = code;
+  // The second signal ends the VMs at once, in order all the same: what they noted for the translation cache is kept.
+  const interrupt = (code: number): void => {
+    exitCode ??= code;
     interrupts.next();
+  };
+  const release = onTermination(interrupt, (code) => {
+    interrupt(code);
+    return true;
   });
   const ended = await serveLab({
     ...{ lab, file, host: opened.value, socket, metricsPort, stays: stay === true, interrupts },

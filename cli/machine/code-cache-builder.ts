@@ -14,7 +14,7 @@ import { findSaved, savedIndex } from '../../cpu/jit/saved-code.js';
 import { scanModule } from '../../cpu/jit/scanner/scan-module.js';
 import { type PlacedRegion, translateRegions } from '../../cpu/jit/translate.js';
 import { type BuildOrder, NEW_ENTRIES_MIN, trimFolder } from './code-cache.js';
-import { chooseRegions } from './code-cache-choice.js';
+import { chooseRegions, INSTRUCTIONS_MAX } from './code-cache-choice.js';
 import { codeFile, isOurs, putFile, readCodeFile, volumeOf } from './code-cache-file.js';
 import { loadInterpreter } from './interpreter-cache.js';
 import { serialisedOf, useGuestFlags, whole } from './native-modules.js';
@@ -37,9 +37,8 @@ async function build({ volumes, interpreterFolder, pages }: BuildOrder): Promise
   // A machine that ended at the same time may have brought the same code.
   const { free, known } = await whatIsThere(volumes);
   if (free === undefined) return;
-  const chosen = chooseRegions(view, new Decoder(INSTRUCTIONS), pages).filter(
-    (placed) => !isThere(placed, view, known),
-  );
+  const most = known.length > 0 ? INSTRUCTIONS_MAX.more : INSTRUCTIONS_MAX.first;
+  const chosen = chooseRegions(view, new Decoder(INSTRUCTIONS), pages, most, (placed) => isThere(placed, view, known));
   const entries = chosen.reduce((sum, { region }) => sum + region.entries.length, 0);
   if (known.length > 0 && entries < NEW_ENTRIES_MIN.more) return;
   const batch = translateRegions(chosen);

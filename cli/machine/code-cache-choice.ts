@@ -6,10 +6,10 @@ import { pageReader, type Region } from '../../cpu/jit/region.js';
 import type { PlacedRegion } from '../../cpu/jit/translate.js';
 
 /**
- * Guest instructions of a volume: optimising one takes some 50 us, and makes some 100 bytes of machine code. The boot of a Debian root has
- * 200,000 that got hot.
+ * Guest instructions of a workload's first volume, and of a further one: optimising one takes some 50 us, and makes some 100 bytes of
+ * machine code. The boot of a Debian root has 200,000 that got hot.
  */
-const INSTRUCTIONS_MAX = 450_000;
+export const INSTRUCTIONS_MAX = { first: 450_000, more: 60_000 } as const;
 const PAGE_BYTES = 4096;
 
 /** What was noted of one content of a page. */
@@ -20,10 +20,17 @@ interface Noted {
 }
 
 /**
- * Chooses regions, those with hot entry points first, until there is enough. What is the same code in several pages (or in one
- * page at several times) counts once. Page n of `pages` is at byte n * 4096 of `view`.
+ * Chooses regions, those with hot entry points first, until there are `instructionsMax` instructions. What is the same code in several
+ * pages (or in one page at several times) counts once, and what `isThere` says is there not at all. Page n of `pages` is at byte n * 4096
+ * of `view`.
  */
-export function chooseRegions(view: DataView, decoder: Decoder, pages: readonly JournalPage[]): PlacedRegion[] {
+export function chooseRegions(
+  view: DataView,
+  decoder: Decoder,
+  pages: readonly JournalPage[],
+  instructionsMax: number,
+  isThere: (placed: PlacedRegion) => boolean,
+): PlacedRegion[] {
   const chosen: PlacedRegion[] = [];
   const merelyWarm: PlacedRegion[] = [];
   const seen = new Set<string>();
@@ -38,9 +45,9 @@ export function chooseRegions(view: DataView, decoder: Decoder, pages: readonly 
     }
   }
   let instructions = 0;
-  return [...chosen, ...merelyWarm].filter(({ region }) => {
-    const fits = instructions < INSTRUCTIONS_MAX;
-    if (fits) instructions += region.size;
+  return [...chosen, ...merelyWarm].filter((placed) => {
+    const fits = instructions < instructionsMax && !isThere(placed);
+    if (fits) instructions += placed.region.size;
     return fits;
   });
 }

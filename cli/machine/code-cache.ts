@@ -19,10 +19,10 @@ import { nativeKey } from './native-modules.js';
 /** Bytes of the whole folder; files not used for longest go first. */
 const FOLDER_BYTES_MAX = 256 << 20;
 /** Volumes of one workload; each run that finds enough new code adds one. */
-const VOLUMES_MAX = 4;
+const VOLUMES_MAX = 8;
 /**
- * Entry points that make a volume worth its process: of any heat for the first of a workload. A further one is made only of what
- * had to be compiled although there was a cache, so that it is small and the next machine has nothing left to compile.
+ * Entry points that make a volume worth its process. A further one is small (INSTRUCTIONS_MAX of code-cache-choice.ts), and what had to be
+ * compiled although there was a cache comes first, so that the next machine has nothing left to compile.
  */
 export const NEW_ENTRIES_MIN = { first: 32, more: 64 } as const;
 /** Bytes of the boot image that tell workloads apart. A confusion costs time, nothing else. */
@@ -85,12 +85,11 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
       return volumes;
     },
     keep(pages) {
-      const chosen = known === 0 ? pages : pages.flatMap(hotOnly);
-      const entries = chosen.reduce((sum, { warm, hot }) => sum + warm.length + hot.length, 0);
+      const entries = pages.reduce((sum, { warm, hot }) => sum + warm.length + hot.length, 0);
       if (!isUsable || known === VOLUMES_MAX) return;
       if (entries < (known === 0 ? NEW_ENTRIES_MIN.first : NEW_ENTRIES_MIN.more)) return;
       try {
-        startBuilder(folder, { volumes: paths, interpreterFolder: cacheFolder, pages: chosen });
+        startBuilder(folder, { volumes: paths, interpreterFolder: cacheFolder, pages });
       } catch {
         // Then the next run is as slow as this one.
       }
@@ -101,11 +100,6 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
 /** Where the user's cache lies; undefined where WURLEY_CODE_CACHE=off in the environment. */
 export function codeCacheFolder(): string | undefined {
   return process.env['WURLEY_CODE_CACHE'] === 'off' ? undefined : cacheFolder();
-}
-
-/** The page without what was merely warm; nothing if that is all. */
-function hotOnly(page: JournalPage): JournalPage[] {
-  return page.hot.length === 0 ? [] : [{ ...page, warm: new Uint16Array() }];
 }
 
 /** Orders of this process: VMs of a lab may end in the same millisecond. */

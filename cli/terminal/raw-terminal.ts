@@ -29,7 +29,7 @@ const REQUESTS: readonly string[] = ['SIGINT', 'SIGTERM'];
  * so the terminal is restored). With `request`, the first SIGINT or SIGTERM calls that instead: where it answers true, an orderly
  * end is on its way, and the next signal calls `stop`. Answers what takes all that back.
  */
-export function onTermination(stop: (exitCode: number) => void, request?: () => boolean): () => void {
+export function onTermination(stop: (exitCode: number) => void, request?: (exitCode: number) => boolean): () => void {
   let requested = request === undefined;
   let asked = false;
   const handlers = Object.entries(SIGNALS).map(([signal, exitCode]) => {
@@ -37,7 +37,7 @@ export function onTermination(stop: (exitCode: number) => void, request?: () => 
       if (asked) process.exit(exitCode);
       if (!requested && REQUESTS.includes(signal)) {
         requested = true;
-        if (request?.() === true) return;
+        if (request?.(exitCode) === true) return;
       }
       asked = true;
       stop(exitCode);
