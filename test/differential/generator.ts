@@ -170,6 +170,7 @@ export class CaseWriter {
   readonly view: DataView;
   readonly #words: Uint32Array;
   readonly #scratch: DataView;
+  readonly #otherScratch: DataView;
   readonly #random: TestRandom;
   readonly #pool: OperandPool;
   readonly #probe: InterpreterDriver;
@@ -180,6 +181,7 @@ export class CaseWriter {
     this.view = new DataView(this.bytes.buffer);
     this.#words = new Uint32Array(this.bytes.buffer);
     this.#scratch = new DataView(new ArrayBuffer(frames * FRAME_BYTES));
+    this.#otherScratch = new DataView(new ArrayBuffer(frames * FRAME_BYTES));
     this.#random = random;
     this.#pool = new OperandPool(random);
     this.#probe = probe;
@@ -204,7 +206,7 @@ export class CaseWriter {
 
   /**
    * Fills frame `index` with a case of `block` that is worth running: accesses lie in the window nearly always, branches
-   * do not end in another case's slot. Returns false if no such operands were found.
+   * do not end in another case's slot, and what earlier cases left in memory decides nothing. Returns false if no such operands were found.
    */
   writeCase(index: number, slot: number, block: Block): boolean {
     const at = index * FRAME_BYTES;
@@ -219,9 +221,17 @@ export class CaseWriter {
         outcome = this.#try(at);
       }
       if ((outcome === OUTCOME.memoryFault && !keepFault) || this.#probe.wroteCode) continue;
-      if (this.#staysAway(at, slot, words.length)) return true;
+      if (this.#staysAway(at, slot, words.length) && this.#isAlone(at)) return true;
     }
     return false;
+  }
+
+  /** Whether the case comes to the same end with other data outside of its window: a branch may depend on that. */
+  #isAlone(at: number): boolean {
+    this.#probe.invertOutside();
+    this.#probe.run(this.view, this.#otherScratch, at);
+    const frame = (from: DataView): Uint8Array => new Uint8Array(from.buffer, at, FRAME_BYTES);
+    return Buffer.compare(frame(this.#scratch), frame(this.#otherScratch)) === 0;
   }
 
   #try(at: number): number {

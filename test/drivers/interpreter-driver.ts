@@ -112,6 +112,19 @@ export class InterpreterDriver implements Driver {
     this.#bytes.fill(0, DATA_HOST, DATA_HOST + DATA_BYTES);
   }
 
+  /** Inverts every bit of the data pages outside of the window, which no case brings with it. */
+  invertOutside(): void {
+    const window = DATA_HOST + (WINDOW_AT - DATA_AT);
+    const invert = (from: number, end: number): void => {
+      const words = new Uint32Array(this.#bytes.buffer, from, (end - from) / 4);
+      words.forEach((word, i) => {
+        words[i] = ~word;
+      });
+    };
+    invert(DATA_HOST, window);
+    invert(window + WINDOW_BYTES, DATA_HOST + DATA_BYTES);
+  }
+
   prepare(slots: number): void {
     this.compile(Array.from({ length: slots }, (_, slot) => ARENA_AT + slot * SLOT_BYTES + 4));
   }
