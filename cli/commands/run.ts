@@ -42,7 +42,7 @@ import { ENTROPY, openVirtio, parseVirtio, type VirtioRequest } from '../machine
 import { EXIT_SOFTWARE, EXIT_USAGE, type Terminal, type Verb } from '../program.js';
 import { bootProgress } from '../terminal/boot-progress.js';
 import { ESCAPE_HELP, type EscapeCommand, EscapeReader } from '../terminal/escape.js';
-import { interruptible, onTermination, rawMode } from '../terminal/raw-terminal.js';
+import { EXIT_TERMINATED, interruptible, ORDERLY_END_MS_MAX, onTermination, rawMode } from '../terminal/raw-terminal.js';
 import { parseTrace, TRACE_HELP } from '../trace/trace-option.js';
 import { openTrace, type TraceSink } from '../trace/trace-sink.js';
 
@@ -399,10 +399,11 @@ async function boot(
   };
   const onTerminal = process.stdin.isTTY === true;
   // As at a computer: the first press of Ctrl-C is the power button, and what the guest makes of it is the guest's affair.
-  const pressButton = (): boolean => {
+  const pressButton = (exitCode: number): boolean => {
     if (machine === undefined) return false;
     machine.pressPowerButton();
-    terminal.err(`wurley: power button pressed; a second signal ends the machine${onTerminal ? '\r' : ''}\n`);
+    const end = exitCode === EXIT_TERMINATED ? `a second signal or ${ORDERLY_END_MS_MAX / 1000} s` : 'a second signal';
+    terminal.err(`wurley: power button pressed; ${end} will end the machine${onTerminal ? '\r' : ''}\n`);
     return true;
   };
   const release = onTermination((exitCode) => stopWith(exitCode, 'a signal'), pressButton);
