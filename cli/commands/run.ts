@@ -169,6 +169,9 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   if (profileOf(text.gunyahProfile) === undefined) {
     return refuse(EXIT_USAGE, `--gunyah-profile takes ${PROFILES.join(', ')}, not "${text.gunyahProfile}"`);
   }
+  if (text.rootVm === true && text.platform !== 'gunyah') {
+    return refuse(EXIT_USAGE, '--root-vm needs --platform gunyah');
+  }
   const trace = text.trace === undefined ? ok(undefined) : parseTrace(text.trace);
   if (!trace.ok) return refuse(EXIT_USAGE, trace.error);
   const gdb = text.gdb === undefined ? ok(undefined) : parseGdb(text.gdb);
