@@ -42,7 +42,13 @@ import { ENTROPY, openVirtio, parseVirtio, type VirtioRequest } from '../machine
 import { EXIT_SOFTWARE, EXIT_USAGE, type Terminal, type Verb } from '../program.js';
 import { bootProgress } from '../terminal/boot-progress.js';
 import { ESCAPE_HELP, type EscapeCommand, EscapeReader } from '../terminal/escape.js';
-import { EXIT_TERMINATED, interruptible, ORDERLY_END_MS_MAX, onTermination, rawMode } from '../terminal/raw-terminal.js';
+import {
+  EXIT_TERMINATED,
+  interruptible,
+  ORDERLY_END_MS_MAX,
+  onTermination,
+  rawMode,
+} from '../terminal/raw-terminal.js';
 import { parseTrace, TRACE_HELP } from '../trace/trace-option.js';
 import { openTrace, type TraceSink } from '../trace/trace-sink.js';
 
