@@ -1,6 +1,7 @@
 // Makes the files from which actor workers start fast (actors/runtime/bundle-file.ts): next to every compiled X.actor.js an
 // X.actor.bundle, and in dist/actors/runtime the bundle of the host and its loader. Run it after the compiler; workers load
 // the modules one by one where a bundle is missing or older than the compiled sources (actors/runtime/worker-files.ts).
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -104,6 +105,11 @@ put(
     [],
   ),
 );
+// What the caches of machine code are named after: the content of all that generates it, so that a build without a change keeps them.
+const hash = createHash('sha256');
+const generators = readdirSync(join(dist, 'cpu'), { recursive: true }).filter((file) => file.endsWith('.js'));
+for (const file of generators.sort()) hash.update(`${file}:`).update(readFileSync(join(dist, 'cpu', file)));
+put(join(dist, 'cpu', 'build-identity'), hash.digest('hex').slice(0, 16));
 // For where no bundle may be used: see actors/runtime/worker-files.ts.
 put(
   join(runtime, 'actor-host-modules.cjs'),

@@ -131,9 +131,9 @@ export class Partition {
     const extent = this.#pool.take(bytes, this.number, 'owned', bytes >= 1 << 21 ? 1 << 21 : HYP_PAGE_BYTES);
     if (extent === undefined) return err('noMemory');
     const { stage2 } = this.#parts;
-    for (let at = 0; at < bytes; at += HYP_PAGE_BYTES) {
-      if (stage2.map((ipa + at) / HYP_PAGE_BYTES, extent.host + at, rights)) continue;
-      for (let undo = 0; undo < at; undo += HYP_PAGE_BYTES) stage2.unmap((ipa + undo) / HYP_PAGE_BYTES);
+    const done = stage2.mapRange(ipa / HYP_PAGE_BYTES, bytes / HYP_PAGE_BYTES, extent.host, rights);
+    if (done < bytes / HYP_PAGE_BYTES) {
+      for (let undo = 0; undo < done; undo++) stage2.unmap(ipa / HYP_PAGE_BYTES + undo);
       this.#pool.give(extent, this.number, 'owned');
       return err('noMemory');
     }
@@ -150,8 +150,7 @@ export class Partition {
     if (mapped === undefined) return err('notMapped');
     if (mapped.ipa !== ipa || mapped.bytes !== bytes) return err('badArgument');
     const { stage2 } = this.#parts;
-    for (let at = 0; at < bytes; at += HYP_PAGE_BYTES)
-      stage2.map((ipa + at) / HYP_PAGE_BYTES, mapped.host + at, rights);
+    stage2.mapRange(ipa / HYP_PAGE_BYTES, bytes / HYP_PAGE_BYTES, mapped.host, rights);
     return ok();
   }
 

@@ -210,6 +210,8 @@ export function actorKind<D extends AnyDeclaration>(
 export interface SpawnOptions {
   /** Registered name, unique while the actor lives; also names its random stream and log lines. */
   readonly name: string;
+  /** Its worker is started when this resolves: the actor has its number at once, and what it is sent waits. */
+  readonly after?: Promise<void>;
 }
 
 /** Why an actor could not be started. */

@@ -41,3 +41,25 @@ export interface Launcher {
   /** Ends what is left, warm workers included. */
   close(): Promise<void>;
 }
+
+/** Launches with `launch` once `after` resolves; who is killed before has ended without a worker. */
+export function launchLater(
+  after: Promise<void>,
+  launch: (order: LaunchOrder) => Launch,
+): (order: LaunchOrder) => Launch {
+  return (order) => {
+    let launched: Launch | undefined;
+    let killed = false;
+    void after.then(() => {
+      if (!killed) launched = launch(order);
+    });
+    return {
+      kill() {
+        if (launched !== undefined) launched.kill();
+        else if (!killed)
+          queueMicrotask(() => order.ended({ how: 'killed', detail: 'killed before its worker was started' }));
+        killed = true;
+      },
+    };
+  };
+}

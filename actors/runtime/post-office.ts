@@ -57,6 +57,8 @@ export class PostOffice {
   readonly #freeSlots: number[] = [];
   readonly #lanes = new Map<number, Lane>();
   readonly #closing: { readonly slot: number; readonly places: MailPlaces }[] = [];
+  /** Memory from here on was never given to anybody, and is zero. */
+  #usedEnd = 0;
 
   /** `onBacklog`: a message waits for room in an actor's control lane, until {@link settle}. */
   constructor(
@@ -94,8 +96,11 @@ export class PostOffice {
     const board = this.#board;
     let offset = at;
     const words: readonly SlotWord[] = ['mailboxAt', 'fromSystemAt', 'repliesAt', 'controlAt'];
+    const isZero = at >= this.#usedEnd;
+    this.#usedEnd = Math.max(this.#usedEnd, at + sizeBytes);
     for (const [i, spec] of specs.entries()) {
-      assert(formatQueue({ buffer: board.memory, byteOffset: offset }, spec).ok, 'queue memory was allocated to fit');
+      const handle = { buffer: board.memory, byteOffset: offset };
+      assert(formatQueue(handle, spec, isZero).ok, 'queue memory was allocated to fit');
       board.set(slot, words[i] ?? 'controlAt', offset);
       offset += sizes[i] ?? 0;
     }

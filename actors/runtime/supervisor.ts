@@ -8,7 +8,7 @@
  */
 import { err, ok, type Result } from '../../bus/result.js';
 import type { ActorKind, SpawnFailure } from './actor.js';
-import type { Launch, Launcher, WorkerEnd } from './launcher.js';
+import { type Launch, type Launcher, type LaunchOrder, launchLater, type WorkerEnd } from './launcher.js';
 import type { MailPlaces, PostOffice } from './post-office.js';
 import type { ActorRef } from './protocol.js';
 import { fnv1a } from './random.js';
@@ -131,6 +131,7 @@ export class Supervisor {
     config: unknown,
     name: string,
     parentSlot: number,
+    after?: Promise<void>,
   ): Promise<Result<ActorRef<never>, SpawnFailure>> {
     const parent = this.#records.get(parentSlot);
     const parentLives = parentSlot === SYSTEM_SLOT || parent?.phase === 'running' || parent?.phase === 'starting';
@@ -172,7 +173,7 @@ export class Supervisor {
     (parent?.children ?? this.#roots).push(record);
     return new Promise((resolve) => {
       record.answerSpawner = resolve;
-      this.#launch(record);
+      this.#launch(record, after);
     });
   }
 
@@ -312,7 +313,7 @@ export class Supervisor {
     return this.#dueMs;
   }
 
-  #launch(record: ActorRecord): void {
+  #launch(record: ActorRecord, after?: Promise<void>): void {
     const { board, launcher, nowMs, seed } = this.#parts;
     this.#parts.watchSoon?.();
     const now = nowMs();
@@ -326,7 +327,8 @@ export class Supervisor {
     board.set(record.slot, 'busy', 0);
     board.set(record.slot, 'incarnation', record.incarnation);
     board.setState(record.slot, record.phase === 'restarting' ? 'restarting' : 'starting');
-    record.launch = launcher.launch({
+    const launch = (order: LaunchOrder): Launch => launcher.launch(order);
+    record.launch = (after === undefined ? launch : launchLater(after, launch))({
       kind: record.kind,
       config: record.config,
       name: record.name,

@@ -320,6 +320,31 @@ inSystem('workers begun ahead become actors, and nothing takes their place', asy
   assert.is(system.resources().workers, 3, 'two begun ahead, one started for its actor');
 });
 
+inSystem('an actor that is to start later has its number and its mail at once', async (system) => {
+  let opens = (): void => undefined;
+  const after = new Promise<void>((resolve) => {
+    opens = resolve;
+  });
+  const spawning = system.spawn(echoKind, {}, { name: 'later', after });
+  const found = system.lookup<EchoProtocol>('later');
+  assert.ok(found.ok);
+  const asked = system.sender.ask(found.value, 'echo', { value: 7 });
+  assert.is(system.resources().workers, 0);
+  opens();
+  assert.equal(await asked, { ok: true, value: { value: 7 } });
+  assert.ok((await spawning).ok);
+});
+
+inSystem('an actor that is killed before its start has ended', async (system) => {
+  const spawning = system.spawn(echoKind, {}, { name: 'never', after: new Promise<void>(() => undefined) });
+  const found = system.lookup<EchoProtocol>('never');
+  assert.ok(found.ok);
+  await system.kill(found.value);
+  const spawned = await spawning;
+  assert.is(!spawned.ok && spawned.error.reason, 'startThrew');
+  assert.is(system.lookup('never').ok, false);
+});
+
 inSystem('the queues of an actor that ended are given back while one that has sent to it sleeps', async (system) => {
   const sender = await echoNamed(system, 'sender');
   const alone = system.resources().queueBytes;

@@ -91,7 +91,7 @@ export class ActorSystem {
     config: ConfigOf<D>,
     options: SpawnOptions,
   ): Promise<Result<ActorRef<ProtocolOf<D>>, SpawnFailure>> {
-    const spawned = await this.#core.supervisor.spawn(kind, config, options.name, SYSTEM_SLOT);
+    const spawned = await this.#core.supervisor.spawn(kind, config, options.name, SYSTEM_SLOT, options.after);
     return spawned.ok ? ok({ actor: spawned.value.actor }) : spawned;
   }
 

@@ -47,22 +47,27 @@ const GROUP_FIELDS = {
   1: { enable: GICD_CTLR.enableGroup1, groupEnable: GICR_STATE.groupEnable1, active: GICR_STATE.activePriorities1 },
 } as const;
 
-/** Emits into one function; addresses are constants of the vCPU. */
-class GicEmitter extends Emitter {
-  readonly #state: Val;
-  readonly #gic: Val;
-  readonly #own: Val;
+/** Globals of the module: the places of the vCPU. One module serves all, so that a thread can have it before it knows which it runs. */
+const GLOBALS = ['state', 'gic', 'own'] as const;
 
-  constructor(params: number, { state, gic, cpu }: GicCodePlaces) {
-    super(params);
-    this.#state = i32(state);
-    this.#gic = i32(gic);
-    this.#own = i32(gic + gicCpuAt(cpu));
+/** Emits into one function; addresses are globals of the module, in this order. */
+class GicEmitter extends Emitter {
+  readonly state = this.keep(this.body.global(GLOBALS.indexOf('state')));
+  readonly gic = this.keep(this.body.global(GLOBALS.indexOf('gic')));
+  /** The vCPU's private state. */
+  readonly #own = this.keep(this.body.global(GLOBALS.indexOf('own')));
+
+  /** An address within the controller. */
+  at(field: number): Val {
+    return this.add(this.gic, i32(field));
+  }
+  ownAt(field: number): Val {
+    return this.add(this.#own, i32(field));
   }
 
   /** A word of the distributor, and of this vCPU's private state. */
   distributor(field: number): Val {
-    return this.load(this.#gic, field);
+    return this.load(this.gic, field);
   }
   own(field: number): Val {
     return this.load(this.#own, field);
@@ -73,7 +78,7 @@ class GicEmitter extends Emitter {
   priority(interrupt: Val): Val {
     const isOwn = this.op('i32.lt_u', interrupt, i32(32));
     const base = this.body.local('i32');
-    this.body.assign(base, this.add(this.#gic, i32(GICD_STATE.priority)));
+    this.body.assign(base, this.add(this.gic, i32(GICD_STATE.priority)));
     this.when(isOwn, () => this.body.assign(base, this.add(this.#own, i32(GICR_STATE.priority))));
     return this.body.load(PLAIN.load8, 'i32', 0, this.add(base, interrupt), 0);
   }
@@ -81,7 +86,7 @@ class GicEmitter extends Emitter {
   fieldOf(field: 'active' | 'pending', interrupt: Val): Val {
     const at = this.body.local('i32');
     const word = this.op('i32.shl', this.op('i32.shr_u', interrupt, i32(5)), i32(2));
-    this.body.assign(at, this.add(this.add(this.#gic, word), i32(GICD_STATE[field])));
+    this.body.assign(at, this.add(this.add(this.gic, word), i32(GICD_STATE[field])));
     const isOwn = this.op('i32.lt_u', interrupt, i32(32));
     this.when(isOwn, () => this.body.assign(at, this.add(this.#own, i32(GICR_STATE[field]))));
     return at;
@@ -98,7 +103,7 @@ class GicEmitter extends Emitter {
   }
   /** The value that MRS reads. */
   answer(value: Val): void {
-    this.body.store(PLAIN.store64, 3, this.#state, this.body.op('i64.extend_i32_u', value), STATE.scratch);
+    this.body.store(PLAIN.store64, 3, this.state, this.body.op('i64.extend_i32_u', value), STATE.scratch);
   }
   lowestBit(word: Val): Val {
     return this.body.op('i32.ctz', word);
@@ -132,14 +137,14 @@ class GicEmitter extends Emitter {
   }
   /** Takes the lock and what was posted by `posting`; branches to `otherwise` when that is not possible at once. */
   lock(otherwise: number, unlock: () => void): void {
-    const lock = this.add(this.#gic, i32(GICD_STATE.lock));
+    const lock = this.add(this.gic, i32(GICD_STATE.lock));
     this.body.branchIf(this.compareExchange(lock, i32(0), i32(GIC_LOCK.held)), otherwise);
     this.when(this.distributor(GICD_STATE.anyPosted), () => {
       unlock();
       this.body.branch(otherwise);
     });
     this.when(this.distributor(GICD_STATE.posting), () => {
-      const posted = this.keep(this.exchange(this.add(this.#gic, i32(GICD_STATE.posting)), i32(0)));
+      const posted = this.keep(this.exchange(this.add(this.gic, i32(GICD_STATE.posting)), i32(0)));
       this.when(posted, () => this.setBit('pending', posted, true));
     });
   }
@@ -156,8 +161,8 @@ interface Functions {
 }
 
 /** () -> the interrupt of `group` that would be acknowledged now, or SPURIOUS; the lock is held (GicCpuInterface.#takeable). */
-function takeableBody(places: GicCodePlaces, group: Group): Uint8Array {
-  const e = new GicEmitter(0, places);
+function takeableBody(group: Group): Uint8Array {
+  const e = new GicEmitter(0);
   const { body } = e;
   const fields = GROUP_FIELDS[group];
   const nothing = (condition: Val): void => e.when(condition, () => body.return(i32(SPURIOUS)));
@@ -195,22 +200,22 @@ function takeableBody(places: GicCodePlaces, group: Group): Uint8Array {
     candidates,
     among(e.own(GICR_STATE.enabled), (name) => e.own(GICR_STATE[name])),
   );
-  choose(i32(places.gic + gicCpuAt(places.cpu) + GICR_STATE.priority), (_interrupt, then) => then());
+  choose(e.ownAt(GICR_STATE.priority), (_interrupt, then) => then());
   const affinity = e.own(GICR_STATE.affinity);
   const words = e.keep(e.op('i32.shr_u', e.distributor(GICD_STATE.interrupts), i32(5)));
   const done = body.block();
   const again = body.loop();
   body.assign(word, e.add(word, i32(1)));
   body.branchIf(e.op('i32.ge_u', word, words), done);
-  const at = e.keep(e.add(e.op('i32.shl', word, i32(2)), i32(places.gic)));
+  const at = e.keep(e.add(e.op('i32.shl', word, i32(2)), e.gic));
   const enabled = e.load(at, GICD_STATE.enabled);
   body.branchIf(e.not(enabled), again);
   body.assign(
     candidates,
     among(enabled, (name) => e.load(at, GICD_STATE[name])),
   );
-  choose(i32(places.gic + GICD_STATE.priority), (interrupt, then) => {
-    const route = e.keep(e.load(e.add(e.op('i32.shl', interrupt, i32(2)), i32(places.gic)), GICD_STATE.route));
+  choose(e.at(GICD_STATE.priority), (interrupt, then) => {
+    const route = e.keep(e.load(e.add(e.op('i32.shl', interrupt, i32(2)), e.gic), GICD_STATE.route));
     const isMine = e.op('i32.eq', e.and(route, 0xff_ffff), affinity);
     e.when(e.op('i32.or', isMine, e.op('i32.lt_s', route, i32(0))), then);
   });
@@ -229,8 +234,8 @@ function takeableBody(places: GicCodePlaces, group: Group): Uint8Array {
 }
 
 /** (): sets the interrupt lines of STATE.interrupts as the CPU interface asserts them; the lock is held. */
-function signalsBody(places: GicCodePlaces, functions: Functions): Uint8Array {
-  const e = new GicEmitter(0, places);
+function signalsBody(functions: Functions): Uint8Array {
+  const e = new GicEmitter(0);
   const { body } = e;
   const lines = e.keep(i32(0));
   for (const [group, line] of [
@@ -241,47 +246,47 @@ function signalsBody(places: GicCodePlaces, functions: Functions): Uint8Array {
     e.when(e.op('i32.ne', interrupt, i32(SPURIOUS)), () => body.assign(lines, e.op('i32.or', lines, i32(line))));
   }
   // Nobody but this thread writes the word.
-  const address = i32(places.state + STATE.interrupts);
+  const address = e.keep(e.add(e.state, i32(STATE.interrupts)));
   const old = e.shared(address, 0);
   e.publish(address, e.op('i32.or', e.and(old, ~(PSTATE.i | PSTATE.f)), lines), 0);
   return body.finish();
 }
 
 /** Gives the lock back. */
-function emitUnlock(e: Emitter, places: GicCodePlaces, functions: Functions): void {
-  const lock = i32(places.gic + GICD_STATE.lock);
+function emitUnlock(e: GicEmitter, functions: Functions): void {
+  const lock = e.keep(e.at(GICD_STATE.lock));
   const held = e.exchange(lock, i32(0));
   e.when(e.op('i32.ne', held, i32(GIC_LOCK.held)), () => void e.body.call(functions.wakeNext, [lock]));
 }
 
 /** Brings STATE.interrupts up to date and returns 0; branches to `otherwise` when that cannot be done here. */
-function emitRefresh(e: GicEmitter, places: GicCodePlaces, functions: Functions, otherwise: number): void {
-  const unlock = (): void => emitUnlock(e, places, functions);
+function emitRefresh(e: GicEmitter, functions: Functions, otherwise: number): void {
+  const unlock = (): void => emitUnlock(e, functions);
   e.lock(otherwise, unlock);
   e.body.call(functions.signals, []);
   unlock();
   e.body.return(i32(0));
 }
 
-function refreshBody(places: GicCodePlaces, functions: Functions): Uint8Array {
-  const e = new GicEmitter(0, places);
+function refreshBody(functions: Functions): Uint8Array {
+  const e = new GicEmitter(0);
   const { body } = e;
   const elsewhere = body.block();
-  emitRefresh(e, places, functions, elsewhere);
+  emitRefresh(e, functions, elsewhere);
   body.end();
   body.return(i32(1));
   body.unreachable();
   return body.finish();
 }
 
-function attendBody(places: GicCodePlaces, functions: Functions): Uint8Array {
-  const e = new GicEmitter(1, places);
+function attendBody(functions: Functions): Uint8Array {
+  const e = new GicEmitter(1);
   const { body } = e;
   const state = body.param(0, 'i32');
   const elsewhere = body.block();
   e.exchange(e.load(state, STATE.lookAt), i32(0));
   e.store(state, e.add(e.load(state, STATE.attended), i32(1)), STATE.attended);
-  emitRefresh(e, places, functions, elsewhere);
+  emitRefresh(e, functions, elsewhere);
   body.end();
   body.return(body.call(functions.attend, [state], 'i32'));
   body.unreachable();
@@ -290,15 +295,14 @@ function attendBody(places: GicCodePlaces, functions: Functions): Uint8Array {
 
 /** Emits (state, iss) -> status: `registers` by name under the lock at EL1, everything else by `otherwise`. */
 function accessBody(
-  places: GicCodePlaces,
   functions: Functions,
   otherwise: number,
   registers: Readonly<Record<string, (e: GicEmitter) => void>>,
 ): Uint8Array {
-  const e = new GicEmitter(2, places);
+  const e = new GicEmitter(2);
   const { body } = e;
   const [state, iss] = [body.param(0, 'i32'), body.param(1, 'i32')];
-  const unlock = (): void => emitUnlock(e, places, functions);
+  const unlock = (): void => emitUnlock(e, functions);
   const elsewhere = body.block();
   const key = e.keep(e.and(iss, ISS.keyMask));
   body.branchIf(e.not(e.load(state, STATE.el)), elsewhere);
@@ -317,8 +321,8 @@ function accessBody(
   return body.finish();
 }
 
-function readBody(places: GicCodePlaces, functions: Functions): Uint8Array {
-  return accessBody(places, functions, functions.read, {
+function readBody(functions: Functions): Uint8Array {
+  return accessBody(functions, functions.read, {
     ICC_IAR1_EL1: (e) => {
       const interrupt = e.keep(e.body.call(functions.takeable[1], [], 'i32'));
       e.when(e.op('i32.ne', interrupt, i32(SPURIOUS)), () => {
@@ -339,11 +343,11 @@ function readBody(places: GicCodePlaces, functions: Functions): Uint8Array {
   });
 }
 
-function writeBody(places: GicCodePlaces, functions: Functions): Uint8Array {
-  const value = (e: GicEmitter): Val => e.keep(e.load(i32(places.state), STATE.scratch));
+function writeBody(functions: Functions): Uint8Array {
+  const value = (e: GicEmitter): Val => e.keep(e.load(e.state, STATE.scratch));
   const deactivate = (e: GicEmitter, interrupt: Val): void =>
     e.when(e.op('i32.lt_u', interrupt, i32(SPECIAL)), () => e.setBit('active', interrupt, false));
-  return accessBody(places, functions, functions.write, {
+  return accessBody(functions, functions.write, {
     ICC_EOIR1_EL1: (e) => {
       const interrupt = e.keep(e.and(value(e), INTID_MASK));
       e.when(e.op('i32.lt_u', interrupt, i32(SPECIAL)), () => {
@@ -358,9 +362,17 @@ function writeBody(places: GicCodePlaces, functions: Functions): Uint8Array {
   });
 }
 
-/** Makes what generated code calls for MRS and MSR, and what looks at the vCPU's interrupts. */
-export function gicCode(memory: WebAssembly.Memory, places: GicCodePlaces, imports: GicCodeImports): GicCode {
+let compiled: WebAssembly.Module | undefined;
+
+/** The module of {@link gicCode}, made once for each thread: to be called while there is time. */
+export function gicModule(): WebAssembly.Module {
+  compiled ??= new WebAssembly.Module(gicModuleBytes());
+  return compiled;
+}
+
+function gicModuleBytes(): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
+  for (const name of GLOBALS) module.importGlobal(name);
   const read = module.importFunction('read', ['i32', 'i32'], ['i32']);
   const write = module.importFunction('write', ['i32', 'i32'], ['i32']);
   const attend = module.importFunction('attend', ['i32'], ['i32']);
@@ -369,9 +381,9 @@ export function gicCode(memory: WebAssembly.Memory, places: GicCodePlaces, impor
     module.declare(module.type(new Array<'i32'>(params).fill('i32'), results));
   const takeable = { 0: declare(0, ['i32']), 1: declare(0, ['i32']) } as const;
   const functions: Functions = { read, write, attend, wakeNext, takeable, signals: declare(0, []) };
-  module.setBody(takeable[0], takeableBody(places, 0));
-  module.setBody(takeable[1], takeableBody(places, 1));
-  module.setBody(functions.signals, signalsBody(places, functions));
+  module.setBody(takeable[0], takeableBody(0));
+  module.setBody(takeable[1], takeableBody(1));
+  module.setBody(functions.signals, signalsBody(functions));
   for (const [name, params, make] of [
     ['read', 2, readBody],
     ['write', 2, writeBody],
@@ -379,11 +391,16 @@ export function gicCode(memory: WebAssembly.Memory, places: GicCodePlaces, impor
     ['refresh', 0, refreshBody],
   ] as const) {
     const index = declare(params, ['i32']);
-    module.setBody(index, make(places, functions));
+    module.setBody(index, make(functions));
     module.exportFunction(name, index);
   }
-  const env = { memory, ...imports };
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(module.build()), { env });
+  return module.build();
+}
+
+/** Makes what generated code calls for MRS and MSR, and what looks at the vCPU's interrupts. */
+export function gicCode(memory: WebAssembly.Memory, places: GicCodePlaces, imports: GicCodeImports): GicCode {
+  const { state, gic, cpu } = places;
+  const env = { memory, ...imports, state, gic, own: gic + gicCpuAt(cpu) };
   // WHY: the module built above exports exactly these functions.
-  return instance.exports as unknown as GicCode;
+  return new WebAssembly.Instance(gicModule(), { env }).exports as unknown as GicCode;
 }

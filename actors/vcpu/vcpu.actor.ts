@@ -16,12 +16,21 @@ const MESSAGE_BYTES_MAX = 4096;
 
 /** What every processor needs. Loaded late: who starts vCPUs loads this file too, and has no use for a processor. */
 async function loadProcessor() {
-  const [{ Vcpu }, { HandlerNumbers }, { INSTRUCTIONS }] = await Promise.all([
-    import('./vcpu.js'),
-    import('../../cpu/interpreter/record.js'),
-    import('../../cpu/isa/table.js'),
-  ]);
-  return { Vcpu, numbers: new HandlerNumbers(INSTRUCTIONS) };
+  const [{ Vcpu }, { gicModule }, { fillModule }, { prepareMemo }, { HandlerNumbers }, { INSTRUCTIONS }] =
+    await Promise.all([
+      import('./vcpu.js'),
+      import('./gic-code.js'),
+      import('../../cpu/wasm/memory-fill.js'),
+      import('../../cpu/interpreter/decode-memo.js'),
+      import('../../cpu/interpreter/record.js'),
+      import('../../cpu/isa/table.js'),
+    ]);
+  const prepare = (): void => {
+    fillModule();
+    gicModule();
+    prepareMemo();
+  };
+  return { Vcpu, numbers: new HandlerNumbers(INSTRUCTIONS), prepare };
 }
 let processor: ReturnType<typeof loadProcessor> | undefined;
 
@@ -100,7 +109,8 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
   },
   async warmUp() {
     processor ??= loadProcessor();
-    await processor;
+    const { prepare } = await processor;
+    prepare();
   },
   slice: (shell) => shell.slice(),
 });

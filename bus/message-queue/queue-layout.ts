@@ -116,14 +116,21 @@ export function createQueue(spec: QueueSpec): QueueHandle {
   return handle;
 }
 
-/** Makes a queue at a place in existing shared memory, such as a WebAssembly.Memory's; whatever was there is lost. */
-export function formatQueue(handle: QueueHandle, spec: QueueSpec): Result<undefined, Fault<'badArgument'>> {
+/**
+ * Makes a queue at a place in existing shared memory, such as a WebAssembly.Memory's; whatever was there is lost. `isZero`: nobody has
+ * written there yet, so that slots stay untouched until they are used.
+ */
+export function formatQueue(
+  handle: QueueHandle,
+  spec: QueueSpec,
+  isZero = false,
+): Result<undefined, Fault<'badArgument'>> {
   const size = queueBytes(spec);
   if (!size.ok) return size;
   const { buffer, byteOffset } = handle;
   if (!fits(handle, size.value)) return fail('badArgument', 'QueueHandle.byteOffset');
   const shape = shapeOf(spec);
-  for (let slot = 0; slot < shape.slotCount; slot++) {
+  for (let slot = 0; slot < shape.slotCount && !isZero; slot++) {
     new Uint8Array(buffer, byteOffset + QueueHeader.sizeBytes + slot * shape.slotBytes, SlotHeader.sizeBytes).fill(0);
   }
   writeHeader(handle, shape);

@@ -202,7 +202,7 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   const { cpus } = numbers.value;
   let early: Promise<EarlyStart> | undefined;
   const plan = await prepare(...request, late, () => {
-    early = beginMachine(cacheFolder(), { cpus, jit: text.jit }, { onEvent, onLog });
+    early = beginMachine(cacheFolder(), { cpus }, { onEvent, onLog });
   });
   const begun = await early;
   try {

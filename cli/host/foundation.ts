@@ -50,9 +50,16 @@ export async function newPartition(
 }
 
 /** Makes a partition's processors. Throws BuildFailure. */
-export async function newProcessors({ core }: HostParts, partition: number, cpus: number): Promise<VpTicket[]> {
+export async function newProcessors({ core, memory }: HostParts, partition: number, cpus: number): Promise<VpTicket[]> {
   const tickets: VpTicket[] = [];
-  for (let index = 0; index < cpus; index++) tickets.push(await core.ask('createVp', { partition, index }));
+  for (let index = 0; index < cpus; index++) {
+    const ticket = await core.ask('createVp', { partition, index });
+    // Records of code come to some 40 MB for a kernel's boot, from the beginning of the arena on.
+    if (adviseHugePages(new Uint8Array(memory.buffer, ticket.arena, ticket.arenaBytes))) {
+      adviseHugePages(new Uint8Array(memory.buffer, ticket.area, ticket.areaBytes), ticket.areaBytes);
+    }
+    tickets.push(ticket);
+  }
   return tickets;
 }
 

@@ -36,9 +36,17 @@ function madvise(): Madvise | undefined {
   return found;
 }
 
-/** Asks for huge pages in `guest`, which begins and ends at multiples of 4 KiB; says whether the kernel agreed. */
-export function adviseHugePages(guest: Uint8Array): boolean {
-  const { byteOffset, byteLength } = guest;
-  if (byteLength < BYTES_MIN || byteOffset % PAGE_BYTES !== 0 || byteLength % PAGE_BYTES !== 0) return false;
-  return madvise()?.(guest, byteLength, MADV_HUGEPAGE) === 0;
+/** Loads what {@link adviseHugePages} needs, which takes some milliseconds: to be called while there is time. */
+export function prepareHugePages(): void {
+  madvise();
+}
+
+/**
+ * Asks for huge pages in `bytes`, which begins and ends at multiples of 4 KiB; says whether the kernel agreed. `bytesMin`: what is
+ * smaller stays as it is.
+ */
+export function adviseHugePages(bytes: Uint8Array, bytesMin = BYTES_MIN): boolean {
+  const { byteOffset, byteLength } = bytes;
+  if (byteLength < bytesMin || byteOffset % PAGE_BYTES !== 0 || byteLength % PAGE_BYTES !== 0) return false;
+  return madvise()?.(bytes, byteLength, MADV_HUGEPAGE) === 0;
 }

@@ -13,11 +13,10 @@ import { INSTRUCTIONS } from '../../cpu/isa/table.js';
 import { findSaved, savedIndex } from '../../cpu/jit/saved-code.js';
 import { scanModule } from '../../cpu/jit/scanner/scan-module.js';
 import { type PlacedRegion, translateRegions } from '../../cpu/jit/translate.js';
-import { type BuildOrder, NEW_ENTRIES_MIN, trimFolder } from './code-cache.js';
+import { type BuildOrder, NEW_ENTRIES_MIN } from './code-cache.js';
 import { chooseRegions, INSTRUCTIONS_MAX } from './code-cache-choice.js';
-import { codeFile, isOurs, putFile, readCodeFile, volumeOf } from './code-cache-file.js';
-import { loadInterpreter } from './interpreter-cache.js';
-import { serialisedOf, useGuestFlags, whole } from './native-modules.js';
+import { codeFile, isOurs, putFile, readCodeFile, trimFolder, volumeOf } from './code-cache-file.js';
+import { findHostFeatures, serialisedOf, useGuestFlags, whole } from './native-modules.js';
 
 /** A lock older than this belongs to a builder that was killed. */
 const LOCK_MS = 10 * 60_000;
@@ -25,9 +24,9 @@ const LOCK_MS = 10 * 60_000;
 const ORDER_MS = 60 * 60_000;
 const PAGE_BYTES = 4096;
 
-async function build({ volumes, interpreterFolder, pages }: BuildOrder): Promise<void> {
-  // V8 compares its flags when it reads the volume: they must have gone the same way as in the machine's process.
-  await loadInterpreter(interpreterFolder);
+async function build({ volumes, pages }: BuildOrder): Promise<void> {
+  // What code depends on must be known as in the machine's process.
+  findHostFeatures();
   useGuestFlags();
   const memory = new Uint8Array(pages.length * PAGE_BYTES);
   pages.forEach(({ bytes }, n) => {
@@ -46,7 +45,7 @@ async function build({ volumes, interpreterFolder, pages }: BuildOrder): Promise
   const regions = batch.regions.map(({ host, offset, name, code }) => {
     return { number: Number(name.slice(1)), offset, word: view.getUint32(host + offset, true), code };
   });
-  const native = whole((serialise) => serialisedOf(new WebAssembly.Module(batch.bytes), serialise));
+  const native = serialisedOf(whole(() => new WebAssembly.Module(batch.bytes)));
   if (native === undefined) return;
   putFile(free, codeFile(savedIndex(regions), batch.bytes, native));
 }

@@ -6,16 +6,18 @@
  * read only where the user alone can have put it: see {@link isOurs} and docs/adr/0051.
  */
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isSavedIndex, type SavedVolume } from '../../cpu/jit/saved-code.js';
-import { whole } from './native-modules.js';
+import { deserialisedOf } from './native-modules.js';
 
-const MAGIC = 'wurley-code-002\n';
+const MAGIC = 'wurley-code-003\n';
 const CHECKSUM_BYTES = 32;
 const LENGTHS_BYTES = 16;
 const HEADER_BYTES = MAGIC.length + CHECKSUM_BYTES + LENGTHS_BYTES;
+/** Bytes of the whole folder; files not used for longest go first. */
+const FOLDER_BYTES_MAX = 256 << 20;
 /** A larger file is not ours. */
 const FILE_BYTES_MAX = 96 << 20;
 
@@ -67,14 +69,10 @@ export interface CodeFileParts {
   readonly native: ArrayBuffer;
 }
 
-/** The volume; undefined where V8 does not take the machine code. Only once its flags are those of generated code: useGuestFlags. */
+/** The volume; undefined where V8 does not take the machine code. */
 export function volumeOf({ index, wire, native }: CodeFileParts): SavedVolume | undefined {
-  try {
-    const module = whole((_, deserialise) => deserialise(native, wire));
-    return module instanceof WebAssembly.Module ? { module, index } : undefined;
-  } catch {
-    return undefined;
-  }
+  const module = deserialisedOf(native, wire);
+  return module && { module, index };
 }
 
 /**
@@ -113,5 +111,29 @@ export async function readCodeFile(path: string): Promise<CodeFileParts | undefi
     return undefined;
   } finally {
     await file?.close();
+  }
+}
+
+/** Removes the files of the folder (those that `concerns` answers for) that were not used for longest, until they are small enough. */
+export function trimFolder(
+  folder: string,
+  bytesMax = FOLDER_BYTES_MAX,
+  concerns: (name: string) => boolean = () => true,
+): void {
+  const files = readdirSync(folder).flatMap((name) => {
+    if (!concerns(name)) return [];
+    const path = join(folder, name);
+    try {
+      const { size, mtimeMs } = statSync(path);
+      return [{ path, size, mtimeMs }];
+    } catch {
+      return [];
+    }
+  });
+  let total = files.reduce((sum, { size }) => sum + size, 0);
+  for (const { path, size } of files.sort((a, b) => a.mtimeMs - b.mtimeMs)) {
+    if (total <= bytesMax) return;
+    rmSync(path, { force: true });
+    total -= size;
   }
 }

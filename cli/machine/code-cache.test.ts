@@ -6,8 +6,8 @@ import type { JournalPage } from '../../cpu/jit/code-journal.js';
 import { findSaved, savedRegion } from '../../cpu/jit/saved-code.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import { spec } from '../../test/harness/spec.js';
-import { openCodeCache, trimFolder } from './code-cache.js';
-import { readCodeFile } from './code-cache-file.js';
+import { openCodeCache } from './code-cache.js';
+import { readCodeFile, trimFolder } from './code-cache-file.js';
 import { loadInterpreter } from './interpreter-cache.js';
 import { useGuestFlags } from './native-modules.js';
 

@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdirSync, rmSync, statSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { serialize } from 'node:v8';
@@ -16,8 +16,6 @@ import { cacheFolder } from '../image/store.js';
 import { type CodeFileParts, isOurs, makeOwnFolder, putFile, readCodeFile, volumeOf } from './code-cache-file.js';
 import { nativeKey } from './native-modules.js';
 
-/** Bytes of the whole folder; files not used for longest go first. */
-const FOLDER_BYTES_MAX = 256 << 20;
 /** Volumes of one workload; each run that finds enough new code adds one. */
 const VOLUMES_MAX = 8;
 /**
@@ -33,8 +31,6 @@ const BUILDER = fileURLToPath(new URL('./code-cache-builder.js', import.meta.url
 export interface BuildOrder {
   /** Where the workload's volumes lie: the new one goes where none is by then. */
   readonly volumes: readonly string[];
-  /** The folder of the interpreter's cache: V8's flags must have gone the same way before. */
-  readonly interpreterFolder: string;
   readonly pages: readonly JournalPage[];
 }
 
@@ -42,7 +38,7 @@ export interface BuildOrder {
 export interface CodeCache {
   /** Begins to read it, if that has not begun: while there is nothing else to do but to wait for workers. */
   begin(): void;
-  /** What was read, as modules; to be called once, after useGuestFlags. What cannot be read is not there. */
+  /** What was read, as modules; to be called once. What cannot be read is not there. */
   load(): Promise<readonly SavedVolume[]>;
   /** Has what was noted compiled for the next machine, if it is enough; never throws, never waits. */
   keep(pages: readonly JournalPage[]): void;
@@ -56,7 +52,7 @@ function workloadKey({ placements, entry }: BootPlan): string {
   return hash.digest('hex').slice(0, 12);
 }
 
-/** Opens the cache below `cacheFolder` for a machine that boots `plan`. After loadInterpreter. */
+/** Opens the cache below `cacheFolder` for a machine that boots `plan`. After findHostFeatures. */
 export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
   const folder = join(cacheFolder, 'code');
   const stem = `${nativeKey()}-${workloadKey(plan)}`;
@@ -89,7 +85,7 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
       if (!isUsable || known === VOLUMES_MAX) return;
       if (entries < (known === 0 ? NEW_ENTRIES_MIN.first : NEW_ENTRIES_MIN.more)) return;
       try {
-        startBuilder(folder, { volumes: paths, interpreterFolder: cacheFolder, pages });
+        startBuilder(folder, { volumes: paths, pages });
       } catch {
         // Then the next run is as slow as this one.
       }
@@ -111,23 +107,4 @@ function startBuilder(folder: string, order: BuildOrder): void {
   const child = spawn(process.execPath, [BUILDER, todo], { detached: true, stdio: 'ignore' });
   child.on('error', () => rmSync(todo, { force: true }));
   child.unref();
-}
-
-/** Removes the files of the folder that were not used for longest, until it is small enough. */
-export function trimFolder(folder: string, bytesMax = FOLDER_BYTES_MAX): void {
-  const files = readdirSync(folder).flatMap((name) => {
-    const path = join(folder, name);
-    try {
-      const { size, mtimeMs } = statSync(path);
-      return [{ path, size, mtimeMs }];
-    } catch {
-      return [];
-    }
-  });
-  let total = files.reduce((sum, { size }) => sum + size, 0);
-  for (const { path, size } of files.sort((a, b) => a.mtimeMs - b.mtimeMs)) {
-    if (total <= bytesMax) return;
-    rmSync(path, { force: true });
-    total -= size;
-  }
 }

@@ -2,12 +2,13 @@
  * What `wurley run` begins while the files of a machine are still being read, and what they say does not matter yet: the
  * interpreter, and the threads that every machine has.
  */
+import { existsSync } from 'node:fs';
 import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
 import { ActorSystem, type SystemOptions } from '../../actors/runtime/system.js';
-import { translatorKind } from '../../actors/translator/translator.actor.js';
 import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
-import { consoleKind } from '../../devices/uart/console.actor.js';
-import { loadInterpreter } from './interpreter-cache.js';
+import { prepareHugePages } from '../host/huge-pages.js';
+import { interpreterPath, loadInterpreterFrom } from './interpreter-cache.js';
+import { findHostFeatures } from './native-modules.js';
 
 /** See {@link beginMachine}. */
 export interface EarlyStart {
@@ -16,18 +17,21 @@ export interface EarlyStart {
   readonly system: ActorSystem;
 }
 
-/** Loads the interpreter below `cacheFolder`, then starts the threads of a machine with `cpus` processors. */
+/** Starts the threads of a machine with `cpus` processors that its first instruction waits for, and loads the interpreter below `cacheFolder`. */
 export async function beginMachine(
   cacheFolder: string,
-  { cpus, jit }: { readonly cpus: number; readonly jit: boolean },
+  { cpus }: { readonly cpus: number },
   listeners: SystemOptions,
 ): Promise<EarlyStart> {
   // First of all: it changes V8's flags for a moment, and a thread that starts under other flags compiles all its code.
-  const interpreter = (await loadInterpreter(cacheFolder)).module;
+  findHostFeatures();
+  const path = interpreterPath(cacheFolder);
+  // Building it changes flags for longer.
+  let { module } = existsSync(path) ? { module: undefined } : await loadInterpreterFrom(path);
   const system = new ActorSystem(listeners);
   system.begin(hypervisorKind, 1);
   system.begin(vcpuKind, cpus);
-  system.begin(consoleKind, 1);
-  if (jit) system.begin(translatorKind, 1);
-  return { interpreter, system };
+  prepareHugePages();
+  module ??= (await loadInterpreterFrom(path)).module;
+  return { interpreter: module, system };
 }

@@ -1,6 +1,6 @@
 /** The kept interpreter: a damaged file is never used, is replaced, and costs a rebuild and nothing else. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
@@ -59,6 +59,27 @@ test(
     const squatted = join(folder, 'squatted');
     mkdirSync(join(squatted, name), { recursive: true });
     assert.is(load(squatted), 'built');
+  },
+  { deadlineMs: 120_000 },
+);
+test(
+  'interpreters of other builds are kept within a bound, those last used longest',
+  () => {
+    const many = join(folder, 'many');
+    mkdirSync(many);
+    const old = Array.from({ length: 14 }, (_, n) => join(many, `interpreter-${n}.bin`));
+    for (const [n, file] of old.entries()) {
+      writeFileSync(file, new Uint8Array(3 << 20));
+      utimesSync(file, n + 1, n + 1);
+    }
+    writeFileSync(join(many, 'other'), 'x');
+    assert.is(load(many), 'built');
+    const left = readdirSync(many).filter((name) => name.startsWith('interpreter-'));
+    if (left.length === old.length) return; // a V8 that cannot serialise writes nothing
+    const bytes = left.reduce((sum, name) => sum + statSync(join(many, name)).size, 0);
+    assert.ok(bytes <= 32 << 20 && left.length >= 9, `${left.length} files`);
+    assert.ok(left.includes('interpreter-13.bin') && !left.includes('interpreter-0.bin'));
+    assert.ok(readdirSync(many).includes('other'));
   },
   { deadlineMs: 120_000 },
 );

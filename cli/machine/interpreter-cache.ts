@@ -4,17 +4,27 @@
  * build of ours that wrote it, and only when its checksum is right.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { nativeKey, serialisedOf, whole, withHostFeatures } from './native-modules.js';
+import { trimFolder } from './code-cache-file.js';
+import {
+  deserialisedOf,
+  findHostFeatures,
+  nativeKey,
+  serialisedOf,
+  whole,
+  withHostFeatures,
+} from './native-modules.js';
 
 const MAGIC = 'wurley-interp-1\n';
 const CHECKSUM_BYTES = 32;
 const HEADER_BYTES = MAGIC.length + CHECKSUM_BYTES + 8;
 /** A cache file larger than this is not ours. */
 const FILE_BYTES_MAX = 64 << 20;
-/** Files of other versions are removed after a month. */
-const KEEP_MS = 30 * 24 * 3600 * 1000;
+/** Bytes of all versions; those not used for longest are removed. One is some 3 MB. */
+const FOLDER_BYTES_MAX = 32 << 20;
+/** A file that is used is marked so once a day. */
+const MARK_MS = 24 * 3600 * 1000;
 
 /** Where an interpreter came from. */
 export interface LoadedInterpreter {
@@ -24,24 +34,27 @@ export interface LoadedInterpreter {
 
 function readCache(path: string): WebAssembly.Module | undefined {
   try {
-    const size = statSync(path).size;
+    const { size, mtimeMs } = statSync(path);
     if (size <= HEADER_BYTES || size > FILE_BYTES_MAX) return undefined;
     const file = readFileSync(path);
     if (file.toString('latin1', 0, MAGIC.length) !== MAGIC) return undefined;
     const payload = file.subarray(MAGIC.length + CHECKSUM_BYTES);
     const checksum = createHash('sha256').update(payload).digest();
     if (!checksum.equals(file.subarray(MAGIC.length, MAGIC.length + CHECKSUM_BYTES))) return undefined;
+    if (Date.now() - mtimeMs > MARK_MS) utimesSync(path, new Date(), new Date());
     const wireBytes = payload.readUInt32LE(0);
     const nativeBytes = payload.readUInt32LE(4);
     if (payload.length !== 8 + wireBytes + nativeBytes) return undefined;
     const wire = new Uint8Array(payload.subarray(8, 8 + wireBytes));
     const native = new Uint8Array(payload.subarray(8 + wireBytes)).buffer;
-    const module = whole((_, deserialise) => deserialise(native, wire));
-    return module instanceof WebAssembly.Module ? module : undefined;
+    return deserialisedOf(native, wire);
   } catch {
     return undefined;
   }
 }
+
+/** Whether a file of that name is an interpreter, or what is left of writing one. */
+const isInterpreter = (name: string): boolean => name.startsWith('interpreter-');
 
 function writeCache(path: string, wire: Uint8Array, native: ArrayBuffer): void {
   try {
@@ -55,22 +68,26 @@ function writeCache(path: string, wire: Uint8Array, native: ArrayBuffer): void {
     const fresh = `${path}.new-${process.pid}`;
     writeFileSync(fresh, Buffer.concat([Buffer.from(MAGIC, 'latin1'), checksum, payload]));
     renameSync(fresh, path);
-    for (const name of readdirSync(folder)) {
-      if (!name.startsWith('interpreter-')) continue;
-      const other = join(folder, name);
-      if (Date.now() - statSync(other).mtimeMs > KEEP_MS) rmSync(other);
-    }
+    trimFolder(folder, FOLDER_BYTES_MAX, isInterpreter);
   } catch {
     // A cache that cannot be written (a full or read-only home) costs the next start a second, nothing else.
   }
 }
 
-/** The interpreter, from the cache in `folder` or made anew (and then put there). */
+/** Where the interpreter of this build on this host is kept in `folder`. After findHostFeatures. */
+export function interpreterPath(folder: string): string {
+  return join(folder, `interpreter-${nativeKey()}.bin`);
+}
+
+/** The interpreter, from the cache in `folder` or made anew (and then put there). Finds out the host's features. */
 export async function loadInterpreter(folder: string): Promise<LoadedInterpreter> {
-  const { path, cached } = withHostFeatures(() => {
-    const path = join(folder, `interpreter-${nativeKey()}.bin`);
-    return { path, cached: readCache(path) };
-  });
+  findHostFeatures();
+  return await loadInterpreterFrom(interpreterPath(folder));
+}
+
+/** As {@link loadInterpreter}, after findHostFeatures, from the file at `path`. V8's flags stay as they are if it is there. */
+export async function loadInterpreterFrom(path: string): Promise<LoadedInterpreter> {
+  const cached = readCache(path);
   if (cached !== undefined) return { module: cached, from: 'cache' };
   // A start that finds the file needs no table of instructions.
   const [{ HELPERS }, { buildInterpreter }, { INSTRUCTIONS }] = await Promise.all([
@@ -80,10 +97,8 @@ export async function loadInterpreter(folder: string): Promise<LoadedInterpreter
   ]);
   return withHostFeatures(() => {
     const { bytes } = buildInterpreter(INSTRUCTIONS, HELPERS);
-    const { module, native } = whole((serialise) => {
-      const compiled = new WebAssembly.Module(bytes);
-      return { module: compiled, native: serialisedOf(compiled, serialise) };
-    });
+    const module = whole(() => new WebAssembly.Module(bytes));
+    const native = serialisedOf(module);
     if (native !== undefined) writeCache(path, bytes, native);
     return { module, from: 'built' };
   });

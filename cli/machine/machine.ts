@@ -162,9 +162,13 @@ async function layFoundation(host: Host, options: MachineOptions): Promise<Found
   const { partition, parts } = await newPartition(host, cpus, suitedArena(description));
   const given = profile === undefined ? undefined : await giveObjects(host, partition);
   const tickets = await newProcessors(host, partition, cpus);
-  const { place: meanwhile, banks } = await mapMemory(host, partition, plan, ramBytes, options.late);
+  const mapping = mapMemory(host, partition, plan, ramBytes, options.late);
+  // Firmware's flash is mapped before its keeper starts; nothing else waits for memory but what is put there.
+  const banks = plan.firmwareItems === undefined ? undefined : (await mapping).banks;
+  mapping.catch(() => undefined); // heard of below
   return {
-    ...{ partition, parts, tickets, meanwhile, banks },
+    ...{ partition, parts, tickets, banks },
+    meanwhile: async () => (await mapping).place(),
     gunyah: given && profile && ((index) => placesOf(host, given, profile, index)),
     registers: bootRegisters(plan),
     async ready() {
@@ -184,6 +188,25 @@ async function layFoundation(host: Host, options: MachineOptions): Promise<Found
 
 /** Gives a foundation its devices and threads, and starts it. Throws BuildFailure. */
 export async function assemble(host: Host, foundation: Foundation, options: MachineOptions): Promise<Machine> {
+  let opens = (): void => undefined;
+  const isRunning = new Promise<void>((resolve) => {
+    opens = resolve;
+  });
+  try {
+    return await assembleUntil(isRunning, opens, host, foundation, options);
+  } finally {
+    opens(); // who waits to be started can be stopped only then
+  }
+}
+
+/** As {@link assemble}; what the first instruction does not need is started when `isRunning`, which resolves by `runs`. */
+async function assembleUntil(
+  isRunning: Promise<void>,
+  runs: () => void,
+  host: Host,
+  foundation: Foundation,
+  options: MachineOptions,
+): Promise<Machine> {
   const { name } = options;
   const { system, memory, buffer, core } = host;
   const { partition, parts, tickets } = foundation;
@@ -222,7 +245,7 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
   const consoleStarting = system.spawn(
     host.kinds.console,
     { uart, output, input, ...wiring },
-    { name: `${name}-console` },
+    { name: `${name}-console`, after: isRunning },
   );
   const consoleSpawned = system.lookup<ConsoleProtocol>(`${name}-console`);
   const console = consoleSpawned.ok ? consoleSpawned.value : await started('the console', consoleStarting);
@@ -275,14 +298,15 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
     ? system.spawn(
         translatorKind,
         { memory, vcpus: ends, features, sharedBytesMax: codeBudget.bytesMax },
-        { name: `${name}${TRANSLATOR_SUFFIX}` },
+        { name: `${name}${TRANSLATOR_SUFFIX}`, after: isRunning },
       )
     : undefined;
+  // The guest does not wait for it, but what is compiled is worth most at the beginning.
+  void links?.load();
   const placed = await foundation.meanwhile();
   if (!placed.ok) throw new BuildFailure(placed.error);
   const processors: ActorRef<VcpuProtocol>[] = [];
   for (const processor of spawning) processors.push(await started('a virtual processor', processor));
-  await started('the console', consoleStarting);
   const debugged = { processors, memory, block: parts.block };
   const stubStarted =
     options.gdb === undefined ? ok(undefined) : await startGdbStub(system, options.gdb, debugged, name);
@@ -290,11 +314,14 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
   const stub = stubStarted.value;
   await foundation.ready();
   for (const [index, { actor }] of processors.entries()) await core.ask('attachVp', { partition, index, actor });
-  useGuestFlags(); // all threads that run generated code are there
   const names = foundation.registers.map(([code]) => code);
   const values = wide(foundation.registers.map(([, value]) => value));
   await core.ask('setVpRegisters', { partition, index: 0, names, values });
   for (const index of processors.keys()) await core.ask('runVp', { partition, index });
+  runs();
+  await started('the console', consoleStarting);
+  await translating;
+  useGuestFlags(); // all threads that run generated code are there
   let detail = '';
   // From here on nothing is refused any more: whoever waits for the end keeps the process alive.
   const ended = block.stopped
@@ -303,8 +330,6 @@ export async function assemble(host: Host, foundation: Foundation, options: Mach
       await stub?.ended(block.stop === STOP.off ? 0 : block.stop);
       return { stop: block.stop, detail };
     });
-  // Not before the guest runs, which does not wait for it.
-  setImmediate(() => void links?.load());
   const keyboard = new ByteStream(streams.input);
   const typedAt: ActorRef<never> = virtio.console ?? console;
   const button = new Pl061({ setLevel: (high) => gic.setLine(gpio.intid, high) });

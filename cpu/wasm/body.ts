@@ -268,6 +268,14 @@ export class FunctionBody {
     return result === undefined ? i32(0) : this.result(result);
   }
 
+  /** The value of global `index`, of type i32, as a temporary. */
+  global(index: number): Val {
+    this.barrier();
+    this.code.byte(0x23);
+    this.code.u32(index);
+    return this.result('i32');
+  }
+
   /** Calls through table `table` at slot `slot` with function type index `type`. */
   callIndirect(type: number, table: number, slot: Val, args: readonly Val[], result: ValueType): Val {
     for (const arg of args) this.push(arg);

@@ -8,8 +8,11 @@ import { ModuleBuilder } from './module.js';
 /** Fills `bytes` bytes from `address` with the byte `value`. */
 export type MemoryFill = (address: number, value: number, bytes: number) => void;
 
-/** Makes the fill function of `memory`. */
-export function memoryFill(memory: WebAssembly.Memory): MemoryFill {
+let compiled: WebAssembly.Module | undefined;
+
+/** The module of {@link memoryFill}, made once for each thread: to be called while there is time. */
+export function fillModule(): WebAssembly.Module {
+  if (compiled !== undefined) return compiled;
   const module = new ModuleBuilder();
   const index = module.declare(module.type(['i32', 'i32', 'i32'], []));
   const body = new FunctionBody(['i32', 'i32', 'i32']);
@@ -18,7 +21,13 @@ export function memoryFill(memory: WebAssembly.Memory): MemoryFill {
   body.code.byte(0); // memory index
   module.setBody(index, body.finish());
   module.exportFunction('fill', index);
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(module.build()), { env: { memory } });
+  compiled = new WebAssembly.Module(module.build());
+  return compiled;
+}
+
+/** Makes the fill function of `memory`. */
+export function memoryFill(memory: WebAssembly.Memory): MemoryFill {
+  const instance = new WebAssembly.Instance(fillModule(), { env: { memory } });
   // WHY: the module built above exports exactly this function.
   return instance.exports['fill'] as MemoryFill;
 }

@@ -104,6 +104,7 @@ interface FunctionImport {
 export class ModuleBuilder {
   readonly #types: FunctionType[] = [];
   readonly #imports: FunctionImport[] = [];
+  readonly #globals: string[] = [];
   readonly #functions: { type: number; body: Uint8Array | undefined }[] = [];
   readonly #exports: { name: string; index: number }[] = [];
   #elements: readonly number[] = [];
@@ -122,6 +123,11 @@ export class ModuleBuilder {
   /** Imports `env.name` as a function; must precede the first own function. Returns its function index. */
   importFunction(name: string, params: readonly ValueType[], results: readonly ValueType[]): number {
     return this.#imports.push({ name, type: this.type(params, results) }) - 1;
+  }
+
+  /** Imports `env.name` as a constant of type i32. Returns its global index. */
+  importGlobal(name: string): number {
+    return this.#globals.push(name) - 1;
   }
 
   /** Imports `env.table` (funcref) as table 0. */
@@ -178,12 +184,19 @@ export class ModuleBuilder {
       }
     });
     section(2, (s) => {
-      s.u32(this.#imports.length + 1 + (this.#importsTable ? 1 : 0));
+      s.u32(this.#imports.length + this.#globals.length + 1 + (this.#importsTable ? 1 : 0));
       for (const { name, type } of this.#imports) {
         s.name('env');
         s.name(name);
         s.byte(0);
         s.u32(type);
+      }
+      for (const name of this.#globals) {
+        s.name('env');
+        s.name(name);
+        s.byte(3);
+        s.byte(TYPE_CODE.i32);
+        s.byte(0); // it never changes
       }
       if (this.#importsTable) {
         s.name('env');

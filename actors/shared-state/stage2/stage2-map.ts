@@ -86,6 +86,28 @@ export class Stage2Map extends Stage2Reader {
     return true;
   }
 
+  /**
+   * Maps `pages` pages from `page` on to the frames from byte `frame` on, a leaf table at a time; returns how many are mapped: fewer
+   * than `pages` when no table could be allocated.
+   */
+  mapRange(page: number, pages: number, frame: number, rights: number): number {
+    assert(page >= 0 && page + pages <= STAGE2_PAGES_MAX, 'the pages are inside the map');
+    let done = 0;
+    while (done < pages) {
+      // The first of a leaf sees to the table.
+      if (!this.map(page + done, frame + done * HYP_PAGE_BYTES, rights)) return done;
+      const from = page + done;
+      const leaf = (this.words[this.root + (from >>> 10)] ?? 0) >>> 2;
+      const end = Math.min(page + pages, (from | (LEAF_ENTRIES - 1)) + 1);
+      const kept = rights === 0 ? 0 : -1;
+      for (let next = from + 1, to = frame + (done + 1) * HYP_PAGE_BYTES; next < end; next++, to += HYP_PAGE_BYTES) {
+        Atomics.store(this.words, leaf + (next & (LEAF_ENTRIES - 1)), (to | rights) & kept);
+      }
+      done += end - from;
+    }
+    return done;
+  }
+
   /** Removes the mapping of `page`. */
   unmap(page: number): void {
     const leaf = this.words[this.root + (page >>> 10)] ?? 0;
