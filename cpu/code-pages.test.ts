@@ -15,7 +15,10 @@ test('a full arena makes room by a quarter: the pages that were not entered for 
   const dropped: number[] = [];
   const arena = Math.ceil((CODE + 64 * 4096 + VCPU_AREA_BYTES) / 4096) * 4096;
   const state = CODE + 64 * 4096;
-  const note = (page: CodePage): boolean => dropped.push((page.host - CODE) / 4096) < 0;
+  const note = (page: CodePage): readonly number[] => {
+    dropped.push((page.host - CODE) / 4096);
+    return [];
+  };
   const pages = new CodePages(memory.buffer, memoryFill(memory), state, arena, PAGES * RECORD_PAGE_BYTES, note);
   const enter = (n: number): CodePage => {
     const page = pages.pageAt(CODE + n * 4096);

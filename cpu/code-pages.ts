@@ -47,12 +47,12 @@ export class CodePages {
   readonly #pageCache: CacheEntries;
   readonly jumpCache: JumpCache;
   #flushes = 0;
-  readonly #onDrop: (page: CodePage) => boolean;
+  readonly #onDrop: (page: CodePage) => readonly number[];
 
   /**
    * @param state address of the vCPU's state block (the page cache lies behind it)
    * @param arena address of the record arena, `arenaBytes` long
-   * @param onDrop called for every page whose records are dropped; true when the jump cache may know regions of it
+   * @param onDrop called for every page whose records are dropped; answers slots of the region table whose regions are gone with it
    */
   constructor(
     memory: ArrayBufferLike,
@@ -60,7 +60,7 @@ export class CodePages {
     state: number,
     arena: number,
     arenaBytes: number,
-    onDrop: (page: CodePage) => boolean,
+    onDrop: (page: CodePage) => readonly number[],
   ) {
     this.#fill = fill;
     this.#view = new DataView(memory);
@@ -132,7 +132,7 @@ export class CodePages {
       this.#view.setUint16(record + RECORD.handler, HANDLER.decode, true);
       this.#view.setUint16(record + RECORD.count, 0, true);
     }
-    if (this.#onDrop(page)) this.jumpCache.flush();
+    this.jumpCache.forgetSlots(this.#onDrop(page));
   }
 
   /**

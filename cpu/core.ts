@@ -185,7 +185,7 @@ export class Core {
       layout.state,
       layout.arena,
       layout.arenaBytes,
-      (page) => this.jit?.drop(page) === true,
+      (page) => this.jit?.drop(page) ?? [],
     );
     this.debug = new DebugUnit(state);
     const help = { frames: this.#bare ? undefined : options.frames, isWatched: () => this.debug.active };

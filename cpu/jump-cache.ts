@@ -52,12 +52,18 @@ export class CacheEntries {
   }
 }
 
+/** Stands for several entries that lead to one region. */
+const SEVERAL = -1;
+const SLOTS_AT_FIRST = 4096;
+
 /** Which compiled region starts at an address. */
 export class JumpCache {
   readonly #view: DataView;
   readonly #fill: MemoryFill;
   readonly #state: number;
   readonly #entries: CacheEntries;
+  /** By slot of the region table: address of the entry that leads there, 0 for none, or {@link SEVERAL}. */
+  #entryOf = new Int32Array(SLOTS_AT_FIRST);
 
   constructor(view: DataView, fill: MemoryFill, state: number) {
     this.#view = view;
@@ -71,10 +77,40 @@ export class JumpCache {
     const view = this.#view;
     const entry = this.#state + jumpCacheEntry(lo, hi, context);
     this.#entries.note(entry);
+    this.#noteSlot(slot, entry | 0);
     view.setInt32(entry + JUMP_CACHE.address, lo, true);
     view.setInt32(entry + JUMP_CACHE.address + 4, hi, true);
     view.setInt32(entry + JUMP_CACHE.context, context, true);
     view.setInt32(entry + JUMP_CACHE.slot, slot, true);
+  }
+
+  #noteSlot(slot: number, entry: number): void {
+    if (slot >= this.#entryOf.length) {
+      const larger = new Int32Array(Math.max(slot + 1, this.#entryOf.length * 2));
+      larger.set(this.#entryOf);
+      this.#entryOf = larger;
+    }
+    const before = this.#entryOf[slot]!;
+    const isElsewhere = before !== 0 && before !== entry && (before === SEVERAL || this.#leadsTo(before, slot));
+    this.#entryOf[slot] = isElsewhere ? SEVERAL : entry;
+  }
+
+  #leadsTo(entry: number, slot: number): boolean {
+    return this.#view.getInt32((entry >>> 0) + JUMP_CACHE.slot, true) === slot;
+  }
+
+  /** Forgets what leads to `slots` of the region table: the regions there are gone. Others of the cache stay, if they can be told apart. */
+  forgetSlots(slots: readonly number[]): void {
+    for (const slot of slots) {
+      const entry = slot < this.#entryOf.length ? this.#entryOf[slot]! : 0;
+      if (entry === 0) continue;
+      if (entry === SEVERAL) {
+        this.flush();
+        return;
+      }
+      if (this.#leadsTo(entry, slot)) this.#entries.clear(entry >>> 0);
+      this.#entryOf[slot] = 0;
+    }
   }
 
   /** Forgets every address of virtual page hi:lo, in all contexts. */
@@ -85,5 +121,6 @@ export class JumpCache {
   /** Forgets all. */
   flush(): void {
     this.#entries.flush();
+    this.#entryOf.fill(0);
   }
 }

@@ -37,9 +37,8 @@ export interface MeterReading {
 
 interface Place {
   looks: number;
-  readonly pc: string;
-  readonly compiled: boolean;
-  readonly words: readonly number[];
+  /** What is there, known from the second look on: most places are seen once. */
+  shown: Pick<HotPlace, 'pc' | 'compiled' | 'words'> | undefined;
 }
 
 /** See the head of this file. */
@@ -98,20 +97,21 @@ export class VcpuMeter {
     if (compiled) this.#compiledMs += tookMs;
     const key = (lo >>> 0) + (hi & 0x1fffff) * 2 ** 32;
     const place = this.#places.get(key);
-    if (place !== undefined) place.looks++;
-    else this.#remember(key, compiled);
+    if (place === undefined) this.#remember(key);
+    else {
+      place.looks++;
+      place.shown ??= { pc: `0x${core.get64(STATE.pc).toString(16)}`, compiled, words: core.wordsHere(PLACE_WORDS) };
+    }
   }
 
-  #remember(key: number, compiled: boolean): void {
+  #remember(key: number): void {
     if (this.#places.size >= PLACES_MAX) {
       if (this.#looks < this.#nextSweep) return;
       this.#nextSweep = this.#looks + PLACES_MAX;
       for (const [at, { looks }] of this.#places) if (looks === 1) this.#places.delete(at);
       if (this.#places.size >= PLACES_MAX) return;
     }
-    const core = this.#core;
-    const pc = `0x${core.get64(STATE.pc).toString(16)}`;
-    this.#places.set(key, { looks: 1, pc, compiled, words: core.wordsHere(PLACE_WORDS) });
+    this.#places.set(key, { looks: 1, shown: undefined });
   }
 
   /** What was seen so far; the `count` hottest places. */
@@ -120,7 +120,7 @@ export class VcpuMeter {
     const hottest = [...this.#places.values()]
       .sort((a, b) => b.looks - a.looks)
       .slice(0, count)
-      .map(({ looks, ...place }) => ({ ...place, share: looks / this.#looks }));
+      .flatMap(({ looks, shown }) => (shown === undefined ? [] : [{ ...shown, share: looks / this.#looks }]));
     return {
       compiledMs: this.#guestMs * compiledShare,
       interpretedMs: this.#guestMs * (1 - compiledShare),

@@ -402,18 +402,18 @@ export class Jit {
   }
 
   /**
-   * Drops the regions of `page`: its code changed or its records are gone. Returns whether there were any: the caller then empties
-   * the jump cache.
+   * Drops the regions of `page`: its code changed or its records are gone. Returns their slots of the region table, which the caller
+   * has the jump cache forget.
    */
-  drop(page: CodePage): boolean {
+  drop(page: CodePage): readonly number[] {
     this.#host.journal?.drop(page);
-    const hadRegions = this.store.drop(page);
+    const slots = this.store.drop(page);
     this.#covered.delete(page);
     this.#reports.delete(page);
     this.#queue = this.#queue.filter((request) => request.page !== page);
     for (const requests of this.#inFlight.values()) {
       for (const request of requests) if (request.page === page) request.stale = true;
     }
-    return hadRegions;
+    return slots;
   }
 }

@@ -142,10 +142,14 @@ export class RegionStore {
     return region;
   }
 
-  /** Drops the regions of `page`. Its records are the caller's, and so is the jump cache. Returns whether there were any. */
-  drop(page: CodePage): boolean {
-    for (const region of this.#byPage.get(page)?.values() ?? []) this.#remove(region);
-    return this.#byPage.delete(page);
+  /** Drops the regions of `page`. Its records are the caller's, and so is the jump cache. Returns the slots they had. */
+  drop(page: CodePage): readonly number[] {
+    const ofPage = this.#byPage.get(page);
+    if (ofPage === undefined) return [];
+    const slots = [...ofPage.values()].map(({ slot }) => slot);
+    for (const region of ofPage.values()) this.#remove(region);
+    this.#byPage.delete(page);
+    return slots;
   }
 
   #remove(region: CompiledRegion): void {
