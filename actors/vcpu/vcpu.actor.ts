@@ -16,21 +16,20 @@ const MESSAGE_BYTES_MAX = 4096;
 
 /** What every processor needs. Loaded late: who starts vCPUs loads this file too, and has no use for a processor. */
 async function loadProcessor() {
-  const [{ Vcpu }, { gicModule }, { fillModule }, { prepareMemo }, { HandlerNumbers }, { INSTRUCTIONS }] =
-    await Promise.all([
-      import('./vcpu.js'),
-      import('./gic-code.js'),
-      import('../../cpu/wasm/memory-fill.js'),
-      import('../../cpu/interpreter/decode-memo.js'),
-      import('../../cpu/interpreter/record.js'),
-      import('../../cpu/isa/table.js'),
-    ]);
+  const [{ Vcpu }, { gicModule }, { fillModule }, memo, { HandlerNumbers }, { INSTRUCTIONS }] = await Promise.all([
+    import('./vcpu.js'),
+    import('./gic-code.js'),
+    import('../../cpu/wasm/memory-fill.js'),
+    import('../../cpu/interpreter/decode-memo.js'),
+    import('../../cpu/interpreter/record.js'),
+    import('../../cpu/isa/table.js'),
+  ]);
   const prepare = (): void => {
     fillModule();
     gicModule();
-    prepareMemo();
+    memo.prepareMemo();
   };
-  return { Vcpu, numbers: new HandlerNumbers(INSTRUCTIONS), prepare };
+  return { Vcpu, numbers: new HandlerNumbers(INSTRUCTIONS), prepare, beginMemoWith: memo.beginMemoWith };
 }
 let processor: ReturnType<typeof loadProcessor> | undefined;
 
@@ -45,7 +44,8 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
   async start(config, context) {
     processor ??= loadProcessor();
-    const { Vcpu, numbers } = await processor;
+    const { Vcpu, numbers, beginMemoWith } = await processor;
+    if (config.records !== undefined) beginMemoWith(config.records, config.ticket.index === 0);
     if (config.features === undefined) detectFeatures();
     else setFeatures(config.features);
     const interpreter = { module: config.interpreter, numbers };

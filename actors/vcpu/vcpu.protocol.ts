@@ -96,6 +96,11 @@ export interface VcpuConfig {
   /** The VM's translator; undefined: this vCPU translates for itself. */
   readonly translator?: ObjectEnd | undefined;
   /**
+   * What an earlier run of the same interpreter knew of instruction words (MEMO_BYTES of cpu/interpreter/decode-memo.ts; zeros: nothing).
+   * Processor 0 goes on in it, the others begin with a copy. Absent: nothing is known and nothing kept.
+   */
+  readonly records?: SharedArrayBuffer | undefined;
+  /**
    * To the owner of the translation cache: compiled code of earlier runs comes in (one `SavedVolume[]`), and the pages
    * worth compiling for the next run go out when asked for (`JournalPage[]`). Undefined: neither.
    */

@@ -15,7 +15,7 @@ import { scanModule } from '../../cpu/jit/scanner/scan-module.js';
 import { type PlacedRegion, translateRegions } from '../../cpu/jit/translate.js';
 import { type BuildOrder, NEW_ENTRIES_MIN } from './code-cache.js';
 import { chooseRegions, INSTRUCTIONS_MAX } from './code-cache-choice.js';
-import { codeFile, isOurs, putFile, readCodeFile, trimFolder, volumeOf } from './code-cache-file.js';
+import { codeFile, isOurs, putFile, readCodeFile, recordsFile, trimFolder, volumeOf } from './code-cache-file.js';
 import { findHostFeatures, serialisedOf, useGuestFlags, whole } from './native-modules.js';
 
 /** A lock older than this belongs to a builder that was killed. */
@@ -24,7 +24,7 @@ const LOCK_MS = 10 * 60_000;
 const ORDER_MS = 60 * 60_000;
 const PAGE_BYTES = 4096;
 
-async function build({ volumes, pages }: BuildOrder): Promise<void> {
+async function build({ volumes, pages, records }: BuildOrder): Promise<void> {
   // What code depends on must be known as in the machine's process.
   findHostFeatures();
   useGuestFlags();
@@ -48,6 +48,7 @@ async function build({ volumes, pages }: BuildOrder): Promise<void> {
   const native = serialisedOf(whole(() => new WebAssembly.Module(batch.bytes)));
   if (native === undefined) return;
   putFile(free, codeFile(savedIndex(regions), batch.bytes, native));
+  putFile(records.path, recordsFile(records.table));
 }
 
 /** The indexes of the volumes that can be used, and the path of the first that cannot. */

@@ -1,5 +1,6 @@
 /**
- * Files of the translation cache: compiled regions of earlier runs (`.code`), and what is to be compiled (`.todo`).
+ * Files of the translation cache: compiled regions of earlier runs (`.code`), records of instruction words (`.records`), and what is to be
+ * compiled (`.todo`).
  *
  * A `.code` file: magic, SHA-256 of the rest, lengths of the index (in words), of the WebAssembly module and of V8's machine
  * code for it, then these three (see SavedVolume for the index). It is machine code that will be executed, so it is
@@ -7,7 +8,7 @@
  */
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isSavedIndex, type SavedVolume } from '../../cpu/jit/saved-code.js';
 import { deserialisedOf } from './native-modules.js';
@@ -135,5 +136,29 @@ export function trimFolder(
     if (total <= bytesMax) return;
     rmSync(path, { force: true });
     total -= size;
+  }
+}
+
+const RECORDS_MAGIC = 'wurley-records1\n';
+
+/** The content of a `.records` file: magic, SHA-256 of the rest, the table of a DecodeMemo. */
+export function recordsFile(table: Uint8Array): readonly Uint8Array[] {
+  return [Buffer.from(RECORDS_MAGIC, 'latin1'), createHash('sha256').update(table).digest(), table];
+}
+
+/** Reads a `.records` file into `table`; false, and `table` as it was, for whatever is not exactly what this build wrote. */
+export async function readRecordsFile(path: string, table: Uint8Array): Promise<boolean> {
+  try {
+    if (!isOurs(path, 'file')) return false;
+    const file = await readFile(path);
+    const content = file.subarray(RECORDS_MAGIC.length + CHECKSUM_BYTES);
+    if (content.length !== table.length || file.toString('latin1', 0, RECORDS_MAGIC.length) !== RECORDS_MAGIC)
+      return false;
+    const checksum = file.subarray(RECORDS_MAGIC.length, RECORDS_MAGIC.length + CHECKSUM_BYTES);
+    if (!createHash('sha256').update(content).digest().equals(checksum)) return false;
+    table.set(content);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -27,6 +27,11 @@ export class CodeCacheLinks {
     return theirs;
   }
 
+  /** What processor 0 goes on in: see CodeCache. */
+  records(): Promise<SharedArrayBuffer> {
+    return this.#cache.records();
+  }
+
   /** Reads the cache and gives it to all vCPUs, which have begun without it. */
   async load(): Promise<void> {
     const volumes = await this.#cache.load();

@@ -9,11 +9,20 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { serialize } from 'node:v8';
+import { MEMO_BYTES } from '../../cpu/interpreter/decode-memo.js';
 import type { JournalPage } from '../../cpu/jit/code-journal.js';
 import type { SavedVolume } from '../../cpu/jit/saved-code.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import { cacheFolder } from '../image/store.js';
-import { type CodeFileParts, isOurs, makeOwnFolder, putFile, readCodeFile, volumeOf } from './code-cache-file.js';
+import {
+  type CodeFileParts,
+  isOurs,
+  makeOwnFolder,
+  putFile,
+  readCodeFile,
+  readRecordsFile,
+  volumeOf,
+} from './code-cache-file.js';
 import { nativeKey } from './native-modules.js';
 
 /** Volumes of one workload; each run that finds enough new code adds one. */
@@ -32,12 +41,16 @@ export interface BuildOrder {
   /** Where the workload's volumes lie: the new one goes where none is by then. */
   readonly volumes: readonly string[];
   readonly pages: readonly JournalPage[];
+  /** Where what the interpreter knew of instruction words is kept, and that. */
+  readonly records: { readonly path: string; readonly table: Uint8Array };
 }
 
 /** The cache as one machine uses it. */
 export interface CodeCache {
   /** Begins to read it, if that has not begun: while there is nothing else to do but to wait for workers. */
   begin(): void;
+  /** What the interpreter knew of instruction words, for processor 0 to go on in: zeros where nothing was kept. */
+  records(): Promise<SharedArrayBuffer>;
   /** What was read, as modules; to be called once. What cannot be read is not there. */
   load(): Promise<readonly SavedVolume[]>;
   /** Has what was noted compiled for the next machine, if it is enough; never throws, never waits. */
@@ -57,14 +70,18 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
   const folder = join(cacheFolder, 'code');
   const stem = `${nativeKey()}-${workloadKey(plan)}`;
   const paths = Array.from({ length: VOLUMES_MAX }, (_, n) => join(folder, `${stem}-${n}.code`));
+  const recordsPath = join(folder, `${stem}.records`);
+  const table = new SharedArrayBuffer(MEMO_BYTES);
   let isUsable = false;
   let known = 0;
   let reading: Promise<readonly (CodeFileParts | undefined)[]> | undefined;
+  let readingRecords: Promise<boolean> | undefined;
   const read = async (): Promise<readonly (CodeFileParts | undefined)[]> => {
     try {
       makeOwnFolder(folder);
       if (!isOurs(folder, 'folder')) return [];
       isUsable = true;
+      readingRecords = readRecordsFile(recordsPath, new Uint8Array(table));
       return await Promise.all(paths.map(readCodeFile));
     } catch {
       return []; // a cache that cannot be used is none
@@ -73,6 +90,11 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
   return {
     begin() {
       reading ??= read();
+    },
+    async records() {
+      reading ??= read();
+      await readingRecords;
+      return table;
     },
     async load() {
       reading ??= read();
@@ -85,7 +107,8 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
       if (!isUsable || known === VOLUMES_MAX) return;
       if (entries < (known === 0 ? NEW_ENTRIES_MIN.first : NEW_ENTRIES_MIN.more)) return;
       try {
-        startBuilder(folder, { volumes: paths, pages });
+        const records = { path: recordsPath, table: new Uint8Array(table).slice() };
+        startBuilder(folder, { volumes: paths, pages, records });
       } catch {
         // Then the next run is as slow as this one.
       }

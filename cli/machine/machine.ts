@@ -265,6 +265,7 @@ async function assembleUntil(
   const trace = options.trace === undefined ? {} : { trace: options.trace };
   const entropy = options.entropy === undefined ? {} : { entropy: options.entropy };
   const codeBudget = options.codeBudget ?? suitedBudget(options.description);
+  const links = options.jit && options.codeCache !== undefined ? new CodeCacheLinks(options.codeCache) : undefined;
   const shared = {
     memory,
     interpreter: options.interpreter,
@@ -275,11 +276,11 @@ async function assembleUntil(
     codeBudget,
     core: core.ref.actor,
     callTap: host.options.callTap,
+    records: await links?.records(),
     ...trace,
     ...entropy,
   };
   const epochMs = system.clock.monotonicMs();
-  const links = options.jit && options.codeCache !== undefined ? new CodeCacheLinks(options.codeCache) : undefined;
   const translates = options.jit && options.ownTranslator !== false;
   const channels = translates ? tickets.map(() => createObjectChannel()) : [];
   const spawning = tickets.map((ticket, i) =>
@@ -301,8 +302,6 @@ async function assembleUntil(
         { name: `${name}${TRANSLATOR_SUFFIX}`, after: isRunning },
       )
     : undefined;
-  // The guest does not wait for it, but what is compiled is worth most at the beginning.
-  void links?.load();
   const placed = await foundation.meanwhile();
   if (!placed.ok) throw new BuildFailure(placed.error);
   const processors: ActorRef<VcpuProtocol>[] = [];
@@ -319,6 +318,8 @@ async function assembleUntil(
   await core.ask('setVpRegisters', { partition, index: 0, names, values });
   for (const index of processors.keys()) await core.ask('runVp', { partition, index });
   runs();
+  // Not before: it keeps this thread busy, which the threads that start wait for.
+  setImmediate(() => void links?.load());
   await started('the console', consoleStarting);
   await translating;
   useGuestFlags(); // all threads that run generated code are there

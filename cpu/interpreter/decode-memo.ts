@@ -1,23 +1,40 @@
 /**
- * Records already made, by instruction word: a record depends on nothing else. Most words that the interpreter meets have
+ * Records already made, by instruction word: a record depends on nothing else but the interpreter's build. Most words that the interpreter meets have
  * been met before, in another place or before their page changed, and copying a record costs a hundredth of making it.
  */
 import { RECORD, REGION_BIT } from './record.js';
 
-const SLOTS_LOG2 = 16;
+const SLOTS_LOG2 = 17;
 /** A slot: the word, then the record's four words without mark and count. A handler is never 0, so an empty slot shows. */
 const SLOT_WORDS = 5;
 const HANDLER_AND_REGISTERS = 1;
+
+/** Bytes of the table of a memo. */
+export const MEMO_BYTES = (SLOT_WORDS * 4) << SLOTS_LOG2;
 
 let spare: Int32Array | undefined;
 
 /** Makes the table of the next memo of this thread, and touches its memory: to be called while there is time. */
 export function prepareMemo(): void {
-  spare ??= new Int32Array(SLOT_WORDS << SLOTS_LOG2).fill(0);
+  spare ??= new Int32Array(MEMO_BYTES >>> 2).fill(0);
+}
+
+/**
+ * What another memo of the same interpreter has learnt: the next memo of this thread begins with it. `isOwn`: it goes on in that very
+ * memory, in which nobody else writes.
+ */
+export function beginMemoWith(table: ArrayBufferLike, isOwn: boolean): void {
+  if (table.byteLength !== MEMO_BYTES) return;
+  const known = new Int32Array(table);
+  if (isOwn) spare = known;
+  else {
+    prepareMemo();
+    spare?.set(known);
+  }
 }
 
 function takeTable(): Int32Array {
-  const table = spare ?? new Int32Array(SLOT_WORDS << SLOTS_LOG2);
+  const table = spare ?? new Int32Array(MEMO_BYTES >>> 2);
   spare = undefined;
   return table;
 }
