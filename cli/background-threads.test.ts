@@ -16,7 +16,23 @@ const PROGRAM = `
   console.log(JSON.stringify({ own: getPriority(), lowered: others.filter((thread) => getPriority(thread) > getPriority()).length }));
 `;
 
+const ALLOCATING = `
+  import { lowerBackgroundThreads } from ${JSON.stringify(MODULE)};
+  lowerBackgroundThreads();
+  const kept = [];
+  for (let i = 0; i < 1_000_000; i++) kept[i % 100_000] = { i, list: [i] };
+`;
+
 if (process.platform === 'linux') {
+  test('young objects are collected by the thread that made them alone', () => {
+    const flags = ['--trace-gc', '--trace-parallel-scavenge', '--input-type=module', '-e', ALLOCATING];
+    const { stdout } = spawnSync(process.execPath, flags, { encoding: 'utf8' });
+    // Before the program's first line Node.js may have collected some.
+    const collections = stdout.split('Scavenge ').slice(-5);
+    assert.is(collections.length, 5);
+    for (const text of collections.slice(0, -1)) assert.is(text.split('scavenge[').length - 1, 1, text);
+  });
+
   test("five threads of Node's are lowered, the program's own is not", () => {
     const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', PROGRAM], { encoding: 'utf8' });
     const { own, lowered } = JSON.parse(stdout) as { own: number; lowered: number };
