@@ -5,7 +5,8 @@ import { Codec } from '../codec/codec.js';
 import { createQueue } from '../message-queue/queue-layout.js';
 import { QueueReceiver } from '../message-queue/queue-receiver.js';
 import { QueueSender } from '../message-queue/queue-sender.js';
-import { drainTrace, TRACE_QUEUE, type TraceEvent, TraceWriter, traceStream } from './trace.js';
+import { drainTrace, TRACE_QUEUE, type TraceEvent, TraceWriter } from './trace.js';
+import { traceStream } from './trace-stream.js';
 
 const test = spec('trace');
 

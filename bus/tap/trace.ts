@@ -1,9 +1,8 @@
 /**
  * Trace events: what actors publish about what happens inside them, as msgpack messages in a fan-in queue of their own that
- * observers read as one stream. A writer exists only where somebody asked for a trace, so an actor that is not traced pays
+ * observers read as one stream (trace-stream.ts). A writer exists only where somebody asked for a trace, so an actor that is not traced pays
  * nothing. Unlike the tap of a queue a trace is complete: a writer waits for its reader, for a bounded time.
  */
-import { Observable, share } from 'rxjs';
 import { Codec } from '../codec/codec.js';
 import type { ReceiveEnd, SendEnd } from '../message-queue/queue-end.js';
 import type { QueueSpec } from '../message-queue/queue-layout.js';
@@ -99,33 +98,4 @@ export function drainTrace(queue: ReceiveEnd, codec: Codec, max: number): TraceE
   }
   queue.free();
   return events;
-}
-
-const TURN_EVENTS_MAX = 65_536;
-const BATCH = 1024;
-
-/**
- * The events as a stream of batches, shared by all its observers. The queue is drained at every turn of `turns` (a timer,
- * which the caller owns because the bus has no clock), and once more when `turns` completes.
- */
-export function traceStream(queue: ReceiveEnd, turns: Observable<unknown>): Observable<readonly TraceEvent[]> {
-  const codec = new Codec();
-  return new Observable<readonly TraceEvent[]>((observer) => {
-    const drain = (): void => {
-      for (let taken = 0; taken < TURN_EVENTS_MAX; ) {
-        const batch = drainTrace(queue, codec, BATCH);
-        if (batch.length > 0) observer.next(batch);
-        taken += batch.length;
-        if (batch.length < BATCH) return;
-      }
-    };
-    return turns.subscribe({
-      next: drain,
-      error: (problem: unknown) => observer.error(problem),
-      complete: () => {
-        drain();
-        observer.complete();
-      },
-    });
-  }).pipe(share());
 }

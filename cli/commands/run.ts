@@ -50,7 +50,7 @@ import {
   rawMode,
 } from '../terminal/raw-terminal.js';
 import { parseTrace, TRACE_HELP } from '../trace/trace-option.js';
-import { openTrace, type TraceSink } from '../trace/trace-sink.js';
+import type { TraceSink } from '../trace/trace-sink.js';
 
 /** The guest asked for a reset, which a panicking Debian kernel does too (`panic=-1`); we do not start it again. */
 const EXIT_RESET = 3;
@@ -208,7 +208,8 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   try {
     if (!plan.ok) return plan;
     assert(begun !== undefined, 'what was planned was begun');
-    const sink = trace.value === undefined ? ok(undefined) : openTrace(trace.value);
+    const sink =
+      trace.value === undefined ? ok(undefined) : (await import('../trace/trace-sink.js')).openTrace(trace.value);
     if (!sink.ok) return refuse(EXIT_DATA, sink.error);
     const extras = { trace: sink.value, gdb: gdb.value, vars: vars.value, late };
     return await boot(plan.value, text, numbers.value, extras, { ...begun, events }, terminal);

@@ -7,7 +7,8 @@ import { interval, Subject, takeUntil } from 'rxjs';
 import { createQueue, type QueueHandle } from '../../bus/message-queue/queue-layout.js';
 import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import { err, ok, type Result } from '../../bus/result.js';
-import { TRACE_KINDS, TRACE_QUEUE, traceStream } from '../../bus/tap/trace.js';
+import { TRACE_KINDS, TRACE_QUEUE } from '../../bus/tap/trace.js';
+import { traceStream } from '../../bus/tap/trace-stream.js';
 import type { TraceRequest } from './trace-option.js';
 import { traceJson, traceText } from './trace-text.js';
 
