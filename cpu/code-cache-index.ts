@@ -34,6 +34,11 @@ export function jumpCacheEntry(lo: number, hi: number, context: number): number 
   return JUMP_CACHE.at + (index << JUMP_CACHE.entryBytesLog2);
 }
 
+/** Where an entry may lie besides `entry`, a byte offset from the state block: two entries form a pair, so that each address has two places. */
+export function jumpCacheNeighbour(entry: number): number {
+  return entry ^ (1 << JUMP_CACHE.entryBytesLog2);
+}
+
 /** Byte offset from the state block of the group of jump cache entries that virtual page hi:lo may use. */
 export function jumpCacheGroup(lo: number, hi: number): number {
   const index = (pageHash(lo, hi) >>> (32 - JUMP_CACHE.entriesLog2)) & ~(JUMP_GROUP - 1);

@@ -320,7 +320,7 @@ export class Core {
       // Exceptions count too: a guest that does nothing but fault must not keep its shell from looking around.
       const rest = this.get32(STATE.budget) - WORK.core;
       this.set32(STATE.budget, rest);
-      if (rest <= 0) return this.#handle(EXIT.pause);
+      if (rest <= 0 && !this.work.takesPiece(rest)) return this.#handle(EXIT.pause);
     }
   }
 

@@ -2,12 +2,14 @@
  * The two caches of code addresses that generated code reads (PAGE_CACHE and JUMP_CACHE of state.ts), as their owner writes them.
  * They are emptied often, and seldom full: what was entered is listed, so that emptying costs about what was entered.
  */
-import { JUMP_GROUP, jumpCacheEntry, jumpCacheGroup } from './code-cache-index.js';
+import { JUMP_GROUP, jumpCacheEntry, jumpCacheGroup, jumpCacheNeighbour } from './code-cache-index.js';
 import { JUMP_CACHE } from './state.js';
 import type { MemoryFill } from './wasm/memory-fill.js';
 
 /** Entries that are emptied one by one; when more were written, the whole cache is. */
 const LISTED_MAX = 512;
+
+const ENTRY_BYTES = 1 << JUMP_CACHE.entryBytesLog2;
 
 interface CacheShape {
   readonly at: number;
@@ -72,16 +74,37 @@ export class JumpCache {
     this.#entries = new CacheEntries(view, fill, state, JUMP_CACHE);
   }
 
-  /** Slot `slot` of the region table holds what starts at hi:lo in `context`. */
+  /**
+   * Slot `slot` of the region table holds what starts at hi:lo in `context`. Its place is one of a pair; where both are taken, what was
+   * entered into the first goes to the second.
+   */
   enter(lo: number, hi: number, context: number, slot: number): void {
     const view = this.#view;
-    const entry = this.#state + jumpCacheEntry(lo, hi, context);
+    const offset = jumpCacheEntry(lo, hi, context);
+    const [first, second] = [this.#state + offset, this.#state + jumpCacheNeighbour(offset)];
+    const holds = (entry: number, word: number, upper: number): boolean =>
+      view.getInt32(entry + JUMP_CACHE.address, true) === word &&
+      view.getInt32(entry + JUMP_CACHE.address + 4, true) === upper;
+    const isSame = (entry: number): boolean =>
+      holds(entry, lo, hi) && view.getInt32(entry + JUMP_CACHE.context, true) === context;
+    const isFree = (entry: number): boolean => isSame(entry) || holds(entry, -1, -1);
+    const entry = isSame(second) || (!isFree(first) && isFree(second)) ? second : first;
+    if (!isFree(entry)) this.#move(first, second);
     this.#entries.note(entry);
     this.#noteSlot(slot, entry | 0);
     view.setInt32(entry + JUMP_CACHE.address, lo, true);
     view.setInt32(entry + JUMP_CACHE.address + 4, hi, true);
     view.setInt32(entry + JUMP_CACHE.context, context, true);
     view.setInt32(entry + JUMP_CACHE.slot, slot, true);
+  }
+
+  /** Puts what entry `from` holds into entry `to`. */
+  #move(from: number, to: number): void {
+    const view = this.#view;
+    this.#entries.note(to);
+    for (let at = 0; at < ENTRY_BYTES; at += 4) view.setInt32(to + at, view.getInt32(from + at, true), true);
+    const slot = view.getInt32(from + JUMP_CACHE.slot, true);
+    this.#entryOf[slot] = this.#entryOf[slot] === (from | 0) ? to | 0 : SEVERAL;
   }
 
   #noteSlot(slot: number, entry: number): void {

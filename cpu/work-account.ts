@@ -29,6 +29,20 @@ export class WorkAccount {
     };
   }
 
+  /**
+   * STATE.budget has come to `budget`, which is not above 0: goes on with a piece of what is left of the run (STATE.rest), as generated code
+   * does (interpreter/build.ts). False when there is nothing left, or somebody has something for the vCPU.
+   */
+  takesPiece(budget: number): boolean {
+    const state = this.#state;
+    const left = state.get32(STATE.rest);
+    if (left <= -budget || Atomics.load(state.words, state.get32(STATE.lookAt) >>> 2) !== 0) return false;
+    const piece = Math.min(left, Math.max(state.get32(STATE.piece), 1 - budget));
+    state.set32(STATE.rest, left - piece);
+    state.set32(STATE.budget, budget + piece);
+    return true;
+  }
+
   /** All that was charged since the last call: it is not the guest's instructions. */
   takeCharged(): number {
     const charged = this.#charged;

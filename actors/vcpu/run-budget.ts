@@ -8,21 +8,45 @@ import { STATE } from '../../cpu/state.js';
  */
 const BUDGET = { min: 500, max: 64_000, shortMs: 0.02, aimMs: 0.03, longMs: 0.045 } as const;
 
+/**
+ * After a sleep all caches of the host are others', and guest code runs at a tenth of its speed for some hundred microseconds. So many runs
+ * have this much work and change nothing: small runs would only add their own cold code to it.
+ */
+const COLD_RUNS = 8;
+const COLD_WORK = 6_000;
+
 /** See above. */
 export class RunBudget {
+  #warmWork: number = BUDGET.min;
+  #cold = 0;
+
   /** Work of the next run. */
-  work: number = BUDGET.min;
+  get work(): number {
+    return this.#cold > 0 ? COLD_WORK : this.#warmWork;
+  }
+
+  /** The vCPU has slept. */
+  woke(): void {
+    this.#cold = COLD_RUNS;
+  }
 
   /** A run that used all of it took `tookMs` milliseconds. */
   adjust(tookMs: number): void {
-    if (tookMs < BUDGET.shortMs) this.work = Math.min(BUDGET.max, this.work * 2);
-    else if (tookMs > BUDGET.longMs) this.work = Math.max(BUDGET.min, Math.floor((this.work * BUDGET.aimMs) / tookMs));
+    if (this.#cold > 0) {
+      this.#cold--;
+      return;
+    }
+    const work = this.#warmWork;
+    if (tookMs < BUDGET.shortMs) this.#warmWork = Math.min(BUDGET.max, work * 2);
+    else if (tookMs > BUDGET.longMs) this.#warmWork = Math.max(BUDGET.min, Math.floor((work * BUDGET.aimMs) / tookMs));
   }
 }
 
 /** So many runs after somebody had something for a vCPU (some 2 ms), each run is done in so many pieces. */
 const ATTENTIVE_RUNS = 64;
 const PIECES = 64;
+/** Work of a piece, at least. */
+const PIECE_MIN = 250;
 /** Looks in WFI in one run of guest code, inside generated code: about a nanosecond each. */
 const WAIT_LOOKS = 16_000;
 const LOOK_MS = 1e-6;
@@ -56,7 +80,7 @@ export class RunPieces {
     const core = this.#core;
     this.left = this.#given = work;
     this.#refills = REFILLS_MAX;
-    this.#piece = this.#attentive > 0 ? Math.ceil(work / PIECES) : work;
+    this.#piece = this.#attentive > 0 ? Math.max(PIECE_MIN, Math.ceil(work / PIECES)) : work;
     if (this.#attentive > 0) this.#attentive--;
     this.#looks = mayWait ? WAIT_LOOKS : 0;
     this.#attended = core.get32(STATE.attended);

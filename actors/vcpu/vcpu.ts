@@ -282,8 +282,7 @@ export class Vcpu {
 
   #slice(): SliceResult {
     const block = this.#block;
-    const self = this.index;
-    block.setSleeping(self, false);
+    block.setSleeping(this.index, false);
     this.#watchdogDueInMs(0);
     for (let run = 0; run < RUNS; run++) {
       if (this.#gunyah?.isRunning === true && !this.#runEnds(this.#gunyah)) return this.#sleep(WFI_MS_MAX);
@@ -307,7 +306,7 @@ export class Vcpu {
         if (block.stop === STOP.none) return waits;
         continue;
       }
-      block.setOutside(self, false);
+      block.setOutside(this.index, false);
       this.#drain();
       this.#poll();
       if (this.#debugger?.mode === 'steps') {
@@ -451,11 +450,10 @@ export class Vcpu {
     return reason;
   }
 
-  /** The guest waits for an interrupt: true when one came while this watched (wfi-watch.ts). */
+  /** The guest waits for an interrupt: true when one came while this watched (wfi-watch.ts) or slept. */
   #watches(): boolean {
-    const gunyah = this.#gunyah;
-    if (gunyah === undefined || !this.#mayWatch) return false;
-    return this.#watch.watches(gunyah.ports.interruptsCaused + this.core.get32(STATE.caused));
+    const told = this.#gunyah && this.#gunyah.ports.interruptsCaused + this.core.get32(STATE.caused);
+    return (told === undefined || this.#mayWatch) && this.#watch.watches(told);
   }
   get #mayWatch(): boolean {
     return this.#token !== undefined && this.#proxied?.isOn !== true;
@@ -484,6 +482,7 @@ export class Vcpu {
       this.#meter.sliceStarts(this.#clock.monotonicMs());
     }
     block.setSleeping(self, false);
+    this.#budget.woke();
     if (!isMine || this.#token?.acquire() === false) return false;
     block.setOutside(self, false);
     return this.#isNowInterrupted();
@@ -525,6 +524,7 @@ export class Vcpu {
     if (missed || ms <= 0) return 'again';
     this.#token?.release();
     this.#sleeps++;
+    this.#budget.woke();
     return { sleepMs: this.#mode === 'stopped' ? ms : this.#watchdogDueInMs(ms) };
   }
 

@@ -48,18 +48,18 @@ export class WfiWatch {
 
   /**
    * The guest begins to wait: watches if that is likely to pay, then sleeps, and says whether an interrupt came. `told`: how often
-   * it has told somebody something, ever.
+   * it has told somebody something, ever; undefined: it is not to watch.
    */
-  watches(told: number): boolean {
+  watches(told: number | undefined): boolean {
     const vcpu = this.#vcpu;
     const sinceMs = vcpu.nowMs();
-    this.#sort = told === this.#told ? 1 : 0;
-    this.#told = told;
+    this.#sort = told === undefined || told === this.#told ? 1 : 0;
+    this.#told = told ?? 0;
     this.#sinceMs = sinceMs;
     this.#isWaiting = true;
     let nowMs = sinceMs;
     let isInterrupted = false;
-    const untilMs = this.#standing[this.#sort] > 0 ? sinceMs + WATCH_MS : sinceMs;
+    const untilMs = told !== undefined && this.#standing[this.#sort] > 0 ? sinceMs + WATCH_MS : sinceMs;
     while (!isInterrupted && nowMs < untilMs && !vcpu.mustStop()) {
       for (let look = 0; look < LOOKS_PER_CLOCK && !vcpu.isCalled(); look++);
       isInterrupted = vcpu.isInterrupted();

@@ -235,11 +235,13 @@ function emitIfInJumpCache(k: HandlerOps, found: (slot: Val) => void): void {
   const hash = k.shrU(emitPageHash(k, pc), i32(32 - JUMP_CACHE.entriesLog2));
   const index = k.xor(hash, k.and(within, i32(JUMP_GROUP - 1)));
   const entry = k.add(k.state, k.shl(index, i32(JUMP_CACHE.entryBytesLog2)));
-  const word = (offset: number): Val => k.body.load(0x28, 'i32', 2, entry, JUMP_CACHE.at + offset);
-  const known = k.body.load(0x29, 'i64', 3, entry, JUMP_CACHE.at + JUMP_CACHE.address);
-  k.if(k.eq(known, pc), () => {
-    k.if(k.eq(word(JUMP_CACHE.context), context), () => found(word(JUMP_CACHE.slot)));
-  });
+  for (const at of [entry, k.xor(entry, i32(1 << JUMP_CACHE.entryBytesLog2))]) {
+    const word = (offset: number): Val => k.body.load(0x28, 'i32', 2, at, JUMP_CACHE.at + offset);
+    const known = k.body.load(0x29, 'i64', 3, at, JUMP_CACHE.at + JUMP_CACHE.address);
+    k.if(k.eq(known, pc), () => {
+      k.if(k.eq(word(JUMP_CACHE.context), context), () => found(word(JUMP_CACHE.slot)));
+    });
+  }
 }
 
 /** The dispatcher between compiled regions and the interpreter. */
