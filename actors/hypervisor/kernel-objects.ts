@@ -418,6 +418,7 @@ export class KernelObjects {
 
   /** Makes vic object `vic` stand for a VM's interrupt controller. */
   attachController(vic: number, gic: Gic, gicAt: number, blockAt: number): void {
+    gic.setBlock(blockAt);
     this.table.setData(vic, gicAt, blockAt);
     this.table.setState(vic, 'active');
     this.#gics.set(vic, gic);

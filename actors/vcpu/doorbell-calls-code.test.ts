@@ -15,7 +15,6 @@ import {
 } from '../shared-state/capabilities/capability-space.js';
 import { Gic, SPURIOUS } from '../shared-state/gic/gic.js';
 import { GicCpuInterface } from '../shared-state/gic/gic-cpu-interface.js';
-import { GICD_STATE } from '../shared-state/gic/gic-layout.js';
 import { GicRegisters } from '../shared-state/gic/gic-mmio.js';
 import { ObjectTable, SOURCE } from '../shared-state/objects/object-table.js';
 import { Ports } from '../shared-state/objects/ports.js';
@@ -56,6 +55,7 @@ function world() {
       waker(block, (actor) => void rung.push(`ring ${actor}`)),
     );
     gic.reset([0, 1]);
+    gic.setBlock(block.at);
     table.create(bell, 'doorbell', 0);
     table.setData(bell, bellAt);
     table.setState(bell, 'active');
@@ -191,15 +191,17 @@ test('answers, flags, interrupts and wake-ups are those of the doorbell', () => 
         else if (step.do === 'sleep') both(({ block }) => block.setSleeping(step.cpu, step.sleeps));
         else {
           // Another source has posted an edge that nobody has taken yet.
-          for (const { gic, gicAt } of w.sides) {
-            gic.locked(() => w.view.setInt32(gicAt + GICD_STATE.posting, 33, true));
+          for (const { gic, block } of w.sides) {
+            gic.locked(() => {
+              for (let cpu = 0; cpu < CPUS; cpu++) w.view.setInt32(block.postedAt(cpu), 33, true);
+            });
           }
         }
         is(w.flags(w.ours.bellAt), w.flags(w.twin.bellAt), step.do);
         for (let cpu = 0; cpu < CPUS; cpu++) is(w.ours.block.mustLook(cpu), w.twin.block.mustLook(cpu), step.do);
         for (const name of ['pending', 'line'] as const) {
-          const [a, b] = w.sides.map(({ gic, gicAt }) => {
-            const isPosted = w.view.getInt32(gicAt + GICD_STATE.posting, true) === INTERRUPT;
+          const [a, b] = w.sides.map(({ gic, block }) => {
+            const isPosted = [0, 1].some((cpu) => w.view.getInt32(block.postedAt(cpu), true) === INTERRUPT);
             const word = gic.bits(name, 0, 32) & (1 << (INTERRUPT & 31));
             return name === 'pending' && isPosted ? 1 << (INTERRUPT & 31) : word;
           });

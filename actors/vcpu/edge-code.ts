@@ -1,7 +1,7 @@
 /**
  * An interrupt source of an object is asserted, as WebAssembly: Ports.assert for a level that is up, Gic.assertSource and the waking of the
- * target, for an edge-triggered SPI whose line is up already and which one vCPU takes. Such an edge is posted in the controller's first
- * line without the lock (GICD_STATE.posting); all else is left to the JavaScript before anything has changed.
+ * target, for an edge-triggered SPI whose line is up already and which one vCPU takes. Such an edge is posted in the line of the target's look
+ * word without the controller's lock (VM_CPU.posted), so that nothing else of it moves; all else is left to the JavaScript before anything has changed.
  */
 import { STATE } from '../../cpu/state.js';
 import { i32, type Val } from '../../cpu/wasm/body.js';
@@ -66,13 +66,13 @@ export function edgeBody(places: EdgePlaces, functions: EdgeFunctions): Uint8Arr
   body.end();
   body.end();
   unless(e.op('i32.lt_u', cpu, i32(GIC_CPUS_MAX)));
-  const old = e.keep(e.compareExchange(e.add(gic, i32(GICD_STATE.posting)), i32(0), interrupt));
+  const block = e.shared(vic, OBJECT_HEADER.aux);
+  const place = e.keep(e.add(e.add(block, i32(VM_CPU.first)), e.op('i32.mul', cpu, i32(VM_CPU.bytes))));
+  const old = e.keep(e.compareExchange(e.add(place, i32(VM_CPU.posted)), i32(0), interrupt));
   // Another interrupt is posted already; one that is the same was not taken yet and stands for this one too.
   unless(e.op('i32.or', e.not(old), e.op('i32.eq', old, interrupt)));
   const state = i32(places.state);
   e.store(state, e.add(e.load(state, STATE.caused), i32(1)), STATE.caused);
-  const block = e.shared(vic, OBJECT_HEADER.aux);
-  const place = e.keep(e.add(e.add(block, i32(VM_CPU.first)), e.op('i32.mul', cpu, i32(VM_CPU.bytes))));
   e.publish(place, i32(1), VM_CPU.look);
   e.when(e.op('i32.eq', e.shared(place, VM_CPU.sleeping), i32(1)), () => {
     body.call(functions.ring, [e.shared(place, VM_CPU.actor)]);

@@ -12,10 +12,13 @@ import { GIC_LOCK, Gic } from '../shared-state/gic/gic.js';
 import { GicCpuInterface } from '../shared-state/gic/gic-cpu-interface.js';
 import { GIC_STATE_BYTES, GICD_STATE } from '../shared-state/gic/gic-layout.js';
 import { GicRegisters } from '../shared-state/gic/gic-mmio.js';
+import { VmBlock } from '../shared-state/vm/vm-block.js';
 import { gicCode } from './gic-code.js';
 
 const test = spec('gic code');
 const [STATE_AT, LOOK_AT, OURS_AT, TWIN_AT] = [0x1000, 0x3000, 0x10000, 0x20000];
+/** Where the block of the code's VM lies, and of its twin's. */
+const [OURS_BLOCK, TWIN_BLOCK] = [0x30000, 0x40000];
 const CPU = 1;
 const READ = ['ICC_IAR1_EL1', 'ICC_IAR1_EL1', 'ICC_PMR_EL1', 'ICC_RPR_EL1'] as const;
 const WRITTEN = ['ICC_EOIR1_EL1', 'ICC_DIR_EL1', 'ICC_PMR_EL1'] as const;
@@ -25,9 +28,13 @@ function world() {
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536, shared: true });
   const { buffer } = memory;
   const view = new DataView(buffer);
-  const sides = [OURS_AT, TWIN_AT].map((at) => {
+  const sides = [
+    [OURS_AT, OURS_BLOCK],
+    [TWIN_AT, TWIN_BLOCK],
+  ].map(([at = 0, block = 0]) => {
     const gic = new Gic(buffer, at, () => undefined);
     gic.reset([0, 1]);
+    gic.setBlock(block);
     return { gic, registers: new GicRegisters(gic), icc: new GicCpuInterface(gic, CPU) };
   });
   const [ours, twin] = [sides[0]!, sides[1]!];
@@ -36,19 +43,24 @@ function world() {
     log.push(what);
     return 7;
   };
-  const places = { state: STATE_AT, gic: OURS_AT, cpu: CPU };
+  const posted = new VmBlock(buffer, OURS_BLOCK).postedAt(CPU);
+  const places = { state: STATE_AT, gic: OURS_AT, cpu: CPU, posted };
   const code = gicCode(memory, places, {
     ...{ read: other('read'), write: other('write'), attend: other('attend') },
     wakeNext: () => void log.push('wake'),
   });
   view.setInt32(STATE_AT + STATE.el, 1, true);
   view.setInt32(STATE_AT + STATE.lookAt, LOOK_AT, true);
-  const state = (at: number): string => Buffer.from(buffer, at, GIC_STATE_BYTES).toString('latin1');
+  const state = (at: number): string => {
+    const bytes = Buffer.from(new Uint8Array(buffer, at, GIC_STATE_BYTES));
+    bytes.writeInt32LE(0, GICD_STATE.block);
+    return bytes.toString('latin1');
+  };
   const lines = (): object => {
     const word = view.getInt32(STATE_AT + STATE.interrupts, true);
     return { irq: (word & PSTATE.i) !== 0, fiq: (word & PSTATE.f) !== 0 };
   };
-  return { view, sides, ours, twin, log, code, state, lines };
+  return { view, sides, ours, twin, log, code, state, lines, posted };
 }
 
 /** A value that stands for the interrupt that was acknowledged last. */
@@ -157,7 +169,7 @@ test('values, states and interrupt lines are those of the controller', () => {
               gic.locked(() => undefined);
             } else if (step.do === 'post') {
               // As edge-code.ts does it, which the twin sees as what it stands for.
-              if (gic === w.ours.gic) w.view.setInt32(OURS_AT + GICD_STATE.posting, step.interrupt, true);
+              if (gic === w.ours.gic) w.view.setInt32(w.posted, step.interrupt, true);
               else gic.pulse(step.interrupt);
             } else if (step.do === 'sgi') gic.sendSgi(step.interrupt, CPU);
             else if (step.do === 'priority') gic.locked(() => gic.setPriority(CPU, step.interrupt, step.value));

@@ -23,6 +23,8 @@ export interface GicCodePlaces {
   readonly gic: number;
   /** Index of the vCPU. */
   readonly cpu: number;
+  /** Byte address of the word where edges are posted to it (VM_CPU.posted). */
+  readonly posted: number;
 }
 
 /** What it calls: the helpers it stands in for, and */
@@ -38,6 +40,8 @@ export interface GicCode extends MachineHelpers {
 }
 
 type Group = 0 | 1;
+/** A bit of what `takeable` answers: the interrupt is of group 0. */
+const OF_GROUP_0 = 1 << 16;
 /** Interrupt numbers at which the special ones begin. */
 const SPECIAL = 1020;
 const INTID_MASK = 0xff_ffff;
@@ -48,7 +52,7 @@ const GROUP_FIELDS = {
 } as const;
 
 /** Globals of the module: the places of the vCPU. One module serves all, so that a thread can have it before it knows which it runs. */
-const GLOBALS = ['state', 'gic', 'own'] as const;
+const GLOBALS = ['state', 'gic', 'own', 'posted'] as const;
 
 /** Emits into one function; addresses are globals of the module, in this order. */
 class GicEmitter extends Emitter {
@@ -56,6 +60,8 @@ class GicEmitter extends Emitter {
   readonly gic = this.keep(this.body.global(GLOBALS.indexOf('gic')));
   /** The vCPU's private state. */
   readonly #own = this.keep(this.body.global(GLOBALS.indexOf('own')));
+
+  readonly #posted = this.keep(this.body.global(GLOBALS.indexOf('posted')));
 
   /** An address within the controller. */
   at(field: number): Val {
@@ -83,7 +89,7 @@ class GicEmitter extends Emitter {
     return this.body.load(PLAIN.load8, 'i32', 0, this.add(base, interrupt), 0);
   }
   /** Address of the word of a field that holds `interrupt`'s bit. */
-  fieldOf(field: 'active' | 'pending', interrupt: Val): Val {
+  fieldOf(field: 'active' | 'pending' | 'group', interrupt: Val): Val {
     const at = this.body.local('i32');
     const word = this.op('i32.shl', this.op('i32.shr_u', interrupt, i32(5)), i32(2));
     this.body.assign(at, this.add(this.add(this.gic, word), i32(GICD_STATE[field])));
@@ -135,7 +141,7 @@ class GicEmitter extends Emitter {
     }
     return this.and(this.op('i32.shl', i32(0xff), shift), 0xff);
   }
-  /** Takes the lock and what was posted by `posting`; branches to `otherwise` when that is not possible at once. */
+  /** Takes the lock and what was posted to the vCPU; branches to `otherwise` when that is not possible at once. */
   lock(otherwise: number, unlock: () => void): void {
     const lock = this.add(this.gic, i32(GICD_STATE.lock));
     this.body.branchIf(this.compareExchange(lock, i32(0), i32(GIC_LOCK.held)), otherwise);
@@ -143,8 +149,8 @@ class GicEmitter extends Emitter {
       unlock();
       this.body.branch(otherwise);
     });
-    this.when(this.distributor(GICD_STATE.posting), () => {
-      const posted = this.keep(this.exchange(this.add(this.gic, i32(GICD_STATE.posting)), i32(0)));
+    this.when(this.load(this.#posted, 0), () => {
+      const posted = this.keep(this.exchange(this.#posted, i32(0)));
       this.when(posted, () => this.setBit('pending', posted, true));
     });
   }
@@ -156,18 +162,23 @@ interface Functions {
   readonly write: number;
   readonly wakeNext: number;
   readonly attend: number;
-  readonly takeable: Readonly<Record<Group, number>>;
+  readonly takeable: number;
   readonly signals: number;
 }
 
-/** () -> the interrupt of `group` that would be acknowledged now, or SPURIOUS; the lock is held (GicCpuInterface.#takeable). */
-function takeableBody(group: Group): Uint8Array {
+/** () -> the interrupt that is signalled now, with OF_GROUP_0 if so, or SPURIOUS; the lock is held (GicCpuInterface.#takeable). */
+function takeableBody(): Uint8Array {
   const e = new GicEmitter(0);
   const { body } = e;
-  const fields = GROUP_FIELDS[group];
   const nothing = (condition: Val): void => e.when(condition, () => body.return(i32(SPURIOUS)));
-  nothing(e.not(e.and(e.own(fields.groupEnable), 1)));
-  nothing(e.not(e.and(e.distributor(GICD_STATE.control), fields.enable)));
+  /** All bits when a group is enabled in the distributor and here, else none. */
+  const enabledGroup = (group: Group): Val => {
+    const { enable, groupEnable } = GROUP_FIELDS[group];
+    const inDistributor = e.op('i32.shr_u', e.distributor(GICD_STATE.control), i32(Math.log2(enable)));
+    return e.keep(e.op('i32.sub', i32(0), e.and(e.op('i32.and', inDistributor, e.own(groupEnable)), 1)));
+  };
+  const [group0, group1] = [enabledGroup(0), enabledGroup(1)];
+  nothing(e.not(e.op('i32.or', group0, group1)));
   const best = e.keep(i32(SPURIOUS));
   const bestPriority = e.keep(i32(IDLE));
   const [word, candidates] = [body.local('i32'), body.local('i32')];
@@ -193,7 +204,10 @@ function takeableBody(group: Group): Uint8Array {
     const level = e.op('i32.and', field('line'), e.op('i32.xor', field('edge'), i32(-1)));
     const asserted = e.op('i32.and', e.op('i32.or', field('pending'), level), enabled);
     const inactive = e.op('i32.and', asserted, e.op('i32.xor', field('active'), i32(-1)));
-    return e.op('i32.and', inactive, group === 1 ? field('group') : e.op('i32.xor', field('group'), i32(-1)));
+    const group = e.keep(field('group'));
+    const isOn1 = e.op('i32.and', group, group1);
+    const isOn0 = e.op('i32.and', e.op('i32.xor', group, i32(-1)), group0);
+    return e.op('i32.and', inactive, e.op('i32.or', isOn1, isOn0));
   };
   body.assign(word, i32(0));
   body.assign(
@@ -202,17 +216,16 @@ function takeableBody(group: Group): Uint8Array {
   );
   choose(e.ownAt(GICR_STATE.priority), (_interrupt, then) => then());
   const affinity = e.own(GICR_STATE.affinity);
-  const words = e.keep(e.op('i32.shr_u', e.distributor(GICD_STATE.interrupts), i32(5)));
+  const words = e.keep(e.distributor(GICD_STATE.enabledWords));
   const done = body.block();
   const again = body.loop();
-  body.assign(word, e.add(word, i32(1)));
-  body.branchIf(e.op('i32.ge_u', word, words), done);
+  body.branchIf(e.not(words), done);
+  body.assign(word, e.lowestBit(words));
+  body.assign(words, e.op('i32.and', words, e.add(words, i32(-1))));
   const at = e.keep(e.add(e.op('i32.shl', word, i32(2)), e.gic));
-  const enabled = e.load(at, GICD_STATE.enabled);
-  body.branchIf(e.not(enabled), again);
   body.assign(
     candidates,
-    among(enabled, (name) => e.load(at, GICD_STATE[name])),
+    among(e.load(at, GICD_STATE.enabled), (name) => e.load(at, GICD_STATE[name])),
   );
   choose(e.at(GICD_STATE.priority), (interrupt, then) => {
     const route = e.keep(e.load(e.add(e.op('i32.shl', interrupt, i32(2)), e.gic), GICD_STATE.route));
@@ -223,11 +236,16 @@ function takeableBody(group: Group): Uint8Array {
   body.end();
   body.end();
   nothing(e.op('i32.ge_u', bestPriority, e.own(GICR_STATE.priorityMask)));
+  nothing(e.op('i32.eq', best, i32(SPURIOUS)));
+  const isGroup1 = e.keep(e.and(e.op('i32.shr_u', e.load(e.fieldOf('group', best), 0), e.and(best, 31)), 1));
   const running = e.running();
   e.when(e.op('i32.ne', running, i32(IDLE)), () => {
-    const mask = e.groupMask(group);
+    const mask = e.keep(i32(0));
+    e.when(isGroup1, () => body.assign(mask, e.groupMask(1)));
+    e.when(e.not(isGroup1), () => body.assign(mask, e.groupMask(0)));
     nothing(e.op('i32.ge_u', e.op('i32.and', bestPriority, mask), e.op('i32.and', running, mask)));
   });
+  e.when(e.not(isGroup1), () => body.assign(best, e.op('i32.or', best, i32(OF_GROUP_0))));
   body.return(best);
   body.unreachable();
   return body.finish();
@@ -237,19 +255,20 @@ function takeableBody(group: Group): Uint8Array {
 function signalsBody(functions: Functions): Uint8Array {
   const e = new GicEmitter(0);
   const { body } = e;
+  const interrupt = e.keep(body.call(functions.takeable, [], 'i32'));
   const lines = e.keep(i32(0));
-  for (const [group, line] of [
-    [1, PSTATE.i],
-    [0, PSTATE.f],
-  ] as const) {
-    const interrupt = body.call(functions.takeable[group], [], 'i32');
-    e.when(e.op('i32.ne', interrupt, i32(SPURIOUS)), () => body.assign(lines, e.op('i32.or', lines, i32(line))));
-  }
-  // Nobody but this thread writes the word.
-  const address = e.keep(e.add(e.state, i32(STATE.interrupts)));
-  const old = e.shared(address, 0);
-  e.publish(address, e.op('i32.or', e.and(old, ~(PSTATE.i | PSTATE.f)), lines), 0);
+  e.when(e.op('i32.ne', interrupt, i32(SPURIOUS)), () => {
+    body.assign(lines, i32(PSTATE.i));
+    e.when(e.and(interrupt, OF_GROUP_0), () => body.assign(lines, i32(PSTATE.f)));
+  });
+  setLines(e, lines);
   return body.finish();
+}
+
+/** Sets both interrupt lines. Nobody but this thread writes the word, or reads it. */
+function setLines(e: GicEmitter, lines: Val): void {
+  const old = e.load(e.state, STATE.interrupts);
+  e.store(e.state, e.op('i32.or', e.and(old, ~(PSTATE.i | PSTATE.f)), lines), STATE.interrupts);
 }
 
 /** Gives the lock back. */
@@ -297,7 +316,7 @@ function attendBody(functions: Functions): Uint8Array {
 function accessBody(
   functions: Functions,
   otherwise: number,
-  registers: Readonly<Record<string, (e: GicEmitter) => void>>,
+  registers: Readonly<Record<string, (e: GicEmitter, done: () => void) => void>>,
 ): Uint8Array {
   const e = new GicEmitter(2);
   const { body } = e;
@@ -308,11 +327,14 @@ function accessBody(
   body.branchIf(e.not(e.load(state, STATE.el)), elsewhere);
   for (const [name, emit] of Object.entries(registers)) {
     e.when(e.op('i32.eq', key, i32(sysregKeyOf(name))), () => {
+      const done = (): void => {
+        unlock();
+        body.return(i32(0));
+      };
       e.lock(elsewhere, unlock);
-      emit(e);
+      emit(e, done);
       body.call(functions.signals, []);
-      unlock();
-      body.return(i32(0));
+      done();
     });
   }
   body.end();
@@ -323,8 +345,14 @@ function accessBody(
 
 function readBody(functions: Functions): Uint8Array {
   return accessBody(functions, functions.read, {
-    ICC_IAR1_EL1: (e) => {
-      const interrupt = e.keep(e.body.call(functions.takeable[1], [], 'i32'));
+    ICC_IAR1_EL1: (e, done) => {
+      const interrupt = e.keep(e.body.call(functions.takeable, [], 'i32'));
+      const lines = e.keep(i32(0));
+      // One of group 0 is signalled as FIQ, and not there for this register.
+      e.when(e.and(interrupt, OF_GROUP_0), () => {
+        e.body.assign(lines, i32(PSTATE.f));
+        e.body.assign(interrupt, i32(SPURIOUS));
+      });
       e.when(e.op('i32.ne', interrupt, i32(SPURIOUS)), () => {
         e.setBit('active', interrupt, true);
         e.setBit('pending', interrupt, false);
@@ -333,6 +361,9 @@ function readBody(functions: Functions): Uint8Array {
         e.setOwn(GICR_STATE.activePriorities1, e.op('i32.or', e.own(GICR_STATE.activePriorities1), level));
       });
       e.answer(interrupt);
+      // It was the most urgent, if there was one: none that is left can preempt it.
+      setLines(e, lines);
+      done();
     },
     ICC_PMR_EL1: (e) => e.answer(e.own(GICR_STATE.priorityMask)),
     ICC_RPR_EL1: (e) => {
@@ -379,10 +410,9 @@ function gicModuleBytes(): Uint8Array<ArrayBuffer> {
   const wakeNext = module.importFunction('wakeNext', ['i32'], []);
   const declare = (params: number, results: readonly 'i32'[]): number =>
     module.declare(module.type(new Array<'i32'>(params).fill('i32'), results));
-  const takeable = { 0: declare(0, ['i32']), 1: declare(0, ['i32']) } as const;
+  const takeable = declare(0, ['i32']);
   const functions: Functions = { read, write, attend, wakeNext, takeable, signals: declare(0, []) };
-  module.setBody(takeable[0], takeableBody(0));
-  module.setBody(takeable[1], takeableBody(1));
+  module.setBody(takeable, takeableBody());
   module.setBody(functions.signals, signalsBody(functions));
   for (const [name, params, make] of [
     ['read', 2, readBody],
@@ -399,8 +429,8 @@ function gicModuleBytes(): Uint8Array<ArrayBuffer> {
 
 /** Makes what generated code calls for MRS and MSR, and what looks at the vCPU's interrupts. */
 export function gicCode(memory: WebAssembly.Memory, places: GicCodePlaces, imports: GicCodeImports): GicCode {
-  const { state, gic, cpu } = places;
-  const env = { memory, ...imports, state, gic, own: gic + gicCpuAt(cpu) };
+  const { state, gic, cpu, posted } = places;
+  const env = { memory, ...imports, state, gic, own: gic + gicCpuAt(cpu), posted };
   // WHY: the module built above exports exactly these functions.
   return new WebAssembly.Instance(gicModule(), { env }).exports as unknown as GicCode;
 }

@@ -99,7 +99,7 @@ test('answers, edges and bytes are those of the queue', () => {
       (depth, start, steps) => {
         const { buffer, view, log, hvc, x } = world(depth);
         for (const at of [OURS_AT, TWIN_AT]) {
-          view.setInt32(at + QueueHeader.offsets.head, start, true);
+          view.setInt32(at + QueueHeader.offsets.headShared, start, true);
           view.setInt32(at + QueueHeader.offsets.tail, start, true);
         }
         const edges: string[] = [];

@@ -79,8 +79,8 @@ class QueueCall extends CallFrame {
     const lock = e.add(queue, i32(QueueHeader.offsets.lock));
     this.acquire(lock);
     const [head, tail, used] = [body.local('i32'), body.local('i32'), body.local('i32')];
-    body.assign(head, e.shared(queue, QueueHeader.offsets.head));
-    body.assign(tail, e.shared(queue, QueueHeader.offsets.tail));
+    body.assign(head, e.load(queue, QueueHeader.offsets.headShared));
+    body.assign(tail, e.load(queue, QueueHeader.offsets.tail));
     body.assign(used, e.op('i32.sub', tail, head));
     if (this.isSend) this.#send(object, queue, lock, host, tail, used);
     else this.#receive(object, queue, lock, host, head, used);
@@ -128,7 +128,8 @@ class QueueCall extends CallFrame {
     e.store(slot, size, SlotHeader.offsets.sizeBytes);
     const next = e.add(tail, i32(1));
     e.store(slot, next, SlotHeader.offsets.sequence);
-    e.publish(queue, next, offsets.tail);
+    // Ordered by the lock, which whoever reads either index holds, or looks again.
+    e.store(queue, next, offsets.tail);
     const count = e.add(used, i32(1));
     const push = e.and(this.lo(3), 1);
     const reached = e.op('i32.eq', count, e.shared(queue, offsets.notEmptyThreshold));
@@ -156,7 +157,7 @@ class QueueCall extends CallFrame {
     const noRoom = e.op('i32.gt_u', size, this.lo(2));
     this.giveUpIf(e.op('i32.or', wrong, e.op('i32.or', noRoom, this.#crosses(host, size))), lock);
     emitCopy(e, e.add(slot, i32(SlotHeader.sizeBytes)), host, size);
-    e.publish(queue, next, offsets.head);
+    e.store(queue, next, offsets.headShared);
     const count = e.add(used, i32(-1));
     this.edgeIf(e.op('i32.eq', count, e.shared(queue, offsets.notFullThreshold)), object, SOURCE.second);
     this.release(lock);

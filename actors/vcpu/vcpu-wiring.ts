@@ -16,7 +16,7 @@ import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.
 import { ObjectTable, SOURCE, type Source } from '../shared-state/objects/object-table.js';
 import { lockOwner, type Ports } from '../shared-state/objects/ports.js';
 import { STAGE2_RIGHTS, type Stage2Reader } from '../shared-state/stage2/stage2-map.js';
-import { STOP, VM_CPUS_MAX, type VmBlock } from '../shared-state/vm/vm-block.js';
+import { STOP, VM_CPUS_MAX, VmBlock } from '../shared-state/vm/vm-block.js';
 import type { TranslationRequest } from '../translator/translator.protocol.js';
 import { COUNTER_HZ } from './generic-timer.js';
 import { type GicCode, gicCode } from './gic-code.js';
@@ -84,7 +84,8 @@ export function interruptCode(
     return 0;
   };
   const wakeNext = (address: number): void => void Atomics.notify(words, address >>> 2, 1);
-  const places = { state: ticket.area, gic: ticket.gic, cpu: ticket.index };
+  const posted = new VmBlock(memory.buffer, ticket.block).postedAt(ticket.index);
+  const places = { state: ticket.area, gic: ticket.gic, cpu: ticket.index, posted };
   return gicCode(memory, places, { read, write, attend, wakeNext });
 }
 

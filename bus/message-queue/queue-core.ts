@@ -5,17 +5,25 @@ import { ok, type Result } from '../result.js';
 import type { Fault } from '../status.js';
 import type { TapSink } from '../tap/tap-sink.js';
 import type { QueueSignals } from './queue-end.js';
-import { type QueueHandle, QueueHeader, type QueueShape, readQueueShape, SlotHeader } from './queue-layout.js';
+import {
+  headOffset,
+  modeCode,
+  type QueueHandle,
+  QueueHeader,
+  type QueueShape,
+  readQueueShape,
+  SlotHeader,
+} from './queue-layout.js';
 
 const word = (name: keyof typeof QueueHeader.offsets): number => QueueHeader.offsets[name] >> 2;
 /** Indices of the header's 32-bit words. */
 export const WORD = {
+  mode: word('mode'),
   notFull: word('notFullThreshold'),
   notEmpty: word('notEmptyThreshold'),
   tapped: word('tapped'),
   tail: word('tail'),
   lock: word('lock'),
-  head: word('head'),
   data: word('dataSleepers'),
   space: word('spaceSleepers'),
 } as const;
@@ -41,6 +49,8 @@ export interface AttachOptions {
 /** The common part of both ends. */
 export interface QueueCore {
   readonly shape: QueueShape;
+  /** Index of the head's word. */
+  readonly headWord: number;
   /** The queue's memory, from its first byte. */
   readonly bytes: Uint8Array;
   /** The same memory as words. */
@@ -63,6 +73,7 @@ export function openQueue(
   const words = new Int32Array(handle.buffer, handle.byteOffset, size >> 2);
   return ok({
     shape,
+    headWord: headOffset(shape.mode) >> 2,
     words,
     bytes: new Uint8Array(handle.buffer, handle.byteOffset, size),
     lock: shape.mode === 'single' ? undefined : new OwnerLock(words, WORD.lock, options.owner),
@@ -109,6 +120,8 @@ export function finishPublication(words: Int32Array, { mode, slotCount, slotByte
 /** Messages queued, as an observer sees it; meaningless numbers are possible only in corrupted memory. */
 export function queueDepth(handle: QueueHandle): number {
   const words = queueWords(handle);
+  const isShared = words[WORD.mode] === modeCode('shared');
+  const head = Atomics.load(words, headOffset(isShared ? 'shared' : 'single') >> 2);
   // A receiver may be past a message whose sender has not moved the tail yet.
-  return Math.max(0, (Atomics.load(words, WORD.tail) - Atomics.load(words, WORD.head)) | 0);
+  return Math.max(0, (Atomics.load(words, WORD.tail) - head) | 0);
 }

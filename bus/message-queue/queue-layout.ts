@@ -3,7 +3,8 @@
  * line once; the producers' line belongs to the sending side, the consumers' line to the receiving side; slots belong to
  * the sender until the tail passes them and to the receiver until the head passes them. Lines that different threads
  * write lie 128 bytes apart, because processors fetch cache lines in pairs. The tail is in the lock's line: whoever changes it holds
- * the lock where there is one, and who waits for messages watches their slots.
+ * the lock where there is one, and who waits for messages watches their slots. In mode `shared` so is the head (`headShared`), which both
+ * sides read and write under the lock; the others' consumer owns its line.
  */
 import { assert } from '../assert.js';
 import { mustBeZero, u32 } from '../layout/fields.js';
@@ -26,7 +27,8 @@ export const QueueHeader = struct('QueueHeader', 512, {
   reservedConfig: mustBeZero(0x28, 0x18),
   lock: u32(0x40),
   tail: u32(0x44),
-  reservedTail: mustBeZero(0x48, 0xb8),
+  headShared: u32(0x48),
+  reservedTail: mustBeZero(0x4c, 0xb4),
   head: u32(0x100),
   reservedHead: mustBeZero(0x104, 0x7c),
   dataSleepers: u32(0x180),
@@ -63,6 +65,10 @@ export const GUNYAH_QUEUE_LIMITS = { depthMax: 255, messageBytesMax: 1023 } as c
  */
 export type QueueMode = (typeof MODES)[number];
 const MODES = ['single', 'fan-in', 'shared'] as const;
+/** Byte offset of the head in the header of a queue of this mode. */
+export function headOffset(mode: QueueMode): number {
+  return mode === 'shared' ? QueueHeader.offsets.headShared : QueueHeader.offsets.head;
+}
 /** A mode as it stands in a queue's header. */
 export const modeCode = (mode: QueueMode): number => MODES.indexOf(mode);
 
@@ -152,6 +158,7 @@ function writeHeader({ buffer, byteOffset }: QueueHandle, shape: QueueShape): vo
     tail: 0,
     lock: 0,
     head: 0,
+    headShared: 0,
     dataSleepers: 0,
     dataWakeups: 0,
     spaceSleepers: 0,

@@ -52,6 +52,8 @@ export class QueueReceiver implements ReceiveEnd {
   private readonly space: Parking;
   /** The queue's memory as 32-bit words. */
   readonly words: Int32Array;
+  /** Index of the head's word. */
+  private readonly headWord: number;
   private readonly signals: QueueSignals | undefined;
   private readonly tap: TapSink | undefined;
   private readonly spaceWaits: boolean;
@@ -84,6 +86,7 @@ export class QueueReceiver implements ReceiveEnd {
     this.space = core.space;
     this.bytes = core.bytes;
     this.words = core.words;
+    this.headWord = core.headWord;
     this.signals = options.signals;
     this.tap = options.tap;
     this.spaceWaits = options.spaceWaits !== false;
@@ -94,7 +97,7 @@ export class QueueReceiver implements ReceiveEnd {
     this.freeEvery = Math.ceil(core.shape.depth / 2);
     this.shared = core.shape.mode === 'shared';
     this.byTail = this.shared || options.signals !== undefined;
-    this.head = Atomics.load(this.words, WORD.head);
+    this.head = Atomics.load(this.words, this.headWord);
     this.freed = this.head;
     this.tailSeen = this.head;
   }
@@ -159,7 +162,7 @@ export class QueueReceiver implements ReceiveEnd {
     const after = this.head;
     this.freed = after;
     if (this.signals !== undefined && before !== after) this.freeWithEdges(this.signals, before, after);
-    else Atomics.store(this.words, WORD.head, after);
+    else Atomics.store(this.words, this.headWord, after);
     if (this.words[WORD.tapped] !== 0) this.tapFreed(before, after);
     if (this.locked) this.leave();
     if (this.spaceWaits) this.space.unpark();
@@ -192,7 +195,7 @@ export class QueueReceiver implements ReceiveEnd {
    * Before sleeping ask that one.
    */
   looksFilled(): boolean {
-    if (this.byTail) return this.words[WORD.tail] !== (this.shared ? this.words[WORD.head] : this.head);
+    if (this.byTail) return this.words[WORD.tail] !== (this.shared ? this.words[this.headWord] : this.head);
     return this.words[this.slotWord()] === ((this.head + 1) | 0);
   }
 
@@ -209,7 +212,7 @@ export class QueueReceiver implements ReceiveEnd {
 
   /** True when `peek` would not answer `NOTHING`, as far as a look without the lock can tell. */
   mayHaveData(): boolean {
-    const head = this.shared ? Atomics.load(this.words, WORD.head) : this.head;
+    const head = this.shared ? Atomics.load(this.words, this.headWord) : this.head;
     if (this.byTail) return Atomics.load(this.words, WORD.tail) !== head;
     if (Atomics.load(this.words, this.slotWord()) === ((head + 1) | 0)) return true;
     // A tail beyond a slot that does not carry its number: `peek` says that the queue is corrupt.
@@ -237,7 +240,7 @@ export class QueueReceiver implements ReceiveEnd {
 
   /** Level of the receive interrupt: the count is at or above the not-empty threshold. */
   dataPending(): boolean {
-    const used = (Atomics.load(this.words, WORD.tail) - Atomics.load(this.words, WORD.head)) >>> 0;
+    const used = (Atomics.load(this.words, WORD.tail) - Atomics.load(this.words, this.headWord)) >>> 0;
     return used >= Atomics.load(this.words, WORD.notEmpty) >>> 0;
   }
 
@@ -251,7 +254,7 @@ export class QueueReceiver implements ReceiveEnd {
     this.head = tail;
     this.freed = tail;
     this.tailSeen = tail;
-    Atomics.store(this.words, WORD.head, tail);
+    Atomics.store(this.words, this.headWord, tail);
     if (dropped > 0) {
       this.signals?.space(true);
       this.signals?.data(false);
@@ -343,7 +346,7 @@ export class QueueReceiver implements ReceiveEnd {
   private enter(): void {
     this.lock?.acquire();
     this.locked = true;
-    this.head = Atomics.load(this.words, WORD.head);
+    this.head = Atomics.load(this.words, this.headWord);
     this.freed = this.head;
     this.tailSeen = Atomics.load(this.words, WORD.tail);
     // A tail that is not within depth must not count as seen: peek checks it only when it looks anew.
@@ -370,7 +373,7 @@ export class QueueReceiver implements ReceiveEnd {
   /** Frees and asserts the send interrupt if the count passed through the threshold; bounds as in the sender. */
   private freeWithEdges(signals: QueueSignals, before: number, after: number): void {
     const tailBefore = Atomics.load(this.words, WORD.tail);
-    Atomics.store(this.words, WORD.head, after);
+    Atomics.store(this.words, this.headWord, after);
     const tailAfter = Atomics.load(this.words, WORD.tail);
     const threshold = Atomics.load(this.words, WORD.notFull);
     const lowest = (tailBefore - after) | 0;

@@ -42,6 +42,8 @@ export class QueueSender implements SendEnd {
   private readonly space: Parking;
   /** The queue's memory as 32-bit words. */
   readonly words: Int32Array;
+  /** Index of the head's word. */
+  private readonly headWord: number;
   private readonly signals: QueueSignals | undefined;
   private readonly tap: TapSink | undefined;
   /** Messages the queue holds. */
@@ -61,6 +63,7 @@ export class QueueSender implements SendEnd {
     this.space = core.space;
     this.bytes = core.bytes;
     this.words = core.words;
+    this.headWord = core.headWord;
     this.signals = options.signals;
     this.tap = options.tap;
     this.messageBytesMax = core.shape.messageBytesMax;
@@ -70,7 +73,7 @@ export class QueueSender implements SendEnd {
     // Whoever sent before us without a lock may have died inside `publish`; with a lock `recoverQueue` does this.
     if (core.shape.mode === 'single') finishPublication(this.words, core.shape);
     this.tail = Atomics.load(this.words, WORD.tail);
-    this.headSeen = Atomics.load(this.words, WORD.head);
+    this.headSeen = Atomics.load(this.words, this.headWord);
   }
 
   /** Attaches a sending end to the queue at `handle`; in mode `single` there must be no other. */
@@ -146,7 +149,7 @@ export class QueueSender implements SendEnd {
   /** True when a message would fit now, as far as a look without the lock can tell; also true for corrupted indices. */
   readonly mayHaveSpace = (): boolean => {
     const tail = this.lock === undefined ? this.tail : Atomics.load(this.words, WORD.tail);
-    return (tail - Atomics.load(this.words, WORD.head)) >>> 0 !== this.depth;
+    return (tail - Atomics.load(this.words, this.headWord)) >>> 0 !== this.depth;
   };
 
   /**
@@ -172,7 +175,7 @@ export class QueueSender implements SendEnd {
 
   /** Level of the send interrupt: the count is at or below the not-full threshold. */
   spacePending(): boolean {
-    const used = (Atomics.load(this.words, WORD.tail) - Atomics.load(this.words, WORD.head)) >>> 0;
+    const used = (Atomics.load(this.words, WORD.tail) - Atomics.load(this.words, this.headWord)) >>> 0;
     return used <= Atomics.load(this.words, WORD.notFull) >>> 0;
   }
 
@@ -184,7 +187,7 @@ export class QueueSender implements SendEnd {
     // Nobody has sent since: the head seen then still bounds the real one, and its line stays with the receiver.
     if (tail === this.tail) return;
     this.tail = tail;
-    this.headSeen = Atomics.load(this.words, WORD.head);
+    this.headSeen = Atomics.load(this.words, this.headWord);
   }
 
   private leave(): void {
@@ -194,7 +197,7 @@ export class QueueSender implements SendEnd {
   }
 
   private used(tail: number): number {
-    this.headSeen = Atomics.load(this.words, WORD.head);
+    this.headSeen = Atomics.load(this.words, this.headWord);
     return (tail - this.headSeen) >>> 0;
   }
 
@@ -213,7 +216,7 @@ export class QueueSender implements SendEnd {
    * once too little. Under a common lock both are equal and the edge is exact.
    */
   private publishWithEdges(signals: QueueSignals, before: number, after: number, push: boolean): boolean {
-    const headBefore = Atomics.load(this.words, WORD.head);
+    const headBefore = Atomics.load(this.words, this.headWord);
     this.show(before, after);
     const used = this.used(after);
     const threshold = Atomics.load(this.words, WORD.notEmpty);
@@ -235,7 +238,7 @@ export class QueueSender implements SendEnd {
 
   private tapSent(sent: number, after: number): void {
     if (this.tap === undefined) return;
-    const used = (after - Atomics.load(this.words, WORD.head)) | 0;
+    const used = (after - Atomics.load(this.words, this.headWord)) | 0;
     for (let i = sent; i > 0; i--) {
       const at = (SLOTS_AT + ((after - i) & this.slotMask) * this.slotBytes) >> 2;
       this.tap.record('sent', Math.max(0, used - i + 1), this.words[at + SLOT_SIZE_WORD] ?? 0);

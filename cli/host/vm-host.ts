@@ -533,7 +533,7 @@ export class VmHost implements LabHost {
       if (table.type(object) !== 'messageQueue' || table.state(object) !== 'active') return [];
       const header = QueueHeader.read(view, table.data(object));
       if (!header.ok) return [];
-      const { tail, head, depth: capacity } = header.value;
+      const { tail, headShared: head, depth: capacity } = header.value; // guests' queues are shared
       return [{ object, name, from, to, depth: (tail - head) >>> 0, capacity, sent: tail }];
     });
   }

@@ -27,6 +27,8 @@ const FIELDS = [
   'head',
   'tail',
   'head',
+  'headShared',
+  'headShared',
   'notFullThreshold',
   'notEmptyThreshold',
   'tapped',

@@ -106,7 +106,7 @@ const bugs: ReadonlyArray<readonly [string, Bug, Net]> = [
     {
       file: 'message-queue/queue-receiver.js',
       find: /this\.sizeSeen = sizeBytes;/,
-      replace: 'this.sizeSeen = sizeBytes; Atomics.store(this.words, WORD.head, (this.head + 1) | 0);',
+      replace: 'this.sizeSeen = sizeBytes; Atomics.store(this.words, this.headWord, (this.head + 1) | 0);',
     },
     one,
   ],

@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import {
   createQueue,
+  headOffset,
   type QueueHandle,
   QueueHeader,
   type QueueMode,
@@ -90,7 +91,7 @@ export function startAt(queue: QueueHandle, index: number): void {
   if (!shape.ok) throw new Error(shape.error.at);
   const { slotCount, slotBytes } = shape.value;
   const view = new DataView(queue.buffer, queue.byteOffset);
-  for (const name of ['tail', 'head'] as const) view.setInt32(QueueHeader.offsets[name], index, true);
+  for (const at of [QueueHeader.offsets.tail, headOffset(shape.value.mode)]) view.setInt32(at, index, true);
   for (let number = index - slotCount; number < index; number++) {
     view.setInt32(QueueHeader.sizeBytes + (number & (slotCount - 1)) * slotBytes, number + 1, true);
   }

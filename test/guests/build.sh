@@ -70,6 +70,9 @@ done
 compile "lateness/main.c" "lateness-main.o" -O2 $GENERAL
 link lateness.elf $RUNTIME lateness-main.o
 
+compile "gic/main.c" "gic-main.o" -O2 $GENERAL
+link gic.elf $RUNTIME gic-main.o
+
 compile "interrupts/main.c" "interrupts-main.o" -O2 $GENERAL
 compile "interrupts/loops.S" "interrupts-loops.o"
 link interrupts.elf $RUNTIME interrupts-main.o interrupts-loops.o

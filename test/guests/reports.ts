@@ -11,6 +11,7 @@ export const guestsFolder = join(dirname(fileURLToPath(import.meta.url)), '..', 
 /** The guest programs; each is `test/guests/bin/NAME.elf`. */
 export type GuestName =
   | 'assembly'
+  | 'gic'
   | 'gunyah'
   | 'interrupts'
   | 'links'

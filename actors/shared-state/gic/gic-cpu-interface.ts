@@ -51,10 +51,11 @@ export class GicCpuInterface {
 
   /** The signals now: group 1 is IRQ, group 0 is FIQ. */
   signals(): InterruptSignals {
-    return this.#gic.locked(() => ({
-      irq: this.#takeable(1) !== SPURIOUS,
-      fiq: this.#takeable(0) !== SPURIOUS,
-    }));
+    return this.#gic.locked(() => {
+      const interrupt = this.#takeable();
+      const group = interrupt === SPURIOUS ? undefined : this.#gic.groupOf(this.#cpu, interrupt);
+      return { irq: group === 1, fiq: group === 0 };
+    });
   }
 
   /** Running priority: that of the most urgent active interrupt, 0xff when none is active. */
@@ -67,10 +68,11 @@ export class GicCpuInterface {
 
   /** Mask of the group-priority bits for interrupts of `group` (IHI 0069, 4.8.3). */
   #groupMask(group: 0 | 1): number {
-    const gic = this.#gic;
-    const common = (gic.cpuWord(this.#cpu, 'control') & ICC_CONTROL.commonBinaryPoint) !== 0;
-    if (group === 0 || common) return (0xff << (this.#binaryPoint0() + 1)) & 0xff;
+    if (group === 0 || this.#isCommonBinaryPoint) return (0xff << (this.#binaryPoint0() + 1)) & 0xff;
     return (0xff << this.#binaryPoint1()) & 0xff;
+  }
+  get #isCommonBinaryPoint(): boolean {
+    return (this.#gic.cpuWord(this.#cpu, 'control') & ICC_CONTROL.commonBinaryPoint) !== 0;
   }
   #binaryPoint0(): number {
     return Math.max(PRIORITY_SHIFT - 1, this.#gic.cpuWord(this.#cpu, 'binaryPoint0'));
@@ -79,12 +81,12 @@ export class GicCpuInterface {
     return Math.max(PRIORITY_SHIFT, this.#gic.cpuWord(this.#cpu, 'binaryPoint1'));
   }
 
-  /** The interrupt of `group` that would be acknowledged now, or SPURIOUS. */
-  #takeable(group: 0 | 1): number {
+  /** The interrupt that is signalled now, or SPURIOUS. */
+  #takeable(): number {
     const gic = this.#gic;
-    if ((gic.cpuWord(this.#cpu, group === 0 ? 'groupEnable0' : 'groupEnable1') & 1) === 0) return SPURIOUS;
-    const interrupt = gic.highestPending(this.#cpu, group);
+    const interrupt = gic.highestPending(this.#cpu);
     if (interrupt === SPURIOUS) return SPURIOUS;
+    const group = gic.groupOf(this.#cpu, interrupt);
     const priority = gic.priority(this.#cpu, interrupt);
     if (priority >= gic.cpuWord(this.#cpu, 'priorityMask')) return SPURIOUS;
     const running = this.#runningPriority();
@@ -109,13 +111,13 @@ export class GicCpuInterface {
       case 'ICC_IAR1_EL1':
         return this.#acknowledge(1);
       case 'ICC_HPPIR0_EL1':
-        return gic.highestPending(cpu, 0);
+        return this.#ofGroup(0, gic.highestPending(cpu));
       case 'ICC_HPPIR1_EL1':
-        return gic.highestPending(cpu, 1);
+        return this.#ofGroup(1, gic.highestPending(cpu));
       case 'ICC_BPR0_EL1':
         return this.#binaryPoint0();
       case 'ICC_BPR1_EL1':
-        return this.#binaryPoint1();
+        return this.#isCommonBinaryPoint ? Math.min(7, this.#binaryPoint0() + 1) : this.#binaryPoint1();
       case 'ICC_RPR_EL1':
         return this.#runningPriority();
       case 'ICC_CTLR_EL1':
@@ -135,11 +137,16 @@ export class GicCpuInterface {
     }
   }
 
+  /** `interrupt` as the register of `group` shows it: an interrupt of the other one is not there. */
+  #ofGroup(group: 0 | 1, interrupt: number): number {
+    return interrupt !== SPURIOUS && this.#gic.groupOf(this.#cpu, interrupt) === group ? interrupt : SPURIOUS;
+  }
+
   /** IAR: the interrupt becomes active, its latched pending state ends. */
   #acknowledge(group: 0 | 1): number {
     const gic = this.#gic;
     const cpu = this.#cpu;
-    const interrupt = this.#takeable(group);
+    const interrupt = this.#ofGroup(group, this.#takeable());
     if (interrupt === SPURIOUS) return SPURIOUS;
     const first = interrupt & ~31;
     const mask = 1 << (interrupt & 31);
@@ -154,7 +161,7 @@ export class GicCpuInterface {
   /** Writes a register; `value` is the low 64 bits as a bigint. */
   write(register: IccRegister, value: bigint): void {
     if (register === 'ICC_SGI1R_EL1' || register === 'ICC_SGI0R_EL1' || register === 'ICC_ASGI1R_EL1') {
-      this.#sendSgi(value);
+      this.#sendSgi(value, register === 'ICC_ASGI1R_EL1' ? undefined : register === 'ICC_SGI1R_EL1' ? 1 : 0);
       return;
     }
     this.#gic.locked(() => this.#write(register, Number(BigInt.asUintN(32, value))));
@@ -180,7 +187,8 @@ export class GicCpuInterface {
         gic.setCpuWord(cpu, 'binaryPoint0', value & 7);
         return;
       case 'ICC_BPR1_EL1':
-        gic.setCpuWord(cpu, 'binaryPoint1', value & 7);
+        // With a common one there is nothing to write (IHI 0069, 12.2.5).
+        if (!this.#isCommonBinaryPoint) gic.setCpuWord(cpu, 'binaryPoint1', value & 7);
         return;
       case 'ICC_CTLR_EL1':
         gic.setCpuWord(cpu, 'control', value & (ICC_CONTROL.eoiMode | ICC_CONTROL.commonBinaryPoint));
@@ -218,20 +226,20 @@ export class GicCpuInterface {
   }
 
   /** SGI generation registers: target list at affinity, or all but self (IHI 0069, 12.2.x ICC_SGI1R_EL1). */
-  #sendSgi(value: bigint): void {
+  #sendSgi(value: bigint, group: 0 | 1 | undefined): void {
     const gic = this.#gic;
     const lo = Number(BigInt.asUintN(32, value));
     const hi = Number(BigInt.asUintN(32, value >> 32n));
     const interrupt = (lo >>> 24) & 0xf;
     if (((hi >>> 8) & 1) === 1) {
-      for (let cpu = 0; cpu < gic.cpus; cpu++) if (cpu !== this.#cpu) gic.sendSgi(interrupt, cpu);
+      for (let cpu = 0; cpu < gic.cpus; cpu++) if (cpu !== this.#cpu) gic.sendSgi(interrupt, cpu, group);
       return;
     }
     const cluster = ((hi & 0xff) << 16) | (((lo >>> 16) & 0xff) << 8);
     const range = ((hi >>> 12) & 0xf) * 16;
     for (let list = lo & 0xffff; list !== 0; list &= list - 1) {
       const target = gic.cpuOf(cluster | (range + 31 - Math.clz32(list & -list)));
-      if (target >= 0) gic.sendSgi(interrupt, target);
+      if (target >= 0) gic.sendSgi(interrupt, target, group);
     }
   }
 }

@@ -14,16 +14,16 @@ export const GIC_INTERRUPTS_MAX = 1024;
 export const GICD_STATE = {
   lock: 0x000,
   control: 0x004,
-  cpus: 0x008,
   /** Not 0 when some bit of `posted` may be set. */
   anyPosted: 0x00c,
+  /** What hardly ever changes has a line of its own, apart from the lock's: who announces an edge reads it, and takes no lock. */
+  cpus: 0x040,
   /** Interrupt numbers implemented, a multiple of 32. */
-  interrupts: 0x010,
-  /**
-   * One edge of an SPI that a virtual source announced without the lock, by its number, or 0. It lies in the line of the lock, so
-   * that whoever takes it has fetched it already.
-   */
-  posting: 0x014,
+  interrupts: 0x044,
+  /** Bit n: some SPI of word n of `enabled` is. */
+  enabledWords: 0x048,
+  /** Byte address of the block whose processors it serves, where edges are posted to each (VM_CPU.posted); 0: nobody posts any. */
+  block: 0x04c,
   group: 0x080,
   enabled: 0x100,
   /** Latched pending state: edges, and pending bits written by software. */

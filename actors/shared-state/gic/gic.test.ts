@@ -109,6 +109,56 @@ test('split end of interrupt keeps the interrupt active until ICC_DIR_EL1', () =
   assert.is(cpu.read('ICC_IAR1_EL1'), 60);
 });
 
+test('one interrupt is signalled at a time: a more urgent one of the other group stands in front', () => {
+  const c = controller(1);
+  const cpu = c.interfaces[0]!;
+  enableSpi(c, 50, 0xa0, 0, true);
+  enableSpi(c, 51, 0x40, 0, true);
+  c.registers.writeDistributor(0x84, 4, BigInt(~(1 << 19) >>> 0)); // 51 is of group 0
+  for (const interrupt of [50, 51]) c.gic.pulse(interrupt);
+  assert.equal(cpu.signals(), { irq: true, fiq: false }); // nobody enables group 0
+  assert.is(cpu.read('ICC_HPPIR1_EL1'), 50);
+  c.registers.writeDistributor(0, 4, 3n);
+  cpu.write('ICC_IGRPEN0_EL1', 1n);
+  assert.equal(cpu.signals(), { irq: false, fiq: true });
+  assert.is(cpu.read('ICC_HPPIR1_EL1'), SPURIOUS);
+  assert.is(cpu.read('ICC_IAR1_EL1'), SPURIOUS);
+  assert.is(cpu.read('ICC_HPPIR0_EL1'), 51);
+  assert.is(cpu.read('ICC_IAR0_EL1'), 51);
+  assert.equal(cpu.signals(), { irq: false, fiq: false });
+  cpu.write('ICC_EOIR0_EL1', 51n);
+  assert.equal(cpu.signals(), { irq: true, fiq: false });
+});
+
+test('an SGI is forwarded to who has it in the group it was sent for', () => {
+  const c = controller(2);
+  const [self, other] = [c.interfaces[0]!, c.interfaces[1]!];
+  c.registers.writeRedistributor(1, 0x1_0100, 4, 0xffffn);
+  self.write('ICC_SGI0R_EL1', (3n << 24n) | 0b10n);
+  assert.is(c.gic.pendingBits(1, 0), 0);
+  self.write('ICC_SGI1R_EL1', (3n << 24n) | 0b10n);
+  assert.is(other.read('ICC_IAR1_EL1'), 3);
+  c.registers.writeRedistributor(1, 0x1_0080, 4, 0n);
+  self.write('ICC_SGI1R_EL1', (4n << 24n) | 0b10n);
+  assert.is(c.gic.pendingBits(1, 0), 0);
+  self.write('ICC_SGI0R_EL1', (4n << 24n) | 0b10n);
+  assert.is(c.gic.pendingBits(1, 0), 1 << 4);
+});
+
+test('with a common binary point that of group 1 reads as one more and cannot be written', () => {
+  const c = controller(1);
+  const cpu = c.interfaces[0]!;
+  cpu.write('ICC_BPR1_EL1', 6n);
+  cpu.write('ICC_BPR0_EL1', 4n);
+  cpu.write('ICC_CTLR_EL1', 1n);
+  assert.is(cpu.read('ICC_BPR1_EL1'), 5);
+  cpu.write('ICC_BPR1_EL1', 3n);
+  cpu.write('ICC_BPR0_EL1', 7n);
+  assert.is(cpu.read('ICC_BPR1_EL1'), 7);
+  cpu.write('ICC_CTLR_EL1', 0n);
+  assert.is(cpu.read('ICC_BPR1_EL1'), 6);
+});
+
 test('an SGI reaches the listed vCPUs, or all but the sender', () => {
   const c = controller(4);
   for (let cpu = 0; cpu < 4; cpu++) c.registers.writeRedistributor(cpu, 0x1_0100, 4, 0xffffn);

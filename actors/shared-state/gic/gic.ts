@@ -3,10 +3,12 @@
  * (gic-layout.ts), so any thread that holds a `Gic` over it may change a line or send an SGI, and the target vCPU is
  * told through `wake` without a third party. Registers are in gic-mmio.ts and gic-cpu-interface.ts.
  *
- * Whoever changes state takes the lock word; critical sections are short and call nothing outside. The one exception is
- * `pulse`, which posts an edge for the next holder of the lock.
+ * Whoever changes state takes the lock word; critical sections are short and call nothing outside. There are two exceptions:
+ * `pulse` posts an edge for the next holder of the lock, and a virtual source's edge is posted to the one vCPU that takes it, in the line of
+ * that vCPU's look word (edge-code.ts). Whoever reads pending state takes both first.
  */
 import { assert } from '../../../bus/assert.js';
+import { VM_CPU } from '../vm/vm-block.js';
 import {
   GIC_CPUS_MAX,
   GIC_INTERRUPTS,
@@ -42,11 +44,14 @@ export class Gic {
   readonly #words: Int32Array;
   readonly #bytes: Uint8Array;
   readonly #wake: WakeCpu;
+  /** The memory that the state lies in. */
+  readonly #all: Int32Array;
 
   /** A view of the controller state at byte `at` of `memory` (8-byte aligned). */
   constructor(memory: ArrayBufferLike, at: number, wake: WakeCpu) {
     this.#words = new Int32Array(memory, at, GIC_STATE_BYTES / 4);
     this.#bytes = new Uint8Array(memory, at, GIC_STATE_BYTES);
+    this.#all = new Int32Array(memory);
     this.#wake = wake;
   }
 
@@ -81,6 +86,11 @@ export class Gic {
     this.#set(GICD_STATE.interrupts, interrupts);
   }
 
+  /** The block of its VM; from here on edges may be posted to its processors. */
+  setBlock(at: number): void {
+    this.#set(GICD_STATE.block, at);
+  }
+
   #get(at: number): number {
     return this.#words[at >> 2] ?? 0;
   }
@@ -107,8 +117,15 @@ export class Gic {
     return true;
   }
 
-  /** Runs `body` holding the lock. */
+  /** Runs `body` holding the lock, with everything that was posted taken. */
   locked<T>(body: () => T): T {
+    return this.#holding(() => {
+      this.#takePosted();
+      return body();
+    });
+  }
+
+  #holding<T>(body: () => T): T {
     this.lock();
     try {
       return body();
@@ -127,20 +144,24 @@ export class Gic {
       if (Atomics.exchange(words, lock, GIC_LOCK.wanted) === 0) break;
       Atomics.wait(words, lock, GIC_LOCK.wanted, 1);
     }
-    // Ordered by the lock; what is posted later is told of by a wake-up of its own.
-    if (words[GICD_STATE.posting >> 2] !== 0) this.#takePosting();
-    if (Atomics.load(words, GICD_STATE.anyPosted >> 2) !== 0) this.#takePosted();
+    if (Atomics.load(words, GICD_STATE.anyPosted >> 2) !== 0) this.#takePulses();
   }
 
-  /** Moves the edge that a virtual source posted to the pending state. */
-  #takePosting(): void {
-    const interrupt = Atomics.exchange(this.#words, GICD_STATE.posting >> 2, 0);
-    const mask = 1 << (interrupt & 31);
-    if (interrupt !== 0) this.setBits('pending', 0, interrupt & ~31, mask, mask);
+  /** Moves edges that virtual sources posted to processors to the pending state; later ones are told of by wake-ups of their own. */
+  #takePosted(): void {
+    const block = this.#get(GICD_STATE.block) >>> 0;
+    if (block === 0) return;
+    const first = (block + VM_CPU.first + VM_CPU.posted) >>> 2;
+    for (let cpu = 0; cpu < this.cpus; cpu++) {
+      const at = first + cpu * (VM_CPU.bytes >> 2);
+      const interrupt = this.#all[at] === 0 ? 0 : Atomics.exchange(this.#all, at, 0);
+      const mask = 1 << (interrupt & 31);
+      if (interrupt !== 0) this.setBits('pending', 0, interrupt & ~31, mask, mask);
+    }
   }
 
   /** Moves posted edges to the pending state; the flag first, so that an edge posted meanwhile raises it again. */
-  #takePosted(): void {
+  #takePulses(): void {
     const words = this.#words;
     Atomics.store(words, GICD_STATE.anyPosted >> 2, 0);
     for (let word = 1; word < this.interrupts / 32; word++) {
@@ -168,7 +189,12 @@ export class Gic {
   /** Replaces the bits of `field` under `mask`. */
   setBits(field: InterruptField, cpu: number, first: number, mask: number, value: number): void {
     const at = this.#fieldAt(field, cpu, first);
-    this.#set(at, (this.#get(at) & ~mask) | (value & mask));
+    const bits = (this.#get(at) & ~mask) | (value & mask);
+    this.#set(at, bits);
+    if (field !== 'enabled' || first < GIC_PRIVATE || first >= this.interrupts) return;
+    const word = 1 << (first >> 5);
+    const words = this.#get(GICD_STATE.enabledWords);
+    this.#set(GICD_STATE.enabledWords, bits === 0 ? words & ~word : words | word);
   }
   /** Pending as software reads it: latched, or asserted by a level-sensitive line. */
   pendingBits(cpu: number, first: number): number {
@@ -225,7 +251,7 @@ export class Gic {
     assert(interrupt >= 16 && interrupt < this.interrupts, 'lines exist for PPIs and implemented SPIs');
     const first = interrupt & ~31;
     const mask = 1 << (interrupt & 31);
-    const changed = this.locked(() => {
+    const changed = this.#holding(() => {
       const old = (this.bits('line', cpu, first) & mask) !== 0;
       if (old === level) return false;
       this.setBits('line', cpu, first, mask, level ? mask : 0);
@@ -261,7 +287,7 @@ export class Gic {
   }
 
   #raise(first: number, mask: number, level: boolean): boolean {
-    return this.locked(() => {
+    return this.#holding(() => {
       if ((this.bits('edge', 0, first) & mask) !== 0) this.setBits('pending', 0, first, mask, mask);
       else if (!level) return false;
       this.setBits('line', 0, first, mask, level ? mask : 0);
@@ -279,9 +305,16 @@ export class Gic {
     });
   }
 
-  /** Makes SGI `interrupt` pending at vCPU `target`. */
-  sendSgi(interrupt: number, target: number): void {
-    this.locked(() => this.setBits('pending', target, 0, 1 << interrupt, 1 << interrupt));
+  /**
+   * Makes SGI `interrupt` pending at vCPU `target`; with `group` only if it is of that group there (IHI 0069, 12.1: how SGIs are forwarded
+   * with one security state).
+   */
+  sendSgi(interrupt: number, target: number, group?: 0 | 1): void {
+    const mask = 1 << interrupt;
+    this.#holding(() => {
+      if (group === undefined || this.groupOf(target, interrupt) === group)
+        this.setBits('pending', target, 0, mask, mask);
+    });
     this.#wake(target);
   }
 
@@ -307,16 +340,19 @@ export class Gic {
   // ---- selection; the caller holds the lock ----
 
   /**
-   * The pending, enabled, inactive interrupt of `group` with the highest priority that vCPU `cpu` may take, or
-   * {@link SPURIOUS}. Priority masking and preemption are the caller's. On the path of every interrupt, so it reads the
-   * state words directly.
+   * The pending, enabled, inactive interrupt with the highest priority that vCPU `cpu` may take, of the groups that distributor and CPU
+   * interface enable, or {@link SPURIOUS}: there is one such at a time (IHI 0069, 4.1), so an interrupt waits behind a more urgent one of
+   * the other group. Priority masking and preemption are the caller's.
    */
-  highestPending(cpu: number, group: 0 | 1): number {
+  highestPending(cpu: number): number {
     const words = this.#words;
-    const enable = group === 0 ? GICD_CTLR.enableGroup0 : GICD_CTLR.enableGroup1;
-    if (((words[GICD_STATE.control >> 2] ?? 0) & enable) === 0) return SPURIOUS;
     const own = gicCpuAt(cpu) >> 2;
-    const invert = group === 1 ? 0 : -1;
+    const control = words[GICD_STATE.control >> 2] ?? 0;
+    const isOn = (enable: number, word: number): number =>
+      (control & enable) !== 0 && ((words[own + (word >> 2)] ?? 0) & 1) !== 0 ? -1 : 0;
+    const group1 = isOn(GICD_CTLR.enableGroup1, GICR_STATE.groupEnable1);
+    const group0 = isOn(GICD_CTLR.enableGroup0, GICR_STATE.groupEnable0);
+    if ((group0 | group1) === 0) return SPURIOUS;
     let best = SPURIOUS;
     let bestPriority = IDLE_PRIORITY;
     const last = (words[GICD_STATE.interrupts >> 2] ?? 0) >> 5;
@@ -330,7 +366,8 @@ export class Gic {
       let candidates = (field(GICR_STATE.pending, GICD_STATE.pending) | level) & enabled;
       if (candidates === 0) continue;
       candidates &= ~field(GICR_STATE.active, GICD_STATE.active);
-      candidates &= field(GICR_STATE.group, GICD_STATE.group) ^ invert;
+      const group = field(GICR_STATE.group, GICD_STATE.group);
+      candidates &= (group & group1) | (~group & group0);
       while (candidates !== 0) {
         const bit = 31 - Math.clz32(candidates & -candidates);
         candidates &= candidates - 1;
@@ -343,6 +380,11 @@ export class Gic {
       }
     }
     return best;
+  }
+
+  /** Group of an interrupt as vCPU `cpu` sees it. */
+  groupOf(cpu: number, interrupt: number): 0 | 1 {
+    return ((this.bits('group', cpu, interrupt & ~31) >>> (interrupt & 31)) & 1) === 1 ? 1 : 0;
   }
 
   /** Whether SPI `interrupt` may be taken by vCPU `cpu`. */

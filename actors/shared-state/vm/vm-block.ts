@@ -4,7 +4,7 @@
  *
  * Words are little-endian i32 and change by Atomics only. Who writes what: `stop` by whoever ends the VM first; of a
  * processor's words `power`, `entry`, `context` by PSCI callers under the compare-exchange of `power`, `outside` and
- * `sleeping` by its own thread, `look` by anybody (set) and its own thread (clear), the requests by anybody under `lock`,
+ * `sleeping` by its own thread, `look` by anybody (set) and its own thread (clear), `posted` as VM_CPU says, the requests by anybody under `lock`,
  * a window's word by the device's thread.
  */
 import { assert } from '../../../bus/assert.js';
@@ -59,14 +59,20 @@ const CPU = {
   pushed: 44,
   done: 48,
   event: 52,
-  isWide: 56,
-  resetType: 60,
+  posted: 56,
   cookie: 64,
+  isWide: 72,
+  resetType: 76,
 } as const;
 
 /** Where the words of the first processor lie, how far apart processors are, and some words' places, for code that wakes by itself. */
 export const VM_CPU = {
   ...{ first: HEAD_BYTES, bytes: CPU_BYTES, actor: CPU.actor, sleeping: CPU.sleeping, look: CPU.look },
+  /**
+   * An edge of an SPI that a virtual source has posted to the processor, by its number, or 0: set by compare-exchange before `look`, in whose line
+   * it is; taken by whoever has the lock of the VM's interrupt controller.
+   */
+  posted: CPU.posted,
 } as const;
 
 /** One thread's view of a VM's block. */
@@ -215,6 +221,10 @@ export class VmBlock {
   /** Byte address of the word that poke sets. */
   lookAt(cpu: number): number {
     return this.at + this.#index(cpu, CPU.look) * 4;
+  }
+  /** Byte address of the word {@link VM_CPU.posted}. */
+  postedAt(cpu: number): number {
+    return this.at + this.#index(cpu, CPU.posted) * 4;
   }
   /** As mustLook, for the processor's own thread while it is awake: ordered with nothing, so it may tell late. */
   seesLook(cpu: number): boolean {
