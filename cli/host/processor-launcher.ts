@@ -16,13 +16,13 @@ import type { VcpuProtocol } from '../../actors/vcpu/vcpu.protocol.js';
 import { assert } from '../../bus/assert.js';
 import { Codec } from '../../bus/codec/codec.js';
 import { createDoorbell, Doorbell } from '../../bus/doorbell/doorbell.js';
+import type { KeepAlive } from '../../bus/doorbell/parking.js';
 import { createQueue } from '../../bus/message-queue/queue-layout.js';
 import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { features } from '../../cpu/wasm/features.js';
 import { MEMORY_MAP } from '../../devices/machine/memory-map.js';
 import type { HostParts } from './host-parts.js';
-import { keepAlive } from './keep-alive.js';
 
 /** Where the interrupt controller of such a VM lies: where every VM of this platform has it. */
 const GIC_WINDOWS = {
@@ -30,6 +30,8 @@ const GIC_WINDOWS = {
   redistributors: MEMORY_MAP.gicRedistributors.base,
 };
 const HOST_END = 2;
+/** Orders come while a machine runs, whose end somebody waits for: a host alone keeps no process alive. */
+const NO_HOLD: KeepAlive = { hold: () => undefined, release: () => undefined };
 
 /** The queues between the core and its host. */
 export function processorPlace(): ProcessorPlace {
@@ -74,9 +76,8 @@ export class ProcessorLauncher {
   }
 
   async #serve(): Promise<void> {
-    const alive = keepAlive();
     while (!this.#closed) {
-      await this.#bell.waitAsync(alive);
+      await this.#bell.waitAsync(NO_HOLD);
       this.#bell.receive(-1, -1);
       for (let size = this.#orders.peek(); size >= 0; size = this.#orders.peek()) {
         const read = this.#codec.decode(this.#orders, size);

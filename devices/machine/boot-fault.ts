@@ -12,9 +12,14 @@ export interface BootFault {
   readonly reason: string;
 }
 
-/** A failed Result that names `file`, `field` and `reason`. */
+/** Longer fields are names that the file itself gives. */
+const FIELD_LENGTH_MAX = 100;
+
+/** A failed Result that names `file`, `field` and `reason`. A field may be a name from inside the file: it stays one short line. */
 export function refuse(file: string, field: string, reason: string): Err<BootFault> {
-  return err({ kind: 'bad-image', file, field, reason });
+  const line = field.replaceAll(/\p{C}/gu, '?');
+  const short = line.length > FIELD_LENGTH_MAX ? `${line.slice(0, FIELD_LENGTH_MAX - 3)}...` : line;
+  return err({ kind: 'bad-image', file, field: short, reason });
 }
 
 /** The one sentence a person reads: `vmlinuz: image_size: 2 GiB do not fit into memory`. */
