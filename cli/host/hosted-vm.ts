@@ -1,5 +1,5 @@
 /** A VM of a host as a lab sees it, from its start to the moment when everything it had is given back. */
-import { Subject } from 'rxjs';
+import { concat, defer, from, type Observable, Subject } from 'rxjs';
 import { STOP, type Stop } from '../../actors/shared-state/vm/vm-block.js';
 import type { VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
 import type { LabVm, VcpuCounters, VmEnd, VmState } from '../lab/lab-host.js';
@@ -27,12 +27,19 @@ export function countersOf({ index, state, exits, interrupts, meter }: VcpuStati
   return { index, state, instructions, guestMs: compiledMs + interpretedMs, exitsMs, idleMs, exits, interrupts };
 }
 
+/** So much of what a VM prints is kept for the first who listens. */
+const EARLY_BYTES_MAX = 1 << 20;
+
 /** See the head of this file. */
 export class HostedVm implements LabVm {
   readonly name: string;
   readonly vmid: number;
   readonly madeBy = undefined;
-  readonly output = new Subject<Uint8Array>();
+  readonly output: Observable<Uint8Array> = defer(() => concat(from(this.#unheard()), this.#printed));
+  readonly #printed = new Subject<Uint8Array>();
+  /** What was printed before anybody listened, for whoever is the first; then undefined. */
+  #early: Uint8Array[] | undefined = [];
+  #earlyBytes = 0;
   readonly ended: Promise<VmEnd>;
   readonly #machine: Machine;
   #state: VmState = 'running';
@@ -54,7 +61,11 @@ export class HostedVm implements LabVm {
     const pipe = {
       showsSerial: true,
       write: (bytes: Uint8Array): Promise<void> => {
-        this.output.next(bytes);
+        if (this.#early !== undefined && this.#earlyBytes < EARLY_BYTES_MAX) {
+          this.#earlyBytes += bytes.length;
+          this.#early.push(bytes);
+        }
+        this.#printed.next(bytes);
         return Promise.resolve();
       },
       onInput: () => () => undefined,
@@ -67,11 +78,17 @@ export class HostedVm implements LabVm {
     this.stripped = followed.then(() => undefined);
     this.ended = followed.then(async ({ stop, detail }) => {
       await giveBack();
-      this.output.complete();
+      this.#printed.complete();
       const end = vmEnd(stop, detail);
       isTold(this, end);
       return end;
     });
+  }
+
+  #unheard(): readonly Uint8Array[] {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    return early;
   }
 
   get state(): VmState {
