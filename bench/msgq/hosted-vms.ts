@@ -2,6 +2,7 @@
  * A host with bare-metal VMs, each of which sends a message through a queue again and again, takes it and prints a dot: what
  * `gh.start` and `gh.lifecycle` start and end. Between messages a VM is in WFI.
  */
+import { firstValueFrom } from 'rxjs';
 import { VmHost } from '../../cli/host/vm-host.js';
 import type { LabVm } from '../../cli/lab/lab-host.js';
 import { guestImage } from '../../test/guests/reports.js';
@@ -49,13 +50,8 @@ export class HostedVms {
   }
 
   /** Waits until a VM prints. */
-  prints(vm: LabVm): Promise<void> {
-    return new Promise((resolve) => {
-      const subscription = vm.output.subscribe(() => {
-        subscription.unsubscribe();
-        resolve();
-      });
-    });
+  async prints(vm: LabVm): Promise<void> {
+    await firstValueFrom(vm.output);
   }
 
   /** Ends a VM and waits until its memory is back. */

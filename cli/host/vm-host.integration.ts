@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { firstValueFrom } from 'rxjs';
 import * as assert from 'uvu/assert';
 import { DOTS } from '../../test/fixtures/dots.js';
 import { guestImage } from '../../test/guests/reports.js';
@@ -32,14 +33,9 @@ async function start(host: VmHost, wanted: VmSpec): Promise<LabVm> {
   return started.value;
 }
 
-/** Waits until the VM has printed something new. */
-function prints(vm: LabVm): Promise<string> {
-  return new Promise((resolve) => {
-    const subscription = vm.output.subscribe((bytes) => {
-      subscription.unsubscribe();
-      resolve(Buffer.from(bytes).toString('latin1'));
-    });
-  });
+/** Waits until the VM has printed something new, or something that nobody has heard yet. */
+async function prints(vm: LabVm): Promise<string> {
+  return Buffer.from(await firstValueFrom(vm.output)).toString('latin1');
 }
 
 async function hostOf(primaryGuest = false): Promise<VmHost> {
