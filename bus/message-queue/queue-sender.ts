@@ -91,8 +91,7 @@ export class QueueSender implements SendEnd {
       return TOO_LARGE;
     }
     this.bytes.set(message, at);
-    this.words[((at - SLOT_HEADER_BYTES) >> 2) + SLOT_SIZE_WORD] = sizeBytes;
-    this.staged++;
+    this.put((at - SLOT_HEADER_BYTES) >> 2, sizeBytes);
     return this.publish(push) ? SENT_WITH_SPACE : SENT_NOW_FULL;
   }
 
@@ -110,6 +109,11 @@ export class QueueSender implements SendEnd {
     assert(sizeBytes > 0 && sizeBytes <= this.messageBytesMax, 'a staged size is 1 .. messageBytesMax');
     const next = this.tail + this.staged;
     const at = (SLOTS_AT + (next & this.slotMask) * this.slotBytes) >> 2;
+    this.put(at, sizeBytes);
+  }
+
+  /** The slot whose first word is `at` holds the next message. */
+  private put(at: number, sizeBytes: number): void {
     this.words[at + SLOT_SIZE_WORD] = sizeBytes;
     this.staged++;
   }

@@ -44,18 +44,21 @@ export function onTermination(
   let requested = request === undefined;
   let asked = false;
   let patience: NodeJS.Timeout | undefined;
+  const insist = (exitCode: number): void => {
+    asked = true;
+    stop(exitCode);
+  };
   const handlers = Object.entries(SIGNALS).map(([signal, exitCode]) => {
     const handler = (): void => {
       if (asked) process.exit(exitCode);
       if (!requested && REQUESTS.includes(signal)) {
         requested = true;
         if (request?.(exitCode) === true) {
-          if (signal === 'SIGTERM') patience = setTimeout(() => stop(exitCode), orderlyMs);
+          if (signal === 'SIGTERM') patience = setTimeout(insist, orderlyMs, exitCode);
           return;
         }
       }
-      asked = true;
-      stop(exitCode);
+      insist(exitCode);
     };
     return [signal, handler] as const;
   });
