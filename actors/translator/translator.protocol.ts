@@ -16,7 +16,7 @@ export interface TranslatorStatistics {
   readonly batches: number;
   readonly instructions: number;
   readonly bytes: number;
-  /** Modules the scanner refused: each is an emitter bug. */
+  /** Regions the scanner refused: each is an emitter bug. */
   readonly refused: number;
   /** Entry points that were answered with what had been made for another vCPU. */
   readonly shared: number;

@@ -1,9 +1,9 @@
 /** What a translator does: answers requests of its vCPUs with compiled modules. */
 import { Decoder } from '../../cpu/decode/decoder.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
+import { compileBatch } from '../../cpu/jit/compile-batch.js';
 import type { CompiledModule, FinishedBatch } from '../../cpu/jit/jit.js';
-import { compileScanned } from '../../cpu/jit/scanner/compile-scanned.js';
-import { translateBatch } from '../../cpu/jit/translate.js';
+import { describeRefusal } from '../../cpu/jit/scanner/refusal.js';
 import { ObjectPort } from '../runtime/object-channel.js';
 import type { Clock, Log } from '../runtime/services.js';
 import { SharedCode } from './shared-code.js';
@@ -41,24 +41,20 @@ export class Translator {
     });
     const modules = [...found];
     this.#counters.shared += entries.length - rest.length;
-    const batch = translateBatch(this.#view, this.#decoder, rest);
-    const compiled = batch === undefined ? undefined : compileScanned(batch.bytes);
-    if (compiled?.ok === false) {
-      this.#counters.refused++;
-      this.#log.warn('the scanner refused generated code', { refusal: JSON.stringify(compiled.error) });
+    const { modules: made, instructions, refusals } = compileBatch(this.#view, this.#decoder, rest);
+    for (const refusal of refusals)
+      this.#log.warn('the scanner refused generated code', { refusal: describeRefusal(refusal) });
+    for (const one of made) {
+      const module = { id: this.#nextId++, ...one };
+      this.#shared?.add(module);
+      modules.push(module);
+      this.#counters.bytes += one.bytes;
     }
-    const { instructions = 0, regions = [] } = batch ?? {};
-    const bytes = batch?.bytes.length ?? 0;
-    if (compiled?.ok === true) {
-      const made = { id: this.#nextId++, module: compiled.value, bytes, regions };
-      this.#shared?.add(made);
-      modules.push(made);
-    }
+    this.#counters.refused += refusals.length;
     this.#counters.batches++;
     this.#counters.instructions += instructions;
-    this.#counters.bytes += bytes;
     this.#counters.busyMs += this.#clock.monotonicMs() - start;
-    return { ticket, instructions, modules };
+    return { ticket, instructions, refused: refusals.length, modules };
   }
 
   statistics(): TranslatorStatistics {

@@ -35,6 +35,7 @@ export function readStatistics(core: Core, { index, state, exits, sleeps }: Coun
     modulesInUse: core.jit?.store.modules ?? 0,
     codeBytesInUse: core.jit?.store.bytes ?? 0,
     evictedRegions: core.jit?.store.counters.evictedRegions ?? 0,
+    refusedRegions: core.jit?.counters.refused ?? 0,
     deviceAccesses: core.access.counters.device,
     sleeps,
     meter: meter.reading(HOTTEST),

@@ -31,6 +31,8 @@ export interface VcpuStatistics {
   readonly modulesInUse: number;
   readonly codeBytesInUse: number;
   readonly evictedRegions: number;
+  /** Regions the scanner refused: each is an emitter bug. */
+  readonly refusedRegions: number;
   readonly deviceAccesses: number;
   readonly sleeps: number;
   /** Time, instructions and hot places, by sampling. */

@@ -20,6 +20,7 @@ const cpu: VcpuStatistics = {
   modulesInUse: 1,
   codeBytesInUse: 2048,
   evictedRegions: 1,
+  refusedRegions: 0,
   deviceAccesses: 9,
   sleeps: 4,
   meter: {
@@ -51,6 +52,10 @@ test('everything is said, hot places with their instructions', () => {
     '     1.0 %  0x40090000  interpreted',
   ]);
   assert.is(statisticsText(cpu, 1).length, 11);
+});
+test('regions that the scanner refused are told of', () => {
+  const text = statisticsText({ ...cpu, refusedRegions: 3 }, 1).join('\n');
+  assert.match(text, '1 evicted, 3 refused by the scanner (a bug of ours); 1 modules');
 });
 test('a vCPU that never ran', () => {
   const none = { compiledMs: 0, interpretedMs: 0, exitsMs: 0, idleMs: 0, instructions: 0, hottest: [] };

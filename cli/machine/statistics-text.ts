@@ -24,6 +24,10 @@ function hotLines({ meter }: VcpuStatistics): string[] {
   ]);
 }
 
+/** What is always nothing, unless the emitter has a bug. */
+const refused = ({ refusedRegions }: VcpuStatistics): string =>
+  refusedRegions === 0 ? '' : `, ${count(refusedRegions)} refused by the scanner (a bug of ours)`;
+
 /** Lines about one vCPU; `places`: how many of its hottest places are shown, with their first instructions. */
 export function statisticsText(cpu: VcpuStatistics, places: number): readonly string[] {
   const { compiledMs, interpretedMs, exitsMs, idleMs, instructions } = cpu.meter;
@@ -38,7 +42,7 @@ export function statisticsText(cpu: VcpuStatistics, places: number): readonly st
     `  exceptions ${count(cpu.exceptions)}${cpu.exceptions > 0 ? ` (${list(cpu.exceptionClasses)})` : ''}, interrupts ${count(cpu.interrupts)}, sleeps ${count(cpu.sleeps)}`,
     `  exits: ${list(cpu.exits) || 'none'}; device accesses ${count(cpu.deviceAccesses)}`,
     `  TLB: ${count(cpu.tlbFills)} misses, ${count(cpu.tlbFlushes)} flushes`,
-    `  code: ${count(cpu.regions)} regions in ${count(cpu.modules)} modules compiled, ${count(cpu.evictedRegions)} evicted; ${count(cpu.modulesInUse)} modules of ${count(cpu.codeBytesInUse / 1024)} KiB in use`,
+    `  code: ${count(cpu.regions)} regions in ${count(cpu.modules)} modules compiled, ${count(cpu.evictedRegions)} evicted${refused(cpu)}; ${count(cpu.modulesInUse)} modules of ${count(cpu.codeBytesInUse / 1024)} KiB in use`,
     ...(shown.meter.hottest.length > 0 ? ['  hottest places (share of samples):', ...hotLines(shown)] : []),
   ];
 }

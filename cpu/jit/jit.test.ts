@@ -6,10 +6,10 @@ import { RECORD, RECORD_BYTES, RECORD_PAGE_BYTES, REGION_BIT } from '../interpre
 import { INSTRUCTIONS } from '../isa/table.js';
 import { VCPU_AREA_BYTES } from '../state.js';
 import { memoryFill } from '../wasm/memory-fill.js';
+import { compileBatch } from './compile-batch.js';
 import { type BackgroundCompiler, type FinishedBatch, Jit } from './jit.js';
 import type { CodeBudget } from './region-store.js';
-import { compileScanned } from './scanner/compile-scanned.js';
-import { type EntryPoint, translateBatch } from './translate.js';
+import type { EntryPoint } from './translate.js';
 
 const test = spec('jit');
 const decoder = new Decoder(INSTRUCTIONS);
@@ -40,13 +40,9 @@ class Background implements BackgroundCompiler {
   work(): void {
     const request = this.asked.shift();
     assert.ok(request !== undefined, 'it was asked for something');
-    const batch = translateBatch(this.#view, decoder, request.entries);
-    const compiled = batch === undefined ? undefined : compileScanned(batch.bytes);
-    const module = compiled?.ok === true ? compiled.value : undefined;
-    const { regions = [], instructions = 0 } = batch ?? {};
-    const modules =
-      module === undefined ? [] : [{ id: this.#nextId++, module, bytes: batch?.bytes.length ?? 0, regions }];
-    this.give({ ticket: request.ticket, instructions, modules });
+    const { modules, instructions, refusals } = compileBatch(this.#view, decoder, request.entries);
+    const numbered = modules.map((module) => ({ id: this.#nextId++, ...module }));
+    this.give({ ticket: request.ticket, instructions, refused: refusals.length, modules: numbered });
   }
   /** Hands over what somebody made. */
   give(batch: FinishedBatch): void {
@@ -125,7 +121,7 @@ test('a module that another vCPU has is opened once, and what is in it besides i
   jit.request(page, 0);
   jit.onPause();
   background.asked.length = 0;
-  background.give({ ticket: 1, instructions: 0, modules: last?.modules ?? [] });
+  background.give({ ticket: 1, instructions: 0, refused: 0, modules: last?.modules ?? [] });
   jit.onPause();
   // Nothing is known of page 1 here.
   assert.equal([jit.counters.modules, jit.counters.regions, jit.counters.beside], [1, 2, 1]);
@@ -134,7 +130,7 @@ test('a module that another vCPU has is opened once, and what is in it besides i
   jit.request(other, 0);
   jit.onPause();
   assert.equal(background.asked[0]?.entries, [{ host: other.host, offset: 0 }], 'it has the one of page 0 already');
-  background.give({ ticket: 2, instructions: 0, modules: last?.modules ?? [] });
+  background.give({ ticket: 2, instructions: 0, refused: 0, modules: last?.modules ?? [] });
   jit.onPause();
   assert.equal([jit.counters.modules, jit.counters.regions, jit.counters.rejected], [1, 3, 0]);
 });

@@ -10,12 +10,12 @@ import { RECORD, RECORD_BYTES } from '../interpreter/record.js';
 import type { JumpCache } from '../jump-cache.js';
 import { STATE } from '../state.js';
 import type { CodeJournal } from './code-journal.js';
+import { compileBatch, type ScannedModule } from './compile-batch.js';
 import { holdsCode, offsetsOf, type RegionCode } from './region-code.js';
 import { BUDGET_DEFAULT, type CodeBudget, type ModuleInUse, RegionStore } from './region-store.js';
 import { findSaved, type SavedVolume, savedRegion } from './saved-code.js';
-import { compileScanned } from './scanner/compile-scanned.js';
 import type { Refusal } from './scanner/refusal.js';
-import { type EntryPoint, type TranslatedRegion, translateBatch } from './translate.js';
+import type { EntryPoint, TranslatedRegion } from './translate.js';
 
 /** Regions compiled into one module, at most: a module and its instance cost 0.3 to 0.5 ms whatever they hold. */
 const BATCH_MAX = 64;
@@ -50,14 +50,9 @@ interface Request {
 }
 
 /** A compiled module and the regions in it. */
-export interface CompiledModule {
+export interface CompiledModule extends ScannedModule {
   /** Which module of the background's this is: it may hand out one many times. 0: nobody else will. */
   readonly id: number;
-  /** From {@link compileScanned}. */
-  readonly module: WebAssembly.Module;
-  /** Bytes of WebAssembly. */
-  readonly bytes: number;
-  readonly regions: readonly TranslatedRegion[];
 }
 
 /** A batch that the background has done with: each entry point is in one of the modules, unless nothing could be compiled there. */
@@ -65,6 +60,8 @@ export interface FinishedBatch {
   readonly ticket: number;
   /** Guest instructions translated for it. */
   readonly instructions: number;
+  /** Regions the scanner refused. */
+  readonly refused: number;
   readonly modules: readonly CompiledModule[];
 }
 
@@ -97,7 +94,7 @@ export interface JitHost {
   /** Where entry points worth compiling before the next run are noted. */
   readonly journal?: CodeJournal | undefined;
   readonly jumpCache: Pick<JumpCache, 'enter' | 'flush'>;
-  /** Told when the scanner refuses a module: an emitter bug. The code stays with the interpreter. */
+  /** Told when the scanner refuses a region: an emitter bug. The code stays with the interpreter. */
   readonly onRefusal?: (refusal: Refusal) => void;
 }
 
@@ -141,11 +138,12 @@ export class Jit {
   readonly #covered = new Map<CodePage, Uint32Array>();
   /**
    * Counters for statistics: modules opened, entry points installed, `beside` of them unasked and `replaced` of them in the place
-   * of older ones, bytes of WebAssembly opened, instructions translated for this vCPU.
+   * of older ones, bytes of WebAssembly opened, instructions translated for this vCPU, and of what was asked for, entry points that came
+   * to nothing (`rejected`) and regions that the scanner refused: each of those is an emitter bug.
    */
   readonly counters = {
     ...{ modules: 0, regions: 0, beside: 0, replaced: 0, instructions: 0, bytes: 0 },
-    ...{ rejected: 0, stale: 0, saved: 0 },
+    ...{ rejected: 0, refused: 0, stale: 0, saved: 0 },
   };
 
   constructor(host: JitHost) {
@@ -265,15 +263,11 @@ export class Jit {
       return;
     }
     this.#queue.splice(0, requests.length);
-    const batch = translateBatch(this.#host.view, this.#host.decoder, entries);
-    const compiled = batch === undefined ? undefined : compileScanned(batch.bytes);
-    if (compiled?.ok === false) this.#host.onRefusal?.(compiled.error);
-    if (batch === undefined || compiled?.ok !== true) this.counters.rejected += requests.length;
-    else {
-      const { regions, instructions, bytes } = batch;
-      const module = { id: 0, module: compiled.value, bytes: bytes.length, regions };
-      this.#install(requests, { instructions, modules: [module] });
-    }
+    const { view, decoder, onRefusal } = this.#host;
+    const { modules, instructions, refusals } = compileBatch(view, decoder, entries);
+    for (const refusal of refusals) onRefusal?.(refusal);
+    const own = modules.map((module) => ({ id: 0, ...module }));
+    this.#install(requests, { instructions, refused: refusals.length, modules: own });
   }
 
   /** What is asked for, and besides what else of the same pages leads through the same code, as far as is known yet. */
@@ -307,8 +301,9 @@ export class Jit {
     if (requests !== undefined) this.#install(requests, finished);
   }
 
-  #install(requests: readonly Request[], { instructions, modules }: Omit<FinishedBatch, 'ticket'>): void {
+  #install(requests: readonly Request[], { instructions, refused, modules }: Omit<FinishedBatch, 'ticket'>): void {
     this.counters.instructions += instructions;
+    this.counters.refused += refused;
     const stale = requests.filter((request) => request.stale).length;
     this.counters.stale += stale;
     let answered = stale;

@@ -40,12 +40,21 @@ export interface PlacedRegion {
   readonly region: Region;
 }
 
-/** Translates `entries`, reading code from `view`; undefined when none of them is an instruction. */
+/** Translates `entries` into one module, reading code from `view`; undefined when none of them is an instruction. */
 export function translateBatch(
   view: DataView,
   decoder: Decoder,
   entries: readonly EntryPoint[],
 ): TranslatedBatch | undefined {
+  return translateRegions(placeRegions(view, decoder, entries));
+}
+
+/** The regions for `entries`, whose code is read from `view`: those of them that are no instruction are left out. */
+export function placeRegions(
+  view: DataView,
+  decoder: Decoder,
+  entries: readonly EntryPoint[],
+): readonly PlacedRegion[] {
   const byPage = new Map<number, EntryPoint[]>();
   for (const entry of entries) {
     const ofPage = byPage.get(entry.host);
@@ -59,7 +68,7 @@ export function translateBatch(
     const read = pageReader((at) => view.getUint32(host + at, true), decoder);
     for (const region of groupEntries(offsetsOf(false), offsetsOf(true), read)) placed.push({ host, region });
   }
-  return translateRegions(placed);
+  return placed;
 }
 
 /** Translates `placed`; undefined if there is none. */
