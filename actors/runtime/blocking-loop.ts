@@ -32,6 +32,7 @@ export function blockingLoop(cell: Cell, parts: BlockingParts): void {
   const busy = board.wordIndex(slot, 'busy');
   board.words[busy] = 1;
   for (;;) {
+    cell.sees(nowMs());
     if (cell.turn(MESSAGES_PER_TURN) === 'ended') return;
     cell.endpoint.withdraw();
     const wish = cell.slice();
@@ -67,6 +68,7 @@ export function blocker(
     board.words[busy] = 0;
     cell.endpoint.withdraw();
     cell.endpoint.doorbell.parking.park(ready, 0, restMs);
+    cell.sees(nowMs());
     board.words[busy] = 1;
   };
 }

@@ -86,6 +86,8 @@ export class Cell {
   readonly #handlers: ReadonlyMap<number, Handler>;
   readonly #context: ActorContext<unknown>;
   readonly #handledIndex: number;
+  readonly #seenMsIndex: number;
+  readonly #seenHandledIndex: number;
   readonly #ordersIndex: number;
   readonly #words: Int32Array;
   #state: unknown;
@@ -109,6 +111,8 @@ export class Cell {
     );
     this.#words = board.words;
     this.#handledIndex = board.wordIndex(slot, 'handled');
+    this.#seenMsIndex = board.wordIndex(slot, 'seenMs');
+    this.#seenHandledIndex = board.wordIndex(slot, 'seenHandled');
     this.#ordersIndex = board.wordIndex(slot, 'orders');
     this.#handled = board.get(slot, 'handled');
     this.#context = this.#makeContext();
@@ -175,6 +179,15 @@ export class Cell {
   /** Tells the watchdog that this thread moves. */
   progress(): void {
     this.#words[this.#handledIndex] = this.#handled = (this.#handled + 1) | 0;
+  }
+
+  /**
+   * Tells the watchdog that the clock says `nowMs`, and that no handler runs: one that begins next and does not end is then
+   * counted from here, however seldom the watchdog looks.
+   */
+  sees(nowMs: number): void {
+    this.#words[this.#seenMsIndex] = nowMs | 0 || 1;
+    this.#words[this.#seenHandledIndex] = this.#handled;
   }
 
   /** Handles what waits, most urgent first, at most `messagesMax` messages of the mailbox. Throws what a handler throws. */

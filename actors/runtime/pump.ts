@@ -37,6 +37,7 @@ export async function pump(cell: Cell, parts: PumpParts): Promise<void> {
   const pollMs = parts.pollMicroseconds / 1000;
   let yieldedMs = clock.monotonicMs();
   let vain = 0;
+  cell.sees(yieldedMs);
   for (;;) {
     words[busy] = 1;
     const outcome = cell.turn(MESSAGES_PER_TURN);
@@ -52,6 +53,7 @@ export async function pump(cell: Cell, parts: PumpParts): Promise<void> {
       await new Promise(setImmediate);
       now = yieldedMs = clock.monotonicMs();
     } else await undefined;
+    cell.sees(now);
     if (outcome === 'worked') continue;
     const patient = vain < VAIN_POLLS_MAX || vain % SLEEPS_PER_TRIAL < POLLS_PER_TRIAL;
     const untilMs = patient ? now + pollMs : now;
@@ -60,6 +62,7 @@ export async function pump(cell: Cell, parts: PumpParts): Promise<void> {
     while (!found) {
       cell.progress();
       now = clock.monotonicMs();
+      cell.sees(now);
       found = now >= cell.nextDueMs;
       if (found || now >= untilMs) break;
       await undefined;
@@ -92,6 +95,7 @@ async function park(cell: Cell, clock: Clock, words: Int32Array, busy: number): 
   words[busy] = 0;
   cell.endpoint.withdraw();
   await doorbell.parking.parkAsync(cell.ready, KEPT_ALIVE_BY_TIMER);
+  cell.sees(clock.monotonicMs());
   words[busy] = 1;
   clearTimeout(timer);
 }

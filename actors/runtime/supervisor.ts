@@ -26,7 +26,10 @@ export const TICK_MS_MIN = 10;
 const BUDGET_PARTS = 32;
 /** and at least this often. What sleeps costs these wakings and nothing else. */
 const TICK_MS_MAX = 250;
-/** While anybody is awake; a spin is counted from the first tick that meets it, and is to be found within 50 ms of its budget. */
+/**
+ * While an actor is awake of which it is not known since when it does what it does: that is counted from the first tick that meets it, and is
+ * to be found within 50 ms of its budget. Most often it is known (`seenMs` of the switchboard), and nobody need look so often.
+ */
 const TICK_MS_AWAKE = 16;
 /** A tick that comes later than it was due counts for at most this much more. */
 const TICK_LATE_MS_MAX = 10;
@@ -292,13 +295,17 @@ export class Supervisor {
       const { handlerBudgetMs = HANDLER_BUDGET_MS_DEFAULT } = record.kind.declaration;
       const handled = this.#parts.board.get(record.slot, 'handled');
       const busy = this.#parts.board.get(record.slot, 'busy') !== 0;
-      record.stalledMs = busy && handled === record.lastHandled ? record.stalledMs + passedMs : 0;
+      const begun = busy ? this.#begunMs(record.slot, handled, now) : 0;
+      if (!busy) record.stalledMs = 0;
+      else if (handled === record.lastHandled) record.stalledMs += passedMs;
+      else record.stalledMs = Math.min(begun ?? 0, passedMs);
       record.lastHandled = handled;
       // A budget for handlers says nothing of `start`, which compiles what it calls.
       const starting = record.phase === 'starting' || record.phase === 'restarting';
       const budgetMs = starting ? Math.max(handlerBudgetMs, HANDLER_BUDGET_MS_DEFAULT) : handlerBudgetMs;
       dueMs = Math.min(dueMs, record.phase === 'running' ? budgetMs / BUDGET_PARTS : TICK_MS_MIN);
-      if (busy) dueMs = Math.min(dueMs, TICK_MS_AWAKE, budgetMs - record.stalledMs + 1);
+      if (busy)
+        dueMs = Math.min(dueMs, begun === undefined ? TICK_MS_AWAKE : TICK_MS_MAX, budgetMs - record.stalledMs + 1);
       if (record.stalledMs > budgetMs) {
         this.#fail(record, 'spun', `made no progress for ${budgetMs} ms`);
         continue;
@@ -313,6 +320,14 @@ export class Supervisor {
     return this.#dueMs;
   }
 
+  /** Milliseconds since an actor that has `handled` so much began what it does now, if it looked at its clock before that began. */
+  #begunMs(slot: number, handled: number, nowMs: number): number | undefined {
+    const { board } = this.#parts;
+    const seenMs = board.get(slot, 'seenMs');
+    const isFirst = ((handled - board.get(slot, 'seenHandled')) | 0) <= 1;
+    return seenMs !== 0 && isFirst ? Math.max(0, ((nowMs | 0) - seenMs) | 0) : undefined;
+  }
+
   #launch(record: ActorRecord, after?: Promise<void>): void {
     const { board, launcher, nowMs, seed } = this.#parts;
     this.#parts.watchSoon?.();
@@ -325,6 +340,7 @@ export class Supervisor {
     record.lastHandled = board.get(record.slot, 'handled');
     board.set(record.slot, 'orders', 0);
     board.set(record.slot, 'busy', 0);
+    board.set(record.slot, 'seenMs', 0);
     board.set(record.slot, 'incarnation', record.incarnation);
     board.setState(record.slot, record.phase === 'restarting' ? 'restarting' : 'starting');
     const launch = (order: LaunchOrder): Launch => launcher.launch(order);

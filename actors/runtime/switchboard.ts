@@ -3,7 +3,7 @@
  * orders for it, its doorbell, where its queues lie) and the memory of all queues, so an actor can be named by a number.
  *
  * Who writes what: the supervisor's thread alone allocates, and writes generation, incarnation, state, orders and queue
- * places. The actor's own thread writes `busy`, `handled` and `target`. Everybody rings doorbells and sends to queues.
+ * places. The actor's own thread writes `busy`, `handled`, `target` and what it has `seen`. Everybody rings doorbells and sends to queues.
  *
  * Queue memory may be reused only when nobody can still write to its old tenant. A sender therefore announces its target
  * in its own record (`target`) *before* it checks the generation, and withdraws it after the message is published, before it
@@ -27,6 +27,9 @@ const WORD = {
   busy: 32,
   handled: 33,
   target: 34,
+  // When the actor last looked at its clock (whole milliseconds, never 0 once it has), and `handled` then.
+  seenMs: 35,
+  seenHandled: 36,
 } as const;
 /** A word of an actor's record. */
 export type SlotWord = keyof typeof WORD;
