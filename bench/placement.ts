@@ -1,7 +1,9 @@
 /** Which processors the threads of a benchmark run on. Node has no say in it; util-linux's `taskset` has, on Linux. */
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import type { Worker } from 'node:worker_threads';
 
 /** Runs `start`, which starts one worker, and answers its thread's number; undefined where that cannot be told. */
 export async function threadOf<T>(
@@ -11,6 +13,13 @@ export async function threadOf<T>(
   const made = await start();
   const [thread, ...others] = threads().filter((id) => !before.has(id));
   return thread === undefined || others.length > 0 ? { made } : { made, thread };
+}
+
+/** The thread of a worker that answers `question` with its number; undefined where that cannot be told. */
+export async function askThread(worker: Worker, question: object): Promise<number | undefined> {
+  worker.postMessage(question);
+  const [thread] = (await once(worker, 'message')) as [number | null];
+  return thread ?? undefined;
 }
 
 /** Keeps the first thread on processor 0 and the second on processor 1; false when that is not possible here. */
@@ -26,13 +35,15 @@ export function apart(one: number | undefined, other: number | undefined): boole
   }
 }
 
-/** Lets the calling process's first thread run on every processor again: threads that it starts inherit where it may run. */
-export function anywhere(): void {
-  try {
-    const all = `0-${availableParallelism() - 1}`;
-    execFileSync('taskset', ['-p', '-c', all, String(process.pid)], { stdio: 'ignore' });
-  } catch {
-    // Without `taskset` it was not pinned either.
+/** Lets threads run on every processor again; those that a thread starts inherit where it may run. */
+export function anywhere(threads: readonly number[] = [process.pid]): void {
+  const all = `0-${availableParallelism() - 1}`;
+  for (const thread of threads) {
+    try {
+      execFileSync('taskset', ['-p', '-c', all, String(thread)], { stdio: 'ignore' });
+    } catch {
+      // Without `taskset` it was not pinned either.
+    }
   }
 }
 

@@ -14,7 +14,7 @@ import type { Assignment, HostMessage, HostTask, PoolData } from './hand-over.js
 import { useHostFile } from './host-files.js';
 import { useHostFolder } from './host-folder.js';
 import { useHostNetwork } from './host-network.js';
-import { hostClock, messageLog } from './host-services.js';
+import { hostClock, hostThread, messageLog } from './host-services.js';
 import { listenOnHost } from './host-sockets.js';
 import { CONTROL_TEXT_MAX } from './limits.js';
 import { pump } from './pump.js';
@@ -116,6 +116,7 @@ async function become(declaration: AnyDeclaration, assignment: Assignment, task:
     useFolder: useHostFolder,
     listen: listenOnHost,
     useNetwork: useHostNetwork,
+    hostThread,
     ...(declaration.slice === undefined ? {} : { block: (ready, ms) => block?.(ready, ms) }),
   });
   block = blocker(cell, board, slot, clock.monotonicMs);

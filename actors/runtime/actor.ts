@@ -38,6 +38,8 @@ export interface ActorContext<P> extends Sender {
    * is something that waits for the end of the slice.
    */
   nap(ms: number): boolean;
+  /** Number of the thread this runs on, as the host's tools know it (Linux: a TID, for `taskset`); null where nobody tells. */
+  hostThread(): number | null;
   /** Starts a child of this actor: it is stopped before this actor stops or restarts, and escalates to it. */
   spawn<D extends AnyDeclaration>(
     kind: ActorKind<D>,

@@ -59,6 +59,8 @@ export interface CellParts {
   /** Absent where there are no sockets: the simulator, the system's own actor. */
   readonly listen?: Listen;
   useNetwork(grant: NetworkGrant): HostNetwork;
+  /** Absent where actors share a thread: the simulator. */
+  readonly hostThread?: () => number | null;
   /** Sleeps until `ready` or `timeoutMs`; only blocking actors have one. */
   readonly block?: (ready: () => boolean, timeoutMs: number) => void;
   /** Given to the system's own cell only. */
@@ -367,6 +369,7 @@ export class Cell {
         assert(block !== undefined, 'nap: only blocking actors may block');
         return this.#nap(ms, block);
       },
+      hostThread: this.#parts.hostThread ?? (() => null),
       spawn: (kind, config, options) => this.#spawn(kind, config, options),
       monitor: (actor) => void endpoint.tell(SYSTEM, 'monitor', { watcher: me.actor, actor: actor.actor }),
       link: (actor) => void endpoint.tell(SYSTEM, 'link', { one: me.actor, other: actor.actor }),

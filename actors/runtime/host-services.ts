@@ -1,5 +1,5 @@
 /** The real clock, and logging by message to the system. One set per thread. */
-
+import { readlinkSync } from 'node:fs';
 import { CONTROL_TEXT_MAX } from './limits.js';
 import type { Clock, Log, LogFields } from './services.js';
 import type { LogLine } from './system-protocol.js';
@@ -20,6 +20,16 @@ export function hostClock(epochMs: number): Clock {
     monotonicMs: () => hostNowMs() - epochMs,
     unixSeconds: () => Math.floor(Date.now() / 1000),
   };
+}
+
+/** Number of the calling thread as the host's tools know it: Linux names it in /proc/thread-self (proc(5)); null elsewhere. */
+export function hostThread(): number | null {
+  try {
+    const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+    return Number.isInteger(thread) ? thread : null;
+  } catch {
+    return null;
+  }
 }
 
 /** A log that hands lines to `send`; what cannot be sent is counted, and the count is said with the next line. */

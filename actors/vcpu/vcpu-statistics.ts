@@ -15,14 +15,17 @@ interface Counted {
   /** By reason. */
   readonly exits: Float64Array;
   readonly sleeps: number;
+  readonly hostThread: number | null;
 }
 
 /** Everything about a vCPU since its start. */
-export function readStatistics(core: Core, { index, state, exits, sleeps }: Counted, meter: VcpuMeter): VcpuStatistics {
+export function readStatistics(core: Core, counted: Counted, meter: VcpuMeter): VcpuStatistics {
+  const { index, state, exits, sleeps, hostThread } = counted;
   const { synchronous, irq, fiq } = core.exceptions.counters;
   return {
     index,
     state,
+    hostThread,
     pc: `0x${core.get64(STATE.pc).toString(16)}`,
     exits: Object.fromEntries(Object.entries(EXIT).flatMap(([name, at]) => (exits[at] ? [[name, exits[at]]] : []))),
     exceptions: synchronous,

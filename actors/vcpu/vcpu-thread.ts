@@ -24,6 +24,8 @@ export interface VcpuThread {
   ) => boolean;
   /** ActorContext.nap. */
   readonly nap: (ms: number) => boolean;
+  /** ActorContext.hostThread. */
+  readonly hostThread: () => number | null;
   /** Tells a debugger that this vCPU has stopped. */
   readonly report: DebuggedVcpu['report'];
 }

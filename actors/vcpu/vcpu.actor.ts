@@ -60,6 +60,7 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
       ring: (number) => context.ring({ actor: number }, 1),
       random: () => context.random.u32(),
       nap: context.nap,
+      hostThread: context.hostThread,
       report: (reporter, stop) => void context.tell(reporter, 'stopped', stop),
       askCore(core, body) {
         const answer = context.askBlocking<CoreProtocol, 'guestCall'>({ actor: core }, 'guestCall', body, CORE_ASK);

@@ -18,6 +18,8 @@ export interface VcpuStatistics {
   readonly index: number;
   readonly state: 'off' | 'running' | 'sleeping' | 'stopped';
   readonly pc: string;
+  /** The thread it runs on, as the host's tools know it; null where nobody tells. */
+  readonly hostThread: number | null;
   readonly exits: Readonly<Record<string, number>>;
   /** Synchronous exceptions, in all and by class. */
   readonly exceptions: number;

@@ -16,7 +16,6 @@ import { archImplements } from '../abi/gunyah/services.js';
 import type { PsciServices } from '../abi/psci/psci.js';
 import type { SliceResult } from '../runtime/actor.js';
 import { ObjectPort } from '../runtime/object-channel.js';
-import type { Clock } from '../runtime/services.js';
 import { Gic } from '../shared-state/gic/gic.js';
 import { GicCpuInterface } from '../shared-state/gic/gic-cpu-interface.js';
 import { GicRegisters } from '../shared-state/gic/gic-mmio.js';
@@ -24,7 +23,7 @@ import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.
 import { Stage2Reader } from '../shared-state/stage2/stage2-map.js';
 import { POWER, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import { CallRecorder } from './call-recorder.js';
-import { type DebuggedVcpu, VcpuDebugger } from './debugger.js';
+import { VcpuDebugger } from './debugger.js';
 import { GenericTimer } from './generic-timer.js';
 import type { GicCode } from './gic-code.js';
 import { GuestCallAnswers } from './guest-call-answers.js';
@@ -33,7 +32,7 @@ import { GuestMemory } from './guest-memory.js';
 import { GunyahCalls } from './gunyah-calls.js';
 import { MachineRegisters } from './machine-registers.js';
 import { VcpuMeter } from './meter.js';
-import { startAt } from './power-on.js';
+import { PowerOn } from './power-on.js';
 import { makeProxied, type ProxiedVcpu } from './proxied-vcpu.js';
 import { RemoteMaintenance } from './remote-maintenance.js';
 import { RunBudget, RunPieces } from './run-budget.js';
@@ -78,7 +77,6 @@ export class Vcpu {
   readonly #timer: GenericTimer;
   readonly #remote: RemoteMaintenance;
   readonly #meter: VcpuMeter;
-  readonly #report: DebuggedVcpu['report'];
   /** Absent until a debugger's first message. */
   #debugger: VcpuDebugger | undefined;
   readonly #wake: (cpu: number) => void;
@@ -100,9 +98,9 @@ export class Vcpu {
   #mode: Mode = 'off';
   #journal: CodeJournal | undefined;
   #codeCache: ObjectPort<readonly JournalPage[], readonly SavedVolume[]> | undefined;
-  #fresh = true;
+  readonly #reset: PowerOn;
   #linesChanged = false;
-  readonly #clock: Clock;
+  readonly #thread: VcpuThread;
   readonly #budget = new RunBudget();
   readonly #pieces: RunPieces;
   #sleeps = 0;
@@ -112,8 +110,7 @@ export class Vcpu {
 
   constructor(config: VcpuConfig, interpreter: Interpreter, thread: VcpuThread) {
     const { memory, ticket } = config;
-    this.#clock = thread.clock;
-    this.#report = thread.report;
+    this.#thread = thread;
     const { buffer } = memory;
     const self = ticket.index;
     this.index = self;
@@ -179,6 +176,7 @@ export class Vcpu {
     this.core.set32(STATE.lookAt, block.lookAt(self));
     this.#meter = new VcpuMeter(this.core);
     this.#pieces = new RunPieces(this.core);
+    this.#reset = new PowerOn(this.core, this.#timer);
     this.#gunyah = this.#gunyahCalls(config, stage2, thread);
     const recorded = { partition: ticket.partition, index: self, state: () => this.core.state };
     this.#recorder =
@@ -196,7 +194,7 @@ export class Vcpu {
       isCalled: () => block.seesLook(self),
       isInterrupted: () => this.#isNowInterrupted(),
       mustStop: () => this.#token?.isWanted === true || block.stop !== STOP.none || this.#gunyah?.isKilled === true,
-      sleeps: () => this.#naps(thread.nap),
+      sleeps: () => this.#naps(),
     });
     this.#proxied = this.#gunyah && makeProxied(places, thread, this.#gunyah);
     this.frontEndServices = {
@@ -272,11 +270,15 @@ export class Vcpu {
     return Math.min(ms, gunyah.watchdog.dueInMs);
   }
 
+  get #nowMs(): number {
+    return this.#thread.clock.monotonicMs();
+  }
+
   /** Runs the guest for a while; what the thread does next. */
   slice(): SliceResult {
-    this.#meter.sliceStarts(this.#clock.monotonicMs());
+    this.#meter.sliceStarts(this.#nowMs);
     const result = this.#slice();
-    this.#meter.sliceEnds(this.#clock.monotonicMs());
+    this.#meter.sliceEnds(this.#nowMs);
     return result;
   }
 
@@ -381,7 +383,12 @@ export class Vcpu {
   /** What a debugger does with this vCPU. */
   get debugger(): VcpuDebugger {
     const codeChanged = (host: number): void => this.#remote.request('code', host - (host % 4096), 0);
-    this.#debugger ??= new VcpuDebugger({ index: this.index, core: this.core, report: this.#report, codeChanged });
+    this.#debugger ??= new VcpuDebugger({
+      index: this.index,
+      core: this.core,
+      report: this.#thread.report,
+      codeChanged,
+    });
     return this.#debugger;
   }
 
@@ -423,7 +430,7 @@ export class Vcpu {
     const pieces = this.#pieces;
     this.#hasYielded = false;
     if (this.#tracer?.steps === true) return this.#stepGuest(this.#tracer);
-    const started = this.#clock.monotonicMs();
+    const started = this.#nowMs;
     pieces.begins(this.#budget.work, this.#mayWatch && this.#watch.isLikelyShort);
     this.core.set32(STATE.callsWatched, this.#recorder?.isOn === true ? 1 : 0);
     let reason: number;
@@ -443,7 +450,7 @@ export class Vcpu {
     } while (pieces.left > 0 && this.#block.stop === STOP.none);
     const lookedMs = pieces.ends();
     const waitedMs = this.#watch.takeWatchedMs();
-    const tookMs = this.#clock.monotonicMs() - started - waitedMs - lookedMs;
+    const tookMs = this.#nowMs - started - waitedMs - lookedMs;
     this.#meter.ran(tookMs, pieces.used - this.core.work.takeCharged());
     // How long looks take is known too roughly, and what follows a sleep is slow for a while.
     if (reason === EXIT.pause && lookedMs === 0 && waitedMs === 0) this.#budget.adjust(tookMs);
@@ -466,7 +473,7 @@ export class Vcpu {
   }
 
   /** Sleeps in WFI without leaving the run; whether an interrupt ended it. False: whoever runs slices is to look what it was. */
-  #naps(nap: VcpuThread['nap']): boolean {
+  #naps(): boolean {
     const block = this.#block;
     const self = this.index;
     if (block.stop !== STOP.none || this.#gunyah?.isKilled === true || this.#debugger?.mode === 'held') return false;
@@ -477,9 +484,9 @@ export class Vcpu {
     if (dueMs > 0 && !block.mustLook(self)) {
       this.#token?.release();
       this.#sleeps++;
-      this.#meter.sliceEnds(this.#clock.monotonicMs());
-      isMine = nap(dueMs);
-      this.#meter.sliceStarts(this.#clock.monotonicMs());
+      this.#meter.sliceEnds(this.#nowMs);
+      isMine = this.#thread.nap(dueMs);
+      this.#meter.sliceStarts(this.#nowMs);
     }
     block.setSleeping(self, false);
     this.#budget.woke();
@@ -530,12 +537,7 @@ export class Vcpu {
 
   /** The processor, brought to its reset state the first time somebody outside the guest looks at it or starts it. */
   resetOnce(): Core {
-    if (this.#fresh) {
-      this.#fresh = false;
-      this.#timer.reset();
-      this.core.reset(0n, 0n);
-      this.#linesChanged = true;
-    }
+    if (this.#reset.resetOnce()) this.#linesChanged = true;
     return this.core;
   }
 
@@ -545,7 +547,7 @@ export class Vcpu {
     if (!block.powerOn(this.index, 0n, 0n)) return false;
     block.takePowerOn(this.index);
     this.resetOnce();
-    this.#isPrepared = false;
+    this.#reset.goesOn();
     this.#tracer?.power('on', { pc: `0x${this.core.get64(STATE.pc).toString(16)}` });
     this.#mode = 'running';
     return true;
@@ -557,23 +559,18 @@ export class Vcpu {
     block.takeLook(this.index);
     const start = block.takePowerOn(this.index);
     if (start === undefined) return false;
-    startAt(this.core, this.#timer, start, this.#isPrepared);
-    this.#isPrepared = this.#fresh = false;
+    this.#reset.startAt(start);
     this.#tracer?.power('on', { pc: `0x${start.entry.toString(16)}` });
     this.#linesChanged = true;
     this.#mode = 'running';
     return true;
   }
 
-  #isPrepared = false;
-
   /** As {@link resetOnce}, for somebody who writes registers. */
   prepare(): Core {
-    if (this.#mode !== 'off' || this.#isPrepared) return this.resetOnce();
-    this.resetOnce();
-    this.core.reset(0n, 0n);
-    this.#isPrepared = true;
-    return this.core;
+    const core = this.resetOnce();
+    if (this.#mode === 'off') this.#reset.prepare();
+    return core;
   }
 
   #handle(reason: number): void {
@@ -641,7 +638,8 @@ export class Vcpu {
   /** What it has done so far. */
   statistics(): VcpuStatistics {
     const state = this.#mode === 'wfi' || this.#mode === 'wfe' ? 'sleeping' : this.#mode;
-    const counted = { index: this.index, state, exits: this.#exits, sleeps: this.#sleeps } as const;
+    const hostThread = this.#thread.hostThread();
+    const counted = { index: this.index, state, exits: this.#exits, sleeps: this.#sleeps, hostThread } as const;
     return readStatistics(this.core, counted, this.#meter);
   }
 }

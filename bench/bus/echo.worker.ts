@@ -3,6 +3,7 @@
  * in its event loop, so that it can also answer over a MessagePort.
  */
 import { parentPort, workerData } from 'node:worker_threads';
+import { hostThread } from '../../actors/runtime/host-services.js';
 import type { QueueHandle } from '../../bus/message-queue/queue-layout.js';
 import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import { QueueSender } from '../../bus/message-queue/queue-sender.js';
@@ -16,7 +17,7 @@ export interface EchoData {
 }
 /** What to answer: messages of `sizeBytes` until told to stop; `spins` turns of polling before sleeping. */
 export interface EchoJob {
-  readonly kind: 'spin' | 'sleep' | 'queue' | 'port';
+  readonly kind: 'spin' | 'sleep' | 'queue' | 'port' | 'thread';
   readonly sizeBytes: number;
   readonly spins: number;
 }
@@ -32,6 +33,10 @@ let job: EchoJob | undefined;
 port.on('message', (message: EchoJob | Uint8Array) => {
   if (message instanceof Uint8Array) {
     port.postMessage(message);
+    return;
+  }
+  if (message.kind === 'thread') {
+    port.postMessage(hostThread());
     return;
   }
   job = message;

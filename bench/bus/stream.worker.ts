@@ -1,5 +1,6 @@
 /** The producing side of the one-way benchmarks: sends a given number of messages in one of several ways. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { hostThread } from '../../actors/runtime/host-services.js';
 import { Codec } from '../../bus/codec/codec.js';
 import { StructureTable } from '../../bus/codec/structure-table.js';
 import type { QueueHandle } from '../../bus/message-queue/queue-layout.js';
@@ -20,6 +21,8 @@ export interface StreamJob {
   readonly count: number;
   readonly sizeBytes: number;
 }
+/** Asks for the number of the worker's thread. */
+export const WHICH_THREAD = { kind: 'thread' } as const;
 /** Messages published together when batched. */
 export const BATCH = 32;
 /** Packed messages published together when batched. */
@@ -81,7 +84,12 @@ function sendPacked(sender: QueueSender, count: number, batch: number): void {
   }
 }
 
-port.on('message', ({ kind, count, sizeBytes }: StreamJob) => {
+port.on('message', (job: StreamJob | typeof WHICH_THREAD) => {
+  if (job.kind === 'thread') {
+    port.postMessage(hostThread());
+    return;
+  }
+  const { kind, count, sizeBytes } = job;
   if (kind === 'raw') sendRaw(rawSender.value, count, sizeBytes);
   else if (kind === 'batched') sendBatched(rawSender.value, count, sizeBytes);
   else if (kind === 'msgpack' || kind === 'msgpack-batched')

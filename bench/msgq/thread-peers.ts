@@ -5,13 +5,17 @@ import { createQueue } from '../../bus/message-queue/queue-layout.js';
 import type { EchoData, EchoJob } from '../bus/echo.worker.js';
 import { bareRestedAsk, bareSleepAsk } from '../bus/rtt-loops.js';
 import { nowNs } from '../measure.js';
+import { askThread } from '../placement.js';
 
 /** See the file comment. */
 export class ThreadPeers {
   readonly #worker: Worker;
   readonly #bare: SharedArrayBuffer;
+  /** The host's thread of the far side; undefined where that cannot be told. */
+  readonly thread: number | undefined;
 
-  private constructor(worker: Worker, bare: SharedArrayBuffer) {
+  private constructor(worker: Worker, bare: SharedArrayBuffer, thread: number | undefined) {
+    this.thread = thread;
     this.#worker = worker;
     this.#bare = bare;
   }
@@ -23,8 +27,8 @@ export class ThreadPeers {
       bare: new SharedArrayBuffer(4096),
     };
     const worker = new Worker(new URL('../bus/echo.worker.js', import.meta.url), { workerData });
-    await once(worker, 'online');
-    return new ThreadPeers(worker, workerData.bare);
+    const thread = await askThread(worker, { kind: 'thread', sizeBytes: 0, spins: 0 } satisfies EchoJob);
+    return new ThreadPeers(worker, workerData.bare, thread);
   }
 
   /** Round trips of `sizeBytes` over a MessagePort for `ms` milliseconds, in nanoseconds. */

@@ -22,9 +22,10 @@ export function vmEnd(stop: Stop, detail: string): VmEnd {
 }
 
 /** A vCPU's counters as a lab shows them. */
-export function countersOf({ index, state, exits, interrupts, meter }: VcpuStatistics): VcpuCounters {
+export function countersOf({ index, state, hostThread, exits, interrupts, meter }: VcpuStatistics): VcpuCounters {
   const { instructions, compiledMs, interpretedMs, exitsMs, idleMs } = meter;
-  return { index, state, instructions, guestMs: compiledMs + interpretedMs, exitsMs, idleMs, exits, interrupts };
+  const guestMs = compiledMs + interpretedMs;
+  return { index, state, hostThread, instructions, guestMs, exitsMs, idleMs, exits, interrupts };
 }
 
 /** So much of what a VM prints is kept for the first who listens. */

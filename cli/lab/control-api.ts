@@ -41,7 +41,7 @@ const grace = { graceSeconds: 'number' } as const;
 export const OPERATIONS: readonly Operation[] = [
   {
     ...{ id: 'inspect', method: 'GET', path: '/v1/lab', query: none, body: none, answers: 'application/json' },
-    about: 'the lab: its file, VMs with their descriptions, links, queues',
+    about: 'the lab: its file, VMs with their descriptions and the threads of their vCPUs, links, queues',
   },
   {
     ...{ id: 'list', method: 'GET', path: '/v1/vms', query: none, body: none, answers: 'application/json' },

@@ -174,7 +174,7 @@ class Control {
     const done = (member: Member): void => sendJson(response, 200, vmView(member, nowMs()));
     switch (operation.id) {
       case 'inspect':
-        sendJson(response, 200, labView(running, file, nowMs()));
+        sendJson(response, 200, await labView(running, file, nowMs()));
         return undefined;
       case 'list':
         sendJson(

@@ -1,6 +1,6 @@
 /** What the control interface says of a lab: plain objects for JSON. */
 import type { Lab, LabVmSpec } from './lab-file.js';
-import type { LinkSpec, QueueCounters, VmEnd } from './lab-host.js';
+import type { LinkSpec, QueueCounters, VcpuCounters, VmEnd } from './lab-host.js';
 import type { Member, MemberState, RunningLab } from './running-lab.js';
 
 /** One line of `wurley ps`. */
@@ -16,12 +16,20 @@ export interface VmView {
   readonly madeBy: string | null;
 }
 
+/** One VM in {@link LabView}. */
+export interface VmDetails extends VmView {
+  readonly spec: LabVmSpec | null;
+  readonly forgottenLogBytes: number;
+  /** Its vCPUs while it runs, and the host's thread of each, for tools such as `taskset`. */
+  readonly vcpus: readonly Pick<VcpuCounters, 'index' | 'state' | 'hostThread'>[];
+}
+
 /** The whole lab. */
 export interface LabView {
   readonly name: string;
   readonly file: string;
   readonly pid: number;
-  readonly vms: readonly (VmView & { readonly spec: LabVmSpec | null; readonly forgottenLogBytes: number })[];
+  readonly vms: readonly VmDetails[];
   readonly links: readonly LinkSpec[];
   readonly queues: readonly QueueCounters[];
 }
@@ -35,14 +43,16 @@ export function vmView({ name, vm, state, end, restarts, startedMs }: Member, no
 }
 
 /** The lab as it stands. */
-export function labView(running: RunningLab, file: string, nowMs: number): LabView {
+export async function labView(running: RunningLab, file: string, nowMs: number): Promise<LabView> {
   const { lab, host, members }: { lab: Lab; host: RunningLab['host']; members: RunningLab['members'] } = running;
-  return {
-    ...{ name: lab.name, file, pid: process.pid, links: lab.links, queues: host.queues() },
-    vms: [...members.values()].map((member) => ({
+  const details = async (member: Member): Promise<VmDetails> => {
+    const counters = member.state === 'running' ? ((await member.vm?.counters()) ?? []) : [];
+    const vcpus = counters.map(({ index, state, hostThread }) => ({ index, state, hostThread }));
+    return {
       ...vmView(member, nowMs),
-      spec: member.spec ?? null,
-      forgottenLogBytes: member.log.forgottenBytes,
-    })),
+      ...{ spec: member.spec ?? null, forgottenLogBytes: member.log.forgottenBytes, vcpus },
+    };
   };
+  const vms = await Promise.all([...members.values()].map(details));
+  return { name: lab.name, file, pid: process.pid, vms, links: lab.links, queues: host.queues() };
 }

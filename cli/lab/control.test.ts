@@ -92,6 +92,8 @@ test('lists, inspects and describes itself; the socket is its user’s alone', a
     );
   const view = await client.json<LabView>('GET', '/v1/lab');
   assert.ok(view.ok && view.value.pid === process.pid && view.value.vms[0]?.spec?.name === 'a');
+  const [lives] = view.ok ? view.value.vms : [];
+  assert.equal(lives?.vcpus, [{ index: 0, state: 'running', hostThread: 4711 }]);
   const schema = await client.json<{ paths: Record<string, Record<string, unknown>> }>('GET', '/v1/schema');
   assert.ok(schema.ok);
   for (const { path: at, method } of OPERATIONS) {

@@ -86,6 +86,8 @@ export interface VmEnd {
 export interface VcpuCounters {
   readonly index: number;
   readonly state: 'off' | 'running' | 'sleeping' | 'stopped';
+  /** The thread it runs on, as `taskset` and other tools of the host know it; null where nobody tells. */
+  readonly hostThread: number | null;
   readonly instructions: number;
   /** Milliseconds in guest code, in exits, and idle. */
   readonly guestMs: number;

@@ -131,7 +131,7 @@ test("Prometheus' exposition format: each line is a comment or a sample, buckets
   for (const ns of [500, 5000, 5e6]) histogram.add(ns);
   const vcpu = {
     ...{ index: 0, state: 'running' as const, instructions: 12.7, guestMs: 1500, exitsMs: 0, idleMs: 0 },
-    ...{ exits: { 'a "b"\\': 2 }, interrupts: 4 },
+    ...{ exits: { 'a "b"\\': 2 }, interrupts: 4, hostThread: null },
   };
   const vm = {
     name: 'a',

@@ -9,6 +9,7 @@ const cpu: VcpuStatistics = {
   index: 1,
   state: 'sleeping',
   pc: '0x40080000',
+  hostThread: 4711,
   exits: { pause: 12_345, wfi: 7, hvc: 0 },
   exceptions: 30,
   exceptionClasses: { svc: 20, brk: 10 },
@@ -38,7 +39,7 @@ const cpu: VcpuStatistics = {
 
 test('everything is said, hot places with their instructions', () => {
   assert.equal(statisticsText(cpu, 2), [
-    'cpu 1: sleeping, pc 0x40080000',
+    'cpu 1: sleeping, pc 0x40080000, thread 4711',
     '  about 85 million instructions, 100 MIPS while busy (estimated from samples)',
     '  time 1.0 s: compiled 60 %, interpreted 20 %, exits 5.0 %, idle 15 %',
     '  exceptions 30 (svc 20, brk 10), interrupts 5, sleeps 4',
@@ -59,7 +60,8 @@ test('regions that the scanner refused are told of', () => {
 });
 test('a vCPU that never ran', () => {
   const none = { compiledMs: 0, interpretedMs: 0, exitsMs: 0, idleMs: 0, instructions: 0, hottest: [] };
-  const text = statisticsText({ ...cpu, exits: {}, exceptions: 0, meter: none }, 8).join('\n');
+  const text = statisticsText({ ...cpu, hostThread: null, exits: {}, exceptions: 0, meter: none }, 8).join('\n');
+  assert.not.match(text, /thread/);
   assert.match(text, /0 MIPS[\s\S]*time 0\.0 s: compiled 0\.0 %[\s\S]*exits: none/);
 });
 test.run();

@@ -36,7 +36,7 @@ export function statisticsText(cpu: VcpuStatistics, places: number): readonly st
   const mips = busyMs > 0 ? instructions / 1000 / busyMs : 0;
   const shown = { ...cpu, meter: { ...cpu.meter, hottest: cpu.meter.hottest.slice(0, places) } };
   return [
-    `cpu ${cpu.index}: ${cpu.state}, pc ${cpu.pc}`,
+    `cpu ${cpu.index}: ${cpu.state}, pc ${cpu.pc}${cpu.hostThread === null ? '' : `, thread ${cpu.hostThread}`}`,
     `  about ${count(instructions / 1e6)} million instructions, ${mips.toFixed(0)} MIPS while busy (estimated from samples)`,
     `  time ${(allMs / 1000).toFixed(1)} s: compiled ${percent(compiledMs / allMs)}, interpreted ${percent(interpretedMs / allMs)}, exits ${percent(exitsMs / allMs)}, idle ${percent(idleMs / allMs)}`,
     `  exceptions ${count(cpu.exceptions)}${cpu.exceptions > 0 ? ` (${list(cpu.exceptionClasses)})` : ''}, interrupts ${count(cpu.interrupts)}, sleeps ${count(cpu.sleeps)}`,

@@ -104,6 +104,12 @@ export class GuestPair {
     return new GuestPair(host.value, consoles);
   }
 
+  /** The host's thread that runs a VM's vCPU; undefined where the host does not tell. */
+  async thread(side: Side): Promise<number | undefined> {
+    const [vcpu] = (await this.#consoles.get(side)?.vm.counters()) ?? [];
+    return vcpu?.hostThread ?? undefined;
+  }
+
   /** Has a VM do a job; the numbers it answers with. */
   async job(side: Side, line: string): Promise<number[]> {
     const console = this.#consoles.get(side);

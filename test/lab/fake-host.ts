@@ -70,7 +70,10 @@ export class FakeVm implements LabVm {
     if (this.state === 'ended') return [];
     const times = { guestMs: 500, exitsMs: 100, idleMs: 400 };
     return [
-      { index: 0, state: 'running', instructions: 5e6, ...times, exits: { hvc: 3, 'a "b"\\': 1 }, interrupts: 2 },
+      {
+        ...{ index: 0, state: 'running', hostThread: 4711, instructions: 5e6, ...times },
+        ...{ exits: { hvc: 3, 'a "b"\\': 1 }, interrupts: 2 },
+      },
     ];
   }
 }
