@@ -1,10 +1,12 @@
 /** `bus.stream.raw`, `bus.stream.msgpack`: one-way throughput of one producer and one consumer, against a MessagePort. */
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { Codec } from '../../bus/codec/codec.js';
 import { createStructureTable, StructureTable } from '../../bus/codec/structure-table.js';
 import { createQueue } from '../../bus/message-queue/queue-layout.js';
 import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import { median, nowNs, pairedRatio } from '../measure.js';
+import { anywhere, apart, threadOf } from '../placement.js';
 import type { Bench, BenchSuite } from '../report.js';
 import type { StreamData, StreamJob } from './stream.worker.js';
 import type { tenFields } from './ten-fields.js';
@@ -28,12 +30,19 @@ async function run(bench: Bench): Promise<void> {
     shapes: createStructureTable(),
     id: 2,
   };
-  const worker = new Worker(new URL('./stream.worker.js', import.meta.url), { workerData: data });
+  const { made: worker, thread } = await threadOf(async () => {
+    const started = new Worker(new URL('./stream.worker.js', import.meta.url), { workerData: data });
+    await once(started, 'online');
+    return started;
+  });
   const raw = QueueReceiver.attach(data.raw, { owner: 1 });
   const packed = QueueReceiver.attach(data.packed, { owner: 1 });
   if (!raw.ok || !packed.ok) throw new Error('queues do not attach');
   const codec = new Codec({ structures: new StructureTable(data.shapes, 1) });
-  bench.note('placement: one worker sends, the main thread receives; not pinned to processors');
+  // A woken thread may share its waker's processor for the whole of a sample, in which a stream is no stream.
+  const pinned = apart(process.pid, thread);
+  const where = pinned ? 'kept on processors 0 and 1 by taskset, with the queue and with the port' : 'not pinned';
+  bench.note(`placement: one worker sends, the main thread receives, ${where}`);
 
   /** Messages per second of one way of sending, from the order to send until the last one has been received and checked. */
   const rate = async (kind: StreamJob['kind']): Promise<number> => {
@@ -67,6 +76,7 @@ async function run(bench: Bench): Promise<void> {
       if (repeat >= 0) rates[kind].push(perSecond);
     }
   }
+  if (pinned) anywhere();
   await worker.terminate();
   const report = (id: string, kind: StreamJob['kind'], peer: 'port' | 'port-object', bound: number): void => {
     const against = `MessagePort, same message (${(median(rates[peer]) / 1e6).toFixed(2)} M/s)`;
