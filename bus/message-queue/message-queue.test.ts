@@ -9,6 +9,7 @@ import {
   QueueHeader,
   type QueueMode,
   type QueueSpec,
+  readQueueShape,
 } from './queue-layout.js';
 import { QueueReceiver } from './queue-receiver.js';
 import { QueueSender, UNCHANGED } from './queue-sender.js';
@@ -77,8 +78,10 @@ function diedPublishing(mode: 'single' | 'fan-in', numbers: readonly number[]) {
   const victim = QueueSender.attach(handle, { owner: 7 });
   truthy(victim.ok);
   equal(victim.value.reserve() > 0, true);
+  const shape = readQueueShape(handle);
+  truthy(shape.ok);
   for (const number of numbers) {
-    const slot = (QueueHeader.sizeBytes + number * 64) >> 2;
+    const slot = (QueueHeader.sizeBytes + number * shape.value.slotBytes) >> 2;
     words.set([number + 1, 1, 40 + number], slot);
   }
   return handle;

@@ -48,6 +48,12 @@ export const SlotHeader = struct('SlotHeader', 8, {
 const MAGIC = 0x31305157;
 /** Queues start on a cache line. */
 export const QUEUE_ALIGN_BYTES = 64;
+const LINE_BYTES = 64;
+/**
+ * Lines that nobody uses behind each slot: a processor that reads a message fetches what follows it as well, and so takes the next
+ * slot's lines away from a sender who is about to write them (docs/adr/0274).
+ */
+const GAP_LINES = 1;
 /** Our own bound on messages per queue; slot counts are powers of two. */
 const DEPTH_MAX = 1 << 20;
 /** Our own bound on the size of one message, in bytes. */
@@ -98,7 +104,8 @@ export interface QueueShape extends QueueSpec {
 /** The slot geometry of `spec`. */
 function shapeOf(spec: QueueSpec): QueueShape {
   const slotCount = 2 ** Math.ceil(Math.log2(spec.depth));
-  const slotBytes = Math.ceil((SlotHeader.sizeBytes + spec.messageBytesMax) / 64) * 64;
+  const lines = Math.ceil((SlotHeader.sizeBytes + spec.messageBytesMax) / LINE_BYTES);
+  const slotBytes = (lines + GAP_LINES) * LINE_BYTES;
   return { ...spec, slotCount, slotBytes };
 }
 

@@ -39,6 +39,11 @@ const TOO_SMALL = Object.freeze(fail('messageSize', 'receive.into'));
 const LOOKS_PER_TAIL = 16;
 /** Multiplications in a row between two looks of `next`, each some four cycles: 5 to 10 ns in all. */
 const PAUSE_STEPS = 8;
+/** While messages wait in a row, the lines of the one so many further on are fetched already, */
+const LOOK_AHEAD = 2;
+/** but no more than so many of them. */
+const LINES_AHEAD_MAX = 8;
+const LINE_WORDS = 16;
 /** configure_receive: the threshold becomes the depth. */
 const WHOLE_DEPTH = 0xffff_fffe;
 
@@ -74,8 +79,8 @@ export class QueueReceiver implements ReceiveEnd {
   /** Looks in vain since the last message. After one the next message comes alone: its slot tells of it sooner than the tail does. */
   private vain = 0;
   private sizeSeen = 0;
-  /** What {@link pause} reckons, which keeps the compiler from leaving it out. */
-  private paused = 0;
+  /** What {@link pause} and {@link fetchAhead} reckon, which keeps the compiler from leaving them out. */
+  private reckoned = 0;
   /** A view of each slot as long as its last message: making one costs more than copying a small message. */
   private readonly views: (Uint8Array | undefined)[] = [];
   private locked = false;
@@ -128,14 +133,8 @@ export class QueueReceiver implements ReceiveEnd {
       const refused = this.byTail ? this.lookAtTail() : this.lookAtSlot();
       if (refused !== 0) return refused;
     }
-    const at = SLOTS_AT + (this.head & this.slotMask) * this.slotBytes;
-    const sizeBytes = this.words[(at >> 2) + SLOT_SIZE_WORD] ?? 0;
-    if (this.words[at >> 2] !== ((this.head + 1) | 0) || sizeBytes <= 0 || sizeBytes > this.messageBytesMax) {
-      return this.corrupt();
-    }
-    this.offset = at + SLOT_HEADER_BYTES;
-    this.sizeSeen = sizeBytes;
-    return sizeBytes;
+    const at = this.slotWord();
+    return this.words[at] === ((this.head + 1) | 0) ? this.open(at) : this.corrupt();
   }
 
   copyOut(into: Uint8Array): void {
@@ -155,6 +154,7 @@ export class QueueReceiver implements ReceiveEnd {
   take(): void {
     assert(this.tailSeen !== this.head, 'take follows a successful peek');
     this.head = (this.head + 1) | 0;
+    if (((this.tailSeen - this.head) | 0) > LOOK_AHEAD) this.fetchAhead();
   }
 
   free(): void {
@@ -178,13 +178,8 @@ export class QueueReceiver implements ReceiveEnd {
     let sizeBytes = this.peek();
     if (sizeBytes !== NOTHING) return sizeBytes;
     if (this.freed !== this.head) this.free();
-    for (let turn = 0; turn < spins; turn++) {
-      if (!this.looksFilled()) this.pause();
-      else {
-        sizeBytes = this.peek();
-        if (sizeBytes !== NOTHING) return sizeBytes;
-      }
-    }
+    sizeBytes = this.byTail ? this.pollTail(spins) : this.pollSlot(spins);
+    if (sizeBytes !== NOTHING) return sizeBytes;
     if (!this.data.park(this.ready, 0, timeoutMs)) return NOTHING;
     this.vain = LOOKS_PER_TAIL;
     return this.peek();
@@ -274,9 +269,58 @@ export class QueueReceiver implements ReceiveEnd {
 
   /** Some nanoseconds between two looks: each takes the slot's line away from a sender who may be about to write more into it. */
   private pause(): void {
-    let steps = this.paused;
+    let steps = this.reckoned;
     for (let i = 0; i < PAUSE_STEPS; i++) steps = (Math.imul(steps, 31) + 1) | 0;
-    this.paused = steps;
+    this.reckoned = steps;
+  }
+
+  /** Touches the lines of a message that waits further on, if it is as long as the last one: they come while this one is dealt with. */
+  private fetchAhead(): void {
+    const { words } = this;
+    const from = (SLOTS_AT + ((this.head + LOOK_AHEAD) & this.slotMask) * this.slotBytes) >> 2;
+    const lines = Math.min(LINES_AHEAD_MAX, ((SLOT_HEADER_BYTES + this.sizeSeen - 1) >> 6) + 1);
+    let seen = this.reckoned;
+    for (let line = 0; line < lines; line++) seen ^= words[from + line * LINE_WORDS] ?? 0;
+    this.reckoned = seen;
+  }
+
+  /** Looks so often at the tail, and opens the message that it tells of. */
+  private pollTail(spins: number): number {
+    for (let turn = 0; turn < spins; turn++) {
+      if (this.looksFilled()) {
+        const sizeBytes = this.peek();
+        if (sizeBytes !== NOTHING) return sizeBytes;
+      } else this.pause();
+    }
+    return NOTHING;
+  }
+
+  /**
+   * The same at the next message's slot. All of it lies between a message's coming and its being opened: a look that orders is dearer
+   * than a plain one, and saves the second one after it.
+   */
+  private pollSlot(spins: number): number {
+    const { words } = this;
+    const at = this.slotWord();
+    const wanted = (this.head + 1) | 0;
+    for (let turn = 0; turn < spins; turn++) {
+      if (Atomics.load(words, at) === wanted) {
+        this.vain = 0;
+        this.tailSeen = wanted;
+        return this.open(at);
+      }
+      this.pause();
+    }
+    return NOTHING;
+  }
+
+  /** Opens the message in the slot whose first word is `at`: its size, which is read once and checked. */
+  private open(at: number): number {
+    const sizeBytes = this.words[at + SLOT_SIZE_WORD] ?? 0;
+    if (sizeBytes <= 0 || sizeBytes > this.messageBytesMax) return this.corrupt();
+    this.offset = (at << 2) + SLOT_HEADER_BYTES;
+    this.sizeSeen = sizeBytes;
+    return sizeBytes;
   }
 
   private slotWord(): number {

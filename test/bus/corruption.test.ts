@@ -3,7 +3,13 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { ok as truthy } from 'uvu/assert';
 import { CORRUPT, NOTHING } from '../../bus/message-queue/queue-end.js';
-import { formatQueue, QueueHeader, type QueueMode, readQueueShape } from '../../bus/message-queue/queue-layout.js';
+import {
+  createQueue,
+  formatQueue,
+  QueueHeader,
+  type QueueMode,
+  readQueueShape,
+} from '../../bus/message-queue/queue-layout.js';
 import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { spec } from '../harness/spec.js';
@@ -18,7 +24,7 @@ const QUEUE_AT = 4096;
 const DEPTH = 5;
 const MESSAGE_BYTES_MAX = 56;
 const SLOTS = 8;
-const SLOT_BYTES = 64;
+const SLOT_BYTES = slotBytes();
 const QUEUE_BYTES = QueueHeader.sizeBytes + SLOTS * SLOT_BYTES;
 const CANARY = 0xa5;
 const LOCK_WORD = (QUEUE_AT + QueueHeader.offsets.lock) >> 2;
@@ -39,6 +45,12 @@ const FIELDS = [
 const seed = Number(process.env['SEED'] ?? 1);
 let random = seed;
 const draw = (below: number): number => ((random = (Math.imul(random, 1664525) + 1013904223) >>> 0) >>> 8) % below;
+
+function slotBytes(): number {
+  const shape = readQueueShape(createQueue({ depth: DEPTH, messageBytesMax: MESSAGE_BYTES_MAX, mode: 'single' }));
+  if (!shape.ok) throw new Error('a new queue is not one');
+  return shape.value.slotBytes;
+}
 
 /** What the readers and writers met; both kinds must occur, or the net tests nothing. */
 interface Met {
