@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { Script } from 'node:vm';
 
 /**
@@ -33,7 +34,8 @@ export function compileBundle(path: string, file: Buffer): Script {
 export function runBundle(path: string, script: Script): { readonly default?: unknown } {
   // A script has no `import()` of its own without a warning to users, so it is lent ours.
   const module = { exports: {} };
-  const importModule = (url: string): Promise<object> => import(url);
+  const importModule = async (url: string): Promise<object> =>
+    url.endsWith(BUNDLE_SUFFIX) ? loadBundle(fileURLToPath(url)) : import(url);
   script.runInThisContext()(module, module.exports, createRequire(path), path, importModule);
   return module.exports;
 }

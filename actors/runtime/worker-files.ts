@@ -39,6 +39,12 @@ export function actorFile(module: URL): URL {
   return isFresh(bundle) ? bundle : module;
 }
 
+/** What a bundled actor is to import for the module `href`: its bundle, if there is one. */
+export function bundleOf(href: string): string {
+  const bundle = new URL(href.replace(/\.js$/, BUNDLE_SUFFIX));
+  return isFresh(bundle) ? bundle.href : href;
+}
+
 /**
  * Whether `file` exists and is no older than the compiled sources. While coverage is measured no bundle is, because only
  * modules can be mapped to the sources.

@@ -10,6 +10,7 @@ import type { FileToken } from '../../actors/runtime/files.js';
 import { createObjectChannel } from '../../actors/runtime/object-channel.js';
 import type { ActorRef } from '../../actors/runtime/protocol.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
+import { bundleOf } from '../../actors/runtime/worker-files.js';
 import { ByteStream, createByteStream } from '../../actors/shared-state/byte-stream/byte-stream.js';
 import { Gic } from '../../actors/shared-state/gic/gic.js';
 import type { FrontEndPlace } from '../../actors/shared-state/mmio/front-end.js';
@@ -270,7 +271,7 @@ async function assembleUntil(
     memory,
     interpreter: options.interpreter,
     gic: windows,
-    frontEnds,
+    frontEnds: frontEnds.map((frontEnd) => ({ ...frontEnd, module: bundleOf(frontEnd.module) })),
     jit: options.jit,
     features,
     codeBudget,
