@@ -6,7 +6,7 @@
 
 import { assert } from '../bus/assert.js';
 import { CONTEXTS, pageCacheEntry } from './code-cache-index.js';
-import { HANDLER, RECORD, RECORD_BYTES, RECORD_PAGE_BYTES, REGION_BIT } from './interpreter/record.js';
+import { HANDLER, PAGE_HOST, PAGE_IN_USE, RECORD, RECORD_BYTES, RECORD_PAGE_BYTES } from './interpreter/record.js';
 import { CacheEntries, JumpCache } from './jump-cache.js';
 import { PAGE_CACHE, REFILLS } from './state.js';
 import type { MemoryFill } from './wasm/memory-fill.js';
@@ -21,6 +21,8 @@ export interface CodePage {
   writes: number;
   /** Flushes of the page cache there had been when the page was last entered. */
   used: number;
+  /** Entry points of compiled regions in it. */
+  regions: number;
 }
 
 const RECORDS = 1024;
@@ -86,7 +88,8 @@ export class CodePages {
     const records = this.#arena + slot * RECORD_PAGE_BYTES;
     this.#fill(records, 0, RECORD_PAGE_BYTES);
     this.#view.setUint16(records + RECORDS * RECORD_BYTES + RECORD.handler, HANDLER.endOfPage, true);
-    const page = { records, host, writes: 0, used: this.#flushes };
+    this.#view.setInt32(records + PAGE_HOST, host, true);
+    const page = { records, host, writes: 0, used: this.#flushes, regions: 0 };
     this.#bySlot[slot] = page;
     this.#byHost.set(host, page);
     this.#noteCode(host, true);
@@ -126,7 +129,19 @@ export class CodePages {
     return true;
   }
 
+  /** A record of `page` is made or marked. */
+  noteInUse(page: CodePage): void {
+    this.#view.setUint16(page.records + PAGE_IN_USE, 1, true);
+  }
+
+  #isInUse(page: CodePage): boolean {
+    return this.#view.getUint16(page.records + PAGE_IN_USE, true) !== 0;
+  }
+
   #clear(page: CodePage): void {
+    // Linux invalidates the lines of a page one by one: all but the first find nothing.
+    if (!this.#isInUse(page)) return;
+    this.#view.setUint16(page.records + PAGE_IN_USE, 0, true);
     // The operands stay: the instruction that wrote into its own page has still to read its record, for write-back.
     for (let record = page.records; record < page.records + RECORDS * RECORD_BYTES; record += RECORD_BYTES) {
       this.#view.setUint16(record + RECORD.handler, HANDLER.decode, true);
@@ -150,8 +165,9 @@ export class CodePages {
   /** Whether one of the records is decoded, or the page has compiled regions (which may cover any of its words). */
   #holdsCode(page: CodePage, first: number, last: number): boolean {
     const at = (n: number): number => this.#view.getUint16(page.records + n * RECORD_BYTES + RECORD.handler, true);
+    if (!this.#isInUse(page)) return false;
+    if (page.regions > 0) return true;
     for (let n = first; n <= last; n++) if (at(n) !== HANDLER.decode) return true;
-    for (let n = 0; n < RECORDS; n++) if ((at(n) & REGION_BIT) !== 0) return true;
     return false;
   }
 

@@ -8,8 +8,8 @@ import { Decoder } from './decode/decoder.js';
 import { DebugUnit, isLoadExclusive } from './exceptions/debug.js';
 import { EC, Exceptions, ISS_ALWAYS } from './exceptions/exceptions.js';
 import { fpHelper } from './fp/helpers.js';
-import type { HelperTable } from './interpreter/build.js';
 import { DecodeMemo } from './interpreter/decode-memo.js';
+import type { HELPERS } from './interpreter/helpers.js';
 import { READS_SECTION, RecordWriter } from './interpreter/pre-decode.js';
 import type { HandlerNumbers } from './interpreter/record.js';
 import { simdHelper } from './isa/simd/helper.js';
@@ -39,40 +39,6 @@ import { SLOT } from './sysreg/registers.js';
 import { memoryFill } from './wasm/memory-fill.js';
 import { WorkAccount } from './work-account.js';
 
-/** Helpers the interpreter's handlers call, with their number of i32 arguments besides the state address. */
-export const HELPERS: HelperTable = {
-  /** (lo, hi, access): checks a direct access; the host address goes to scratch. */
-  probe: 3,
-  /** (lo, hi, access): reads guest memory the slow way into scratch. */
-  loadSlow: 3,
-  /** (lo, hi, access): writes scratch to guest memory the slow way. */
-  storeSlow: 3,
-  /** (): an access uses a misaligned stack pointer as its base; records the exception if SCTLR_EL1 asks for it. */
-  checkSpAlignment: 0,
-  /** (code, lane size): integer SIMD on STATE.operands; see isa/simd/helper.ts. */
-  simd: 2,
-  /** (code, shape, extra): exact floating point on STATE.operands; see fp/helper-codes.ts. */
-  fp: 3,
-  /** (lo, hi, access of one half): checks that both halves of a pair can be written. */
-  checkStorePair: 3,
-  /** (syndrome): MRS of a register without inline access, into scratch. */
-  sysregRead: 1,
-  /** (syndrome): MSR of a register without inline access, from scratch. */
-  sysregWrite: 1,
-  /** (syndrome): SYS: cache, TLB and address translation operations; operand in scratch. */
-  system: 1,
-  /** (syndrome): MSR (immediate). */
-  pstateWrite: 1,
-  /** (syndrome): DC ZVA where SCTLR_EL1.DZE forbids it. */
-  zeroTrap: 1,
-  /** (): HVC. 0: its answer is in the registers; else the instruction is the shell's. */
-  hypercall: 0,
-  /** DSB: waits until the other vCPUs have done what this one asked for. */
-  barrier: 0,
-  /** (): somebody has something for this vCPU (STATE.lookAt): brings STATE.interrupts up to date. */
-  attend: 0,
-};
-
 /** Where a vCPU's memory lies in the shared memory. */
 export interface CoreLayout {
   /** Address of the state block; VCPU_AREA_BYTES (cpu/state.ts) long, 64-byte aligned. */
@@ -98,6 +64,8 @@ export interface CoreOptions {
   readonly saved?: (() => readonly SavedVolume[] | undefined) | undefined;
   /** Where entry points worth compiling before the next run are noted. */
   readonly journal?: CodeJournal | undefined;
+  /** Records of instruction words that {@link Core.copyKnownWords} of the same interpreter has left; absent: none are known. */
+  readonly knownWords?: ArrayBufferLike | undefined;
   /** How much compiled code is kept; absent: what Jit thinks right. */
   readonly codeBudget?: CodeBudget | undefined;
   /** Interrupt controller and timers. */
@@ -171,7 +139,10 @@ export class Core {
     this.state = state;
     this.view = state.view;
     this.work = new WorkAccount(state);
-    this.#memo = new DecodeMemo(state.words);
+    this.#memo = new DecodeMemo(state.words, layout.state, options.knownWords);
+    state.set32(STATE.arena, layout.arena);
+    state.set32(STATE.alone, (options.remote ?? ALONE).isAlone ? 1 : 0);
+    state.set32(STATE.askedCode, -1);
     this.#at = layout.state;
     this.#physical = physical;
     this.#writer = new RecordWriter(state.view, interpreter.numbers, readsOf(interpreter.module));
@@ -224,6 +195,7 @@ export class Core {
         const { flushes } = this.space.counters;
         const status = operations.run(iss);
         if (this.space.counters.flushes !== flushes) this.work.charge(WORK.flush);
+        state.set32(STATE.scratch, 1);
         return status;
       },
       pstateWrite: (_state, iss) => pstate.write(iss),
@@ -614,7 +586,13 @@ export class Core {
       this.#writer.write(record, word, decoder.decode(word));
       this.#memo.remember(word, record);
     }
+    this.pages.noteInUse(page);
     this.jit?.onDecoded(page, offset, word);
+  }
+
+  /** Copies the records of instruction words that are known to `table`, MEMO_BYTES long, if there is one. */
+  copyKnownWords(table: ArrayBufferLike | undefined): void {
+    if (table !== undefined) this.#memo.copyTo(table);
   }
 
   /** Asserts or releases interrupt lines of this vCPU from its own thread: bits of PSTATE.a, i, f. */

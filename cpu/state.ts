@@ -90,7 +90,15 @@ export const STATE = {
   /** System registers, 8 bytes each; slots are assigned by sysreg/. */
   sysregs: 1024,
   /** Where system registers end. */
-  sysregsEnd: 3944,
+  sysregsEnd: 3920,
+  /** i32: address of the arena of pre-decoded records. */
+  arena: 3920,
+  /** i32: arrivals that a record counts from when it was decoded; 0: what it has counted stays. */
+  firstCount: 3924,
+  /** i32: 1 while there is no other vCPU that IC IVAU concerns. */
+  alone: 3928,
+  /** i32: host address of the frame that all others were asked last to forget code of, while that is not waited for; -1: none. */
+  askedCode: 3932,
   /** i32: 1 while generated code may walk the translation tables itself (see interpreter/reach.ts), else the core does it all. */
   walks: 3944,
   /** i32, bit n: MAIR attribute n is Device memory. */
@@ -275,5 +283,14 @@ const REFILLS_BYTES = REFILLS.code + (1 << (FRAMES_LOG2 - 3));
 export const TLB_BANKS_AT = REFILLS.at + Math.ceil(REFILLS_BYTES / 4096) * 4096;
 /** Number of TLB banks: 8 address-space slots times 3 (EL1, EL0, EL1 without PAN). */
 export const TLB_BANKS = 24;
+/**
+ * Records of instruction words that were decoded before (interpreter/decode-memo.ts): slots of five words, the instruction word and the
+ * record without mark and count. A word has four places, two pairs of neighbours. A slot whose second word is 0 is empty.
+ */
+export const MEMO = { at: TLB_BANKS_AT + TLB_BANKS * TLB_BANK_BYTES, slotsLog2: 17, slotBytes: 20 } as const;
+/** Bytes of the table of {@link MEMO}. */
+export const MEMO_BYTES = MEMO.slotBytes << MEMO.slotsLog2;
+/** A bit for each hash of a place in its page and the word there (jit/saved-code.ts): unset where no kept region begins so. */
+export const SAVED_STARTS = { at: MEMO.at + MEMO_BYTES, bitsLog2: 18 } as const;
 /** Bytes of a vCPU's whole fixed area; pre-decoded records follow in an arena of their own. */
-export const VCPU_AREA_BYTES = TLB_BANKS_AT + TLB_BANKS * TLB_BANK_BYTES;
+export const VCPU_AREA_BYTES = SAVED_STARTS.at + (1 << (SAVED_STARTS.bitsLog2 - 3));

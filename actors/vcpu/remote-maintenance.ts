@@ -3,6 +3,7 @@
  * DSB waits until all have been carried out. Who sleeps is not woken for them. A vCPU that waits counts as outside the guest, so two that wait for each
  * other both go on; what was asked of it meanwhile it does before its next guest instruction.
  */
+import { STATE } from '../../cpu/state.js';
 import type { RemoteCpus, RemoteRequest } from '../../cpu/sysreg/peripherals.js';
 import type { VmBlock } from '../shared-state/vm/vm-block.js';
 
@@ -11,8 +12,8 @@ const SLEEP_MS = 0.05;
 
 /** What happens on this vCPU's own core. */
 export interface OwnCore {
-  /** Sets or clears STATE.remotePending. */
-  setPending(pending: boolean): void;
+  /** Sets STATE.remotePending and STATE.askedCode. */
+  set32(field: number, value: number): void;
   /** Carries out what others asked. */
   drain(): void;
 }
@@ -28,12 +29,14 @@ export class RemoteMaintenance implements RemoteCpus {
   #pending = false;
   /** Host address of the frame that the last request for code was for; counts while requests are pending. */
   #lastCode = -1;
+  readonly isAlone: boolean;
 
   constructor(block: VmBlock, self: number, wake: (cpu: number) => void, own: OwnCore) {
     this.#block = block;
     this.#self = self;
     this.#wake = wake;
     this.#own = own;
+    this.isAlone = block.cpus === 1;
   }
 
   request(kind: RemoteRequest, lo: number, hi: number): void {
@@ -51,8 +54,9 @@ export class RemoteMaintenance implements RemoteCpus {
       this.#awaited[cpu] = block.requested(cpu);
       if (mustWake) this.#wake(cpu);
     }
-    if (!this.#pending) this.#own.setPending(true);
+    if (!this.#pending) this.#own.set32(STATE.remotePending, 1);
     this.#pending = true;
+    if (kind === 'code') this.#own.set32(STATE.askedCode, this.#lastCode);
   }
 
   wait(): void {
@@ -68,7 +72,8 @@ export class RemoteMaintenance implements RemoteCpus {
     }
     block.setOutside(this.#self, false);
     this.#pending = false;
-    this.#own.setPending(false);
+    this.#own.set32(STATE.remotePending, 0);
+    this.#own.set32(STATE.askedCode, -1);
     this.#own.drain();
   }
 }

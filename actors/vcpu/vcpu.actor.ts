@@ -16,20 +16,18 @@ const MESSAGE_BYTES_MAX = 4096;
 
 /** What every processor needs. Loaded late: who starts vCPUs loads this file too, and has no use for a processor. */
 async function loadProcessor() {
-  const [{ Vcpu }, { gicModule }, { fillModule }, memo, { HandlerNumbers }, { INSTRUCTIONS }] = await Promise.all([
+  const [{ Vcpu }, { gicModule }, { fillModule }, { HandlerNumbers }, { INSTRUCTIONS }] = await Promise.all([
     import('./vcpu.js'),
     import('./gic-code.js'),
     import('../../cpu/wasm/memory-fill.js'),
-    import('../../cpu/interpreter/decode-memo.js'),
     import('../../cpu/interpreter/record.js'),
     import('../../cpu/isa/table.js'),
   ]);
   const prepare = (): void => {
     fillModule();
     gicModule();
-    memo.prepareMemo();
   };
-  return { Vcpu, numbers: new HandlerNumbers(INSTRUCTIONS), prepare, beginMemoWith: memo.beginMemoWith };
+  return { Vcpu, numbers: new HandlerNumbers(INSTRUCTIONS), prepare };
 }
 let processor: ReturnType<typeof loadProcessor> | undefined;
 
@@ -44,8 +42,7 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
   supervision: { strategy: 'one-for-one', restartsMax: 0, withinMs: 1_000, otherwise: 'stop' },
   async start(config, context) {
     processor ??= loadProcessor();
-    const { Vcpu, numbers, beginMemoWith } = await processor;
-    if (config.records !== undefined) beginMemoWith(config.records, config.ticket.index === 0);
+    const { Vcpu, numbers } = await processor;
     if (config.features === undefined) detectFeatures();
     else setFeatures(config.features);
     const interpreter = { module: config.interpreter, numbers };

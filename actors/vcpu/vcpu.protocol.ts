@@ -100,8 +100,8 @@ export interface VcpuConfig {
   /** The VM's translator; undefined: this vCPU translates for itself. */
   readonly translator?: ObjectEnd | undefined;
   /**
-   * What an earlier run of the same interpreter knew of instruction words (MEMO_BYTES of cpu/interpreter/decode-memo.ts; zeros: nothing).
-   * Processor 0 goes on in it, the others begin with a copy. Absent: nothing is known and nothing kept.
+   * What an earlier run of the same interpreter knew of instruction words (MEMO_BYTES of cpu/state.ts; zeros: nothing).
+   * Processor 0 leaves there what it knows at the end. Absent: nothing is known and nothing kept.
    */
   readonly records?: SharedArrayBuffer | undefined;
   /**

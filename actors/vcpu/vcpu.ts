@@ -130,12 +130,12 @@ export class Vcpu {
     });
     const registers = new MachineRegisters(this.#interface, this.#timer, changed);
     this.#remote = new RemoteMaintenance(block, self, this.#wake, {
-      setPending: (pending) => this.core.set32(STATE.remotePending, pending ? 1 : 0),
+      set32: (field, value) => this.core.set32(field, value),
       drain: () => this.#drain(),
     });
     const layout = { state: ticket.area, arena: ticket.arena, arenaBytes: ticket.arenaBytes };
     if (config.jit && config.codeCache !== undefined) {
-      this.#journal = new CodeJournal(buffer);
+      this.#journal = new CodeJournal(buffer, self === 0 ? config.records : undefined);
       this.#codeCache = new ObjectPort(config.codeCache);
     }
     const tracer =
@@ -151,7 +151,7 @@ export class Vcpu {
     this.core = new Core(memory, layout, interpreter, physical, undefined, {
       jit: config.jit,
       observer: tracer,
-      journal: this.#journal,
+      ...{ journal: this.#journal, knownWords: config.records },
       codeBudget: config.codeBudget,
       saved: () => this.#codeCache?.take(),
       compiler: config.translator === undefined ? undefined : compilerBehind(config.translator),
@@ -631,6 +631,7 @@ export class Vcpu {
   /** Sends what was noted for the translation cache. Returns the number of pages. */
   handOverJournal(): number {
     const pages = this.#journal?.take() ?? [];
+    this.core.copyKnownWords(this.#journal?.words);
     this.#codeCache?.send(pages);
     return pages.length;
   }

@@ -9,9 +9,9 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { serialize } from 'node:v8';
-import { MEMO_BYTES } from '../../cpu/interpreter/decode-memo.js';
 import type { JournalPage } from '../../cpu/jit/code-journal.js';
 import type { SavedVolume } from '../../cpu/jit/saved-code.js';
+import { MEMO_BYTES } from '../../cpu/state.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import { cacheFolder } from '../image/store.js';
 import {

@@ -91,7 +91,7 @@ export async function loadInterpreterFrom(path: string): Promise<LoadedInterpret
   if (cached !== undefined) return { module: cached, from: 'cache' };
   // A start that finds the file needs no table of instructions.
   const [{ HELPERS }, { buildInterpreter }, { INSTRUCTIONS }] = await Promise.all([
-    import('../../cpu/core.js'),
+    import('../../cpu/interpreter/helpers.js'),
     import('../../cpu/interpreter/build.js'),
     import('../../cpu/isa/table.js'),
   ]);

@@ -11,12 +11,14 @@ import type { Instruction } from '../isa/instruction.js';
 import { EXIT, EXIT_AFTER, JUMP_CACHE, PAGE_CACHE, STATE, WORK } from '../state.js';
 import { FunctionBody, i32, i64, type Val } from '../wasm/body.js';
 import { ModuleBuilder } from '../wasm/module.js';
+import { addCacheOps } from './cache-ops.js';
 import { emitEret, emitInterrupt } from './exception-ops.js';
 import { HandlerOps } from './handler-ops.js';
 import { emitCount, LoopOps } from './loop-ops.js';
 import { operandBits } from './operand-use.js';
 import { READS_SECTION } from './pre-decode.js';
 import { addReach } from './reach.js';
+import { addRecall } from './recall.js';
 import { HANDLER, HandlerNumbers, RECORD, RECORD_BYTES, REGION_BIT, variantValues } from './record.js';
 
 /** Helpers that handlers may call: name -> number of i32 arguments besides the state address. All return i32. */
@@ -33,7 +35,7 @@ export function buildInterpreter(table: readonly Instruction[], helpers: HelperT
   const numbers = new HandlerNumbers(table);
   const module = new ModuleBuilder();
   const helperIndex = new Map<string, number>();
-  const decodeIndex = module.importFunction('decode', ['i32', 'i32'], []);
+  const decode = module.importFunction('decode', ['i32', 'i32'], []);
   for (const [name, count] of Object.entries(helpers)) {
     helperIndex.set(name, module.importFunction(name, ['i32', ...new Array<'i32'>(count).fill('i32')], ['i32']));
   }
@@ -43,7 +45,8 @@ export function buildInterpreter(table: readonly Instruction[], helpers: HelperT
     return index;
   };
   module.importTable();
-  addReach(module, helperIndex);
+  addCacheOps(module, helperIndex, addReach(module, helperIndex));
+  const decodeIndex = addRecall(module, decode);
   const handlerType = module.type(['i32', 'i32', 'i64'], ['i32']);
   const runType = module.type(['i32'], ['i32']);
 

@@ -37,6 +37,10 @@ const WORDS = [
   0xc8dffc20, // ldar x0, [x1]
   0xc89ffc20, // stlr x0, [x1]
   0xd50b7421, // dc zva, x1
+  0xd50b7a21, // dc cvac, x1
+  0xd50b7b21, // dc cvau, x1
+  0xd50b7e21, // dc civac, x1
+  0xd50b7521, // ic ivau, x1
 ];
 
 function generator(seed: number): (below: number) => number {
@@ -94,10 +98,11 @@ test('an access by generated code is what it would be by the core', () => {
     const high = BigInt(
       5 | (draw(2) << 5) | (draw(2) << 4) | (draw(8) === 0 ? 1 << 23 : 0) | (draw(8) === 0 ? 1 << 9 : 0),
     );
+    const uci = BigInt(draw(2)) << 26n;
     for (const machine of machines) {
       machine.load(TABLES, bytes);
       machine.core.set64(SLOT.tcr, tcr | (high << 32n));
-      machine.core.set64(SLOT.sctlr, 0x30d0_1805n);
+      machine.core.set64(SLOT.sctlr, 0x30d0_1805n | uci);
       if (inputBits === 25) machine.core.set64(SLOT.ttbr0, BigInt(LEVEL1) | (1n << 48n));
       else machine.core.set64(SLOT.ttbr0, BigInt(TABLES) | (1n << 48n));
       machine.core.space.regimeChanged();

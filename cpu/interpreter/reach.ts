@@ -45,7 +45,7 @@ const EL0 = 1;
 const EL1_NO_PAN = 2;
 
 /** Writes functions with less ado. */
-class Writer {
+export class Writer {
   readonly body: FunctionBody;
   readonly state: Val;
 
@@ -348,7 +348,7 @@ function checkPairBody(calls: Calls): Uint8Array {
 }
 
 /** Adds the functions to `module` and puts them in the place of the core's in `indices`, which has those by their names. */
-export function addReach(module: ModuleBuilder, indices: Map<string, number>): void {
+export function addReach(module: ModuleBuilder, indices: Map<string, number>): number {
   const reach = module.declare(module.type(['i32', 'i64', 'i32'], ['i64']));
   module.setBody(reach, reachBody());
   const bodies = {
@@ -364,4 +364,5 @@ export function addReach(module: ModuleBuilder, indices: Map<string, number>): v
     module.setBody(index, make({ reach, core }));
     indices.set(name, index);
   }
+  return reach;
 }

@@ -1,6 +1,6 @@
 /**
  * Pre-decoded records: what the interpreter executes. A page of guest code has 1,024 records of 16 bytes and a sentinel
- * behind the last. Records are private to one vCPU.
+ * behind the last, which holds besides where the page is. Records are private to one vCPU.
  *
  * | offset | width | content |
  * |---|---|---|
@@ -17,6 +17,11 @@ export const RECORD_BYTES = 16;
 export const RECORD_PAGE_BYTES = 1025 * RECORD_BYTES;
 /** Offsets in a record. */
 export const RECORD = { handler: 0, registers: 2, count: 6, immediate: 8 } as const;
+
+const SENTINEL = 1024 * RECORD_BYTES;
+/** In a page's records: i32 host address of the page, and u16, not 0 once a record was made or marked since all were forgotten. */
+export const PAGE_HOST = SENTINEL + RECORD.immediate;
+export const PAGE_IN_USE = SENTINEL + RECORD.count;
 
 /** Where the slot number of register operand `i` is: a fifth and sixth take the place of the immediates. */
 export function registerOffset(i: number): number {

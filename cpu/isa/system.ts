@@ -2,6 +2,7 @@
 import type { Ops } from '../ops.js';
 import { EXIT, STATE, TLB_BANK_BYTES } from '../state.js';
 import { ISS, sysregKey } from '../sysreg/encoding.js';
+import { ID_VALUES } from '../sysreg/id-registers.js';
 import { REGISTER_BY_KEY, SLOT, type SystemRegister } from '../sysreg/registers.js';
 import { isConstant, type Val } from '../wasm/body.js';
 import { instruction } from './instruction.js';
@@ -27,8 +28,17 @@ const NZCV = sysregKey(3, 3, 4, 2, 0);
 const DAIF = sysregKey(3, 3, 4, 2, 1);
 const FPCR = sysregKey(3, 3, 4, 4, 0);
 const FPSR = sysregKey(3, 3, 4, 4, 1);
+const CTR = sysregKey(3, 3, 0, 0, 1);
+const DCZID = sysregKey(3, 3, 0, 0, 7);
 /** Registers with instructions of their own below. */
-const OWN = new Set([SP_EL0, CURRENT_EL, NZCV, DAIF, FPCR, FPSR]);
+const OWN = new Set([SP_EL0, CURRENT_EL, NZCV, DAIF, FPCR, FPSR, CTR, DCZID]);
+
+/** SCTLR_EL1.UCT and DZE: EL0 may read CTR_EL0, and use DC ZVA. */
+const UCT = 1 << 15;
+const DZE = 1 << 14;
+/** Cache maintenance by address that may do nothing: IC IVAU, DC CVAC, CVAU, CIVAC. */
+const BY_ADDRESS = new Set([5, 10, 11, 14].map((crm) => sysregKey(1, 3, 7, crm, 1)));
+const operationOf = (f: Encoding): number => sysregKey(1, f.op1, f.crn, f.crm, f.op2);
 
 /** Effects of a write after which nothing of the context has changed but perhaps an interrupt line. */
 const QUIET: ReadonlySet<string> = new Set(['none', 'external', 'timer', 'pmu']);
@@ -41,7 +51,12 @@ const isPlain = (f: RegisterEncoding, access: 'read' | 'write', level: number): 
 /** Whether a write of this register (or of no register) may be followed without leaving generated code. */
 const isQuiet = (f: RegisterEncoding): boolean => QUIET.has(registerOf(f)?.effect ?? 'none');
 const isGeneral = (f: RegisterEncoding, access: 'read' | 'write'): boolean =>
-  !OWN.has(keyOf(f)) && !isPlain(f, access, 0) && !isPlain(f, access, 1);
+  !OWN.has(keyOf(f)) && !isPlain(f, access, 0) && !isPlain(f, access, 1) && !(access === 'read' && isFixed(f));
+/** Whether the register has one value for ever, and only EL0 may not read it. */
+const isFixed = (f: RegisterEncoding): boolean => {
+  const row = registerOf(f);
+  return row?.effect === 'none' && row.at < 0 && row.read === 1;
+};
 
 const PSTATE_PAN = 22;
 const PSTATE_UAO = 23;
@@ -49,6 +64,8 @@ const FPCR_MASK = 0x07c00000;
 const FPSR_MASK = 0x0800009f;
 const MRS = '1101010100 1 1 o0:1 op1:3 crn:4 crm:4 op2:3 rt:5';
 const MSR = '1101010100 0 1 o0:1 op1:3 crn:4 crm:4 op2:3 rt:5';
+const SYS = '1101010100 0 01 op1:3 crn:4 crm:4 op2:3 rt:5';
+const DC_ZVA = sysregKey(1, 3, 7, 4, 1);
 
 /** Undefined at EL0. */
 function privileged(k: Ops): void {
@@ -244,6 +261,35 @@ export const SYSTEM = [
     k.exitAfter(EXIT.resume);
   }),
 
+  instruction(
+    'MRS CTR_EL0',
+    '110101010011 1 011 0000 0000 001 rt:5',
+    { imm: { iss: (f) => CTR | (f.rt << ISS.rtShift) | ISS.read }, untested: true },
+    (op, k) => {
+      const open = k.and(k.stateLoad('u32', SLOT.sctlr), k.i32(UCT));
+      k.slowIf(k.eqz(k.or(open, k.stateLoad('u32', STATE.el))), () => k.helper('sysregRead', [k.wrap(op.iss)], true));
+      k.setReg(op.rt, k.i64(ID_VALUES.CTR_EL0));
+    },
+  ),
+  instruction('MRS DCZID_EL0', '110101010011 1 011 0000 0000 111 rt:5', { untested: true }, (op, k) => {
+    // Blocks of 64 bytes (2^4 words); DZP where DC ZVA would trap.
+    const open = k.or(k.and(k.stateLoad('u32', SLOT.sctlr), k.i32(DZE)), k.stateLoad('u32', STATE.el));
+    k.setReg(op.rt, k.extendU(k.or(k.shl(k.eqz(open), k.i32(4)), k.i32(4))));
+  }),
+  instruction(
+    'MRS (fixed)',
+    MRS,
+    {
+      when: (f) => !OWN.has(keyOf(f)) && isFixed(f),
+      imm: { value: (f) => registerOf(f)?.reset ?? 0n },
+      untested: true,
+    },
+    (op, k) => {
+      privileged(k);
+      k.setReg(op.rt, op.value);
+    },
+  ),
+
   // ---- all other system registers ----
   instruction(
     'MRS',
@@ -301,7 +347,7 @@ export const SYSTEM = [
     '1101010100 0 01 011 0111 0100 001 rt:5',
     { imm: { iss: (f) => sysregKey(1, 3, 7, 4, 1) | (f.rt << ISS.rtShift) }, untested: true },
     (op, k) => {
-      const dze = k.and(k.stateLoad('u32', SLOT.sctlr), k.i32(1 << 14));
+      const dze = k.and(k.stateLoad('u32', SLOT.sctlr), k.i32(DZE));
       const closed = k.eqz(k.or(dze, k.stateLoad('u32', STATE.el)));
       k.slowIf(closed, () => k.helper('zeroTrap', [k.wrap(op.iss)], true));
       const va = k.reg(op.rt);
@@ -312,11 +358,25 @@ export const SYSTEM = [
     },
   ),
   instruction(
-    'SYS',
-    '1101010100 0 01 op1:3 crn:4 crm:4 op2:3 rt:5',
+    'SYS (cache, by address)',
+    SYS,
     {
-      when: (f) => sysregKey(1, f.op1, f.crn, f.crm, f.op2) !== sysregKey(1, 3, 7, 4, 1),
-      imm: { iss: (f) => sysregKey(1, f.op1, f.crn, f.crm, f.op2) | (f.rt << ISS.rtShift) },
+      when: (f) => BY_ADDRESS.has(operationOf(f)),
+      imm: { iss: (f) => operationOf(f) | (f.rt << ISS.rtShift) },
+      untested: true,
+    },
+    (op, k) => {
+      k.stateStore('u64', STATE.scratch, k.reg(op.rt));
+      k.helper('system', [k.wrap(op.iss)], true);
+      k.if(k.stateLoad('u32', STATE.scratch), () => k.exitAfter(EXIT.context));
+    },
+  ),
+  instruction(
+    'SYS',
+    SYS,
+    {
+      when: (f) => operationOf(f) !== DC_ZVA && !BY_ADDRESS.has(operationOf(f)),
+      imm: { iss: (f) => operationOf(f) | (f.rt << ISS.rtShift) },
       flow: 'exit',
       untested: true,
     },

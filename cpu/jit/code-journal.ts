@@ -28,9 +28,13 @@ export class CodeJournal {
   readonly #live = new Map<CodePage, Noted>();
   readonly #done: JournalPage[] = [];
 
+  /** Where what is known of instruction words is to be left besides (MEMO_BYTES of state.ts). */
+  readonly words: SharedArrayBuffer | undefined;
+
   /** `memory`: the whole machine's. */
-  constructor(memory: ArrayBufferLike) {
+  constructor(memory: ArrayBufferLike, words?: SharedArrayBuffer) {
     this.#memory = new Uint8Array(memory);
+    this.words = words;
   }
 
   /** Byte `offset` of `page` was reached often. */

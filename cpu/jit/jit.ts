@@ -6,14 +6,14 @@
 import type { CodePage } from '../code-pages.js';
 import type { Decoder } from '../decode/decoder.js';
 import { HOT_THRESHOLD } from '../interpreter/loop-ops.js';
-import { RECORD, RECORD_BYTES } from '../interpreter/record.js';
+import { PAGE_IN_USE, RECORD, RECORD_BYTES } from '../interpreter/record.js';
 import type { JumpCache } from '../jump-cache.js';
-import { STATE } from '../state.js';
+import { SAVED_STARTS, STATE } from '../state.js';
 import type { CodeJournal } from './code-journal.js';
 import { compileBatch, type ScannedModule } from './compile-batch.js';
 import { holdsCode, offsetsOf, type RegionCode } from './region-code.js';
 import { BUDGET_DEFAULT, type CodeBudget, type ModuleInUse, RegionStore } from './region-store.js';
-import { findSaved, type SavedVolume, savedRegion } from './saved-code.js';
+import { findSaved, noteStarts, type SavedVolume, savedRegion } from './saved-code.js';
 import type { Refusal } from './scanner/refusal.js';
 import type { EntryPoint, TranslatedRegion } from './translate.js';
 
@@ -105,6 +105,7 @@ interface OpenedModule {
 }
 
 const PAGE_BYTES = 4096;
+const SAVED_STARTS_BYTES = 1 << (SAVED_STARTS.bitsLog2 - 3);
 
 /** By the name of its function, how much a region is to be preferred to others for its entry points: more code, more entries. */
 function weightsOf(regions: readonly TranslatedRegion[]): ReadonlyMap<string, number> {
@@ -149,6 +150,9 @@ export class Jit {
   constructor(host: JitHost) {
     this.#host = host;
     this.store = new RegionStore(host.view, host.table, host.budget ?? BUDGET_DEFAULT);
+    const { view, state, journal } = host;
+    view.setInt32(state + STATE.firstCount, journal === undefined ? 0 : HOT_THRESHOLD - WARM_ARRIVALS, true);
+    new Uint8Array(view.buffer, state + SAVED_STARTS.at, SAVED_STARTS_BYTES).fill(0);
   }
 
   /** The interpreter reports byte `offset` of `page` as hot: asks for a region there when that is worth it. */
@@ -205,6 +209,7 @@ export class Jit {
     const ofPage = this.#reportsOf(page);
     if (ofPage.get(offset) === ASKED) return;
     ofPage.set(offset, ASKED);
+    this.#host.view.setUint16(page.records + PAGE_IN_USE, 1, true);
     this.#host.journal?.note(page, offset, 'hot');
     this.#queue.push({ page, offset, stale: false });
     if (this.#queue.length === 1) this.#patience = PATIENCE_PAUSES;
@@ -239,6 +244,9 @@ export class Jit {
     const volumes = this.#host.saved?.();
     if (volumes === undefined) return;
     this.#volumes = volumes;
+    const { view, state } = this.#host;
+    const bits = new Uint8Array(view.buffer, state + SAVED_STARTS.at, SAVED_STARTS_BYTES);
+    for (const { index } of volumes) noteStarts(index, bits, SAVED_STARTS.bitsLog2);
     // What was decoded until now was not looked up.
     if (volumes.length > 0) this.#host.dropCode();
   }

@@ -7,7 +7,7 @@
  * new, so that what is in use shows itself: modules have an age in such spans.
  */
 import type { CodePage } from '../code-pages.js';
-import { RECORD, RECORD_BYTES, REGION_BIT } from '../interpreter/record.js';
+import { PAGE_IN_USE, RECORD, RECORD_BYTES, REGION_BIT } from '../interpreter/record.js';
 
 /** How much compiled code one vCPU keeps. */
 export interface CodeBudget {
@@ -123,8 +123,10 @@ export class RegionStore {
     module.regions.add(region);
     module.usedAt = this.#age;
     if (before !== undefined) this.#forget(before);
+    else page.regions++;
     const record = recordOf(region);
     this.#view.setUint16(record, this.#view.getUint16(record, true) | REGION_BIT, true);
+    this.#view.setUint16(page.records + PAGE_IN_USE, 1, true);
   }
 
   #takeSlot(): number {
@@ -155,6 +157,7 @@ export class RegionStore {
   #remove(region: CompiledRegion): void {
     this.#table.set(region.slot, null);
     this.#freeSlots.push(region.slot);
+    region.page.regions--;
     this.#forget(region);
   }
 

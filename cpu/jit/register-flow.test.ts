@@ -16,7 +16,7 @@ const LDR_X5_X6 = 0xf94000c5; // ldr x5, [x6]
 const LDR_Q0_SP = 0x3dc003e0; // ldr q0, [sp]
 const FADD_V1 = 0x4e20d401; // fadd v1.4s, v0.4s, v0.4s
 const LD2_V1 = 0x4c4088c1; // ld2 {v1.4s, v2.4s}, [x6]
-const MRS_MIDR = 0xd5380000; // mrs x0, midr_el1
+const MRS_CCSIDR = 0xd539_0000;
 const CBNZ_X1_BACK = 0xb5ffffe1; // cbnz x1, -4
 const RET = 0xd65f03c0;
 
@@ -58,7 +58,7 @@ test('vectors are followed too; several of one operand are taken to be read', ()
 });
 
 test('a handler finds everything stored, and what comes behind it is loaded there', () => {
-  const { region, flow } = flowOf([ADD_X1_X1_1, MRS_MIDR, ADD_X1_X1_X0, RET]);
+  const { region, flow } = flowOf([ADD_X1_X1_1, MRS_CCSIDR, ADD_X1_X1_X0, RET]);
   assert.equal(numbers(flow.neededAt(region.root)), { x: [1], v: [] });
   assert.equal(numbers(flow.neededBehind(region.root, 1)), { x: [0, 1, 30], v: [] });
   const [add, handled] = region.root.instructions;

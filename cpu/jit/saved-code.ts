@@ -8,6 +8,7 @@
  * together. A record: number of the region, byte offset of the entry point, the word there, number of code words, code (see
  * RegionCode).
  */
+import { savedStart } from '../interpreter/recall.js';
 import { holdsCode, isRegionCode, type RegionCode } from './region-code.js';
 
 /** Compiled regions from the translation cache. All of it can be posted to another thread. */
@@ -23,7 +24,7 @@ const TABLE_LOG2_MAX = 20;
 
 /** The first slot to look at for a region that begins with `word` at byte `offset` of its page. */
 function slotOf(offset: number, word: number, tableLog2: number): number {
-  return Math.imul(Math.imul(word, 0x85ebca6b) ^ (offset << 7), 0x9e3779b1) >>> (32 - tableLog2);
+  return savedStart(offset, word) >>> (32 - tableLog2);
 }
 
 /** An entry point of region `number`. */
@@ -87,6 +88,16 @@ export function findSaved(index: Uint32Array, view: DataView, host: number, offs
     if (index[at + 1] !== offset || index[at + 2] !== word >>> 0) continue;
     const from = at + RECORD_WORDS;
     if (holdsCode(view, host, index, from, from + index[at + 3]!)) return at;
+  }
+}
+
+/** Sets the bits of the hashes of all entry points in `index`: `bits` has 2^bitsLog2 of them. */
+export function noteStarts(index: Uint32Array, bits: Uint8Array, bitsLog2: number): void {
+  for (let slot = 1; slot <= 1 << index[0]!; slot++) {
+    const at = index[slot]!;
+    if (at === 0) continue;
+    const bit = savedStart(index[at + 1]!, index[at + 2]!) >>> (32 - bitsLog2);
+    bits[bit >>> 3]! |= 1 << (bit & 7);
   }
 }
 

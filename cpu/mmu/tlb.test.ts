@@ -10,7 +10,7 @@ const test = spec('mmu/tlb');
 const STATE_AT = 65536;
 
 class Bench {
-  readonly memory = new WebAssembly.Memory({ initial: 64, maximum: 64, shared: true });
+  readonly memory = new WebAssembly.Memory({ initial: 128, maximum: 128, shared: true });
   readonly state = new CpuState(this.memory.buffer, STATE_AT);
   forgotten = 0;
   readonly tlb = new SoftwareTlb(this.state, memoryFill(this.memory), () => this.forgotten++);

@@ -38,6 +38,8 @@ export interface RemoteCpus {
   request(kind: RemoteRequest, lo: number, hi: number): void;
   /** DSB: returns when every request of this vCPU has been carried out by every other one. */
   wait(): void;
+  /** Whether there are no others. */
+  readonly isAlone: boolean;
 }
 
 /**
@@ -47,7 +49,7 @@ export interface RemoteCpus {
 export type RemoteRequest = 'tlbi-all' | 'tlbi-asid' | 'tlbi-va' | 'tlbi-va-last' | 'code';
 
 /** A vCPU that is alone: there is nobody to tell. */
-export const ALONE: RemoteCpus = { request: () => undefined, wait: () => undefined };
+export const ALONE: RemoteCpus = { request: () => undefined, wait: () => undefined, isAlone: true };
 
 /** A vCPU without interrupt controller and timers: their registers are undefined. */
 export const NO_PERIPHERALS: SystemPeripherals = {

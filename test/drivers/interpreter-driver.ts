@@ -1,7 +1,8 @@
 /** Runs test cases on our core: every instruction by its handler, through the interpreter's loop, or compiled. */
-import { Core, type CoreLayout, HELPERS, type Interpreter } from '../../cpu/core.js';
+import { Core, type CoreLayout, type Interpreter } from '../../cpu/core.js';
 import { refreshFpFast } from '../../cpu/fp/helpers.js';
 import { buildInterpreter } from '../../cpu/interpreter/build.js';
+import { HELPERS } from '../../cpu/interpreter/helpers.js';
 import { RECORD_PAGE_BYTES } from '../../cpu/interpreter/record.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
 import { type PhysicalMemory, type Translation, type Translator, WANT } from '../../cpu/mmu/translator.js';

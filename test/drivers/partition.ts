@@ -8,8 +8,8 @@ import { VmBlock, waker } from '../../actors/shared-state/vm/vm-block.js';
 import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
 import type { VcpuProtocol } from '../../actors/vcpu/vcpu.protocol.js';
 import { assert } from '../../bus/assert.js';
-import { HELPERS } from '../../cpu/core.js';
 import { buildInterpreter } from '../../cpu/interpreter/build.js';
+import { HELPERS } from '../../cpu/interpreter/helpers.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
 import { VCPU_AREA_BYTES } from '../../cpu/state.js';
 
