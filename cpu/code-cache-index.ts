@@ -10,8 +10,6 @@ export const HASH_MULTIPLIER = 0x9e3779b1 | 0;
 /** Bits by which the context is shifted into the index, so that one address in several contexts has several entries. */
 export const PAGE_CONTEXT_SHIFT = 6;
 export const JUMP_CONTEXT_SHIFT = 5;
-/** Contexts that exist (see context.ts). */
-export const CONTEXTS = 16;
 /** Entries of the jump cache that one virtual page's addresses share: a page's group. */
 export const JUMP_GROUP = 1024;
 

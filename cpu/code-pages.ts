@@ -5,7 +5,8 @@
  */
 
 import { assert } from '../bus/assert.js';
-import { CONTEXTS, pageCacheEntry } from './code-cache-index.js';
+import { pageCacheEntry } from './code-cache-index.js';
+import { CONTEXT_PLACES, Contexts } from './context.js';
 import { HANDLER, PAGE_HOST, PAGE_IN_USE, RECORD, RECORD_BYTES, RECORD_PAGE_BYTES } from './interpreter/record.js';
 import { CacheEntries, JumpCache } from './jump-cache.js';
 import { PAGE_CACHE, REFILLS } from './state.js';
@@ -28,7 +29,7 @@ export interface CodePage {
 const RECORDS = 1024;
 /** After so many writes a page is taken for data: its records are released and writes go directly again. */
 const WRITES_MAX = 64;
-/** Virtual pages remembered as executed; when there are more, all are forgotten together with the caches. */
+/** Virtual pages remembered as executed in one context; when there are more, all are forgotten together with the caches. */
 const EXECUTED_MAX = 1 << 16;
 
 /** When the arena is full, this share of its pages makes room: those that were not entered for longest. */
@@ -45,7 +46,9 @@ export class CodePages {
   readonly #bySlot: CodePage[] = [];
   /** Slots whose page was released; free from the next `pageAt` on, when the interpreter is surely not in them. */
   #released: number[] = [];
-  readonly #executed = new Set<number>();
+  /** By the place of their context: virtual pages that were executed. */
+  readonly #executed = Array.from({ length: CONTEXT_PLACES }, () => new Set<number>());
+  readonly contexts = new Contexts(() => this.flushPageCache());
   readonly #pageCache: CacheEntries;
   readonly jumpCache: JumpCache;
   #flushes = 0;
@@ -71,7 +74,7 @@ export class CodePages {
     this.#capacity = Math.floor(arenaBytes / RECORD_PAGE_BYTES);
     this.#onDrop = onDrop;
     this.#pageCache = new CacheEntries(this.#view, fill, state, PAGE_CACHE);
-    this.jumpCache = new JumpCache(this.#view, fill, state);
+    this.jumpCache = new JumpCache(this.#view, fill, state, (context) => this.contexts.placeOf(context) >= 0);
     assert(this.#capacity > 0, 'the record arena holds at least one page');
     this.flushPageCache();
   }
@@ -206,8 +209,9 @@ export class CodePages {
 
   /** Makes generated code find `page`'s records under virtual page hi:lo (lo's low 12 bits are ignored) in `context`. */
   bind(lo: number, hi: number, context: number, page: CodePage): void {
-    if (this.#executed.size >= EXECUTED_MAX) this.flushPageCache();
-    this.#executed.add(virtualPage(lo, hi));
+    const executed = this.#executed[Math.max(0, this.contexts.placeOf(context))]!;
+    if (executed.size >= EXECUTED_MAX) this.flushPageCache();
+    executed.add(virtualPage(lo, hi));
     page.used = this.#flushes;
     const at = this.#state + pageCacheEntry(lo, hi, context);
     this.#pageCache.note(at);
@@ -226,17 +230,29 @@ export class CodePages {
 
   /** Forgets where virtual page hi:lo leads, in every context. */
   forgetVirtualPage(lo: number, hi: number): void {
-    if (!this.#executed.delete(virtualPage(lo, hi))) return;
-    for (let context = 0; context < CONTEXTS; context++) {
-      this.#pageCache.clear(this.#state + pageCacheEntry(lo, hi, context));
+    const page = virtualPage(lo, hi);
+    let wasExecuted = false;
+    for (let place = 0; place < CONTEXT_PLACES; place++) {
+      const executed = this.#executed[place]!;
+      if (executed.size === 0 || !executed.delete(page)) continue;
+      wasExecuted = true;
+      for (const context of this.contexts.keysAt(place)) {
+        this.#pageCache.clear(this.#state + pageCacheEntry(lo, hi, context));
+      }
     }
-    this.jumpCache.forgetPage(lo, hi);
+    if (wasExecuted) this.jumpCache.forgetPage(lo, hi);
+  }
+
+  /** Forgets what addresses lead to in address-space slot `slot`, but for what all slots have in common. */
+  forgetSlot(slot: number): void {
+    this.contexts.renew(slot);
+    this.#executed[slot + 1]!.clear();
   }
 
   /** Forgets which virtual pages lead where: needed when translations change. Records stay. */
   flushPageCache(): void {
     this.#flushes++;
-    this.#executed.clear();
+    for (const executed of this.#executed) executed.clear();
     // All ones is no page's tag: the context field never has all bits set.
     this.#pageCache.flush();
     this.jumpCache.flush();

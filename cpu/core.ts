@@ -547,6 +547,7 @@ export class Core {
     const frame = (translation.host & ~0xfff) >>> 0;
     if (this.pages.find(frame) === undefined) this.space.tlb.retractWrites(frame);
     const page = this.pages.pageAt(frame);
+    if (el !== 0 && translation.ofAsid) this.space.keepKernelsApart();
     this.pages.bind(lo, hi, this.get32(STATE.context), page);
     this.space.noteExecuted(lo, hi, translation.blockLog2);
     if (!this.debug.active || !this.debug.hasBreakpoint(lo, hi)) return EXIT.next;

@@ -11,7 +11,12 @@ const PAGE_HI = 0xffff;
 function cache() {
   const bytes = new Uint8Array(STATE + JUMP_CACHE.at + (1 << (JUMP_CACHE.entriesLog2 + JUMP_CACHE.entryBytesLog2)));
   const view = new DataView(bytes.buffer);
-  const jumps = new JumpCache(view, (at, value, count) => void bytes.fill(value, at, at + count), STATE);
+  const jumps = new JumpCache(
+    view,
+    (at, value, count) => void bytes.fill(value, at, at + count),
+    STATE,
+    () => true,
+  );
   jumps.flush();
   /** The slots that generated code would find. */
   const found = (lo: number, context: number): readonly number[] => {

@@ -14,7 +14,7 @@ const view = new DataView(memory.buffer);
 assert.ok(STATE_AT + VCPU_AREA_BYTES < memory.buffer.byteLength);
 
 function make(): JumpCache {
-  const cache = new JumpCache(view, memoryFill(memory), STATE_AT);
+  const cache = new JumpCache(view, memoryFill(memory), STATE_AT, () => true);
   cache.flush();
   return cache;
 }

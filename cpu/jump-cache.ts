@@ -64,10 +64,13 @@ export class JumpCache {
   readonly #fill: MemoryFill;
   readonly #state: number;
   readonly #entries: CacheEntries;
+  readonly #isLive: (context: number) => boolean;
   /** By slot of the region table: address of the entry that leads there, 0 for none, or {@link SEVERAL}. */
   #entryOf = new Int32Array(SLOTS_AT_FIRST);
 
-  constructor(view: DataView, fill: MemoryFill, state: number) {
+  /** @param isLive whether an entry with this context may still be found */
+  constructor(view: DataView, fill: MemoryFill, state: number, isLive: (context: number) => boolean) {
+    this.#isLive = isLive;
     this.#view = view;
     this.#fill = fill;
     this.#state = state;
@@ -114,8 +117,12 @@ export class JumpCache {
       this.#entryOf = larger;
     }
     const before = this.#entryOf[slot]!;
-    const isElsewhere = before !== 0 && before !== entry && (before === SEVERAL || this.#leadsTo(before, slot));
+    const isElsewhere = before !== 0 && before !== entry && (before === SEVERAL || this.#isFoundFor(before, slot));
     this.#entryOf[slot] = isElsewhere ? SEVERAL : entry;
+  }
+
+  #isFoundFor(entry: number, slot: number): boolean {
+    return this.#leadsTo(entry, slot) && this.#isLive(this.#view.getInt32((entry >>> 0) + JUMP_CACHE.context, true));
   }
 
   #leadsTo(entry: number, slot: number): boolean {

@@ -37,7 +37,7 @@ export const STATE = {
   fpTrap: 328,
   /** i32: 1 while WebAssembly's own arithmetic is exact enough (FPCR default and FPSR.IXC already set). */
   fpFast: 332,
-  /** i32: context key of generated code: see context.ts. */
+  /** i32: context key of generated code, contextEl0 or contextEl1: see context.ts. */
   context: 336,
   /** i32: current exception level, 0 or 1. */
   el: 340,
@@ -111,6 +111,9 @@ export const STATE = {
   walkShut: 3964,
   /** Two halves as described by WALK_HALF. */
   walkHalves: 3968,
+  /** i32: context keys of EL0 and of EL1 in the current address space (context.ts). */
+  contextEl0: 4048,
+  contextEl1: 4052,
   /** i32: bits of {@link LONG_WAY}; while one is set, interrupts and exception returns are the core's. */
   longWay: 4056,
   /** i64: interrupts taken inside generated code. */

@@ -48,7 +48,7 @@ function emitContext(k: LoopOps, el: Val, pstate: Val): void {
   k.stateStore('u32', STATE.tlb, tlb);
   const isOverridden = k.and(k.shrU(pstate, i32(Math.log2(PSTATE.uao))), el);
   k.stateStore('u32', STATE.tlbUser, k.select(k.and(isOverridden, i32(1)), tlb, bank(AS.el0)));
-  k.stateStore('u32', STATE.context, k.or(k.and(field(k, STATE.context), i32(~1)), el));
+  k.stateStore('u32', STATE.context, k.select(el, field(k, STATE.contextEl1), field(k, STATE.contextEl0)));
   const fpen = k.shrU(field(k, SLOT.cpacr), i32(FPEN_SHIFT));
   // Bit 0 of FPEN allows EL1, both bits EL0 too.
   const allowed = k.and(fpen, k.or(k.shrU(fpen, i32(1)), el));

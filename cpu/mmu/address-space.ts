@@ -3,7 +3,6 @@
  * pointers, context key and trap flags, and with the caches of code addresses.
  */
 import type { CodePages } from '../code-pages.js';
-import { contextKey } from '../context.js';
 import { type CpuState, PSTATE } from '../cpu-state.js';
 import { STATE, WALK_HALF } from '../state.js';
 import { SLOT } from '../sysreg/registers.js';
@@ -43,7 +42,10 @@ export class AddressSpace {
     this.#state = state;
     this.#pages = pages;
     this.walker = new Walker(state, this.regime, memory);
-    this.tlb = new SoftwareTlb(state, fillMemory, () => this.#pages.flushPageCache());
+    this.tlb = new SoftwareTlb(state, fillMemory, (slot) => {
+      if (slot === undefined) this.#pages.flushPageCache();
+      else this.#pages.forgetSlot(slot);
+    });
     this.regime.load(state);
     this.tlb.select(this.regime.asid);
     this.contextChanged();
@@ -84,7 +86,10 @@ export class AddressSpace {
     const pstate = state.get32(STATE.pstate);
     if (el === 0) this.tlb.selectUserBanks();
     else this.tlb.selectBanks(pstate & PSTATE.pan, pstate & PSTATE.uao);
-    state.set32(STATE.context, contextKey(el, this.tlb.slot));
+    const [user, kernel] = this.#pages.contexts.keysOf(this.tlb.slot);
+    state.set32(STATE.contextEl0, user);
+    state.set32(STATE.contextEl1, kernel);
+    state.set32(STATE.context, el === 0 ? user : kernel);
     const fpen = (state.get32(SLOT.cpacr) >>> 20) & 3;
     state.set32(STATE.fpTrap, fpen === 3 || (fpen === 1 && el === 1) ? 0 : 1);
   }
@@ -115,6 +120,10 @@ export class AddressSpace {
     this.tlb.flushAll();
     this.walker.forgetTables();
     this.#pages.flushPageCache();
+    if (this.#pages.contexts.isApart) {
+      this.#pages.contexts.setShared();
+      this.contextChanged();
+    }
     this.#describeWalks();
   }
 
@@ -128,7 +137,10 @@ export class AddressSpace {
     if (what === 'asid') {
       this.walker.forgetTables();
       const asid = this.#asidOf(hi);
-      if (this.tlb.flushAsid(asid) >= 0) this.#pages.flushPageCache();
+      const slot = this.tlb.flushAsid(asid);
+      if (slot < 0) return;
+      this.#pages.forgetSlot(slot);
+      if (slot === this.tlb.slot) this.contextChanged();
       return;
     }
     if (what === 'va') this.walker.forgetTables();
@@ -147,6 +159,13 @@ export class AddressSpace {
   #invalidatePage(lo: number, hi: number): void {
     if (this.tlb.flushPage(lo, hi)) this.#pages.flushPageCache();
     else this.#pages.forgetVirtualPage(lo, hi);
+  }
+
+  /** EL1 is about to execute what is not global: which code an address leads to depends on the ASID there too. */
+  keepKernelsApart(): void {
+    if (this.#pages.contexts.isApart) return;
+    this.#pages.contexts.setApart();
+    this.contextChanged();
   }
 
   /** Code of the page of hi:lo is about to run: a TLBI for any address of its block must find it. */

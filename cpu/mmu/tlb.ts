@@ -55,10 +55,10 @@ export class SoftwareTlb {
   fills = 0;
   /** By frame number: 0 no write tag, n + 1 only entry n (counted over all banks), MANY unknown. */
   readonly #writers: Int32Array;
-  readonly #onForget: () => void;
+  readonly #onForget: (slot?: number) => void;
 
-  /** @param onForget called when a slot gets another ASID, or blocks are forgotten: cached code addresses must go */
-  constructor(state: CpuState, fillMemory: MemoryFill, onForget: () => void) {
+  /** @param onForget called when a slot gets another ASID, or (without one) blocks are forgotten: code addresses of the slot, or all, must go */
+  constructor(state: CpuState, fillMemory: MemoryFill, onForget: (slot?: number) => void) {
     this.#state = state;
     this.#words = state.words;
     this.#at = state.at + TLB_BANKS_AT;
@@ -320,7 +320,7 @@ export class SoftwareTlb {
   #releaseSlot(slot: number): void {
     this.#takeRefills();
     for (let as = 0; as < 3; as++) this.#flushBank(slot * 3 + as);
-    this.#onForget();
+    this.#onForget(slot);
   }
 }
 

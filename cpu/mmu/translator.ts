@@ -46,6 +46,8 @@ export interface Translation {
   writable: boolean;
   /** Device memory: accesses must be aligned, whatever SCTLR_EL1.A says. */
   device: boolean;
+  /** Not global (nG): another ASID may have something else there. */
+  ofAsid: boolean;
   /** log2 of the size of the block or page that maps the address; the TLB must know what one TLBI removes. */
   blockLog2: number;
   /** Attributes as PAR_EL1 reports them: bits 63..56 (ATTR) shifted down to 15..8, and SH in bits 1..0. */
@@ -56,7 +58,7 @@ export interface Translation {
 
 /** A fresh result object. */
 export function newTranslation(): Translation {
-  return { ipa: 0, host: 0, writable: false, device: false, blockLog2: 12, attributes: 0, syndrome: 0 };
+  return { ipa: 0, host: 0, writable: false, device: false, ofAsid: false, blockLog2: 12, attributes: 0, syndrome: 0 };
 }
 
 /** Stage 1 and stage 2 joined, for one vCPU. */

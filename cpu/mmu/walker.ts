@@ -29,6 +29,7 @@ const UXN_TABLE = 1 << 28;
 const PXN_TABLE = 1 << 27;
 
 const AF = 1 << 10;
+const NOT_GLOBAL = 1 << 11;
 const CACHE_ENTRIES = 64;
 
 /** Bits `lsb`.. of hi:lo, `width` (at most 13) of them. */
@@ -141,6 +142,7 @@ export class Walker implements Translator {
     }
     result.ipa = ipa;
     result.device = true;
+    result.ofAsid = false;
     result.blockLog2 = 12;
     result.attributes = 2;
     joinStage2(this.#memory, want, result);
@@ -259,6 +261,7 @@ export class Walker implements Translator {
     result.ipa = (high & 0xffff) * 2 ** 32 + ((baseLow | offsetLow) >>> 0);
     if (lsb > 32) result.ipa += (hi & ((1 << (lsb - 32)) - 1)) * 2 ** 32;
     result.blockLog2 = lsb;
+    result.ofAsid = (low & NOT_GLOBAL) !== 0;
     const attribute = (low >>> 2) & 7;
     result.device = ((this.#regime.deviceAttributes >>> attribute) & 1) === 1;
     result.attributes = (this.#attribute(attribute) << 8) | (result.device ? 2 : (low >>> 8) & 3);
