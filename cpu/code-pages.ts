@@ -177,7 +177,8 @@ export class CodePages {
   #release(page: CodePage): void {
     this.#clear(page);
     this.#free(page);
-    this.flushPageCache();
+    // The jump cache has nothing of it left, as it has no regions.
+    this.#pageCache.clearWhere(PAGE_CACHE.record, page.records | 0);
   }
 
   #makeRoom(): void {

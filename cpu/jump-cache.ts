@@ -23,6 +23,7 @@ export class CacheEntries {
   readonly #fill: MemoryFill;
   readonly #at: number;
   readonly #bytes: number;
+  readonly #entryBytes: number;
   readonly #listed = new Uint32Array(LISTED_MAX);
   #count = LISTED_MAX + 1;
 
@@ -32,6 +33,7 @@ export class CacheEntries {
     this.#fill = fill;
     this.#at = state + at;
     this.#bytes = 1 << (entriesLog2 + entryBytesLog2);
+    this.#entryBytes = 1 << entryBytesLog2;
   }
 
   /** The entry at address `entry` is about to be written. */
@@ -44,6 +46,13 @@ export class CacheEntries {
   clear(entry: number): void {
     this.#view.setInt32(entry, -1, true);
     this.#view.setInt32(entry + 4, -1, true);
+  }
+
+  /** Empties the entries whose word at byte `offset` is `word`. */
+  clearWhere(offset: number, word: number): void {
+    for (let entry = this.#at; entry < this.#at + this.#bytes; entry += this.#entryBytes) {
+      if (this.#view.getInt32(entry + offset, true) === word) this.clear(entry);
+    }
   }
 
   /** Empties all. */
