@@ -143,8 +143,9 @@ export function formatQueue(
   const { buffer, byteOffset } = handle;
   if (!fits(handle, size.value)) return fail('badArgument', 'QueueHandle.byteOffset');
   const shape = shapeOf(spec);
-  for (let slot = 0; slot < shape.slotCount && !isZero; slot++) {
-    new Uint8Array(buffer, byteOffset + QueueHeader.sizeBytes + slot * shape.slotBytes, SlotHeader.sizeBytes).fill(0);
+  if (!isZero) {
+    const words = new Int32Array(buffer, byteOffset + QueueHeader.sizeBytes, (shape.slotCount * shape.slotBytes) >> 2);
+    for (let at = 0; at < words.length; at += shape.slotBytes >> 2) words.fill(0, at, at + (SlotHeader.sizeBytes >> 2));
   }
   writeHeader(handle, shape);
   return ok();
