@@ -40,7 +40,7 @@ async function build({ volumes, pages, records }: BuildOrder): Promise<void> {
   const chosen = chooseRegions(view, new Decoder(INSTRUCTIONS), pages, most, (placed) => isThere(placed, view, known));
   const entries = chosen.reduce((sum, { region }) => sum + region.entries.length, 0);
   if (known.length > 0 && entries < NEW_ENTRIES_MIN.more) return;
-  const batch = translateRegions(chosen);
+  const batch = translateRegions(chosen, true);
   if (batch === undefined || !scanModule(batch.bytes).ok) return;
   const regions = batch.regions.map(({ host, offset, name, code }) => {
     return { number: Number(name.slice(1)), offset, word: view.getUint32(host + offset, true), code };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import type { JournalPage } from '../../cpu/jit/code-journal.js';
 import { findSaved, savedRegion } from '../../cpu/jit/saved-code.js';
+import { REGIONS_TABLE } from '../../cpu/jit/translate.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import { spec } from '../../test/harness/spec.js';
 import { openCodeCache } from './code-cache.js';
@@ -75,7 +76,9 @@ test(
     const { number } = savedRegion(volume.index, found);
     const memory = new WebAssembly.Memory({ initial: 65_536, maximum: 65_536, shared: true });
     const { exports } = new WebAssembly.Instance(volume.module, { env: { memory, step: () => 0 } });
-    assert.type(exports[`r${number}`], 'function');
+    const regions = exports[REGIONS_TABLE];
+    assert.ok(regions instanceof WebAssembly.Table);
+    assert.type(regions.get(number), 'function');
     const other = { ...PLAN, placements: [{ ...PLAN.placements[0]!, bytes: new Uint8Array(4096) }] };
     assert.equal(await openCodeCache(cache, other).load(), [], 'what another image noted is not loaded');
 

@@ -109,6 +109,8 @@ function registerKind(name: string): RegisterKind | undefined {
   return name.startsWith('v') ? 'v' : undefined;
 }
 
+const BITS = /^[01]+$/;
+
 /** Splits a pattern into its fixed bits and fields; throws when it is not exactly 32 bits. */
 function parsePattern(name: string, pattern: string): { mask: number; value: number; fields: PatternField[] } {
   let position = 32;
@@ -118,16 +120,13 @@ function parsePattern(name: string, pattern: string): { mask: number; value: num
   for (const token of pattern.split(' ')) {
     const colon = token.indexOf(':');
     if (colon < 0) {
-      for (const bit of token) {
-        assert(bit === '0' || bit === '1', `${name}: pattern token ${token} is neither bits nor field:width`);
-        position--;
-        mask = (mask | (1 << position)) >>> 0;
-        if (bit === '1') value = (value | (1 << position)) >>> 0;
-      }
+      assert(BITS.test(token), `${name}: pattern token ${token} is neither bits nor field:width`);
+      position -= token.length;
+      mask = (mask | ((2 ** token.length - 1) << position)) >>> 0;
+      value = (value | (Number.parseInt(token, 2) << position)) >>> 0;
     } else {
       const width = Number(token.slice(colon + 1));
       position -= width;
-      assert(position >= 0, `${name}: pattern is longer than 32 bits`);
       fields.push({ name: token.slice(0, colon), shift: position, mask: (2 ** width - 1) >>> 0, width });
     }
   }

@@ -15,7 +15,7 @@ import { holdsCode, offsetsOf, type RegionCode } from './region-code.js';
 import { BUDGET_DEFAULT, type CodeBudget, type ModuleInUse, RegionStore } from './region-store.js';
 import { findSaved, noteStarts, type SavedVolume, savedRegion } from './saved-code.js';
 import type { Refusal } from './scanner/refusal.js';
-import type { EntryPoint, TranslatedRegion } from './translate.js';
+import { type EntryPoint, REGIONS_TABLE, type TranslatedRegion } from './translate.js';
 
 /** Regions compiled into one module, at most: a module and its instance cost 0.3 to 0.5 ms whatever they hold. */
 const BATCH_MAX = 64;
@@ -136,7 +136,7 @@ export class Jit {
   /** What is installed. */
   readonly store: RegionStore;
   /** Words of each page that regions were made from, a bit each; evicted regions leave theirs. */
-  readonly #covered = new Map<CodePage, Uint32Array>();
+  readonly #covered = new Map<CodePage, { readonly bits: Uint32Array; readonly more: RegionCode[] }>();
   /**
    * Counters for statistics: modules opened, entry points installed, `beside` of them unasked and `replaced` of them in the place
    * of older ones, bytes of WebAssembly opened, instructions translated for this vCPU, and of what was asked for, entry points that came
@@ -199,7 +199,9 @@ export class Jit {
     }
     const { number, code } = savedRegion(volume.index, at);
     if (this.store.has(page, offset)) return;
-    this.store.install(page, offset, opened.module, opened.exports[`r${number}`], Infinity);
+    // WHY: what translateRegions makes for a volume exports exactly this.
+    const regions = opened.exports[REGIONS_TABLE] as WebAssembly.Table;
+    this.store.install(page, offset, opened.module, regions.get(number), Infinity);
     this.#cover(page, code);
     this.counters.saved++;
   }
@@ -363,17 +365,20 @@ export class Jit {
   }
 
   #cover(page: CodePage, code: RegionCode): void {
-    let bits = this.#covered.get(page);
-    if (bits === undefined) {
-      bits = new Uint32Array(32);
-      this.#covered.set(page, bits);
-    }
-    for (const offset of offsetsOf(code)) bits[offset >> 7]! |= 1 << ((offset >> 2) & 31);
+    const known = this.#covered.get(page);
+    if (known === undefined) this.#covered.set(page, { bits: new Uint32Array(32), more: [code] });
+    else known.more.push(code);
   }
 
   /** Whether byte `offset` of `page` is part of a region: for statistics. */
   covers(page: CodePage, offset: number): boolean {
-    return (((this.#covered.get(page)?.[offset >> 7] ?? 0) >>> ((offset >> 2) & 31)) & 1) === 1;
+    const covered = this.#covered.get(page);
+    if (covered === undefined) return false;
+    // Most pages are never asked about.
+    for (const code of covered.more.splice(0)) {
+      for (const at of offsetsOf(code)) covered.bits[at >> 7]! |= 1 << ((at >> 2) & 31);
+    }
+    return ((covered.bits[offset >> 7]! >>> ((offset >> 2) & 31)) & 1) === 1;
   }
 
   /** Only between runs of generated code: a region that is running must stay. */

@@ -19,7 +19,7 @@ export interface EntryPoint {
 
 /** An entry of a region that was translated. */
 export interface TranslatedRegion extends EntryPoint {
-  /** Name under which its function is exported: the same for all entries of a region. */
+  /** Name under which its function is exported, `r` and its number: the same for all entries of a region. */
   readonly name: string;
   /** What was translated: the words as they were read. The same array for all entries of a region. */
   readonly code: RegionCode;
@@ -71,21 +71,30 @@ export function placeRegions(
   return placed;
 }
 
-/** Translates `placed`; undefined if there is none. */
-export function translateRegions(placed: readonly PlacedRegion[]): TranslatedBatch | undefined {
+/** Name of the table in which a module with many regions has them, by their numbers. */
+export const REGIONS_TABLE = 'regions';
+
+/** Translates `placed`; undefined if there is none. `inTable`: functions are not exported by name, but in {@link REGIONS_TABLE}. */
+export function translateRegions(placed: readonly PlacedRegion[], inTable = false): TranslatedBatch | undefined {
   const module = new ModuleBuilder();
   module.importFunction('step', ['i32'], ['i32']);
   const type = module.type(['i32'], ['i32']);
   let instructions = 0;
   const regions: TranslatedRegion[] = [];
+  const functions: number[] = [];
   for (const [n, { host, region }] of placed.entries()) {
     instructions += region.size;
     const index = module.declare(type);
     module.setBody(index, emitRegion(region));
     const name = `r${n}`;
-    module.exportFunction(name, index);
+    if (inTable) functions.push(index);
+    else module.exportFunction(name, index);
     const code = regionCode(wordsOf(region));
     for (const offset of region.entries) regions.push({ host, offset, name, code });
+  }
+  if (inTable) {
+    module.ownTable(functions);
+    module.exportTable(REGIONS_TABLE);
   }
   return regions.length === 0 ? undefined : { bytes: module.build(), regions, instructions };
 }

@@ -110,6 +110,7 @@ export class ModuleBuilder {
   #elements: readonly number[] = [];
   readonly #custom: { name: string; content: Uint8Array }[] = [];
   #importsTable = false;
+  #tableName: string | undefined;
   #ownTableSize = 0;
 
   /** The index of the function type, added if new. */
@@ -139,6 +140,11 @@ export class ModuleBuilder {
   ownTable(indices: readonly number[]): void {
     this.#elements = indices;
     this.#ownTableSize = indices.length;
+  }
+
+  /** Exports the own table: who takes a function from there pays for that one only, where every exported one is made when the module is. */
+  exportTable(name: string): void {
+    this.#tableName = name;
   }
 
   /** Declares an own function of type index `type`; its body is given later with {@link setBody}. Returns its index. */
@@ -227,11 +233,16 @@ export class ModuleBuilder {
       });
     }
     section(7, (s) => {
-      s.u32(this.#exports.length);
+      s.u32(this.#exports.length + (this.#tableName === undefined ? 0 : 1));
       for (const { name, index } of this.#exports) {
         s.name(name);
         s.byte(0);
         s.u32(index);
+      }
+      if (this.#tableName !== undefined) {
+        s.name(this.#tableName);
+        s.byte(1);
+        s.u32(this.#importsTable ? 1 : 0);
       }
     });
     if (this.#ownTableSize > 0) {

@@ -4,7 +4,8 @@
 export const RULES = {
   malformed: 'the bytes do not decode as a WebAssembly module',
   size: 'the module exceeds a limit of the scanner',
-  section: 'only type, import, function, export and code sections are allowed',
+  section: 'only type, import, function, table, export, element and code sections are allowed',
+  table: 'the one table has places for all own functions, and one segment fills it with own functions',
   import: 'only env.memory (shared, once) and the allow-listed functions may be imported',
   signature: 'a generated function takes the state block (i32) and returns an i32',
   export: 'only own functions may be exported',

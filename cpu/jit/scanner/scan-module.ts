@@ -11,6 +11,9 @@ import { type Callee, FunctionScanner } from './scan-function.js';
 /** Value types run from v128 up to i32. */
 const I32 = 0x7f;
 const V128 = 0x7b;
+const FUNCREF = 0x70;
+/** Active, with its table's index: table 0, from i32.const 0 on, functions. */
+const SEGMENT = [2, 0, 0x41, 0, 0x0b, 0];
 
 /** Functions a module may import from `env`: all i32, the first parameter the state block. */
 const CALLEES: Readonly<Record<string, Callee>> = { step: { params: 1, results: 1 } };
@@ -28,9 +31,13 @@ interface FunctionType {
   readonly plain: boolean;
 }
 
-const SECTION = { type: 1, import: 2, function: 3, export: 7, code: 10 } as const;
-/** The sections a module must have, in this order, and nothing else. */
-const SECTIONS = [SECTION.type, SECTION.import, SECTION.function, SECTION.export, SECTION.code];
+const SECTION = { type: 1, import: 2, function: 3, table: 4, export: 7, element: 9, code: 10 } as const;
+/** The sections a module must have, in this order, and nothing else; it may have a table of its functions, which its code cannot use. */
+const SECTIONS = [
+  ...[SECTION.type, SECTION.import, SECTION.function, SECTION.table],
+  ...[SECTION.export, SECTION.element, SECTION.code],
+];
+const OPTIONAL: ReadonlySet<number> = new Set([SECTION.table, SECTION.element]);
 
 const scanner = new FunctionScanner();
 
@@ -39,6 +46,7 @@ class ModuleScanner {
   readonly #types: FunctionType[] = [];
   readonly #callees: Callee[] = [];
   #functions = 0;
+  #hasTable = false;
   #functionIndex = -1;
   #at = 0;
 
@@ -58,6 +66,7 @@ class ModuleScanner {
     for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) if (reader.byte() !== byte) return 'malformed';
     for (const section of SECTIONS) {
       this.#at = reader.position;
+      if (OPTIONAL.has(section) && reader.bytes[reader.position] !== section) continue;
       if (reader.byte() !== section) return 'section';
       const length = reader.u32();
       const end = reader.position + length;
@@ -80,6 +89,10 @@ class ModuleScanner {
         return this.#imports();
       case SECTION.function:
         return this.#repeat(FUNCTIONS_MAX, () => this.#declaration());
+      case SECTION.table:
+        return this.#table();
+      case SECTION.element:
+        return this.#elements();
       case SECTION.export:
         return this.#repeat(FUNCTIONS_MAX, () => this.#export());
       default:
@@ -150,13 +163,33 @@ class ModuleScanner {
     return undefined;
   }
 
+  /** One table of as many functions as there are. */
+  #table(): Rule | undefined {
+    const reader = this.#reader;
+    const isOne = reader.u32() === 1 && reader.byte() === FUNCREF && reader.byte() === 1;
+    this.#hasTable = true;
+    return isOne && reader.u32() === this.#functions && reader.u32() === this.#functions ? undefined : 'table';
+  }
+
+  /** One segment that fills the table from 0 on, when the module is instantiated. */
+  #elements(): Rule | undefined {
+    const reader = this.#reader;
+    const isOne = this.#hasTable && reader.u32() === 1;
+    if (!isOne || SEGMENT.some((byte) => reader.byte() !== byte)) return 'table';
+    return this.#repeat(this.#functions, () => (this.#isOwn(reader.u32()) ? undefined : 'table'));
+  }
+
+  #isOwn(index: number): boolean {
+    return index >= this.#callees.length && index < this.#callees.length + this.#functions;
+  }
+
   #export(): Rule | undefined {
     const reader = this.#reader;
     reader.name();
     const kind = reader.byte();
     const index = reader.u32();
-    const isOwn = index >= this.#callees.length && index < this.#callees.length + this.#functions;
-    return kind === 0 && isOwn ? undefined : 'export';
+    if (kind === 1) return this.#hasTable && index === 0 ? undefined : 'export';
+    return kind === 0 && this.#isOwn(index) ? undefined : 'export';
   }
 
   #code(): Rule | undefined {
