@@ -117,7 +117,7 @@ async function become(declaration: AnyDeclaration, assignment: Assignment, task:
     listen: listenOnHost,
     useNetwork: useHostNetwork,
     hostThread,
-    ...(declaration.slice === undefined ? {} : { block: (ready, ms) => block?.(ready, ms) }),
+    ...(declaration.slice === undefined ? {} : { block: (ready, ms, polls) => block?.(ready, ms, polls) }),
   });
   block = blocker(cell, board, slot, clock.monotonicMs);
   try {

@@ -35,9 +35,11 @@ export interface ActorContext<P> extends Sender {
   ): Result<ReplyOf<Q, K>, ErrorsOf<Q, K> | AskFailure<MessageOf<Q, K>>>;
   /**
    * Sleeps inside a slice of a blocking actor, `ms` milliseconds at most, until the actor is rung or anything else is there. False: there
-   * is something that waits for the end of the slice.
+   * is something that waits for the end of the slice. `polls` false: at once, as somebody may need this processor.
    */
-  nap(ms: number): boolean;
+  nap(ms: number, polls?: boolean): boolean;
+  /** Whether the thread of `actor` runs, as far as it says so itself: false from when it goes to sleep until it goes on. */
+  isAwake(actor: ActorRef<never>): boolean;
   /** Number of the thread this runs on, as the host's tools know it (Linux: a TID, for `taskset`); null where nobody tells. */
   hostThread(): number | null;
   /** Starts a child of this actor: it is stopped before this actor stops or restarts, and escalates to it. */

@@ -42,26 +42,28 @@ export function blockingLoop(cell: Cell, parts: BlockingParts): void {
   }
 }
 
-/** The way a blocking actor of this slot sleeps: polls briefly, then `Atomics.wait`, not counted as busy. */
+/** The way a blocking actor of this slot sleeps: polls briefly unless told not to, then `Atomics.wait`, not counted as busy. */
 export function blocker(
   cell: Cell,
   board: Switchboard,
   slot: number,
   nowMs: () => number,
-): (ready: () => boolean, timeoutMs: number) => void {
+): (ready: () => boolean, timeoutMs: number, polls?: boolean) => void {
   const busy = board.wordIndex(slot, 'busy');
   let vain = 0;
-  return (ready, timeoutMs) => {
+  return (ready, timeoutMs, polls = true) => {
     const dueMs = nowMs() + timeoutMs;
-    if (vain < VAIN_POLLS_MAX || vain % SLEEPS_PER_TRIAL === 0) {
-      const polls = timeoutMs < BRIEF_MS ? POLLS_BEFORE_BRIEF : POLLS_BEFORE_SLEEP;
-      for (let i = 0; i < polls; i++) {
+    if (!polls) {
+      if (ready()) return;
+    } else if (vain < VAIN_POLLS_MAX || vain % SLEEPS_PER_TRIAL === 0) {
+      const times = timeoutMs < BRIEF_MS ? POLLS_BEFORE_BRIEF : POLLS_BEFORE_SLEEP;
+      for (let i = 0; i < times; i++) {
         if (!ready()) continue;
         vain = 0;
         return;
       }
     } else if (ready()) return;
-    vain++;
+    if (polls) vain++;
     // What the polls took is not slept again: a vCPU's timer interrupt would be late by it.
     const restMs = dueMs - nowMs();
     if (restMs <= 0) return;

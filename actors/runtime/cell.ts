@@ -28,7 +28,7 @@ import type { ActorRef, AskFailure } from './protocol.js';
 import type { Random } from './random.js';
 import type { AskOptions, Clock, Log } from './services.js';
 import type { Listen } from './sockets.js';
-import { actorNumber, ORDER_KILL, ORDER_STOP, type Switchboard } from './switchboard.js';
+import { actorNumber, ORDER_KILL, ORDER_STOP, type Switchboard, slotOf } from './switchboard.js';
 import { type ActorReport, placementOf, type SystemProtocol } from './system-protocol.js';
 import { type CancelTimer, TimerHeap } from './timers.js';
 
@@ -61,8 +61,8 @@ export interface CellParts {
   useNetwork(grant: NetworkGrant): HostNetwork;
   /** Absent where actors share a thread: the simulator. */
   readonly hostThread?: () => number | null;
-  /** Sleeps until `ready` or `timeoutMs`; only blocking actors have one. */
-  readonly block?: (ready: () => boolean, timeoutMs: number) => void;
+  /** Sleeps until `ready` or `timeoutMs`, `polls` false: without polling before; only blocking actors have one. */
+  readonly block?: (ready: () => boolean, timeoutMs: number, polls?: boolean) => void;
   /** Given to the system's own cell only. */
   readonly lanes?: SystemLanes;
   /** Hears of every message before its handler runs: kind and sender as numbers, number of the ask or 0. */
@@ -365,10 +365,11 @@ export class Cell {
         // WHY: as in Endpoint.ask: both sides were compiled against the same protocol.
         return this.#askBlocking(to.actor, kind, body, options, block) as never;
       },
-      nap: (ms) => {
+      nap: (ms, polls) => {
         assert(block !== undefined, 'nap: only blocking actors may block');
-        return this.#nap(ms, block);
+        return this.#nap(ms, block, polls);
       },
+      isAwake: (actor) => this.#parts.board.get(slotOf(actor.actor), 'busy') !== 0,
       hostThread: this.#parts.hostThread ?? (() => null),
       spawn: (kind, config, options) => this.#spawn(kind, config, options),
       monitor: (actor) => void endpoint.tell(SYSTEM, 'monitor', { watcher: me.actor, actor: actor.actor }),
@@ -396,10 +397,10 @@ export class Cell {
     return this.endpoint.tell(SYSTEM, 'report', { actor: this.endpoint.actor, incarnation, report }).ok;
   }
 
-  #nap(ms: number, block: NonNullable<CellParts['block']>): boolean {
+  #nap(ms: number, block: NonNullable<CellParts['block']>, polls: boolean | undefined): boolean {
     const { nextDueMs } = this;
     const dueMs = nextDueMs === Number.POSITIVE_INFINITY ? ms : nextDueMs - this.#parts.clock.monotonicMs();
-    if (dueMs > 0) block(this.ready, Math.min(ms, dueMs));
+    if (dueMs > 0) block(this.ready, Math.min(ms, dueMs), polls);
     this.progress();
     if (this.endpoint.doorbell.looksPending()) this.#answerDoorbell();
     return dueMs >= ms && !this.ready();

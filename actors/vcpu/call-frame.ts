@@ -23,6 +23,7 @@ export interface CallPlaces {
 export interface CallFunctions {
   readonly other: number;
   readonly edge: number;
+  readonly ring: number;
   readonly unpark: number;
   readonly wakeNext: number;
 }
@@ -48,6 +49,8 @@ export class CallFrame {
   protected readonly state: Val;
   protected readonly isSend: boolean;
   readonly #form: CallForm;
+  /** The actor that an edge wants rung; 0: none. */
+  readonly #called: Val;
 
   constructor(e: Emitter, functions: CallFunctions, places: CallPlaces, form: CallForm) {
     this.e = e;
@@ -56,6 +59,7 @@ export class CallFrame {
     this.state = e.body.param(0, 'i32');
     this.isSend = form.isSend;
     this.#form = form;
+    this.#called = e.body.local('i32');
   }
 
   /** Halves of an argument. */
@@ -122,10 +126,15 @@ export class CallFrame {
     });
   }
   protected edge(object: Val, source: number): void {
-    this.e.body.call(this.functions.edge, [object, i32(source)]);
+    this.e.body.assign(this.#called, this.e.body.call(this.functions.edge, [object, i32(source)], 'i32'));
   }
   protected edgeIf(condition: Val, object: Val, source: number): void {
     this.e.when(condition, () => this.edge(object, source));
+  }
+  /** As {@link release}, and rings whom an edge has called. */
+  protected releaseAndRing(lock: Val): void {
+    this.release(lock);
+    this.e.when(this.#called, () => void this.e.body.call(this.functions.ring, [this.#called]));
   }
   /** Wakes whoever is parked on these words. */
   protected unpark(base: Val, offset: number): void {

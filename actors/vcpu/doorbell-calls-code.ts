@@ -30,7 +30,7 @@ export class DoorbellCall extends CallFrame {
       this.#setFlags(bell, 'Low', this.#without(oldLow, low));
       this.#setFlags(bell, 'High', this.#without(oldHigh, high));
     }
-    this.release(lock);
+    this.releaseAndRing(lock);
     if (this.isSend) this.unpark(bell, offsets.sleepers);
     e.wideResult(this.state, 1, oldLow, oldHigh);
     this.answer(GUNYAH_ERROR.ok);

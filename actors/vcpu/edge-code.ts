@@ -21,8 +21,6 @@ interface EdgePlaces {
 interface EdgeFunctions {
   /** (object, source): Ports.assert. */
   readonly otherwise: number;
-  /** (actor): rings it. */
-  readonly ring: number;
 }
 
 const ACTIVE_VIC = OBJECT_TYPE.vic | (OBJECT_STATE.active << 8);
@@ -31,7 +29,10 @@ const ACTIVE_VIC = OBJECT_TYPE.vic | (OBJECT_STATE.active << 8);
 const headerOf = (e: Emitter, table: number, object: Val): Val =>
   e.keep(e.add(e.op('i32.mul', object, i32(OBJECT_HEADER.bytes)), i32(table)));
 
-/** The body of (object, source) -> (); `source` is a value of SOURCE, the object's lock is held. */
+/**
+ * The body of (object, source) -> actor; `source` is a value of SOURCE, the object's lock is held. What it returns sleeps and is to be rung when the
+ * lock is given back, since who is woken may run at once, here, and want it; 0: nobody.
+ */
 export function edgeBody(places: EdgePlaces, functions: EdgeFunctions): Uint8Array {
   const e = new Emitter(2);
   const { body } = e;
@@ -75,11 +76,13 @@ export function edgeBody(places: EdgePlaces, functions: EdgeFunctions): Uint8Arr
   e.store(state, e.add(e.load(state, STATE.caused), i32(1)), STATE.caused);
   e.publish(place, i32(1), VM_CPU.look);
   e.when(e.op('i32.eq', e.shared(place, VM_CPU.sleeping), i32(1)), () => {
-    body.call(functions.ring, [e.shared(place, VM_CPU.actor)]);
+    body.return(e.shared(place, VM_CPU.actor));
   });
   body.branch(unbound);
   body.end();
   body.call(functions.otherwise, [object, source]);
   body.end();
+  body.return(i32(0));
+  body.unreachable();
   return body.finish();
 }

@@ -134,7 +134,7 @@ class QueueCall extends CallFrame {
     const push = e.and(this.lo(3), 1);
     const reached = e.op('i32.eq', count, e.shared(queue, offsets.notEmptyThreshold));
     this.edgeIf(e.op('i32.or', push, reached), object, SOURCE.first);
-    this.release(lock);
+    this.releaseAndRing(lock);
     this.unpark(queue, offsets.dataSleepers);
     this.answer(GUNYAH_ERROR.ok, e.op('i32.lt_u', count, depth));
   }
@@ -160,7 +160,7 @@ class QueueCall extends CallFrame {
     e.store(queue, next, offsets.headShared);
     const count = e.add(used, i32(-1));
     this.edgeIf(e.op('i32.eq', count, e.shared(queue, offsets.notFullThreshold)), object, SOURCE.second);
-    this.release(lock);
+    this.releaseAndRing(lock);
     this.unpark(queue, offsets.spaceSleepers);
     this.answer(GUNYAH_ERROR.ok, size, e.op('i32.ne', count, i32(0)));
   }
@@ -186,9 +186,9 @@ export function queueCallsCode(
     unpark: module.importFunction('unpark', ['i32'], []),
     wakeNext: module.importFunction('wakeNext', ['i32'], []),
   };
-  const edge = module.declare(module.type(['i32', 'i32'], []));
-  module.setBody(edge, edgeBody(places, { otherwise: slowEdge, ring }));
-  const functions: CallFunctions = { ...imported, edge };
+  const edge = module.declare(module.type(['i32', 'i32'], ['i32']));
+  module.setBody(edge, edgeBody(places, { otherwise: slowEdge }));
+  const functions: CallFunctions = { ...imported, edge, ring };
   const e = new Emitter(1);
   const { body } = e;
   const state = body.param(0, 'i32');

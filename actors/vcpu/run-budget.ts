@@ -110,6 +110,12 @@ export class RunPieces {
     return reason;
   }
 
+  /** Somebody was woken that may need this processor: no more looks in WFI inside generated code. */
+  watchesNot(): void {
+    this.#looks -= this.#core.get32(STATE.waitLooks);
+    this.#core.set32(STATE.waitLooks, 0);
+  }
+
   /** The run is over: about how long it looked in WFI, in milliseconds. */
   ends(): number {
     if (this.#core.get32(STATE.attended) !== this.#attended) this.called();

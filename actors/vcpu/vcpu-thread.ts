@@ -23,7 +23,9 @@ export interface VcpuThread {
     body: { partition: number; ipa: number; bytes: number; rights: number },
   ) => boolean;
   /** ActorContext.nap. */
-  readonly nap: (ms: number) => boolean;
+  readonly nap: (ms: number, polls?: boolean) => boolean;
+  /** ActorContext.isAwake, by the actor's number. */
+  readonly isAwake: (actor: number) => boolean;
   /** ActorContext.hostThread. */
   readonly hostThread: () => number | null;
   /** Tells a debugger that this vCPU has stopped. */

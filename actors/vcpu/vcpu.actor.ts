@@ -57,6 +57,7 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
       ring: (number) => context.ring({ actor: number }, 1),
       random: () => context.random.u32(),
       nap: context.nap,
+      isAwake: (number) => context.isAwake({ actor: number }),
       hostThread: context.hostThread,
       report: (reporter, stop) => void context.tell(reporter, 'stopped', stop),
       askCore(core, body) {

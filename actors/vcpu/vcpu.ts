@@ -21,7 +21,7 @@ import { GicCpuInterface } from '../shared-state/gic/gic-cpu-interface.js';
 import { GicRegisters } from '../shared-state/gic/gic-mmio.js';
 import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
 import { Stage2Reader } from '../shared-state/stage2/stage2-map.js';
-import { POWER, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
+import { POWER, type Ring, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import { CallRecorder } from './call-recorder.js';
 import { VcpuDebugger } from './debugger.js';
 import { GenericTimer } from './generic-timer.js';
@@ -117,7 +117,11 @@ export class Vcpu {
     assert(ticket.areaBytes >= VCPU_AREA_BYTES, 'the processor area holds a state block');
     const block = new VmBlock(buffer, ticket.block);
     this.#block = block;
-    this.#wake = waker(block, thread.ring);
+    const ring: Ring = (actor) => {
+      if (this.#watch.rings(actor)) this.#pieces.watchesNot();
+      thread.ring(actor);
+    };
+    this.#wake = waker(block, ring);
     const gic = new Gic(buffer, ticket.gic, this.#wake);
     const stage2 = new Stage2Reader(buffer, ticket.stage2);
     this.#memory = new GuestMemory(stage2);
@@ -168,7 +172,7 @@ export class Vcpu {
       },
       machineCode:
         tracer === undefined ? (helpers) => (this.#gicCode = interruptCode(config, helpers, changed)) : undefined,
-      hypercall: tracer === undefined ? queueCalls(config, () => this.#gunyah?.ports, thread.ring) : undefined,
+      hypercall: tracer === undefined ? queueCalls(config, () => this.#gunyah?.ports, ring) : undefined,
       remote: this.#remote,
       ...{ pairLock: block.pairLock, frames: ticket.stage2 },
       affinity: config.affinity ?? self,
@@ -177,7 +181,7 @@ export class Vcpu {
     this.#meter = new VcpuMeter(this.core);
     this.#pieces = new RunPieces(this.core);
     this.#reset = new PowerOn(this.core, this.#timer);
-    this.#gunyah = this.#gunyahCalls(config, stage2, thread);
+    this.#gunyah = this.#gunyahCalls(config, stage2, thread, ring);
     const recorded = { partition: ticket.partition, index: self, state: () => this.core.state };
     this.#recorder =
       config.callTap && new CallRecorder(config.callTap, { ...recorded, nowMs: () => thread.clock.monotonicMs() });
@@ -194,7 +198,8 @@ export class Vcpu {
       isCalled: () => block.seesLook(self),
       isInterrupted: () => this.#isNowInterrupted(),
       mustStop: () => this.#token?.isWanted === true || block.stop !== STOP.none || this.#gunyah?.isKilled === true,
-      sleeps: () => this.#naps(),
+      isAwake: thread.isAwake,
+      sleeps: (atOnce) => this.#naps(!atOnce),
     });
     this.#proxied = this.#gunyah && makeProxied(places, thread, this.#gunyah);
     this.frontEndServices = {
@@ -205,12 +210,12 @@ export class Vcpu {
   }
 
   /** HVC and SMC of a VM under the Gunyah ABI. */
-  #gunyahCalls({ gunyah, memory, ticket }: VcpuConfig, stage2: Stage2Reader, thread: VcpuThread) {
+  #gunyahCalls({ gunyah, memory, ticket }: VcpuConfig, stage2: Stage2Reader, thread: VcpuThread, ring: Ring) {
     if (gunyah === undefined) return undefined;
     const { partition } = ticket;
     return new GunyahCalls(gunyah, memory.buffer, {
       ...{ core: this.core, block: this.#block, stage2, index: this.index, partition },
-      ...{ ring: thread.ring, random: thread.random, nowMs: () => thread.clock.monotonicMs() },
+      ...{ ring, random: thread.random, nowMs: () => thread.clock.monotonicMs() },
       powerOff: () => {
         this.#mode = 'off';
       },
@@ -383,12 +388,8 @@ export class Vcpu {
   /** What a debugger does with this vCPU. */
   get debugger(): VcpuDebugger {
     const codeChanged = (host: number): void => this.#remote.request('code', host - (host % 4096), 0);
-    this.#debugger ??= new VcpuDebugger({
-      index: this.index,
-      core: this.core,
-      report: this.#thread.report,
-      codeChanged,
-    });
+    const { core, index } = this;
+    this.#debugger ??= new VcpuDebugger({ index, core, report: this.#thread.report, codeChanged });
     return this.#debugger;
   }
 
@@ -473,7 +474,7 @@ export class Vcpu {
   }
 
   /** Sleeps in WFI without leaving the run; whether an interrupt ended it. False: whoever runs slices is to look what it was. */
-  #naps(): boolean {
+  #naps(polls: boolean): boolean {
     const block = this.#block;
     const self = this.index;
     if (block.stop !== STOP.none || this.#gunyah?.isKilled === true || this.#debugger?.mode === 'held') return false;
@@ -485,7 +486,7 @@ export class Vcpu {
       this.#token?.release();
       this.#sleeps++;
       this.#meter.sliceEnds(this.#nowMs);
-      isMine = this.#thread.nap(dueMs);
+      isMine = this.#thread.nap(dueMs, polls);
       this.#meter.sliceStarts(this.#nowMs);
     }
     block.setSleeping(self, false);

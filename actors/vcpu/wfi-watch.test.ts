@@ -8,7 +8,15 @@ const test = spec('WFI watch');
 const LOOK_MS = 0.0001;
 
 function world() {
-  const at = { nowMs: 1, dueMs: Number.POSITIVE_INFINITY, isWanted: false, sleeps: false };
+  const at = {
+    nowMs: 1,
+    dueMs: Number.POSITIVE_INFINITY,
+    isWanted: false,
+    sleeps: false,
+    wakesAtMs: 0,
+    atOnce: false,
+    sleptAtMs: 0,
+  };
   const watch = new WfiWatch({
     nowMs: () => at.nowMs,
     isCalled: () => {
@@ -17,7 +25,13 @@ function world() {
     },
     isInterrupted: () => at.nowMs >= at.dueMs,
     mustStop: () => at.isWanted,
-    sleeps: () => {
+    isAwake: () => {
+      at.nowMs += LOOK_MS;
+      return at.nowMs >= at.wakesAtMs;
+    },
+    sleeps: (atOnce) => {
+      at.atOnce = atOnce;
+      at.sleptAtMs = at.nowMs;
       if (at.sleeps) at.nowMs = Math.max(at.nowMs, at.dueMs);
       return at.sleeps;
     },
@@ -31,7 +45,14 @@ function world() {
     watch.ends();
     return { came, watchedMs };
   };
-  return { at, wait };
+  /** Rings one that sleeps and would run after `wakesMs`, then waits as `wait` does. */
+  const ringAndWait = (told: number, wakesMs: number, ms: number): ReturnType<typeof wait> => {
+    at.wakesAtMs = at.nowMs + wakesMs;
+    at.atOnce = false;
+    equal(watch.rings(7), true);
+    return wait(told, ms);
+  };
+  return { at, watch, wait, ringAndWait };
 }
 
 test('who has told something watches for an answer, for a fifth of a millisecond at most', () => {
@@ -68,6 +89,96 @@ test('a sleep that an interrupt ends is part of the wait, and a short one begins
   equal(short.came && short.watchedMs >= 0.05, true);
   at.sleeps = false;
   equal(wait(10, 0.05).came, true);
+});
+
+test('whoever woke one that runs elsewhere watches for the answer as long as ever', () => {
+  const { ringAndWait } = world();
+  equal(ringAndWait(1, 0.03, 0.1).came, true);
+  const late = ringAndWait(2, 0.03, 5);
+  equal(late.came, false);
+  equal(late.watchedMs >= 0.2 && late.watchedMs < 0.22, true);
+});
+
+test('whoever woke one that does not run while it watches sleeps at once, and after two of them without watching', () => {
+  const { at, ringAndWait } = world();
+  at.sleeps = true;
+  for (const told of [1, 2]) {
+    const from = at.nowMs;
+    // The other one needs this processor: it runs, and answers, when we sleep.
+    equal(ringAndWait(told, Number.POSITIVE_INFINITY, 0.15).came, true);
+    equal(at.atOnce, true);
+    equal(at.sleptAtMs - from < 0.11, true);
+  }
+  at.sleeps = false;
+  equal(ringAndWait(3, Number.POSITIVE_INFINITY, 0.15), { came: false, watchedMs: 0 });
+  equal(at.atOnce, true);
+});
+
+test('one wait in 16 is a trial, and those that run elsewhere are watched for again', () => {
+  const { at, ringAndWait } = world();
+  at.sleeps = true;
+  for (const told of [1, 2]) ringAndWait(told, Number.POSITIVE_INFINITY, 0.15);
+  let tries = 0;
+  for (let n = 0; n < 64; n++) {
+    const from = at.nowMs;
+    ringAndWait(3 + n, Number.POSITIVE_INFINITY, 0.15);
+    if (at.sleptAtMs - from > 0.05) tries++;
+  }
+  equal(tries, 4);
+  at.sleeps = false;
+  for (let n = 0; n < 16; n++) ringAndWait(100 + n, 0.03, 0.08);
+  equal(ringAndWait(140, 0.03, 0.15).came, true);
+});
+
+test('whoever has nobody to wake but is in the way of the answer sleeps at once, too', () => {
+  const { at, wait } = world();
+  at.sleeps = true;
+  // The answer comes a little after the sleep began, however long was watched before.
+  for (const told of [1, 2]) wait(told, 0.25);
+  // Short waits: it would watch again.
+  for (const told of [3, 4, 5, 6]) wait(told, 0.05);
+  for (const told of [7, 8]) {
+    const from = at.nowMs;
+    equal(wait(told, 0.05).came, true);
+    equal(at.sleptAtMs - from < 0.001 && at.atOnce, true);
+  }
+});
+
+test('answers that come long after the sleep began say nothing about who was in the way', () => {
+  const { at, wait } = world();
+  at.sleeps = true;
+  for (const told of [1, 2, 3, 4]) wait(told, 5);
+  wait(5, 0.05);
+  at.sleeps = false;
+  equal(wait(6, 0.05).came, true);
+});
+
+test('what comes before the one that was woken has said that it runs ends the wait', () => {
+  const { ringAndWait } = world();
+  const fast = ringAndWait(1, Number.POSITIVE_INFINITY, 0.02);
+  equal(fast.came, true);
+  equal(fast.watchedMs < 0.03, true);
+});
+
+test('whoever is awake when rung is not waited for', () => {
+  const { at, watch, wait } = world();
+  at.wakesAtMs = 0;
+  equal(watch.rings(7), false);
+  at.wakesAtMs = Number.POSITIVE_INFINITY;
+  equal(wait(1, 0.1).came, true);
+});
+
+test('a wake is waited for once: the next wait is as if nobody had been woken', () => {
+  const { at, ringAndWait, wait } = world();
+  ringAndWait(1, 0.03, 0.1);
+  at.wakesAtMs = Number.POSITIVE_INFINITY;
+  equal(wait(2, 0.15).came, true);
+});
+
+test('nobody is kept from running by one that was woken', () => {
+  const { at, ringAndWait } = world();
+  at.isWanted = true;
+  equal(ringAndWait(1, 0.03, 0.05).watchedMs < 0.001, true);
 });
 
 test('nobody is kept from running', () => {

@@ -81,6 +81,7 @@ export class DeviceActor<Config, P, State> {
       ask: () => denied('mail'),
       askBlocking: () => denied('mail'),
       nap: () => denied('sleep'),
+      isAwake: () => true,
       hostThread: () => null,
       spawn: () => denied('children'),
       lookup: () => denied('names'),
