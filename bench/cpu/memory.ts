@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { launcherEnvironment } from '../../test/drivers/launcher.js';
+import { launcherEnvironment, launcherOptions } from '../../test/drivers/launcher.js';
 import { guestImage } from '../../test/guests/reports.js';
 import type { Bench } from '../report.js';
 
@@ -25,7 +25,18 @@ function residentMib(pid: number | undefined): number {
 /** Resident memory at the end of each of the first `generations` generations of code. Ends the process then. */
 function generationsOf(generations: number, each: number, more: readonly string[]): Promise<readonly number[]> {
   const append = `run=cpu.cold ms=1 each=${each} generations=${GENERATIONS}`;
-  const args = [MAIN, 'run', '--kernel', guestImage('bench'), '--memory', '256M', '--append', append, ...more];
+  const args = [
+    ...launcherOptions(),
+    MAIN,
+    'run',
+    '--kernel',
+    guestImage('bench'),
+    '--memory',
+    '256M',
+    '--append',
+    append,
+    ...more,
+  ];
   const env = { ...process.env, ...launcherEnvironment(), WURLEY_CODE_CACHE: 'off' };
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'ignore'] });
   const resident: number[] = [];

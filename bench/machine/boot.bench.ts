@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { READY_MARKER } from '../../cli/image/initramfs.js';
 import { cacheFolder, findImage, type StoredImage } from '../../cli/image/store.js';
-import { launcherEnvironment } from '../../test/drivers/launcher.js';
+import { launcherEnvironment, launcherOptions } from '../../test/drivers/launcher.js';
 import { qemuSystemVersion } from '../../test/drivers/qemu-system.js';
 import { cacheIsReady } from '../code-cache.js';
 import type { Bench, BenchSuite, Target } from '../report.js';
@@ -38,7 +38,7 @@ function start(side: Side, image: StoredImage, cpus: number, cache: Cache = unde
   const stdio = ['pipe', 'pipe', 'ignore'] as const;
   const env = { ...process.env, ...launcherEnvironment(), WURLEY_CODE_CACHE: cache === undefined ? 'off' : 'on' };
   if (side === 'wurley') {
-    const args = [MAIN, 'run', IMAGE, '--cpus', `${cpus}`, '--memory', `${MEMORY_MIB}M`];
+    const args = [...launcherOptions(), MAIN, 'run', IMAGE, '--cpus', `${cpus}`, '--memory', `${MEMORY_MIB}M`];
     return spawn(process.execPath, args, { env, stdio: [...stdio] });
   }
   const args = ['-M', 'virt,gic-version=3', '-cpu', 'cortex-a53', '-accel', 'tcg,thread=multi', '-smp', `${cpus}`];

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { launcherEnvironment } from './launcher.js';
+import { launcherEnvironment, launcherOptions } from './launcher.js';
 
 const MAIN = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'cli', 'main.js');
 const OUTPUT_CHARS_MAX = 8 << 20;
@@ -44,7 +44,7 @@ export class ConsoleSession {
     const [program, all, more] =
       command === 'qemu-system-aarch64'
         ? [command, args, {}]
-        : [process.execPath, [MAIN, verb, ...args], launcherEnvironment()];
+        : [process.execPath, [...launcherOptions(), MAIN, verb, ...args], launcherEnvironment()];
     const env = { ...process.env, ...more };
     this.#child = spawn(program, all, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child.stdin?.on('error', () => undefined); // a guest that ends closes its input

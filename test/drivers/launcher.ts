@@ -5,8 +5,17 @@ import { fileURLToPath } from 'node:url';
 /** Below dist/ as below the sources. */
 const LAUNCHER = fileURLToPath(new URL('../../../cli/wurley.mjs', import.meta.url));
 
-/** What `#!/usr/bin/env -S NAME=VALUE node` puts into the environment, for whoever starts the compiled program itself. */
+const firstLine = (): string => readFileSync(LAUNCHER, 'utf8').split('\n', 1)[0] ?? '';
+
+/** What `#!/usr/bin/env -S NAME=VALUE node --option` puts into the environment, for whoever starts the compiled program itself. */
 export function launcherEnvironment(): Record<string, string> {
-  const [line = ''] = readFileSync(LAUNCHER, 'utf8').split('\n', 1);
-  return Object.fromEntries([...line.matchAll(/ (\w+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value]));
+  return Object.fromEntries(
+    [...firstLine().matchAll(/ (\w+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value]),
+  );
+}
+
+/** The options it gives to Node.js, for the same. */
+export function launcherOptions(): readonly string[] {
+  const [, options = ''] = firstLine().split(/ node(?= |$)/);
+  return options.split(' ').filter((option) => option !== '');
 }

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { err, ok, type Result } from '../../bus/result.js';
-import { launcherEnvironment } from './launcher.js';
+import { launcherEnvironment, launcherOptions } from './launcher.js';
 
 const LAUNCHER = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'cli', 'main.js');
 const CONSOLE_BYTES_MAX = 4 << 20;
@@ -46,6 +46,7 @@ export interface WurleyFailure {
 /** Runs `wurley run` to its end. */
 export function runUnderWurley(run: WurleyRun, marker?: string): Promise<Result<WurleyOutcome, WurleyFailure>> {
   const args = [
+    ...launcherOptions(),
     LAUNCHER,
     'run',
     ...run.boot,
