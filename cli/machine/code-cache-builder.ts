@@ -6,7 +6,7 @@
 
 import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { deserialize } from 'node:v8';
 import { Decoder } from '../../cpu/decode/decoder.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
@@ -71,19 +71,24 @@ function isThere({ host, region }: PlacedRegion, view: DataView, known: readonly
   );
 }
 
-/** The order that has waited in the folder; undefined when there is none. */
-function nextOrder(folder: string): string | undefined {
-  const name = readdirSync(folder)
-    .filter((file) => file.endsWith('.todo'))
-    .sort()
-    .at(0);
+/** Which build an order is of, from its file's name (code-cache.ts): another build would make other code of it. */
+const buildOf = (name: string): string => name.split('-').slice(3).join('-');
+
+/** The order of build `build` that has waited in the folder; undefined when there is none. Others go when they are too old. */
+function nextOrder(folder: string, build: string): string | undefined {
+  const names = readdirSync(folder).filter((file) => file.endsWith('.todo'));
+  for (const name of names) if (buildOf(name) !== build && isTooOld(join(folder, name))) rmSync(join(folder, name));
+  const [name] = names.filter((file) => buildOf(file) === build).sort();
   return name === undefined ? undefined : join(folder, name);
 }
+
+const isTooOld = (todo: string): boolean =>
+  Date.now() - (statSync(todo, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) > ORDER_MS;
 
 /** Carries an order out and removes it, whatever comes of it. */
 async function carryOut(todo: string): Promise<void> {
   try {
-    if (!isOurs(todo, 'file') || Date.now() - statSync(todo).mtimeMs > ORDER_MS) return;
+    if (!isOurs(todo, 'file') || isTooOld(todo)) return;
     // WHY: the file is the user's own, written by openCodeCache; one of another build is refused by what it lacks.
     await build(deserialize(readFileSync(todo)) as BuildOrder);
     trimFolder(dirname(todo));
@@ -105,15 +110,16 @@ function takeLock(lock: string): boolean {
   }
 }
 
-async function main(folder: string): Promise<void> {
+async function main(folder: string, build: string): Promise<void> {
   setPriority(constants.priority.PRIORITY_LOW);
   if (!isOurs(folder, 'folder')) return;
-  const lock = join(folder, 'building.lock');
+  const lock = join(folder, `building-${build.replace(/todo$/, 'lock')}`);
   // An order lies there before its process looks at the lock. So it is seen by the holder, who looks again after letting go, or
   // the lock is free when its own process wants it.
-  while (nextOrder(folder) !== undefined && takeLock(lock)) {
+  while (nextOrder(folder, build) !== undefined && takeLock(lock)) {
     try {
-      for (let todo = nextOrder(folder); todo !== undefined; todo = nextOrder(folder)) await carryOut(todo);
+      for (let todo = nextOrder(folder, build); todo !== undefined; todo = nextOrder(folder, build))
+        await carryOut(todo);
     } finally {
       rmSync(lock, { force: true });
     }
@@ -121,4 +127,4 @@ async function main(folder: string): Promise<void> {
 }
 
 const [, , todo] = process.argv;
-if (todo !== undefined) await main(dirname(todo));
+if (todo !== undefined) await main(dirname(todo), buildOf(basename(todo)));

@@ -107,14 +107,17 @@ test(
 );
 
 test(
-  'machines that end together each keep their volume, and one that brings what is there already keeps none',
-  withCache(async (cache, files) => {
+  'machines that end together each keep their volume, one that brings what is there already keeps none, and orders of another build wait for that',
+  withCache(async (cache, files, folder) => {
     const image = { ...PLAN.placements[0]!, bytes: new Uint8Array(4096).fill(2) };
     const plans = [PLAN, PLAN, PLAN, { ...PLAN, placements: [image] }];
     const machines = plans.map((plan) => openCodeCache(cache, plan));
     for (const machine of machines) assert.equal(await machine.load(), []);
+    const other = '1-1-0-another-build.todo';
+    writeFileSync(join(folder, other), 'an order');
     for (const [n, machine] of machines.entries()) machine.keep([page(n === 1 ? 1 : 0)]);
-    await until('the builders', () => files('.todo').length === 0 && files('.lock').length === 0);
+    await until('the builders', () => files('.todo').length === 1 && files('.lock').length === 0);
+    assert.equal(files('.todo'), [other]);
     const counts = await Promise.all(plans.map(async (plan) => (await openCodeCache(cache, plan).load()).length));
     assert.equal(counts, [2, 2, 2, 1], files('').join(' '));
   }),

@@ -125,7 +125,7 @@ export function codeCacheFolder(): string | undefined {
 let orders = 0;
 
 function startBuilder(folder: string, order: BuildOrder): void {
-  const todo = join(folder, `${process.pid}-${Date.now()}-${orders++}.todo`);
+  const todo = join(folder, `${process.pid}-${Date.now()}-${orders++}-${nativeKey()}.todo`);
   putFile(todo, [serialize(order)]);
   const child = spawn(process.execPath, [BUILDER, todo], { detached: true, stdio: 'ignore' });
   child.on('error', () => rmSync(todo, { force: true }));

@@ -199,8 +199,8 @@ export class Jit {
     }
     const { number, code } = savedRegion(volume.index, at);
     if (this.store.has(page, offset)) return;
-    // WHY: what translateRegions makes for a volume exports exactly this.
-    const regions = opened.exports[REGIONS_TABLE] as WebAssembly.Table;
+    const regions = opened.exports[REGIONS_TABLE];
+    if (!(regions instanceof WebAssembly.Table)) return; // of another build
     this.store.install(page, offset, opened.module, regions.get(number), Infinity);
     this.#cover(page, code);
     this.counters.saved++;
