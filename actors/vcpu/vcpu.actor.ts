@@ -16,16 +16,19 @@ const MESSAGE_BYTES_MAX = 4096;
 
 /** What every processor needs. Loaded late: who starts vCPUs loads this file too, and has no use for a processor. */
 async function loadProcessor() {
-  const [{ Vcpu }, { gicModule }, { fillModule }, { HandlerNumbers }, { INSTRUCTIONS }] = await Promise.all([
-    import('./vcpu.js'),
-    import('./gic-code.js'),
-    import('../../cpu/wasm/memory-fill.js'),
-    import('../../cpu/interpreter/record.js'),
-    import('../../cpu/isa/table.js'),
-  ]);
+  const [{ Vcpu }, { gicModule }, { fillModule }, { HandlerNumbers }, { INSTRUCTIONS }, { practise }] =
+    await Promise.all([
+      import('./vcpu.js'),
+      import('./gic-code.js'),
+      import('../../cpu/wasm/memory-fill.js'),
+      import('../../cpu/interpreter/record.js'),
+      import('../../cpu/isa/table.js'),
+      import('../../cpu/jit/practice.js'),
+    ]);
   const prepare = (): void => {
     fillModule();
     gicModule();
+    practise();
   };
   return { Vcpu, numbers: new HandlerNumbers(INSTRUCTIONS), prepare };
 }
