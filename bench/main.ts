@@ -37,21 +37,31 @@ async function find(): Promise<Found[]> {
 const ALONG: Readonly<Record<string, readonly string[]>> = { bus: ['actors'] };
 const EXIT_USAGE = 64;
 
+const USAGE = `Usage: npm run bench -- [SUITE or BENCHMARK ...] [--json FILE] [--list]
+
+Runs the benchmarks named, or all of them; bus brings actors with it. Each takes at most ${DEADLINE_MS / 60_000} minutes.
+  --list       what there is, and the figures each measures
+  --json FILE  writes the figures there as well
+Exits 0 when every target was met, 1 when one was missed or a benchmark failed.
+`;
+
 /** What the command line asks for, or the sentence that says why it is not understood. */
-function parse(args: readonly string[]): { names: string[]; json?: string; list: boolean } | string {
+function parse(args: readonly string[]): { names: string[]; json?: string; list: boolean; help: boolean } | string {
   const names: string[] = [];
   let json: string | undefined;
   let list = false;
+  let help = false;
   for (let i = 0; i < args.length; i++) {
     const arg = args[i] ?? '';
     if (arg === '--list') list = true;
+    else if (arg === '--help' || arg === '-h') help = true;
     else if (arg === '--json') {
       json = args[++i];
       if (json === undefined || json.startsWith('--')) return '--json wants a file name';
-    } else if (arg.startsWith('-')) return `there is no flag ${arg}; --list and --json FILE are all`;
+    } else if (arg.startsWith('-')) return `there is no flag ${arg}; --help shows those there are`;
     else names.push(arg, ...(ALONG[arg] ?? []));
   }
-  return json === undefined ? { names, list } : { names, list, json };
+  return { names, list, help, ...(json === undefined ? {} : { json }) };
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -62,6 +72,10 @@ async function main(args: readonly string[]): Promise<number> {
   const asked = parse(args);
   if (typeof asked === 'string') return refuse(asked);
   const { names, json, list } = asked;
+  if (asked.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   const all = await find();
   const unknown = names.find((name) => !all.some((found) => found.suite === name || found.name === name));
   if (unknown !== undefined) return refuse(`no suite or benchmark is called ${unknown}; --list shows them`);
@@ -74,10 +88,15 @@ async function main(args: readonly string[]): Promise<number> {
   process.stdout.write(`${machine()}, Node ${process.version}\n`);
   const report = new Report(join(ROOT, 'bench-results'));
   let failures = 0;
+  const conclude = (): void => {
+    process.stdout.write(`\n${report.table()}\n`);
+    if (json !== undefined) report.writeJson(json);
+  };
   for (const { name, bench } of chosen) {
     process.stdout.write(`${name}: ${bench.title}\n`);
     const timer = setTimeout(() => {
-      process.stderr.write(`${name} took longer than ${DEADLINE_MS / 1000} s\n`);
+      process.stdout.write(`  failed: took longer than ${DEADLINE_MS / 1000} s; what was measured until then:\n`);
+      conclude();
       process.exit(1);
     }, DEADLINE_MS);
     try {
@@ -91,8 +110,7 @@ async function main(args: readonly string[]): Promise<number> {
       clearTimeout(timer);
     }
   }
-  process.stdout.write(`\n${report.table()}\n`);
-  if (json !== undefined) report.writeJson(json);
+  conclude();
   return failures === 0 && report.figures.every((figure) => figure.met !== false) ? 0 : 1;
 }
 
