@@ -394,11 +394,17 @@ async function boot(
   const codeCache = folder === undefined ? undefined : openCodeCache(folder, plan);
   if (text.jit) codeCache?.begin();
   let machine: Machine | undefined;
+  const onTerminal = process.stdin.isTTY === true;
   // The first death, which may come before there is a machine to end.
   let death: string | undefined;
   events.hear = (event) => {
     const found = deathOf(event);
-    if (found === undefined || isExpendable(event.name) || machine?.lost(event.name) === true) return;
+    if (found === undefined) return;
+    if (isExpendable(event.name)) {
+      terminal.err(`wurley: ${found}; the machine goes on without it, slower.${onTerminal ? '\r' : ''}\n`);
+      return;
+    }
+    if (machine?.lost(event.name) === true) return;
     death ??= found;
     machine?.stop(STOP.crash, death);
   };
@@ -407,7 +413,6 @@ async function boot(
     early ??= exitCode;
     machine?.stop(STOP.requested, why);
   };
-  const onTerminal = process.stdin.isTTY === true;
   // As at a computer: the first press of Ctrl-C is the power button, and what the guest makes of it is the guest's affair.
   const pressButton = (exitCode: number): boolean => {
     if (machine === undefined) return false;
