@@ -53,10 +53,12 @@ export class CodePages {
   readonly jumpCache: JumpCache;
   #flushes = 0;
   readonly #onDrop: (page: CodePage) => readonly number[];
+  readonly #onMade: (page: CodePage) => void;
 
   /**
    * @param state address of the vCPU's state block (the page cache lies behind it)
    * @param arena address of the record arena, `arenaBytes` long
+   * @param onMade called for every page that has got records
    * @param onDrop called for every page whose records are dropped; answers slots of the region table whose regions are gone with it
    */
   constructor(
@@ -66,6 +68,7 @@ export class CodePages {
     arena: number,
     arenaBytes: number,
     onDrop: (page: CodePage) => readonly number[],
+    onMade: (page: CodePage) => void = () => undefined,
   ) {
     this.#fill = fill;
     this.#view = new DataView(memory);
@@ -73,6 +76,7 @@ export class CodePages {
     this.#arena = arena;
     this.#capacity = Math.floor(arenaBytes / RECORD_PAGE_BYTES);
     this.#onDrop = onDrop;
+    this.#onMade = onMade;
     this.#pageCache = new CacheEntries(this.#view, fill, state, PAGE_CACHE);
     this.jumpCache = new JumpCache(this.#view, fill, state, (context) => this.contexts.placeOf(context) >= 0);
     assert(this.#capacity > 0, 'the record arena holds at least one page');
@@ -96,6 +100,7 @@ export class CodePages {
     this.#bySlot[slot] = page;
     this.#byHost.set(host, page);
     this.#noteCode(host, true);
+    this.#onMade(page);
     return page;
   }
 

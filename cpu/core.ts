@@ -157,6 +157,7 @@ export class Core {
       layout.arena,
       layout.arenaBytes,
       (page) => this.jit?.drop(page) ?? [],
+      (page) => this.jit?.onPage(page),
     );
     this.debug = new DebugUnit(state);
     const help = { frames: this.#bare ? undefined : options.frames, isWatched: () => this.debug.active };

@@ -2,7 +2,7 @@
  * What a translator has made, so that vCPUs that run the same code share it: the second one that asks gets the module the first
  * one has, with V8's machine code of both tiers. Bounded: the oldest modules go first, and live on with who uses them.
  */
-import type { CompiledModule } from '../../cpu/jit/jit.js';
+import type { CompiledModule } from '../../cpu/jit/compile-batch.js';
 import { holdsCode } from '../../cpu/jit/region-code.js';
 import type { EntryPoint } from '../../cpu/jit/translate.js';
 
@@ -45,6 +45,13 @@ export class SharedCode {
       ofPage?.delete(offset);
       if (ofPage?.size === 0) this.#byPage.delete(host);
     }
+  }
+
+  /** Modules made after the one with this id, oldest first. */
+  after(id: number): readonly CompiledModule[] {
+    let from = this.#modules.length;
+    while (from > 0 && this.#modules[from - 1]!.id > id) from--;
+    return this.#modules.slice(from);
   }
 
   /** The module with a region that starts there and was made from what the guest's memory holds there now. */

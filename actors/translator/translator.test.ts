@@ -1,5 +1,5 @@
 import * as assert from 'uvu/assert';
-import type { FinishedBatch } from '../../cpu/jit/jit.js';
+import { type FinishedBatch, UNASKED } from '../../cpu/jit/jit.js';
 import { holdsCode } from '../../cpu/jit/region-code.js';
 import { spec } from '../../test/harness/spec.js';
 import { createObjectChannel, ObjectPort } from '../runtime/object-channel.js';
@@ -58,6 +58,29 @@ test(
       assert.ok(answer.ok);
       const { batches, instructions, refused, shared } = answer.value;
       assert.equal({ batches, instructions, refused, shared }, { batches: 5, instructions: 4, refused: 0, shared: 1 });
+      // What was made for the second since then, the first gets with its next answer, once.
+      const [first] = ports;
+      for (const [ticket, isNew] of [
+        [30, true],
+        [31, false],
+      ] as const) {
+        first?.send({ ticket, entries: [{ host: CODE, offset: 8 }] });
+        const none = first && (await take(first));
+        assert.equal([none?.ticket, none?.modules.length], [ticket, 0]);
+        if (!isNew) continue;
+        const offered = first && (await take(first));
+        assert.equal(
+          [offered?.ticket, offered?.modules.map(({ id }) => id)],
+          [UNASKED, changed?.modules.map(({ id }) => id)],
+        );
+      }
+      // What it is given again is only of the page it asks for.
+      first?.send({ ticket: 32, entries: [{ host: CODE, offset: 0 }] });
+      const again = first && (await take(first));
+      assert.equal(
+        again?.modules.map(({ id, regions }) => [id, regions.length]),
+        [[changed?.modules[0]?.id, 1]],
+      );
     } finally {
       await system.close();
       for (const [end] of channels) end.port.close();

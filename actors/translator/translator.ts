@@ -1,13 +1,21 @@
 /** What a translator does: answers requests of its vCPUs with compiled modules. */
 import { Decoder } from '../../cpu/decode/decoder.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
-import { compileBatch } from '../../cpu/jit/compile-batch.js';
-import type { CompiledModule, FinishedBatch } from '../../cpu/jit/jit.js';
+import { type CompiledModule, compileBatch } from '../../cpu/jit/compile-batch.js';
+import { type FinishedBatch, UNASKED } from '../../cpu/jit/jit.js';
 import { describeRefusal } from '../../cpu/jit/scanner/refusal.js';
 import { ObjectPort } from '../runtime/object-channel.js';
 import type { Clock, Log } from '../runtime/services.js';
 import { SharedCode } from './shared-code.js';
 import type { TranslationRequest, TranslatorConfig, TranslatorStatistics } from './translator.protocol.js';
+
+/** Modules in one message to a vCPU, which takes one message between two runs. */
+const PORTION = 8;
+
+/** What a vCPU has been sent: modules up to the one with this id. */
+interface Known {
+  upTo: number;
+}
 
 /** See the head of this file. */
 export class Translator {
@@ -27,19 +35,38 @@ export class Translator {
     this.#log = log;
     for (const end of vcpus) {
       const port = new ObjectPort<FinishedBatch, TranslationRequest>(end);
-      port.listen((request) => port.send(this.#translate(request)));
+      const known: Known = { upTo: 0 };
+      port.listen((request) => {
+        const answer = this.#translate(request, known);
+        port.send(answer);
+        for (const modules of this.#madeForOthers(known, answer))
+          port.send({ ticket: UNASKED, instructions: 0, refused: 0, modules });
+      });
     }
   }
 
-  #translate({ ticket, entries }: TranslationRequest): FinishedBatch {
+  /** What the others have had made since this vCPU last asked, in portions. Who does not ask runs nothing new, and gets nothing. */
+  *#madeForOthers(known: Known, answer: FinishedBatch): Generator<readonly CompiledModule[]> {
+    const isAnswered = new Set(answer.modules.map(({ id }) => id));
+    const others = this.#shared?.after(known.upTo).filter(({ id }) => !isAnswered.has(id)) ?? [];
+    known.upTo = this.#nextId - 1;
+    for (let n = 0; n < others.length; n += PORTION) yield others.slice(n, n + PORTION);
+  }
+
+  #translate({ ticket, entries }: TranslationRequest, known: Known): FinishedBatch {
     const start = this.#clock.monotonicMs();
-    const found = new Set<CompiledModule>();
+    const found = new Map<CompiledModule, Set<number>>();
     const rest = entries.filter((entry) => {
       const module = entry.isBeside === true ? undefined : this.#shared?.find(entry);
-      if (module !== undefined) found.add(module);
-      return module === undefined;
+      if (module === undefined) return true;
+      const hosts = found.get(module) ?? new Set();
+      found.set(module, hosts.add(entry.host));
+      return false;
     });
-    const modules = [...found];
+    // What it had before, it has lost in some pages only.
+    const modules = [...found].map(([module, hosts]) =>
+      module.id > known.upTo ? module : { ...module, regions: module.regions.filter(({ host }) => hosts.has(host)) },
+    );
     this.#counters.shared += entries.length - rest.length;
     const { modules: made, instructions, refusals } = compileBatch(this.#view, this.#decoder, rest);
     for (const refusal of refusals)

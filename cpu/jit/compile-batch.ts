@@ -22,6 +22,12 @@ export interface ScannedModule {
   readonly regions: readonly TranslatedRegion[];
 }
 
+/** A compiled module and the regions in it. */
+export interface CompiledModule extends ScannedModule {
+  /** Which module of the background's this is: it may hand out one many times. 0: nobody else will. */
+  readonly id: number;
+}
+
 /** A batch that was compiled. */
 export interface CompiledBatch {
   readonly modules: readonly ScannedModule[];

@@ -7,7 +7,7 @@ import { INSTRUCTIONS } from '../isa/table.js';
 import { VCPU_AREA_BYTES } from '../state.js';
 import { memoryFill } from '../wasm/memory-fill.js';
 import { compileBatch } from './compile-batch.js';
-import { type BackgroundCompiler, type FinishedBatch, Jit } from './jit.js';
+import { type BackgroundCompiler, type FinishedBatch, Jit, UNASKED } from './jit.js';
 import type { CodeBudget } from './region-store.js';
 import type { EntryPoint } from './translate.js';
 
@@ -65,7 +65,9 @@ class Bench {
     const { memory, view, table } = this;
     const arena = Math.ceil(VCPU_AREA_BYTES / 4096) * 4096;
     const fill = memoryFill(memory);
-    this.pages = new CodePages(memory.buffer, fill, 0, arena, PAGES * RECORD_PAGE_BYTES, (page) => this.jit.drop(page));
+    const arenaBytes = PAGES * RECORD_PAGE_BYTES;
+    const drop = (page: CodePage): readonly number[] => this.jit.drop(page);
+    this.pages = new CodePages(memory.buffer, fill, 0, arena, arenaBytes, drop, (page) => this.jit.onPage(page));
     for (let at = 0; at < PAGES * 4096; at += 8) {
       view.setUint32(CODE + at, ADD, true);
       view.setUint32(CODE + at + 4, RET, true);
@@ -103,6 +105,63 @@ test('the background translates what is reported, and the vCPU goes on meanwhile
   assert.is(jit.counters.regions, 1);
   assert.ok(jit.enter(page, 8));
   assert.not(jit.enter(page, 0));
+});
+
+test('what was made for another vCPU is there when the guest comes to it, and not before', () => {
+  const first = new Bench();
+  first.jit.request(first.page(0), 0);
+  first.jit.request(first.page(0), 8);
+  first.jit.request(first.page(1), 0);
+  first.jit.onPause();
+  first.background.work();
+  const modules = first.background.last?.modules ?? [];
+
+  const bench = new Bench();
+  const { jit, background } = bench;
+  const page = bench.page(0);
+  assert.not(bench.marked(page, 8));
+  background.give({ ticket: UNASKED, instructions: 0, refused: 0, modules });
+  jit.onPause();
+  assert.ok(bench.marked(page, 0) && bench.marked(page, 8) && !bench.marked(page, 16));
+  assert.equal([jit.counters.modules, jit.counters.offered], [0, 0], 'nothing is opened yet');
+  // A page that gets records later has it too.
+  const other = bench.page(1);
+  assert.ok(bench.marked(other, 0));
+  assert.ok(jit.enter(page, 8));
+  assert.ok(jit.enter(other, 0));
+  assert.equal([jit.counters.modules, jit.counters.offered], [1, 2]);
+  // The page holds other code by now, though nobody has said so.
+  bench.view.setUint32(CODE, RET, true);
+  assert.not(jit.enter(page, 0));
+  assert.not(bench.marked(page, 0));
+  assert.is(jit.counters.offered, 2);
+  assert.not(jit.enter(page, 0));
+});
+
+test('what is offered is bounded: the oldest goes, and a mark that leads nowhere is taken away', () => {
+  const first = new Bench();
+  const made = [0, 1, 2].map((n) => {
+    first.jit.request(first.page(n), 0);
+    first.jit.onPause();
+    first.background.work();
+    first.jit.onPause();
+    return first.background.last?.modules ?? [];
+  });
+  const bytesMax = made.flat().reduce((sum, { bytes }) => sum + bytes, 0) - 1;
+  const bench = new Bench({ budget: { bytesMax, modulesMax: 100 } });
+  const pages = [0, 1, 2].map((n) => bench.page(n));
+  for (const modules of made) {
+    bench.background.give({ ticket: UNASKED, instructions: 0, refused: 0, modules });
+    bench.jit.onPause();
+  }
+  assert.equal(
+    pages.map((page) => bench.jit.enter(page, 0)),
+    [false, true, true],
+  );
+  assert.equal(
+    pages.map((page) => bench.marked(page, 0)),
+    [false, true, true],
+  );
 });
 
 test('a module that another vCPU has is opened once, and what is in it besides is used as well', () => {

@@ -10,7 +10,8 @@ import { PAGE_IN_USE, RECORD, RECORD_BYTES } from '../interpreter/record.js';
 import type { JumpCache } from '../jump-cache.js';
 import { SAVED_STARTS, STATE } from '../state.js';
 import type { CodeJournal } from './code-journal.js';
-import { compileBatch, type ScannedModule } from './compile-batch.js';
+import { type CompiledModule, compileBatch } from './compile-batch.js';
+import { OfferedCode } from './offered-code.js';
 import { holdsCode, offsetsOf, type RegionCode } from './region-code.js';
 import { BUDGET_DEFAULT, type CodeBudget, type ModuleInUse, RegionStore } from './region-store.js';
 import { findSaved, noteStarts, type SavedVolume, savedRegion } from './saved-code.js';
@@ -49,14 +50,9 @@ interface Request {
   stale: boolean;
 }
 
-/** A compiled module and the regions in it. */
-export interface CompiledModule extends ScannedModule {
-  /** Which module of the background's this is: it may hand out one many times. 0: nobody else will. */
-  readonly id: number;
-}
-
 /** A batch that the background has done with: each entry point is in one of the modules, unless nothing could be compiled there. */
 export interface FinishedBatch {
+  /** Or {@link UNASKED}: modules that were made for others. */
   readonly ticket: number;
   /** Guest instructions translated for it. */
   readonly instructions: number;
@@ -64,6 +60,9 @@ export interface FinishedBatch {
   readonly refused: number;
   readonly modules: readonly CompiledModule[];
 }
+
+/** Ticket of what was not asked for. */
+export const UNASKED = 0;
 
 /** Translates and compiles in another thread. Neither call blocks. */
 export interface BackgroundCompiler {
@@ -131,6 +130,8 @@ export class Jit {
   readonly #opened = new Map<SavedVolume, OpenedModule>();
   /** Modules of the background's that were opened, by their ids; those without a region left are forgotten with the next span. */
   readonly #shared = new Map<number, OpenedModule>();
+  /** What others of the VM have had compiled, as far as it has come here. */
+  readonly #offered: OfferedCode;
   /** Pauses since the background last answered or was asked while idle. */
   #waited = 0;
   /** What is installed. */
@@ -139,17 +140,19 @@ export class Jit {
   readonly #covered = new Map<CodePage, { readonly bits: Uint32Array; readonly more: RegionCode[] }>();
   /**
    * Counters for statistics: modules opened, entry points installed, `beside` of them unasked and `replaced` of them in the place
-   * of older ones, bytes of WebAssembly opened, instructions translated for this vCPU, and of what was asked for, entry points that came
+   * of older ones, `offered` of them compiled for others, bytes of WebAssembly opened, instructions translated for this vCPU, and of what was asked for, entry points that came
    * to nothing (`rejected`) and regions that the scanner refused: each of those is an emitter bug.
    */
   readonly counters = {
     ...{ modules: 0, regions: 0, beside: 0, replaced: 0, instructions: 0, bytes: 0 },
-    ...{ rejected: 0, refused: 0, stale: 0, saved: 0 },
+    ...{ rejected: 0, refused: 0, stale: 0, saved: 0, offered: 0 },
   };
 
   constructor(host: JitHost) {
     this.#host = host;
-    this.store = new RegionStore(host.view, host.table, host.budget ?? BUDGET_DEFAULT);
+    const budget = host.budget ?? BUDGET_DEFAULT;
+    this.store = new RegionStore(host.view, host.table, budget);
+    this.#offered = new OfferedCode(budget.bytesMax);
     const { view, state, journal } = host;
     view.setInt32(state + STATE.firstCount, journal === undefined ? 0 : HOT_THRESHOLD - WARM_ARRIVALS, true);
     new Uint8Array(view.buffer, state + SAVED_STARTS.at, SAVED_STARTS_BYTES).fill(0);
@@ -231,8 +234,8 @@ export class Jit {
   onPause(): void {
     const { background } = this.#host;
     if (this.#volumes.length === 0) this.#takeSaved();
-    if (background !== undefined && this.#inFlight.size > 0) {
-      this.#waited++;
+    if (background !== undefined) {
+      if (this.#inFlight.size > 0) this.#waited++;
       const finished = background.receive();
       if (finished !== undefined) this.#deliver(finished);
     }
@@ -306,6 +309,10 @@ export class Jit {
 
   #deliver(finished: FinishedBatch): void {
     this.#waited = 0;
+    if (finished.ticket === UNASKED) {
+      for (const compiled of finished.modules) this.#offer(compiled);
+      return;
+    }
     const requests = this.#inFlight.get(finished.ticket);
     this.#inFlight.delete(finished.ticket);
     if (requests !== undefined) this.#install(requests, finished);
@@ -320,9 +327,13 @@ export class Jit {
     for (const compiled of modules) {
       const { exports, module } = this.#openShared(compiled);
       const weights = weightsOf(compiled.regions);
+      const unknown: TranslatedRegion[] = [];
       for (const region of compiled.regions) {
         const page = this.#host.findPage(region.host);
-        if (page === undefined) continue;
+        if (page === undefined) {
+          unknown.push(region);
+          continue;
+        }
         const request = requests.find((one) => one.page === page && one.offset === region.offset);
         if (request?.stale === true) continue;
         if (request !== undefined) answered++;
@@ -343,9 +354,45 @@ export class Jit {
         this.counters.regions++;
         if (request === undefined) this.counters.beside++;
       }
+      if (unknown.length > 0 && compiled.id !== 0) this.#offered.add({ ...compiled, regions: unknown });
     }
     this.counters.rejected += Math.max(0, requests.length - answered);
     if (this.store.isSpanOver) this.#evict();
+  }
+
+  /** What others of the VM run: it is theirs to be hot, so nothing is opened before the guest comes there. */
+  #offer(compiled: CompiledModule): void {
+    this.#offered.add(compiled);
+    for (const { host, offset } of compiled.regions) {
+      const page = this.#host.findPage(host);
+      if (page !== undefined) this.#markOffer(page, offset);
+    }
+  }
+
+  #markOffer(page: CodePage, offset: number): void {
+    if (!this.store.has(page, offset)) this.store.setMark(page, offset, true);
+  }
+
+  /** The page has records from now on. */
+  onPage(page: CodePage): void {
+    for (const offset of this.#offered.offsetsOf(page.host)) this.#markOffer(page, offset);
+  }
+
+  /** Installs what is offered for byte `offset` of `page`; false when there is nothing, or it was made from other code. */
+  #takeOffer(page: CodePage, offset: number): boolean {
+    const offer = this.#offered.find(page.host, offset);
+    if (offer === undefined || !holdsCode(this.#host.view, page.host, offer.region.code)) {
+      this.#offered.refuse(page.host, offset);
+      this.store.setMark(page, offset, false);
+      return false;
+    }
+    const { compiled, region } = offer;
+    const { exports, module } = this.#openShared(compiled);
+    this.store.install(page, offset, module, exports[region.name], weightsOf(compiled.regions).get(region.name) ?? 0);
+    this.#reportsOf(page).set(offset, ASKED);
+    this.#cover(page, region.code);
+    this.counters.offered++;
+    return true;
   }
 
   #open(module: WebAssembly.Module, bytes: number): OpenedModule {
@@ -396,6 +443,7 @@ export class Jit {
    * it. Returns false when there is none.
    */
   enter(page: CodePage, offset: number): boolean {
+    if (!this.store.has(page, offset) && !this.#takeOffer(page, offset)) return false;
     const region = this.store.enter(page, offset);
     if (region === undefined) return false;
     const { view, state, jumpCache } = this.#host;

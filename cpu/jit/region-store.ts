@@ -124,9 +124,15 @@ export class RegionStore {
     module.usedAt = this.#age;
     if (before !== undefined) this.#forget(before);
     else page.regions++;
-    const record = recordOf(region);
-    this.#view.setUint16(record, this.#view.getUint16(record, true) | REGION_BIT, true);
-    this.#view.setUint16(page.records + PAGE_IN_USE, 1, true);
+    this.setMark(page, offset, true);
+  }
+
+  /** Tells the interpreter whether to ask for a region when it comes to byte `offset` of `page`. */
+  setMark(page: CodePage, offset: number, isSet: boolean): void {
+    const record = recordAt(page, offset);
+    const handler = this.#view.getUint16(record, true);
+    this.#view.setUint16(record, isSet ? handler | REGION_BIT : handler & ~REGION_BIT, true);
+    if (isSet) this.#view.setUint16(page.records + PAGE_IN_USE, 1, true);
   }
 
   #takeSlot(): number {
@@ -198,8 +204,7 @@ export class RegionStore {
       for (const region of [...module.regions]) {
         this.#remove(region);
         this.#byPage.get(region.page)?.delete(region.offset);
-        const record = recordOf(region);
-        this.#view.setUint16(record, this.#view.getUint16(record, true) & ~REGION_BIT, true);
+        this.setMark(region.page, region.offset, false);
         out.push(region);
       }
     }
@@ -209,7 +214,7 @@ export class RegionStore {
   }
 }
 
-/** Address of the handler field of the record where a region starts. */
-function recordOf({ page, offset }: CompiledRegion): number {
+/** Address of the handler field of the record at byte `offset` of `page`. */
+function recordAt(page: CodePage, offset: number): number {
   return page.records + (offset >> 2) * RECORD_BYTES + RECORD.handler;
 }

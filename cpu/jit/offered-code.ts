@@ -1,0 +1,64 @@
+/**
+ * Compiled code that the vCPU did not ask for: what was made for others of the same VM. It is not installed before the guest comes to it:
+ * where a region would start its record is marked, and what leads there asks. Bounded: the oldest modules go first.
+ */
+import type { CompiledModule } from './compile-batch.js';
+import type { TranslatedRegion } from './translate.js';
+
+/** A region with the module it is in. */
+export interface Offer {
+  readonly compiled: CompiledModule;
+  readonly region: TranslatedRegion;
+}
+
+/** See the head of this file. */
+export class OfferedCode {
+  readonly #bytesMax: number;
+  readonly #byPage = new Map<number, Map<number, Offer>>();
+  readonly #modules: CompiledModule[] = [];
+  #bytes = 0;
+
+  /** @param bytesMax bytes of WebAssembly kept */
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Keeps what `compiled` offers. What it has for an entry point takes the place of what was offered before. */
+  add(compiled: CompiledModule): void {
+    for (const region of compiled.regions) {
+      let ofPage = this.#byPage.get(region.host);
+      if (ofPage === undefined) {
+        ofPage = new Map();
+        this.#byPage.set(region.host, ofPage);
+      }
+      ofPage.set(region.offset, { compiled, region });
+    }
+    this.#modules.push(compiled);
+    this.#bytes += compiled.bytes;
+    while (this.#bytes > this.#bytesMax) this.#forgetOldest();
+  }
+
+  #forgetOldest(): void {
+    const oldest = this.#modules.shift();
+    this.#bytes -= oldest?.bytes ?? this.#bytes;
+    for (const { host, offset } of oldest?.regions ?? []) {
+      if (this.#byPage.get(host)?.get(offset)?.compiled === oldest) this.refuse(host, offset);
+    }
+  }
+
+  /** Byte offsets at which the page at host address `host` may have regions. */
+  offsetsOf(host: number): Iterable<number> {
+    return this.#byPage.get(host)?.keys() ?? [];
+  }
+
+  /** What is offered for byte `offset` of the page at `host`. */
+  find(host: number, offset: number): Offer | undefined {
+    return this.#byPage.get(host)?.get(offset);
+  }
+
+  /** Forgets what is offered there: the page holds other code, or somebody has taken it. */
+  refuse(host: number, offset: number): void {
+    const ofPage = this.#byPage.get(host);
+    if (ofPage?.delete(offset) === true && ofPage.size === 0) this.#byPage.delete(host);
+  }
+}
