@@ -137,10 +137,12 @@ export class PiscinaLauncher implements Launcher {
     } catch (thrown) {
       end = worker.refused ?? endOf(thrown);
     }
-    // A port that was never handed over is still ours to close; for one that was, this does nothing.
-    if (end.how === 'noRoom') port2.close();
-    else if (end.how === 'killed') setTimeout(() => worker.port.close(), ABANDON_MS).unref();
+    // A port that was never handed over, as when a port of the config has died before, is still ours to close; for one that
+    // was, this does nothing.
+    port2.close();
+    const abandoned = setTimeout(() => worker.port.close(), ABANDON_MS);
     await closed;
+    clearTimeout(abandoned);
     const at = pool.warm.indexOf(worker);
     if (at >= 0) pool.warm.splice(at, 1);
     for (const wake of pool.waiting.splice(0)) wake();
@@ -189,7 +191,7 @@ export class PiscinaLauncher implements Launcher {
 
 /** A warm worker that was taken is replaced after this long: a VM has started by then. */
 const REFILL_DELAY_MS = 300;
-/** After an abort the worker is gone within milliseconds; should its port not say so, we stop waiting after this. */
+/** When its task has ended a worker is gone within milliseconds; should its port not say so, we stop waiting after this. */
 const ABANDON_MS = 2_000;
 
 function handleOn(worker: Worker): Launch {

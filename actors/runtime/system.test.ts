@@ -1,9 +1,11 @@
+import { once } from 'node:events';
 import * as assert from 'uvu/assert';
 import { type EchoProtocol, echoKind as hastyKind } from '../../test/fixtures/actors/echo.actor.js';
 import { looperKind as hastyLooperKind } from '../../test/fixtures/actors/looper.actor.js';
 import { spec } from '../../test/harness/spec.js';
 import { actorKind } from './actor.js';
 import { moved } from './moved.js';
+import { createObjectChannel } from './object-channel.js';
 import type { ActorRef } from './protocol.js';
 import type { Down } from './services.js';
 import type { SystemEvent } from './supervisor.js';
@@ -56,6 +58,19 @@ async function echoNamed(system: ActorSystem, name: string, config = {}): Promis
   if (!spawned.ok) throw new Error(JSON.stringify(spawned.error));
   return spawned.value;
 }
+
+inSystem(
+  'an actor whose end of a channel died with its partner is refused, and nothing waits for it',
+  async (system) => {
+    const [ours, theirs] = createObjectChannel();
+    theirs.port.close();
+    await once(ours.port, 'close');
+    const spawned = await system.spawn(echoKind, { channel: ours } as object, { name: 'late' });
+    assert.not.ok(spawned.ok);
+    assert.is(system.resources().actors, 0);
+    await echoNamed(system, 'late');
+  },
+);
 
 inSystem('asks are answered with the reply or the declared error, tells arrive in order', async (system) => {
   const echo = await echoNamed(system, 'echo');
