@@ -3,12 +3,11 @@
  * would give a worker that has returned, with all its old state, to the next actor: the supervisor ends every worker.
  */
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { workerData } from 'node:worker_threads';
 import type { AnyDeclaration } from './actor.js';
 import { blocker, blockingLoop } from './blocking-loop.js';
 import { bodyCodec } from './body-codec.js';
-import { BUNDLE_SUFFIX, loadBundle } from './bundle-file.js';
+import { importModule } from './bundle-file.js';
 import { Cell, SYSTEM } from './cell.js';
 import type { Assignment, HostMessage, HostTask, PoolData } from './hand-over.js';
 import { useHostFile } from './host-files.js';
@@ -34,7 +33,7 @@ const early = new Promise<{ readonly default?: unknown } | { readonly thrown: un
   const pool = workerData as PoolData | null;
   if (pool !== null) {
     setImmediate(() =>
-      loadModule(pool.module).then(resolve, (thrown: unknown) => {
+      importModule(pool.module).then(resolve, (thrown: unknown) => {
         resolve({ thrown });
       }),
     );
@@ -75,12 +74,6 @@ async function load(task: HostTask): Promise<AnyDeclaration | undefined> {
     say(task, { host: 'noModule', detail: sentence(thrown) });
   }
   return undefined;
-}
-
-/** A bundle, or a module: never by `require()`, in which Node 20 aborts the process when the thread is ended meanwhile. */
-async function loadModule(url: string): Promise<{ readonly default?: unknown }> {
-  if (url.endsWith(BUNDLE_SUFFIX)) return loadBundle(fileURLToPath(url));
-  return await import(url);
 }
 
 function isDeclaration(value: unknown): value is AnyDeclaration {

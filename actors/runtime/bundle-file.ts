@@ -30,12 +30,18 @@ export function compileBundle(path: string, file: Buffer): Script {
   });
 }
 
+/**
+ * What the module or bundle at `url` exports, for code that may itself be either. Never by `require()`, in which Node 20 aborts the
+ * process when the thread is ended meanwhile.
+ */
+export async function importModule(url: string): Promise<{ readonly default?: unknown }> {
+  return url.endsWith(BUNDLE_SUFFIX) ? loadBundle(fileURLToPath(url)) : await import(url);
+}
+
 /** Runs it: what the module exports. */
 export function runBundle(path: string, script: Script): { readonly default?: unknown } {
   // A script has no `import()` of its own without a warning to users, so it is lent ours.
   const module = { exports: {} };
-  const importModule = async (url: string): Promise<object> =>
-    url.endsWith(BUNDLE_SUFFIX) ? loadBundle(fileURLToPath(url)) : import(url);
   script.runInThisContext()(module, module.exports, createRequire(path), path, importModule);
   return module.exports;
 }

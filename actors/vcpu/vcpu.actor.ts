@@ -4,6 +4,7 @@ import { err, ok } from '../../bus/result.js';
 import { detectFeatures, setFeatures } from '../../cpu/wasm/features.js';
 import type { CoreProtocol } from '../hypervisor/port.protocol.js';
 import { actor, actorKind } from '../runtime/actor.js';
+import { importModule } from '../runtime/bundle-file.js';
 import { MACHINE_HANDLER_BUDGET_MS } from '../runtime/limits.js';
 import type { FrontEndFactory } from '../shared-state/mmio/front-end.js';
 import type { Vcpu } from './vcpu.js';
@@ -73,8 +74,9 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
       },
     };
     const shell = new Vcpu(config, interpreter, thread);
+    // This actor may be a module where its front ends are bundles.
     for (const { module, base, sizeBytes, config: device } of config.frontEnds) {
-      const loaded: { readonly default?: FrontEndFactory } = await import(module);
+      const loaded = (await importModule(module)) as { readonly default?: FrontEndFactory };
       if (loaded.default === undefined) return err(`${module} is not a device front end`);
       shell.addFrontEnd(base, sizeBytes, loaded.default(device, shell.frontEndServices));
     }
