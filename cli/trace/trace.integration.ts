@@ -59,7 +59,10 @@ test(
     const outcome = await runUnderWurley({ ...run, more: ['--stats'] });
     assert.ok(outcome.ok);
     if (!outcome.ok) return;
-    assert.match(outcome.value.errors, /^cpu 0: stopped, pc 0x[0-9a-f]+, thread \d+\n {2}about \d+ million instructions/);
+    assert.match(
+      outcome.value.errors,
+      /^cpu 0: stopped, pc 0x[0-9a-f]+, thread \d+\n {2}about \d+ million instructions/,
+    );
     assert.match(outcome.value.errors, /time [\d.]+ s: compiled .*, interpreted .*, exits .*, idle .*\n/);
     assert.match(outcome.value.errors, /exits: .*hvc 1/);
   },
