@@ -107,13 +107,19 @@ test('the background translates what is reported, and the vCPU goes on meanwhile
   assert.not(jit.enter(page, 0));
 });
 
+/** Another vCPU, which has had three regions in two pages compiled. */
+function hasCompiledThree(): Bench {
+  const bench = new Bench();
+  bench.jit.request(bench.page(0), 0);
+  bench.jit.request(bench.page(0), 8);
+  bench.jit.request(bench.page(1), 0);
+  bench.jit.onPause();
+  bench.background.work();
+  return bench;
+}
+
 test('what was made for another vCPU is there when the guest comes to it, and not before', () => {
-  const first = new Bench();
-  first.jit.request(first.page(0), 0);
-  first.jit.request(first.page(0), 8);
-  first.jit.request(first.page(1), 0);
-  first.jit.onPause();
-  first.background.work();
+  const first = hasCompiledThree();
   const modules = first.background.last?.modules ?? [];
 
   const bench = new Bench();
@@ -165,12 +171,7 @@ test('what is offered is bounded: the oldest goes, and a mark that leads nowhere
 });
 
 test('a module that another vCPU has is opened once, and what is in it besides is used as well', () => {
-  const first = new Bench();
-  first.jit.request(first.page(0), 0);
-  first.jit.request(first.page(0), 8);
-  first.jit.request(first.page(1), 0);
-  first.jit.onPause();
-  first.background.work();
+  const first = hasCompiledThree();
   const { last } = first.background;
   assert.is(last?.modules[0]?.regions.length, 3);
 

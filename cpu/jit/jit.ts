@@ -10,8 +10,8 @@ import { PAGE_IN_USE, RECORD, RECORD_BYTES } from '../interpreter/record.js';
 import type { JumpCache } from '../jump-cache.js';
 import { SAVED_STARTS, STATE } from '../state.js';
 import type { CodeJournal } from './code-journal.js';
+import { CodeStore } from './code-store.js';
 import { type CompiledModule, compileBatch } from './compile-batch.js';
-import { OfferedCode } from './offered-code.js';
 import { holdsCode, offsetsOf, type RegionCode } from './region-code.js';
 import { BUDGET_DEFAULT, type CodeBudget, type ModuleInUse, RegionStore } from './region-store.js';
 import { findSaved, noteStarts, type SavedVolume, savedRegion } from './saved-code.js';
@@ -131,7 +131,7 @@ export class Jit {
   /** Modules of the background's that were opened, by their ids; those without a region left are forgotten with the next span. */
   readonly #shared = new Map<number, OpenedModule>();
   /** What others of the VM have had compiled, as far as it has come here. */
-  readonly #offered: OfferedCode;
+  readonly #offered: CodeStore;
   /** Pauses since the background last answered or was asked while idle. */
   #waited = 0;
   /** What is installed. */
@@ -152,7 +152,7 @@ export class Jit {
     this.#host = host;
     const budget = host.budget ?? BUDGET_DEFAULT;
     this.store = new RegionStore(host.view, host.table, budget);
-    this.#offered = new OfferedCode(budget.bytesMax);
+    this.#offered = new CodeStore(budget.bytesMax);
     const { view, state, journal } = host;
     view.setInt32(state + STATE.firstCount, journal === undefined ? 0 : HOT_THRESHOLD - WARM_ARRIVALS, true);
     new Uint8Array(view.buffer, state + SAVED_STARTS.at, SAVED_STARTS_BYTES).fill(0);

@@ -1,6 +1,6 @@
 /**
- * Compiled code that the vCPU did not ask for: what was made for others of the same VM. It is not installed before the guest comes to it:
- * where a region would start its record is marked, and what leads there asks. Bounded: the oldest modules go first.
+ * Compiled code by where it starts, which whoever keeps it has not asked for himself: what a translator has made for any vCPU of a VM, and
+ * what a vCPU is offered of that. Bounded: the oldest modules go first, and live on with who uses them.
  */
 import type { CompiledModule } from './compile-batch.js';
 import type { TranslatedRegion } from './translate.js';
@@ -12,7 +12,7 @@ export interface Offer {
 }
 
 /** See the head of this file. */
-export class OfferedCode {
+export class CodeStore {
   readonly #bytesMax: number;
   readonly #byPage = new Map<number, Map<number, Offer>>();
   readonly #modules: CompiledModule[] = [];
@@ -44,6 +44,11 @@ export class OfferedCode {
     for (const { host, offset } of oldest?.regions ?? []) {
       if (this.#byPage.get(host)?.get(offset)?.compiled === oldest) this.refuse(host, offset);
     }
+  }
+
+  /** What is kept, oldest first. */
+  get modules(): readonly CompiledModule[] {
+    return this.#modules;
   }
 
   /** Byte offsets at which the page at host address `host` may have regions. */
