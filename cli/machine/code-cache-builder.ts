@@ -11,8 +11,8 @@ import { deserialize } from 'node:v8';
 import { Decoder } from '../../cpu/decode/decoder.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
 import { findSaved, savedIndex } from '../../cpu/jit/saved-code.js';
-import { scanModule } from '../../cpu/jit/scanner/scan-module.js';
-import { type PlacedRegion, translateRegions } from '../../cpu/jit/translate.js';
+import type { PlacedRegion } from '../../cpu/jit/translate.js';
+import { translateAccepted } from '../../cpu/jit/translate-accepted.js';
 import { type BuildOrder, NEW_ENTRIES_MIN } from './code-cache.js';
 import { chooseRegions, INSTRUCTIONS_MAX } from './code-cache-choice.js';
 import { codeFile, isOurs, putFile, readCodeFile, recordsFile, trimFolder, volumeOf } from './code-cache-file.js';
@@ -40,8 +40,8 @@ async function build({ volumes, pages, records }: BuildOrder): Promise<void> {
   const chosen = chooseRegions(view, new Decoder(INSTRUCTIONS), pages, most, (placed) => isThere(placed, view, known));
   const entries = chosen.reduce((sum, { region }) => sum + region.entries.length, 0);
   if (known.length > 0 && entries < NEW_ENTRIES_MIN.more) return;
-  const batch = translateRegions(chosen, true);
-  if (batch === undefined || !scanModule(batch.bytes).ok) return;
+  const { batch } = translateAccepted(chosen);
+  if (batch === undefined) return;
   const regions = batch.regions.map(({ host, offset, name, code }) => {
     return { number: Number(name.slice(1)), offset, word: view.getUint32(host + offset, true), code };
   });

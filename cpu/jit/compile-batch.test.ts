@@ -4,6 +4,9 @@ import { Decoder } from '../decode/decoder.js';
 import { INSTRUCTIONS } from '../isa/table.js';
 import { compileBatch } from './compile-batch.js';
 import { RegionOps } from './region-ops.js';
+import { scanModule } from './scanner/scan-module.js';
+import { placeRegions } from './translate.js';
+import { translateAccepted } from './translate-accepted.js';
 
 const test = spec('compiled batches');
 const decoder = new Decoder(INSTRUCTIONS);
@@ -21,14 +24,14 @@ function codeOf(bytes: readonly number[]): DataView {
 }
 const entries = Array.from({ length: REGIONS }, (_, n) => ({ host: n * 4096, offset: 0 }));
 
-/** As compileBatch, with an emitter that forgets to check loads of a byte. */
-function compileWithBug(view: DataView): ReturnType<typeof compileBatch> {
+/** What `make` does with an emitter that forgets to check loads of a byte. */
+function withBug<T>(make: () => T): T {
   const { checkedEntry } = RegionOps.prototype;
   RegionOps.prototype.checkedEntry = function (va, bytes, write) {
     return bytes === 1 ? this.wrap(va) : checkedEntry.call(this, va, bytes, write);
   };
   try {
-    return compileBatch(view, decoder, entries);
+    return make();
   } finally {
     RegionOps.prototype.checkedEntry = checkedEntry;
   }
@@ -41,7 +44,7 @@ test('what the scanner accepts is one module', () => {
 
 test('of a refused module only the regions that are refused by themselves are lost', () => {
   for (const bad of [[0], [7, 8], [12, 3, 5]]) {
-    const { modules, instructions, refusals } = compileWithBug(codeOf(bad));
+    const { modules, instructions, refusals } = withBug(() => compileBatch(codeOf(bad), decoder, entries));
     assert.is(refusals.length, bad.length);
     assert.ok(refusals.every(({ rule, functionIndex }) => rule === 'address' && functionIndex === 1));
     const kept = modules.flatMap(({ regions }) => regions.map(({ host }) => host / 4096));
@@ -56,6 +59,22 @@ test('of a refused module only the regions that are refused by themselves are lo
       kept.length,
       'each by its own name in its module',
     );
+  }
+});
+
+test('what a volume is made of loses only the regions that are refused by themselves, too', () => {
+  for (const bad of [[], [0], [7, 8], [12, 3, 5], entries.map((_, n) => n)]) {
+    const placed = placeRegions(codeOf(bad), decoder, entries);
+    const { batch, refusals } = withBug(() => translateAccepted(placed));
+    assert.is(refusals.length, bad.length);
+    const kept = entries.flatMap((_, n) => (bad.includes(n) ? [] : [n]));
+    assert.equal(batch?.regions.map(({ host }) => host / 4096) ?? [], kept);
+    assert.equal(
+      batch?.regions.map(({ name }) => name) ?? [],
+      kept.map((_, n) => `r${n}`),
+      'numbered as they lie in the one table',
+    );
+    if (batch !== undefined) assert.ok(scanModule(batch.bytes).ok);
   }
 });
 
