@@ -137,9 +137,13 @@ export function useHostNetwork(grant: NetworkGrant): HostNetwork {
     async listenLocal(path, accepted) {
       if (!mayMeet(path)) return err(REFUSED);
       const listening = await listenOn(accepting(accepted, true), { path });
-      if (listening.ok || listening.error.detail !== 'EADDRINUSE') return listening;
+      if (listening.ok) return listening;
+      const { existsSync, statSync, unlinkSync } = process.getBuiltinModule('node:fs');
+      // libuv says EACCES for both.
+      if (listening.error.detail === 'EACCES' && !existsSync(process.getBuiltinModule('node:path').dirname(path)))
+        return err({ reason: 'failed', detail: 'ENOENT' });
+      if (listening.error.detail !== 'EADDRINUSE') return listening;
       // A process that was killed leaves its socket behind: one that nobody answers at is removed.
-      const { statSync, unlinkSync } = process.getBuiltinModule('node:fs');
       try {
         const before = statSync(path);
         if (!before.isSocket() || (await isAnswered(net, path)) || statSync(path).ino !== before.ino) return listening;

@@ -29,6 +29,19 @@ export interface NetworkFault {
   readonly detail: string;
 }
 
+const OPEN_FAULTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'something has it already',
+  EADDRNOTAVAIL: 'the address is not of this host',
+  EACCES: 'this user may not',
+  ENOENT: 'its folder is not there',
+};
+
+/** Why a port or path could not be listened at, by the host's error name: a sentence's second half. */
+export function whyNotOpened(detail: string): string {
+  const text = OPEN_FAULTS[detail];
+  return text === undefined ? detail : `${text} (${detail})`;
+}
+
 /** What a stream tells its owner. Each is called as an event of the actor's thread, never from within a call to the stream. */
 export interface StreamEvents {
   /** The connection stands (streams we opened only). */

@@ -58,6 +58,8 @@ export type SystemEvent =
       readonly reason: DownReason;
       readonly detail: string;
       readonly verdict: 'restart' | 'stop' | 'escalate';
+      /** It refused to start, and whoever spawned it is told why. */
+      readonly isRefusal: boolean;
     }
   /** An actor the main program spawned has failed for good and asks for the failure to be dealt with above. */
   | { readonly event: 'escalated'; readonly atMs: number; readonly name: string; readonly detail: string };
@@ -190,7 +192,7 @@ export class Supervisor {
         break;
       case 'startRefused':
         record.startRefusal = { error: report.error };
-        this.#fail(record, 'startFailed', 'start refused');
+        this.#fail(record, 'startFailed', refusalText(report.error));
         break;
       case 'threw':
         this.#fail(record, record.phase === 'starting' ? 'startFailed' : 'threw', report.detail);
@@ -401,7 +403,8 @@ export class Supervisor {
     const neverRan = record.answerSpawner !== undefined;
     const wanted = record.stopWanted || this.#closing || neverRan || failure.reason === 'stopped';
     const verdict = wanted ? 'stop' : record.policy.decide(nowMs());
-    observe({ event: 'down', atMs: nowMs(), name: record.name, ...failure, verdict });
+    const isRefusal = neverRan && record.startRefusal !== undefined;
+    observe({ event: 'down', atMs: nowMs(), name: record.name, ...failure, verdict, isRefusal });
     // First the new incarnation or generation, then who asked the old one: an asker is told, or asks the new one.
     if (verdict === 'restart') board.set(record.slot, 'incarnation', record.incarnation + 1);
     else mail.retire(record.slot);
@@ -488,6 +491,10 @@ export class Supervisor {
   #ref(record: ActorRecord): ActorRef<never> {
     return { actor: this.#number(record) };
   }
+}
+
+function refusalText(error: unknown): string {
+  return typeof error === 'string' ? `start refused: ${error}` : 'start refused';
 }
 
 function spawnFailureOf(record: ActorRecord, failure: Failure): SpawnFailure {

@@ -1,6 +1,7 @@
 /** Every wrong way to call `wurley run`: one sentence on standard error, nothing else, and the exit code that the README tells. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +18,12 @@ writeFileSync(empty, '');
 
 const USAGE = 64;
 const DATA = 65;
+const BUSY = 75;
+/** Somebody else listens there. */
+const occupied = createServer();
+await new Promise<void>((resolve) => occupied.listen(0, '127.0.0.1', resolve));
+const { port } = occupied.address() as AddressInfo;
+const NET = ['--kernel', kernel, '--net', 'user'];
 /** Arguments, exit code, what the sentence says. */
 const CASES: readonly (readonly [readonly string[], number, RegExp])[] = [
   [[], USAGE, /nothing to run: give an image name/],
@@ -63,6 +70,34 @@ const CASES: readonly (readonly [readonly string[], number, RegExp])[] = [
     /command line: bootargs: is not up to 2047 printable ASCII characters/,
   ],
   [['--kernel', kernel, '--append', 'a\nb'], DATA, /command line: bootargs: /],
+  [[...NET, '--publish', `${port}`], USAGE, /--publish takes \[ADDRESS:\]HOSTPORT:GUESTPORT/],
+  [[...NET, '--publish', '9:22', '--publish', '9:23'], USAGE, /--publish: port 9 of this host is given twice/],
+  [
+    [...NET, '--publish', `${port}:22`],
+    BUSY,
+    new RegExp(`127\\.0\\.0\\.1:${port}/tcp cannot be published: something has it already \\(EADDRINUSE\\)`),
+  ],
+  [
+    ['--kernel', kernel, '--gdb', `${port}`],
+    BUSY,
+    new RegExp(`--gdb: 127\\.0\\.0\\.1:${port} cannot be listened at: something has it already`),
+  ],
+  [
+    ['--kernel', kernel, '--vsock', join(folder, 'no', 'socket')],
+    BUSY,
+    /no\/socket cannot be listened at: its folder is not there \(ENOENT\)/,
+  ],
+  [['--kernel', kernel, '--disk', join(folder, 'none')], DATA, /none: disk: there is no such file; qemu-img create/],
+  [['--kernel', kernel, '--disk', folder], DATA, /disk: is no regular file/],
+  [['--kernel', kernel, '--disk', `${empty},format=qcow2`], DATA, /empty: /],
+  [['--kernel', kernel, '--disk', `${empty},rw`], USAGE, /"rw" is none of ro, format=raw/],
+  [['--kernel', kernel, '--snapshot-disk'], USAGE, /--snapshot-disk needs a --disk/],
+  [['--kernel', kernel, '--share', join(folder, 'none')], DATA, /cannot be opened as a folder \(ENOENT\)/],
+  [['--kernel', kernel, '--share', `${folder},wo`], USAGE, /"wo" is none of rw, ro, tag=NAME/],
+  [['--kernel', kernel, '--net', 'lan'], USAGE, /--net takes user, switch:NAME/],
+  [['--kernel', kernel, '--pcap', 'x'], USAGE, /--pcap needs --net/],
+  [[...NET, '--pcap', join(folder, 'no', 'x')], DATA, /--pcap: .* cannot be written \(ENOENT\)/],
+  [['--kernel', kernel, '--gdb', '65536'], USAGE, /--gdb takes PORT or PORT,wait/],
   [['--kernel', kernel, '--dump-dtb', join(folder, 'no', 'such', 'folder')], DATA, /cannot be written/],
 ];
 
@@ -102,5 +137,8 @@ test(
   },
   { deadlineMs: 120_000 },
 );
-test('the folder goes', () => rmSync(folder, { recursive: true }));
+test('the folder goes', () => {
+  occupied.close();
+  rmSync(folder, { recursive: true });
+});
 test.run();

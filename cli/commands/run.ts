@@ -58,6 +58,8 @@ const EXIT_RESET = 3;
 const EXIT_CRASH = EXIT_SOFTWARE;
 /** A file is missing or refused (sysexits.h EX_DATAERR). */
 const EXIT_DATA = 65;
+/** A port or a path that a device wants of this host is not to be had (sysexits.h EX_TEMPFAIL). */
+const EXIT_BUSY = 75;
 /** --timeout ended the machine (as timeout(1)). */
 const EXIT_TIMEOUT = 124;
 /** The user ended it with Ctrl-] q, or GDB's kill. */
@@ -482,7 +484,8 @@ async function boot(
       if (early !== undefined) running.stop(STOP.requested, 'a signal');
       if (death !== undefined) running.stop(STOP.crash, death);
     });
-    if (!end.ok) return refuse(EXIT_SOFTWARE, death === undefined ? end.error : `the machine failed: ${death}`);
+    if (death !== undefined && !end.ok) return refuse(EXIT_SOFTWARE, `the machine failed: ${death}`);
+    if (!end.ok) return refuse(end.error.isRefusal ? EXIT_BUSY : EXIT_SOFTWARE, end.error.sentence);
     const statistics = trace === undefined && text.stats !== true ? [] : ((await machine?.statistics()) ?? []);
     trace?.close([{ kind: 'end', ...end.value }, ...statistics]);
     if (text.stats === true) {

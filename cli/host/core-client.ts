@@ -8,6 +8,9 @@ const ASK = { timeoutMs: 10_000 } as const;
 /** Thrown by building steps and caught where the building was begun; the message is a sentence. */
 export class BuildFailure extends Error {}
 
+/** What was asked for is not to be had of this host: a port that somebody has, a path that leads nowhere. */
+export class HostRefusal extends BuildFailure {}
+
 /** See the head of this file. */
 export class CoreClient {
   readonly ref: ActorRef<CoreProtocol>;

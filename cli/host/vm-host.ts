@@ -485,7 +485,7 @@ export class VmHost implements LabHost {
 
   /** A worker has died, or was replaced. */
   #hear(event: SystemEvent): void {
-    if (event.event !== 'down' || event.reason === 'stopped') return;
+    if (event.event !== 'down' || event.reason === 'stopped' || event.isRefusal) return;
     const { name } = event;
     const detail = deathSentence(event);
     const isFinal = deathOf(event) !== undefined;

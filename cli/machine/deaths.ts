@@ -15,11 +15,12 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /**
- * The sentence to end a machine with when an actor of it is gone for good; undefined for an ordinary stop and for one that
- * is started again.
+ * The sentence to end a machine with when an actor of it is gone for good; undefined for an ordinary stop, for one that is started
+ * again, and for one that refused to start, which {@link whyNotStarted} tells.
  */
 export function deathOf(event: SystemEvent): string | undefined {
-  if (event.event !== 'down' || event.reason === 'stopped' || event.verdict === 'restart') return undefined;
+  if (event.event !== 'down' || event.reason === 'stopped' || event.verdict === 'restart' || event.isRefusal)
+    return undefined;
   return deathSentence(event);
 }
 

@@ -1,5 +1,6 @@
 /** `--gdb PORT[,wait]`: the stub as part of a machine. */
 import { gdbKind } from '../../actors/gdb/gdb.actor.js';
+import { whyNotOpened } from '../../actors/runtime/network.js';
 import type { ActorRef } from '../../actors/runtime/protocol.js';
 import { loopbackPort } from '../../actors/runtime/sockets.js';
 import type { ActorSystem } from '../../actors/runtime/system.js';
@@ -51,8 +52,8 @@ export async function startGdbStub(
   const started = await system.spawn(gdbKind, config, { name: `${name}-gdb` });
   if (!started.ok) {
     const { error } = started;
-    const why = error.reason === 'startRefused' ? String(error.error) : 'detail' in error ? error.detail : error.reason;
-    return err(`--gdb ${port}: the stub cannot listen on 127.0.0.1:${port} (${why})`);
+    const why = error.reason === 'startRefused' ? whyNotOpened(String(error.error)) : JSON.stringify(error);
+    return err(`--gdb: 127.0.0.1:${port} cannot be listened at: ${why}`);
   }
   const ref = started.value;
   const where = await system.sender.ask(ref, 'where', {});

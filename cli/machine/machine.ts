@@ -28,7 +28,7 @@ import { createSharedRegisters, SharedRegisters } from '../../devices/registers/
 import type { ConsoleProtocol } from '../../devices/uart/console.actor.js';
 import type { UartConfig } from '../../devices/uart/uart.config.js';
 import type { BalloonState } from '../../devices/virtio-balloon/virtio-balloon.actor.js';
-import { BuildFailure } from '../host/core-client.js';
+import { BuildFailure, HostRefusal } from '../host/core-client.js';
 import { bootRegisters, type Foundation, mapMemory, newPartition, newProcessors } from '../host/foundation.js';
 import { giveObjects, placesOf } from '../host/gunyah-platform.js';
 import { Host } from '../host/host.js';
@@ -131,8 +131,15 @@ export function isExpendable(name: string): boolean {
   return name.endsWith(TRANSLATOR_SUFFIX);
 }
 
-/** Builds the machine, on a host of its own, and starts its first processor. The error is a sentence. */
-export async function startMachine(system: ActorSystem, options: MachineOptions): Promise<Result<Machine, string>> {
+/** Why a machine did not start. */
+export interface StartFault {
+  readonly sentence: string;
+  /** This host does not have what was asked for; otherwise something of ours failed. */
+  readonly isRefusal: boolean;
+}
+
+/** Builds the machine, on a host of its own, and starts its first processor. */
+export async function startMachine(system: ActorSystem, options: MachineOptions): Promise<Result<Machine, StartFault>> {
   try {
     const { name, interpreter, jit } = options;
     const host = await Host.start(system, { name, interpreter, jit });
@@ -145,7 +152,7 @@ export async function startMachine(system: ActorSystem, options: MachineOptions)
   } catch (thrown) {
     if (!(thrown instanceof BuildFailure)) throw thrown;
     await stopAll(system, options.name);
-    return err(thrown.message);
+    return err({ sentence: thrown.message, isRefusal: thrown instanceof HostRefusal });
   }
 }
 
@@ -231,7 +238,7 @@ async function assembleUntil(
     { ...wiring, stage2: parts.stage2, ...streams, ramBytes: options.description.ramBytes },
     name,
   );
-  if (!virtioStarted.ok) throw new BuildFailure(virtioStarted.error);
+  if (!virtioStarted.ok) throw new HostRefusal(virtioStarted.error);
   const virtio = virtioStarted.value;
   const { banks } = foundation;
   const firmwareParts = { memory, block: parts.block, stage2: parts.stage2, vars: options.firmwareVars };
@@ -240,7 +247,7 @@ async function assembleUntil(
     banks === undefined
       ? ok({ frontEnds: [], keeper: undefined })
       : await startFirmwareDevices(system, { ...firmwareParts, banks, items }, name);
-  if (!firmwareStarted.ok) throw new BuildFailure(firmwareStarted.error);
+  if (!firmwareStarted.ok) throw new HostRefusal(firmwareStarted.error);
   const firmware = firmwareStarted.value;
   // Nothing waits for it to be there: what its processors send meanwhile waits in the streams.
   const consoleStarting = system.spawn(
@@ -310,7 +317,7 @@ async function assembleUntil(
   const debugged = { processors, memory, block: parts.block };
   const stubStarted =
     options.gdb === undefined ? ok(undefined) : await startGdbStub(system, options.gdb, debugged, name);
-  if (!stubStarted.ok) throw new BuildFailure(stubStarted.error);
+  if (!stubStarted.ok) throw new HostRefusal(stubStarted.error);
   const stub = stubStarted.value;
   await foundation.ready();
   for (const [index, { actor }] of processors.entries()) await core.ask('attachVp', { partition, index, actor });

@@ -49,6 +49,11 @@ export function parseNetwork(text: NetworkText): Result<NetworkRequest | undefin
   for (const port of publish) {
     const parsed = parsePublished(port);
     if (!parsed.ok) return parsed;
+    const { protocol, address, hostPort } = parsed.value;
+    if (
+      published.some((other) => other.protocol === protocol && other.hostPort === hostPort && other.address === address)
+    )
+      return err(`--publish: port ${hostPort} of this host is given twice`);
     published.push(parsed.value);
   }
   return ok({ switchName, mac: mac.value, published, capturePath: text.pcap });

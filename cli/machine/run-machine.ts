@@ -3,7 +3,7 @@ import type { ActorSystem } from '../../actors/runtime/system.js';
 import type { ByteStream } from '../../actors/shared-state/byte-stream/byte-stream.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { keepAlive } from '../host/keep-alive.js';
-import { type Machine, type MachineEnd, type MachineOptions, startMachine } from './machine.js';
+import { type Machine, type MachineEnd, type MachineOptions, type StartFault, startMachine } from './machine.js';
 
 /** Where console bytes go and come from. */
 export interface ConsolePipe {
@@ -27,7 +27,7 @@ export async function runMachine(
   options: MachineOptions,
   pipe: ConsolePipe,
   onStart: (machine: Machine) => void,
-): Promise<Result<MachineEnd, string>> {
+): Promise<Result<MachineEnd, StartFault>> {
   const started = await startMachine(system, options);
   if (!started.ok) return err(started.error);
   onStart(started.value);

@@ -3,7 +3,7 @@
  * vsock-connections.ts. Its worker may use the sockets it was granted and no others.
  */
 import { actor, actorKind } from '../../actors/runtime/actor.js';
-import type { HostListener } from '../../actors/runtime/network.js';
+import { type HostListener, whyNotOpened } from '../../actors/runtime/network.js';
 import type { Ask } from '../../actors/runtime/protocol.js';
 import { err, ok } from '../../bus/result.js';
 import type { Chain } from '../virtio/chain.js';
@@ -143,7 +143,7 @@ const vsock = actor<VsockConfig, VsockProtocol, VsockState>({
     const wake = (): void => context.ring(context.self, 1);
     const connections = new VsockConnections(network, path, wake);
     const listener = await network.listenLocal(path, (stream) => connections.accept(stream));
-    if (!listener.ok) return err(`${path}: ${listener.error.detail}`);
+    if (!listener.ok) return err(`${path} cannot be listened at: ${whyNotOpened(listener.error.detail)}`);
     wake();
     const owesReset = context.incarnation > 0;
     return ok({ device, cid, connections, listener: listener.value, epoch: device.epoch, owesReset });

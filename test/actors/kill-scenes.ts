@@ -161,7 +161,7 @@ export async function machineScene(system: ActorSystem, name: string, full: bool
   const more =
     vars === undefined ? {} : ({ gunyah: 'P17', gdb: { port: 0, waits: false }, firmwareVars: vars.value } as const);
   const started = await startMachine(system, { ...options, ...more, name });
-  if (!started.ok) throw new Error(started.error);
+  if (!started.ok) throw new Error(started.error.sentence);
   return started.value;
 }
 

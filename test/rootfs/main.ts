@@ -110,6 +110,13 @@ async function transfers(guest: ConsoleSession): Promise<void> {
 
 const rate = (ms: number): string => `${((mib / ms) * 1000).toFixed(1)} MiB/s`;
 
+/** Progress: the same line again says nothing. */
+let said = '';
+function eachOnce(line: string): void {
+  if (line !== said) say(`  ${line}`);
+  said = line;
+}
+
 /** Logs in over ssh with the key, and copies a file through it. */
 async function secureShell(key: string, port: number): Promise<void> {
   const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'ConnectTimeout=300'];
@@ -223,9 +230,7 @@ async function underQemu(root: VerificationRoot, disk: string, folder: string): 
 async function main(): Promise<void> {
   const { disk: given, key } = values;
   const root =
-    given === undefined || key === undefined
-      ? await verificationRoot((line) => say(`  ${line}`))
-      : await givenRoot(given, key);
+    given === undefined || key === undefined ? await verificationRoot(eachOnce) : await givenRoot(given, key);
   if (!root.ok) return check(root.error, false);
   checkImage(root.value.disk);
   const folder = mkdtempSync(join(tmpdir(), 'wurley-verify-'));

@@ -93,7 +93,7 @@ async function machine(
   };
   const options = { description, plan: plan.value, interpreter, jit: true, virtio, name, trace: undefined };
   const end = await runMachine(system, options, pipe, onStart);
-  if (!end.ok) throw new Error(`${name}: ${end.error}`);
+  if (!end.ok) throw new Error(`${name}: ${end.error.sentence}`);
   if (end.value.stop !== STOP.off) throw new Error(`${name} ended otherwise: ${end.value.detail}`);
 }
 

@@ -146,7 +146,7 @@ export async function runBuildMachine(build: BuildMachine): Promise<Result<undef
       },
     );
     if (interrupted) return err('interrupted; what was downloaded is kept');
-    if (!end.ok) return err(death ?? end.error);
+    if (!end.ok) return err(death ?? end.error.sentence);
     if (progress.isDone && end.value.stop === STOP.off) return ok();
     const why = stuck ?? progress.failure ?? death ?? (end.value.detail || 'the machine ended before it was done');
     return err(`the machine that makes it failed: ${why}\n${progress.lastLines()}`);

@@ -1,6 +1,6 @@
 /** The user-mode gateway's worker: a {@link Gateway} on the far end of a link, with the sockets of the host it was granted. */
 import { type ActorContext, actor, actorKind } from '../../../actors/runtime/actor.js';
-import type { HostListener, NetworkGrant } from '../../../actors/runtime/network.js';
+import { type HostListener, type NetworkGrant, whyNotOpened } from '../../../actors/runtime/network.js';
 import type { Ask } from '../../../actors/runtime/protocol.js';
 import { err, ok } from '../../../bus/result.js';
 import { LinkEnd, type LinkMemory } from '../link/frame-link.js';
@@ -61,7 +61,9 @@ async function publish(
       : await network.listenDatagrams(at, (bytes, from, socket) => {
           gateway.publishedDatagram(bytes, from, guestPort, socket);
         });
-  return opened.ok ? opened.value : `${address}:${hostPort}/${protocol} cannot be published (${opened.error.detail})`;
+  return opened.ok
+    ? opened.value
+    : `${address}:${hostPort}/${protocol} cannot be published: ${whyNotOpened(opened.error.detail)}`;
 }
 
 const gatewayActor = actor<GatewayConfig, GatewayProtocol, GatewayState>({
