@@ -4,6 +4,7 @@
  * and their lives in kernel-objects.ts.
  */
 import { err, ok, type Result } from '../../bus/result.js';
+import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import type { CoreAssembly, CoreMemory } from '../abi/gunyah/core.js';
 import { VIRTIO_QUEUES_MAX, VIRTIO_TYPE } from '../shared-state/objects/virtio-mmio.js';
 import { VM_CPUS_MAX } from '../shared-state/vm/vm-block.js';
@@ -11,6 +12,8 @@ import { type KernelObjects, VIC_DEFAULT, type VicConfig } from './kernel-object
 import { mpidrMapping } from './mpidr-mapping.js';
 import type { AttachmentType, ObjectFault } from './objects.protocol.js';
 
+/** Addresses a guest can form end here. */
+const IPA_END = 1n << 48n;
 /** VMIDs of address spaces are 8 bits, and 0 is the hypervisor's. */
 const VMIDS = 256;
 
@@ -19,13 +22,22 @@ type Done = Result<undefined, ObjectFault>;
 /** See the head of this file. */
 export class Assembly implements CoreAssembly {
   readonly #kernel: KernelObjects;
-  readonly #memory: Pick<CoreMemory, 'attachPage'>;
+  readonly #memory: Pick<CoreMemory, 'attachPage' | 'attachInfoPage'>;
   readonly #nowMs: () => number;
   /** How often each watchdog that no VM has was frozen, in the life it was. */
   readonly #frozen = new Map<number, { readonly generation: number; readonly times: number }>();
 
-  constructor(kernel: KernelObjects, memory: Pick<CoreMemory, 'attachPage'>, nowMs: () => number) {
+  /** Whether an address space is one that guests made and that no processor is in. */
+  readonly #isFree: (addrspace: number) => boolean;
+
+  constructor(
+    kernel: KernelObjects,
+    memory: Pick<CoreMemory, 'attachPage' | 'attachInfoPage'>,
+    nowMs: () => number,
+    isFree: (addrspace: number) => boolean,
+  ) {
     this.#kernel = kernel;
+    this.#isFree = isFree;
     this.#memory = memory;
     this.#nowMs = nowMs;
   }
@@ -35,12 +47,12 @@ export class Assembly implements CoreAssembly {
     return config?.is === 'vic' ? config : VIC_DEFAULT;
   }
 
-  configureVic(vic: number, cpus: number, sharedInterrupts: number, msis: number): Done {
+  configureVic(vic: number, cpus: number, sharedInterrupts: number, msis: number, isMoved: boolean): Done {
     if (this.#kernel.table.state(vic) !== 'init') return err('badState');
     const fits = cpus >= 1 && cpus <= VM_CPUS_MAX && sharedInterrupts <= VIC_DEFAULT.sharedInterrupts;
     // Message-signalled interrupts need an interrupt translation service, which there is none of.
     if (!fits || msis !== 0) return err('badArgument');
-    return this.#kernel.configure(vic, { ...this.#vic(vic), cpus, sharedInterrupts });
+    return this.#kernel.configure(vic, { ...this.#vic(vic), cpus, sharedInterrupts, isMoved });
   }
 
   mapMpidr(vic: number, mask: bigint, shifts: readonly number[], multiThread: boolean): Done {
@@ -52,10 +64,22 @@ export class Assembly implements CoreAssembly {
 
   configureAddrspace(addrspace: number, vmid: number): Done {
     if (this.#kernel.table.state(addrspace) !== 'init') return err('badState');
+    const config = this.#kernel.config(addrspace);
     return vmid === 0 || vmid >= VMIDS
       ? err('badArgument')
-      : this.#kernel.configure(addrspace, { is: 'addrspace', vmid });
+      : this.#kernel.configure(addrspace, { ...(config?.is === 'addrspace' && config), is: 'addrspace', vmid });
   }
+
+  configureInfoArea(addrspace: number, extent: number, ipa: bigint): Done {
+    if (this.#kernel.table.state(addrspace) !== 'init') return err('badState');
+    const page = BigInt(HYP_PAGE_BYTES);
+    if (ipa % page !== 0n || ipa + page > IPA_END) return err('badAddress');
+    const attached = this.#memory.attachInfoPage(extent);
+    return attached.ok ? this.#kernel.holdInfoArea(addrspace, extent, ipa) : attached;
+  }
+
+  attachController: CoreAssembly['attachController'] = (addrspace, vic, index, place) =>
+    this.#kernel.controllers.attach(addrspace, vic, index, place, this.#isFree(addrspace));
 
   configureGroup(group: number, flags: number): Done {
     return this.#kernel.configure(group, { is: 'powerGroup', flags });

@@ -10,7 +10,7 @@ import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import type { CoreMemory, Donation, MapAccess, MapRange } from '../abi/gunyah/core.js';
 import type { FrameLedger } from '../shared-state/frames/frame-ledger.js';
 import type { ObjectTable } from '../shared-state/objects/object-table.js';
-import { STAGE2_PAGES_MAX } from '../shared-state/stage2/stage2-map.js';
+import { STAGE2_PAGES_MAX, STAGE2_RIGHTS } from '../shared-state/stage2/stage2-map.js';
 import { VMMIO_RANGES_MAX, VmmioRanges } from '../shared-state/vm/vmmio-ranges.js';
 import type { ObjectFault } from './objects.protocol.js';
 import type { Flush } from './parcels.js';
@@ -441,6 +441,13 @@ export class Extents implements CoreMemory {
     if (frame === undefined) return err('notOwner');
     found.isAttached = true;
     return ok(frame.host);
+  }
+
+  attachInfoPage(extent: number): Result<number, ObjectFault> {
+    const found = this.#extent(extent);
+    if (found === undefined) return err('badState');
+    const isWritable = (found.rights & STAGE2_RIGHTS.write) !== 0 && (found.rights & STAGE2_RIGHTS.read) !== 0;
+    return isWritable && found.memoryType === 0 ? this.attachPage(extent) : err('badArgument');
   }
 
   async unmapAll(extent: number): Promise<Done> {

@@ -3,6 +3,7 @@
  * interrupt controller, address space, power group, a thread per processor. Knows no ABI.
  */
 import { err, ok, type Result } from '../../bus/result.js';
+import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import type { CoreMemory, CoreProcessors, GunyahCore } from '../abi/gunyah/core.js';
 import type { ObjectType } from '../shared-state/objects/object-table.js';
 import { AFFINITY } from '../shared-state/scheduler/run-tokens.js';
@@ -63,7 +64,7 @@ export class GuestCore implements GunyahCore {
     this.#vms = vms;
     this.#setRegister = setRegister;
     this.objects = kernel;
-    this.assembly = new Assembly(kernel, extents, nowMs);
+    this.assembly = new Assembly(kernel, extents, nowMs, (addrspace) => vms?.isFree(addrspace) ?? false);
     this.memory = extents;
     this.#memory = memory;
     this.#ring = ring;
@@ -84,7 +85,10 @@ export class GuestCore implements GunyahCore {
   async activate(object: number): Promise<Result<undefined, ObjectFault>> {
     const { objects: kernel } = this;
     const { table } = kernel;
-    const active = kernel.activate(object);
+    const info = this.#infoPage(object);
+    const active = info.ok ? kernel.activate(object) : info;
+    // There is nothing that we tell a VM in its information area.
+    if (active.ok && info.ok && info.value !== 0) new Uint8Array(this.#memory, info.value, HYP_PAGE_BYTES).fill(0);
     if (!active.ok || table.type(object) !== 'thread' || this.#vms === undefined) return active;
     const life = table.generation(object);
     const placed = this.#vms.place(object);
@@ -96,6 +100,16 @@ export class GuestCore implements GunyahCore {
     const started = placed.ok ? await this.#vms.start(object) : placed;
     if (!started.ok && table.generation(object) === life) table.setState(object, 'init');
     return started;
+  }
+
+  /** Where the information area lies of an address space that is to become active; 0: it has none. */
+  #infoPage(object: number): Result<number, ObjectFault> {
+    const { table } = this.objects;
+    const config = table.state(object) === 'init' ? this.objects.config(object) : undefined;
+    if (config?.is !== 'addrspace' || config.info === undefined) return ok(0);
+    const { extent, generation } = config.info;
+    const page = table.generation(extent) === generation ? this.memory.attachInfoPage(extent) : undefined;
+    return page?.ok === true ? page : err('badConfig');
   }
 
   /** Gives an initialised partition its objects; before its processors run. */

@@ -8,6 +8,7 @@ import { GUNYAH_ERROR as E } from '../abi/gunyah/errors.js';
 import { ALL_RIGHTS } from '../abi/gunyah/rights.js';
 import { slowCall } from '../abi/gunyah/slow-calls.js';
 import { FrameLedger } from '../shared-state/frames/frame-ledger.js';
+import { ControllerWindows } from '../shared-state/vm/controller-windows.js';
 import { POWER, STOP, VmBlock } from '../shared-state/vm/vm-block.js';
 import { Extents } from './extents.js';
 import { FramePool } from './frame-pool.js';
@@ -340,5 +341,126 @@ test('the end of a worker is a crash of its VM; the end of who made a VM stops i
   s.settle();
   assert.ok(!s.partitions.has(live.number));
   assert.is(s.kernel.count, 0);
+});
+/** Where the processors of an address space find the registers of their controller. */
+function windowsOf(s: Setting, addrspace: bigint): ControllerWindows {
+  return new ControllerWindows(s.memory, { at: s.kernel.table.data(s.object(addrspace)) });
+}
+
+test('2.7 attach_vdevice: a controller is where it was put, until it or its processor ends; what cannot be is refused', async () => {
+  const s = new Setting();
+  const [addrspace, other] = [await s.addrspace(7), await s.addrspace(8)];
+  const [vic, foreign] = [await s.newVic(2), await s.newVic(1)];
+  const attach = (space: bigint, what: bigint, ...rest: readonly Value[]) => s.call(0x62, space, what, ...rest);
+  const [gicd, gicr] = [0x3fff_0000, 0x3ffd_0000];
+  // In the order of the published source: index, flags, the processor, what is attached already, the range.
+  assert.is(await attach(addrspace, vic, 3, gicd, 0x1_0000, 0), E.argumentInvalid);
+  assert.is(await attach(addrspace, vic, 0, gicd, 0x1_0000, 1), E.argumentInvalid);
+  assert.is(await attach(addrspace, vic, 1, gicr, 0x2_0000, 4), E.argumentInvalid);
+  assert.is(await attach(addrspace, vic, 1, gicr, 0x2_0000, 0), E.idle);
+  for (const [base, size] of [
+    [gicd, 0],
+    [0xffff_ffff_ffff_f000n, 0x2000],
+  ] as const) {
+    assert.is(await attach(addrspace, vic, 0, base, size, 0), E.argumentInvalid);
+  }
+  assert.is(await attach(addrspace, vic, 0, 1n << 44n, 0x1_0000, 0), E.argumentSize);
+  // Before there is a processor, as the resource manager does it: it is there when the processor comes.
+  assert.is(await attach(addrspace, vic, 0, gicd, 0x1_0000, 0), E.ok);
+  assert.is(await attach(addrspace, vic, 0, gicd + 0x1_0000, 0x1_0000, 0), E.busy);
+  assert.is(await attach(addrspace, foreign, 0, gicd + 0x1_0000, 0x1_0000, 0), E.denied);
+  const strange = await s.thread(addrspace, foreign);
+  assert.is(await s.call(0x0c, strange), E.denied);
+  const threads = [await s.thread(addrspace, vic, 0), await s.thread(addrspace, vic, 1)];
+  for (const thread of threads) await s.must(0x0c, thread);
+  assert.is(s.kernel.table.data(s.object(addrspace)), s.kernel.table.aux(s.object(vic)));
+  assert.equal(windowsOf(s, addrspace).at(gicd + 0xffff), { base: gicd, bytes: 0x1_0000, index: 0, isLast: false });
+  assert.is(windowsOf(s, addrspace).at(gicd - 1), undefined);
+  assert.is(windowsOf(s, addrspace).at(gicd + 0x1_0000), undefined);
+  assert.not(windowsOf(s, addrspace).isMoved);
+  // Redistributors: the last one is the last unless it is said.
+  assert.is(await attach(addrspace, vic, 1, gicd - 4, 0x2_0000, 0), E.busy);
+  assert.is(await attach(addrspace, vic, 1, gicr - 0x2_0000, 0x2_0000, 3), E.ok);
+  assert.is(await attach(addrspace, vic, 2, gicr, 0x2_0000, 0), E.ok);
+  assert.is(await attach(addrspace, vic, 2, gicr + 0x4_0000, 0x2_0000, 0), E.busy);
+  assert.equal([windowsOf(s, addrspace).at(gicr - 1)?.index, windowsOf(s, addrspace).at(gicr - 1)?.isLast], [1, true]);
+  assert.equal([windowsOf(s, addrspace).at(gicr)?.index, windowsOf(s, addrspace).at(gicr)?.isLast], [2, true]);
+  // Of its own address space and controller alone; its owner's may be put elsewhere in its owner's.
+  assert.is(await attach(addrspace, s.vic, 0, 0x1000_0000, 0x1_0000, 0), E.denied);
+  // A processor that ends takes its registers along.
+  assert.is(await s.delete(threads[1] ?? 0n), E.ok);
+  await s.vms.settled();
+  assert.is(windowsOf(s, addrspace).at(gicr), undefined);
+  assert.is(windowsOf(s, addrspace).at(gicr - 1)?.index, 1);
+  const again = await s.thread(addrspace, vic, 1);
+  await s.must(0x0c, again);
+  assert.is(await attach(addrspace, vic, 2, gicr, 0x2_0000, 1), E.ok);
+  assert.is(windowsOf(s, addrspace).at(gicr)?.isLast, false);
+  // The address space lives until the controller has left it.
+  const object = s.object(addrspace);
+  assert.is(await s.delete(addrspace), E.ok);
+  for (const cap of [strange, threads[0] ?? 0n, again]) assert.is(await s.delete(cap), E.ok);
+  await s.vms.settled();
+  assert.is(s.kernel.table.state(object), 'active');
+  for (const cap of [vic, foreign, other]) assert.is(await s.delete(cap), E.ok);
+  await s.isClean();
+});
+
+test('2.6 vic_configure: a controller that keeps away from the platform’s addresses is only where it was put', async () => {
+  const s = new Setting();
+  const addrspace = await s.addrspace(7);
+  const vic = await s.make(0x0a);
+  await s.must(0x28, vic, 1, 64, 2, 0);
+  await s.must(0x0c, vic);
+  const thread = await s.thread(addrspace, vic);
+  await s.must(0x0c, thread);
+  assert.ok(windowsOf(s, addrspace).isMoved);
+  await s.must(0x62, addrspace, vic, 0, 0x3fff_0000, 0x1_0000, 0);
+  assert.ok(windowsOf(s, addrspace).isMoved);
+  for (const cap of [thread, vic, addrspace]) assert.is(await s.delete(cap), E.ok);
+  await s.isClean();
+});
+
+test('2.7 configure_info_area: a page of its own, writable, of any type; empty once the address space is active', async () => {
+  const s = new Setting();
+  const host = (page: number): number => ((s.home.parts?.stage2.entry(RAM.base / PAGE + page) ?? 0) & ~0xfff) >>> 0;
+  const bytes = new Uint8Array(s.memory);
+  bytes.fill(7, host(0), host(0) + PAGE);
+  const extent = async (page: number, pages: number, attributes: number): Promise<bigint> => {
+    const made = await s.make(0x04);
+    await s.must(0x31, made, RAM.base + page * PAGE, pages * PAGE, attributes);
+    await s.must(0x0c, made);
+    return made;
+  };
+  const [good, large, readOnly, device, sparse] = [
+    await extent(0, 1, 7),
+    await extent(1, 2, 7),
+    await extent(3, 1, 4),
+    await extent(4, 1, 0x107),
+    await extent(5, 1, 0x1_0007),
+  ];
+  const addrspace = await s.make(0x03);
+  for (const bad of [large, readOnly, device, sparse]) {
+    assert.is(await s.call(0x5b, addrspace, bad, BASE), E.argumentInvalid);
+  }
+  for (const ipa of [BASE + 1, (1n << 48n) - 4095n, 1n << 48n]) {
+    assert.is(await s.call(0x5b, addrspace, good, ipa), E.addressInvalid);
+  }
+  // In any order with the number, and the last one counts.
+  await s.must(0x5b, addrspace, good, BASE);
+  assert.is(await s.call(0x0c, addrspace), E.objectConfig);
+  await s.must(0x2e, addrspace, 7);
+  await s.must(0x5b, addrspace, good, BASE + PAGE);
+  assert.is(bytes[host(0)], 7);
+  await s.must(0x0c, addrspace);
+  assert.equal([bytes[host(0)], bytes[host(0) + PAGE - 1]], [0, 0]);
+  assert.is(await s.call(0x5b, addrspace, good, BASE), E.objectState);
+  // It is held: it outlives its capability.
+  const object = s.object(good);
+  assert.is(await s.delete(good), E.ok);
+  assert.is(s.kernel.table.state(object), 'active');
+  for (const cap of [addrspace, large, readOnly, device, sparse]) assert.is(await s.delete(cap), E.ok);
+  assert.is(s.kernel.table.state(object), 'destroyed');
+  await s.isClean();
 });
 test.run();

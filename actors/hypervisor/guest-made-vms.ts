@@ -123,6 +123,11 @@ export class GuestMadeVms implements Machines {
     this.#ending.add(gone);
   }
 
+  /** Whether `addrspace` is one of these and has no processors. */
+  isFree(addrspace: number): boolean {
+    return this.#spaces.get(addrspace)?.processors.size === 0;
+  }
+
   // ---- threads ----
 
   /** Whether thread `thread` has or had a processor here, until its worker is gone. */
@@ -144,6 +149,8 @@ export class GuestMadeVms implements Machines {
   /** The vic whose controller `space` is to work with, or why it cannot. */
   #controllerOf(space: Space, vic: number): Result<Controller | undefined, ObjectFault> {
     if (space.processors.size > 0) return space.vic === vic ? ok(undefined) : err('denied');
+    const shown = this.#parts.kernel.controllers.vicIn(space.addrspace);
+    if (shown !== 0 && shown !== vic) return err('denied');
     if (vic === 0) return ok(undefined);
     const own = this.#parts.kernel.ownController(vic);
     const isShared = [...this.#processors.values()].some((other) => other.space.vic === vic);
@@ -174,6 +181,7 @@ export class GuestMadeVms implements Machines {
       partition.useController(controller.value);
       this.#formatBlock(space, vic?.object ?? 0);
       extents.publishRanges(addrspace);
+      kernel.controllers.publish(addrspace, vic?.object ?? 0);
     }
     const block = partition.parts?.block;
     const made = partition.createVp(index);

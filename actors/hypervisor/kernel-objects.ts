@@ -29,6 +29,7 @@ import { RUN_TOKENS_BYTES, RunTokens, runTokensAt } from '../shared-state/schedu
 import { ProxiedRun } from '../shared-state/vm/proxied-run.js';
 import { type Ring, VM_BLOCK_BYTES, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import { Watchdog } from '../shared-state/vm/watchdog.js';
+import { AttachedControllers } from './attached-controllers.js';
 import { CapabilityDirectory } from './capability-directory.js';
 import type { Extent, FramePool } from './frame-pool.js';
 import { affinityOf, MPIDR_DEFAULT, type MpidrMapping } from './mpidr-mapping.js';
@@ -52,7 +53,7 @@ export type ObjectConfig =
   | { readonly is: 'messageQueue'; readonly depth: number; readonly messageBytes: number }
   | { readonly is: 'powerGroup'; readonly flags: number }
   | VicConfig
-  | { readonly is: 'addrspace'; readonly vmid: number }
+  | AddrspaceConfig
   | { readonly is: 'watchdog'; readonly flags: number }
   | VirtioConfig
   | { readonly is: 'thread'; readonly attached: ReadonlyMap<AttachmentType, Attachment> };
@@ -67,12 +68,21 @@ export interface VirtioConfig {
   readonly type: number;
 }
 
-/** An interrupt controller: processors, shared numbers from 32 on. */
+/** An address space; number 0: it has none yet. */
+export interface AddrspaceConfig {
+  readonly is: 'addrspace';
+  readonly vmid: number;
+  /** An extent that it holds, empty from its activation on, and where its VM is to have it. */
+  readonly info?: { readonly extent: number; readonly generation: number; readonly ipa: bigint };
+}
+
+/** An interrupt controller: processors, shared numbers from 32 on; whether it keeps away from the platform's addresses. */
 export interface VicConfig {
   readonly is: 'vic';
   readonly cpus: number;
   readonly sharedInterrupts: number;
   readonly mpidr: MpidrMapping;
+  readonly isMoved: boolean;
 }
 /** An attachment: a life of an object, and the thread's number there. */
 interface Attachment {
@@ -113,6 +123,8 @@ export class KernelObjects {
   readonly tableAt: number;
   readonly capabilities: CapabilityDirectory;
   readonly ports: Ports;
+  /** Registers of interrupt controllers in address spaces. */
+  readonly controllers: AttachedControllers;
   readonly #virtioPages: VirtioPages;
   readonly #memory: SharedArrayBuffer;
   readonly #pool: FramePool;
@@ -135,6 +147,7 @@ export class KernelObjects {
     this.capabilities = new CapabilityDirectory(memory, this.table);
     this.ports = new Ports(memory, this.table, lockOwner(CORE, CORE_LOCK_INDEX), ring);
     this.#virtioPages = new VirtioPages(memory, this.table);
+    this.controllers = new AttachedControllers(memory, this);
     // Slot 0 is the core's own (see ObjectTable) and names no object.
     this.#free = Array.from({ length: OBJECTS_MAX - 1 }, (_, index) => OBJECTS_MAX - 1 - index);
   }
@@ -265,6 +278,18 @@ export class KernelObjects {
     return ok();
   }
 
+  /** As {@link configure}: the address space holds extent `extent` from here on, and no other that it held. */
+  holdInfoArea(addrspace: number, extent: number, ipa: bigint): Result<undefined, ObjectFault> {
+    const record = this.#configurable(addrspace);
+    if (!record.ok) return record;
+    const { config } = record.value;
+    const before = config?.is === 'addrspace' ? config : ({ is: 'addrspace', vmid: 0 } as const);
+    this.pin(extent);
+    record.value.config = { ...before, info: { extent, generation: this.table.generation(extent), ipa } };
+    if (before.info !== undefined) this.#letGo({ ...before.info, object: before.info.extent });
+    return ok();
+  }
+
   #letGo({ object, generation }: Pick<Attachment, 'object' | 'generation'>): void {
     if (this.table.generation(object) === generation) this.unpin(object);
   }
@@ -281,17 +306,23 @@ export class KernelObjects {
     return attachment !== undefined && this.table.generation(attachment.object) === attachment.generation;
   }
 
-  /** Whether an active thread other than `thread` has the number `index` at vic or power group `object`. */
-  #isTaken(thread: number, type: 'vic' | 'powerGroup', { object, index }: Attachment): boolean {
+  /** The active thread that has the number `index` at vic or power group `object`, but for `except`. */
+  #threadAt(type: 'vic' | 'powerGroup', object: number, index: number, except = 0): number | undefined {
     const { table } = this;
     const block = type === 'vic' ? table.aux(object) : table.data(object);
     for (const [other, { type: kind, config }] of this.#records) {
-      if (kind !== 'thread' || other === thread || table.state(other) !== 'active') continue;
-      if (config === undefined && block !== 0 && table.data(other) === block && table.aux(other) === index) return true;
+      if (kind !== 'thread' || other === except || table.state(other) !== 'active') continue;
+      if (config === undefined && block !== 0 && table.data(other) === block && table.aux(other) === index)
+        return other;
       const place = config?.is === 'thread' ? config.attached.get(type) : undefined;
-      if (place?.object === object && place.index === index && this.#lives(place)) return true;
+      if (place?.object === object && place.index === index && this.#lives(place)) return other;
     }
-    return false;
+    return undefined;
+  }
+
+  /** The active thread of processor `index` at controller `vic`. */
+  processorAt(vic: number, index: number): number | undefined {
+    return this.#threadAt('vic', vic, index);
   }
 
   /** Why a thread that was put together by its parts cannot become active (gunyah.md 2.6, 2.7, 2.10). */
@@ -299,8 +330,10 @@ export class KernelObjects {
     const attached = config?.is === 'thread' ? config.attached : undefined;
     if (!this.#lives(attached?.get('addrspace'))) return 'badConfig';
     const [group, vic] = [attached?.get('powerGroup'), attached?.get('vic')];
-    if (this.#lives(group) && this.#isTaken(thread, 'powerGroup', group)) return 'denied';
-    return this.#lives(vic) && this.#isTaken(thread, 'vic', vic) ? 'busy' : undefined;
+    const isTaken = (type: 'vic' | 'powerGroup', place: Attachment | undefined): boolean =>
+      this.#lives(place) && this.#threadAt(type, place.object, place.index, thread) !== undefined;
+    if (isTaken('powerGroup', group)) return 'denied';
+    return isTaken('vic', vic) ? 'busy' : undefined;
   }
 
   #isVmidTaken(addrspace: number, vmid: number): boolean {
@@ -379,7 +412,7 @@ export class KernelObjects {
       case 'virtioMmio':
         return config?.is === 'virtioMmio' ? this.#makeVirtio(object, record, config) : err('badConfig');
       case 'addrspace':
-        if (config?.is !== 'addrspace') return err('badConfig');
+        if (config?.is !== 'addrspace' || config.vmid === 0) return err('badConfig');
         if (this.#isVmidTaken(object, config.vmid)) return err('busy');
         return this.#machines?.openSpace(object, record.owner) === false ? err('noMemory') : ok();
       case 'thread': {
@@ -515,6 +548,7 @@ export class KernelObjects {
     if (record.type === 'watchdog') this.watchdog(object, NO_CLOCK)?.attach(0);
     if (record.type === 'virtioMmio') this.#virtioPages.remove(object);
     if (record.type === 'memextent') this.loseExtent(object);
+    this.controllers.ended(object);
     const taken = this.#virqs.get(object);
     if (taken !== undefined) for (const by of [...taken.values()]) this.unbind(by.object, by.source);
     this.#virqs.delete(object);
@@ -535,6 +569,8 @@ export class KernelObjects {
     for (const extent of frames) this.#retired.push({ owner, extent });
     this.#free.push(object);
     if (config?.is === 'virtioMmio') this.#letGo({ ...config, object: config.extent });
+    if (config?.is === 'addrspace' && config.info !== undefined)
+      this.#letGo({ ...config.info, object: config.info.extent });
     if (config?.is === 'thread') for (const attachment of config.attached.values()) this.#letGo(attachment);
   }
 
@@ -571,6 +607,6 @@ const VIRQ_FIRST = 32;
 const VIRQ_END = 1020;
 /** What a vic has that was activated without having been configured: one processor and all the numbers there are. */
 export const VIC_DEFAULT: VicConfig = {
-  ...{ is: 'vic', cpus: 1, mpidr: MPIDR_DEFAULT },
+  ...{ is: 'vic', cpus: 1, mpidr: MPIDR_DEFAULT, isMoved: false },
   sharedInterrupts: VIRQ_END - VIRQ_FIRST,
 };

@@ -20,6 +20,8 @@ export type ObjectFault =
   | 'mappingsFull'
   | 'wrongExtent'
   | 'existingMapping'
+  | 'idle'
+  | 'badAddress'
   | 'unimplemented';
 
 /** What a thread can be attached to. */

@@ -3,6 +3,7 @@ import type { PhysicalMemory, Want } from '../../cpu/mmu/translator.js';
 import { GICD_BYTES, GICR_BYTES, type GicRegisters } from '../shared-state/gic/gic-mmio.js';
 import type { FrontEnd } from '../shared-state/mmio/front-end.js';
 import { STAGE2_RIGHTS, type Stage2Reader } from '../shared-state/stage2/stage2-map.js';
+import type { ControllerWindow, ControllerWindows } from '../shared-state/vm/controller-windows.js';
 import type { HeldAccesses } from './held-accesses.js';
 
 const PAGE = 4096;
@@ -22,6 +23,10 @@ interface DeviceWindow {
 export class GuestMemory implements PhysicalMemory {
   readonly #stage2: Stage2Reader;
   readonly #windows: DeviceWindow[] = [];
+  /** The interrupt controller: at the platform's addresses, and wherever else it was put. */
+  #platform: readonly DeviceWindow[] = [];
+  #moved: ControllerWindows | undefined;
+  #attached: ((window: ControllerWindow) => DeviceWindow) | undefined;
   #last: DeviceWindow | undefined;
   /** Stores to frames that are a device's registers, by host address of the frame; undefined: it is none. Absent: there are none. */
   registers: ((frame: number, offset: number, bytes: number, value: bigint) => boolean | undefined) | undefined;
@@ -38,32 +43,49 @@ export class GuestMemory implements PhysicalMemory {
     this.#windows.push({ base, end: base + sizeBytes, read, write });
   }
 
-  /** Puts the interrupt controller of `cpus` processors at its windows; `changed` after each write. */
+  /**
+   * Puts the interrupt controller of `cpus` processors at the platform's windows, and where `moved` says that it is as well or
+   * instead; `changed` after each write.
+   */
   addGic(
     gic: GicRegisters,
     at: { distributor: number; redistributors: number },
     cpus: number,
     changed: () => void,
+    moved?: ControllerWindows,
   ): void {
-    this.#windows.push({
-      base: at.distributor,
-      end: at.distributor + GICD_BYTES,
-      read: (offset, bytes) => gic.readDistributor(offset, bytes),
-      write(offset, bytes, value) {
+    const distributor = {
+      read: (offset: number, bytes: number) => gic.readDistributor(offset, bytes),
+      write(offset: number, bytes: number, value: bigint) {
         gic.writeDistributor(offset, bytes, value);
         changed();
       },
-    });
+    };
     const split = (offset: number): readonly [number, number] => [Math.floor(offset / GICR_BYTES), offset % GICR_BYTES];
-    this.#windows.push({
-      base: at.redistributors,
-      end: at.redistributors + cpus * GICR_BYTES,
-      read: (offset, bytes) => gic.readRedistributor(...split(offset), bytes),
-      write(offset, bytes, value) {
+    const redistributors = {
+      read: (offset: number, bytes: number) => gic.readRedistributor(...split(offset), bytes),
+      write(offset: number, bytes: number, value: bigint) {
         gic.writeRedistributor(...split(offset), bytes, value);
         changed();
       },
-    });
+    };
+    const end = { distributor: at.distributor + GICD_BYTES, redistributors: at.redistributors + cpus * GICR_BYTES };
+    this.#platform = [
+      { base: at.distributor, end: end.distributor, ...distributor },
+      { base: at.redistributors, end: end.redistributors, ...redistributors },
+    ];
+    this.#moved = moved;
+    this.#attached = ({ base, bytes, index, isLast }) => {
+      // What lies behind the registers of an oversized window is nothing.
+      const room = (size: number): number => base + Math.min(bytes, size);
+      if (index === 0) return { base, end: room(GICD_BYTES), ...distributor };
+      const first = (index - 1) * GICR_BYTES;
+      return {
+        ...{ base, end: room(GICR_BYTES) },
+        read: (offset, size) => gic.readRedistributor(index - 1, offset, size, isLast),
+        write: (offset, size, value) => redistributors.write(first + offset, size, value),
+      };
+    };
   }
 
   frame(ipaPage: number, want: Want): number {
@@ -73,9 +95,20 @@ export class GuestMemory implements PhysicalMemory {
   #find(ipa: number): DeviceWindow | undefined {
     const last = this.#last;
     if (last !== undefined && ipa >= last.base && ipa < last.end) return last;
-    const found = this.#windows.find((window) => ipa >= window.base && ipa < window.end);
-    this.#last = found ?? last;
-    return found;
+    const isAt = (window: DeviceWindow): boolean => ipa >= window.base && ipa < window.end;
+    const found = this.#windows.find(isAt);
+    if (found !== undefined) this.#last = found;
+    return found ?? this.#controller(ipa, isAt);
+  }
+
+  /** Nothing of it is remembered: where the controller lies may change at any time. */
+  #controller(ipa: number, isAt: (window: DeviceWindow) => boolean): DeviceWindow | undefined {
+    const attached = this.#moved?.at(ipa);
+    if (attached !== undefined) {
+      const window = this.#attached?.(attached);
+      return window !== undefined && isAt(window) ? window : undefined;
+    }
+    return this.#moved?.isMoved === true ? undefined : this.#platform.find(isAt);
   }
 
   get isHeld(): boolean {

@@ -11,25 +11,41 @@ import type { PsciServices } from '../abi/psci/psci.js';
 import { type ObjectEnd, ObjectPort } from '../runtime/object-channel.js';
 import { CAPABILITY_SLOT, CapabilityReader } from '../shared-state/capabilities/capability-space.js';
 import type { Gic } from '../shared-state/gic/gic.js';
-import { GICD_BYTES, GICR_BYTES } from '../shared-state/gic/gic-mmio.js';
+import { GICD_BYTES, GICR_BYTES, GicRegisters } from '../shared-state/gic/gic-mmio.js';
 import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
 import { ObjectTable, SOURCE, type Source } from '../shared-state/objects/object-table.js';
 import { lockOwner, type Ports } from '../shared-state/objects/ports.js';
 import { STAGE2_RIGHTS, type Stage2Reader } from '../shared-state/stage2/stage2-map.js';
+import { ControllerWindows } from '../shared-state/vm/controller-windows.js';
 import { STOP, VM_CPUS_MAX, VmBlock } from '../shared-state/vm/vm-block.js';
 import type { TranslationRequest } from '../translator/translator.protocol.js';
 import { COUNTER_HZ } from './generic-timer.js';
 import { type GicCode, gicCode } from './gic-code.js';
+import type { GuestMemory } from './guest-memory.js';
 import { queueCallsCode } from './queue-calls-code.js';
 import { kindsOf, VcpuTracer } from './tracer.js';
 import type { TracePlace, VcpuConfig } from './vcpu.protocol.js';
 import type { VcpuThread } from './vcpu-thread.js';
 
+/** Puts the interrupt controller where it lies in the VM's address space; `changed` after each write to it. */
+export function placeController(
+  into: GuestMemory,
+  gic: Gic,
+  block: VmBlock,
+  { memory, gic: at }: VcpuConfig,
+  changed: () => void,
+): void {
+  into.addGic(new GicRegisters(gic), at, block.cpus, changed, new ControllerWindows(memory.buffer, block));
+}
+
 /** The device whose registers lie at `ipa`, for traces. */
-export function deviceName(config: VcpuConfig, ipa: number): string {
-  const { gic, frontEnds } = config;
+export function deviceName({ gic, frontEnds, memory, ticket }: VcpuConfig, ipa: number): string {
   const found = frontEnds.find(({ base, sizeBytes }) => ipa >= base && ipa < base + sizeBytes);
   if (found !== undefined) return /([a-z0-9-]+)\.front-end/.exec(found.module)?.[1] ?? found.module;
+  const moved = new ControllerWindows(memory.buffer, { at: ticket.block });
+  const window = moved.at(ipa);
+  if (window !== undefined) return window.index === 0 ? 'gicd' : 'gicr';
+  if (moved.isMoved) return 'nothing';
   if (ipa >= gic.distributor && ipa < gic.distributor + GICD_BYTES) return 'gicd';
   return ipa >= gic.redistributors && ipa < gic.redistributors + VM_CPUS_MAX * GICR_BYTES ? 'gicr' : 'nothing';
 }

@@ -18,7 +18,6 @@ import type { SliceResult } from '../runtime/actor.js';
 import { ObjectPort } from '../runtime/object-channel.js';
 import { Gic } from '../shared-state/gic/gic.js';
 import { GicCpuInterface } from '../shared-state/gic/gic-cpu-interface.js';
-import { GicRegisters } from '../shared-state/gic/gic-mmio.js';
 import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
 import { Stage2Reader } from '../shared-state/stage2/stage2-map.js';
 import { POWER, type Ring, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
@@ -46,6 +45,7 @@ import {
   deviceName,
   interruptCode,
   makeTracer,
+  placeController,
   powerServices,
   queueCalls,
   rightsAsker,
@@ -127,7 +127,7 @@ export class Vcpu {
     this.#memory = new GuestMemory(stage2);
     this.#interface = new GicCpuInterface(gic, self);
     const changed = (): void => this.#updateLines();
-    this.#memory.addGic(new GicRegisters(gic), config.gic, block.cpus, changed);
+    placeController(this.#memory, gic, block, config, changed);
     this.#timer = new GenericTimer(thread.clock, config.epochMs, (intid, level) => {
       gic.setLine(intid, level, self);
       this.#linesChanged = true;

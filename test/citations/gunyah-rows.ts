@@ -26,6 +26,8 @@ export const FILES = {
   hostile: 'actors/abi/gunyah/hostile.test.ts',
   psci: 'actors/abi/psci/psci.test.ts',
   extents: 'actors/hypervisor/extents.test.ts',
+  made: 'actors/hypervisor/guest-made-vms.test.ts',
+  windows: 'actors/vcpu/guest-memory.test.ts',
   virtio: 'actors/hypervisor/virtio.test.ts',
   directory: 'actors/hypervisor/capability-directory.test.ts',
   queue: 'bus/message-queue/message-queue.test.ts',
@@ -52,6 +54,7 @@ const LENGTHS: Citation = ['malformed', 'every request of fixed length'];
 const LISTS: Citation = ['malformed', 'requests with lists'];
 const UNKNOWN: Citation = ['malformed', 'ids that nobody has'];
 const GUEST: Citation = ['guest', 'every check of the guest passes'];
+const ROOT: Citation = ['guest', 'a root VM puts VMs together by hypercalls'];
 const ORDER: Citation = ['slow', 'every slow call checks its capabilities in order'];
 const IOCTLS: Citation = ['manager', '8.1: every ioctl has the number, and the size in it, of its generation'];
 const STEPS: Citation = ['life', 'any sequence of requests takes the state machine where section 6 says'];
@@ -195,9 +198,16 @@ export const GUNYAH_ROWS: readonly Citations[] = [
     table: '2.6',
     rows: 'hwirq_bind | hwirq_unbind | msi_source',
     tests: [['assembly', 'calls with nothing behind them here']],
-    differs: 'no physical lines and no MSI sources: rights are checked, then UNIMPLEMENTED or WRONG_OBJECT_TYPE',
+    differs: 'no physical lines and no MSI sources: rights are checked, then ARGUMENT_INVALID or WRONG_OBJECT_TYPE',
   },
-  { table: '2.6', rows: 'configure', tests: [['assembly', 'vic_configure: processors, numbers, options']] },
+  {
+    table: '2.6',
+    rows: 'configure',
+    tests: [
+      ['assembly', 'vic_configure: processors'],
+      ['made', '2.6 vic_configure'],
+    ],
+  },
   { table: '2.6', rows: 'attach_vcpu', tests: [['assembly', 'a thread is attached to its parts']] },
   { table: '2.6', rows: 'mpidr', tests: [['assembly', 'vgic_set_mpidr_mapping: no overlap']] },
   { table: '2.7', rows: 'attach_thread', tests: [['assembly', 'a thread is attached to its parts']] },
@@ -213,9 +223,15 @@ export const GUNYAH_ROWS: readonly Citations[] = [
   },
   {
     table: '2.7',
-    rows: 'attach_vdma | info_area | attach_vdevice | find_info_area',
+    rows: 'attach_vdma | find_info_area',
     tests: [['assembly', 'calls with nothing behind them here']],
-    differs: 'nothing behind them here: rights are checked, then UNIMPLEMENTED or WRONG_OBJECT_TYPE',
+    differs: 'no DMA devices: rights are checked, then WRONG_OBJECT_TYPE',
+  },
+  { table: '2.7', rows: 'info_area', tests: [['made', '2.7 configure_info_area: a page of its own']] },
+  {
+    table: '2.7',
+    rows: 'attach_vdevice',
+    tests: [['made', '2.7 attach_vdevice'], ROOT, ['windows', 'registers that were put elsewhere are the same ones']],
   },
   {
     table: '2.7',

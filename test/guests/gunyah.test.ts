@@ -37,7 +37,7 @@ test(
     if (!outcome.ok) return;
     const report = parseSuite(outcome.value.console);
     assert.equal(report?.failures, [], outcome.value.console);
-    assert.is(report?.passed, 170);
+    assert.is(report?.passed, 201);
     assert.is(outcome.value.exitCode, 0);
     assert.is(outcome.value.errors, '');
   },

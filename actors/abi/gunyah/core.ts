@@ -71,6 +71,8 @@ export interface CoreMemory {
   ): Result<{ readonly offset: bigint; readonly bytes: bigint; readonly access: MapAccess }, ObjectFault>;
   /** The frame of a basic extent of one page, which stays in it from here on. */
   attachPage(extent: number): Result<number, ObjectFault>;
+  /** As attachPage, of one that may be read and written with any memory type. */
+  attachInfoPage(extent: number): Result<number, ObjectFault>;
   unmapAll(extent: number): Promise<Done>;
   zero(extent: number, offset: bigint, bytes: bigint): Done;
   addVmmio(addrspace: number, base: bigint, bytes: bigint): Done;
@@ -95,9 +97,19 @@ export interface MapAccess {
 
 /** What VMs are put together from, see Assembly. */
 export interface CoreAssembly {
-  configureVic(vic: number, cpus: number, sharedInterrupts: number, msis: number): Done;
+  /** `isMoved`: its registers are not at the platform's addresses. */
+  configureVic(vic: number, cpus: number, sharedInterrupts: number, msis: number, isMoved: boolean): Done;
   mapMpidr(vic: number, mask: bigint, shifts: readonly number[], multiThread: boolean): Done;
   configureAddrspace(addrspace: number, vmid: number): Done;
+  /** Gives an address space that is not active yet the page for what it is told at `ipa`. */
+  configureInfoArea(addrspace: number, extent: number, ipa: bigint): Done;
+  /** Puts registers of `vic` into an address space: `index` 0 the distributor's, n those of processor n - 1. */
+  attachController(
+    addrspace: number,
+    vic: number,
+    index: number,
+    place: { readonly base: bigint; readonly bytes: bigint; readonly flags: bigint },
+  ): Done;
   configureGroup(group: number, flags: number): Done;
   configureWatchdog(watchdog: number, flags: number): Done;
   /** `type`: 0 for a device whose configuration space is bytes. */

@@ -42,6 +42,8 @@ const FAULT: Readonly<Record<ObjectFault, number>> = {
   mappingsFull: E.mappingsFull,
   wrongExtent: E.extentType,
   existingMapping: E.existingMapping,
+  idle: E.idle,
+  badAddress: E.addressInvalid,
   unimplemented: E.unimplemented,
 };
 
@@ -113,18 +115,26 @@ const VIRTIO_TYPE_VALID = 0x40n;
 /** watchdog_manage: 0 freezes. */
 const WATCHDOG_FREEZE_RESET = 1n;
 const WATCHDOG_UNFREEZE = 2n;
-/** What addrspace_attach_vdevice knows; ours have their addresses from the VM's machine description. */
-const DEVICE_TYPES: readonly ObjectType[] = ['vic', 'virtioMmio'];
 
-/** The objects are right and there is nothing behind the call here: no physical line, no information area. */
-const nothingBehind: Handler = () => answer(E.unimplemented);
+/** vic_configure: the controller is not at the platform's addresses. */
+const VIC_OPTION_MOVED = 2n;
 
-/** A capability to something that only some hypervisors have: an MSI source, a DMA device, a virtual device. */
-function otherObject(call: Call, index: number, types: readonly ObjectType[] = []): SlowAnswer {
-  const { capabilities, table } = call.core.objects;
-  const found = capabilities.find(call.space, arg(call, index), 0, 0);
+/** A line that no handler of physical interrupts has: hyp/interfaces/vic/vic.ev says what it answers. */
+const unhandledLine: Handler = () => answer(E.argumentInvalid);
+
+/** A capability to something that only some hypervisors have: an MSI source, a DMA device. */
+function otherObject(call: Call, index: number): SlowAnswer {
+  const found = call.core.objects.capabilities.find(call.space, arg(call, index), 0, 0);
+  return answer(found.ok ? E.wrongObjectType : FAULT[found.error]);
+}
+
+/** The one device that has registers to attach is an interrupt controller, as in the public hypervisor. */
+function attachDevice(call: Call): SlowAnswer {
+  const { capabilities } = call.core.objects;
+  const found = capabilities.find(call.space, arg(call, 1), OBJECT_TYPE.vic, RIGHTS.vic.attachVdevice);
   if (!found.ok) return answer(FAULT[found.error]);
-  return answer(types.some((type) => table.type(found.value.object) === type) ? E.unimplemented : E.wrongObjectType);
+  const place = { base: arg(call, 3), bytes: arg(call, 4), flags: arg(call, 5) };
+  return done(call.core.assembly.attachController(object(call, 0), found.value.object, num(call, 2), place));
 }
 
 // ---- 2.7 address spaces ----
@@ -272,14 +282,15 @@ const HANDLERS: Readonly<Record<number, Handler>> = {
     const [depth, bytes] = [Number(info & 0xffffn), Number(info >> 16n)];
     return done(call.core.objects.configureQueue(object(call, 0), depth, bytes));
   },
-  38: nothingBehind,
-  39: nothingBehind,
+  38: unhandledLine,
+  39: unhandledLine,
   40: (call) => {
     const [options, msis] = [arg(call, 3), num(call, 4)];
     if (options > VIC_OPTIONS) return answer(E.argumentInvalid);
     const { assembly } = call.core;
     const isMsiValid = (options & VIC_OPTION_MSIS) !== 0n;
-    return done(assembly.configureVic(object(call, 0), num(call, 1), num(call, 2), isMsiValid ? msis : 0));
+    const isMoved = (options & VIC_OPTION_MOVED) !== 0n;
+    return done(assembly.configureVic(object(call, 0), num(call, 1), num(call, 2), isMsiValid ? msis : 0, isMoved));
   },
   41: attach('vic', 0, 1, 2),
   86: (call) => otherObject(call, 1),
@@ -290,8 +301,8 @@ const HANDLERS: Readonly<Record<number, Handler>> = {
   42: attach('addrspace', 0, 1),
   46: (call) => done(call.core.assembly.configureAddrspace(object(call, 0), num(call, 1))),
   47: (call) => otherObject(call, 1),
-  98: (call) => otherObject(call, 1, DEVICE_TYPES),
-  91: nothingBehind,
+  98: attachDevice,
+  91: (call) => done(call.core.assembly.configureInfoArea(object(call, 0), object(call, 1), arg(call, 2))),
   43: (call) => {
     const range = rangeOf(call, 4);
     const access = accessOf(arg(call, 3), true);

@@ -59,13 +59,13 @@ export class GicRegisters {
     gic.wakeAll();
   }
 
-  /** Reads `bytes` bytes at `offset` of vCPU `cpu`'s redistributor. */
-  readRedistributor(cpu: number, offset: number, bytes: number): bigint {
+  /** Reads `bytes` bytes at `offset` of vCPU `cpu`'s redistributor; `isLast`: whether it says that none follows it. */
+  readRedistributor(cpu: number, offset: number, bytes: number, isLast = cpu === this.#gic.cpus - 1): bigint {
     return this.#gic.locked(() => {
       const gic = this.#gic;
       if (offset === 0x0004) return BigInt(IIDR);
       if (offset === 0x0008 || offset === 0x000c) {
-        const last = cpu === gic.cpus - 1 ? 1n << 4n : 0n;
+        const last = isLast ? 1n << 4n : 0n;
         const affinity = BigInt(gic.cpuWord(cpu, 'affinity'));
         const typer = (affinity << 32n) | (BigInt(cpu) << 8n) | last;
         if (offset === 0x000c) return typer >> 32n;

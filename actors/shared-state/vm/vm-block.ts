@@ -20,7 +20,7 @@ const WINDOWS_AT = HEAD_BYTES + VM_CPUS_MAX * CPU_BYTES;
 const WINDOW_BYTES = 64;
 /** Device windows of one VM (actors/shared-state/guest-window), at most. */
 export const VM_WINDOWS_MAX = 40;
-/** What is here (watchdog.ts has 64 bytes from 256 on), then proxied-run.ts from 7,680 on and vmmio-ranges.ts from 8,192 on; then the requests. */
+/** What is here (watchdog.ts has 64 bytes from 256 on), then proxied-run.ts from 7,680, vmmio-ranges.ts from 8,192 and controller-windows.ts from 10,752 on; then the requests. */
 const REQUESTS_AT = 12_288;
 /** Size of a VM's block in bytes. */
 export const VM_BLOCK_BYTES = REQUESTS_AT + maintenanceBytes(VM_CPUS_MAX);

@@ -16,7 +16,9 @@ void check_is(const char *name, u64 got, u64 want) {
 }
 
 enum { RAM_BYTES = 8 << 20, TREE_AT = 6 << 20, GIVEN_AT = RAM_BYTES - 4096, IMAGE_BASE = 0x40200000, WINDOW = 0x50000000, PAGE = 4096 };
-enum { E_DENIED = 30, E_NOT_OWNER = 111, E_STATE = 33, E_CONFIG = 34, MAGIC = 0x726f6f74, EXTERNAL = 0x10 };
+/* Where the second VM's interrupt controller is put beside where every VM has it: as virtual machine monitors do. */
+enum { MOVED_GICD = 0x3fff0000, MOVED_GICR = 0x3ff00000, PIDR2 = 0xffe8, ARCH_3 = 0x3b, TYPER_LAST = 0x10 };
+enum { E_IDLE = 32, E_DENIED = 30, E_NOT_OWNER = 111, E_STATE = 33, E_CONFIG = 34, MAGIC = 0x726f6f74, EXTERNAL = 0x10 };
 enum { VIRQ_RX = 970, VIRQ_WAKE, VIRQ_HALT, SECOND_RX = 40, SECOND_TX = 41 };
 extern char __bss_start[];
 
@@ -56,6 +58,21 @@ static void window(const struct queues *q, int writes) {
   queue_send(q, answer, sizeof answer, 1);
 }
 
+/* Reads a register: what was read, how many aborts there were, their status. */
+static void peek(const struct queues *q, u64 address) {
+  exception_hook *before = this_cpu()->hook;
+  u64 answer[3] = {0, 0, 0};
+  u32 value = 0;
+  faults = fault_status = 0;
+  this_cpu()->hook = skip_fault;
+  __asm__ volatile("ldr %w0, [%1]" : "+r"(value) : "r"(address) : "memory");
+  this_cpu()->hook = before;
+  answer[0] = value;
+  answer[1] = faults;
+  answer[2] = fault_status;
+  queue_send(q, answer, sizeof answer, 1);
+}
+
 static void second_main(const struct given *given) {
   static u8 message[240];
   const struct queues *q = &given->q;
@@ -69,7 +86,11 @@ static void second_main(const struct given *given) {
     if (proxied_message(message, size, q)) continue;
     if (size == 4 && !memcmp(message, "read", 4)) window(q, 0);
     else if (size == 4 && !memcmp(message, "wrt!", 4)) window(q, 1);
-    else if (size == 4 && !memcmp(message, "cpus", 4)) {
+    else if (size == 12 && !memcmp(message, "peek", 4)) {
+      u64 address;
+      memcpy(&address, message + 4, 8);
+      peek(q, address);
+    } else if (size == 4 && !memcmp(message, "cpus", 4)) {
       static volatile u32 word;
       u64 answer = (u64)cpu_start(1, set_word, (void *)&word);
       if (!answer) cpu_wait_off(1);
@@ -104,6 +125,19 @@ enum {
   ATTACH_ADDRSPACE, MAP, UNMAP, UPDATE_ACCESS, CONFIGURE_ADDRSPACE, CONFIGURE_MEMEXTENT = 0x31, POWER_ON = 0x38, KILL = 0x3a,
   ATTACH_GROUP = 0x3c, ATTACH_CSPACE = 0x3e, SET_PRIORITY = 0x46, REVOKE = 0x59, BIND_VCPU = 0x5c, VMMIO = 0x60, WRITE_REGISTER = 0x64
 };
+
+/* addrspace_attach_vdevice, which has six arguments. */
+static u64 attach_device(u64 addrspace, u64 vic, u64 index, u64 base, u64 size, u64 flags) {
+  register u64 x0_ __asm__("x0") = addrspace;
+  register u64 x1_ __asm__("x1") = vic;
+  register u64 x2_ __asm__("x2") = index;
+  register u64 x3_ __asm__("x3") = base;
+  register u64 x4_ __asm__("x4") = size;
+  register u64 x5_ __asm__("x5") = flags;
+  __asm__ volatile("hvc %6" : "+r"(x0_), "+r"(x1_), "+r"(x2_), "+r"(x3_), "+r"(x4_), "+r"(x5_) : "i"(0x6000 + 0x62)
+    : "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17", "memory");
+  return x0_;
+}
 
 static u64 errors;                                     /* of the calls that must not fail */
 static u64 must(u64 error, const char *what) {
@@ -248,6 +282,34 @@ static void windows(struct vm *vm) {
   MUST(DELETE, root.cspace, vm->page, 0, 0);
 }
 
+/* What the second VM reads of a register. */
+static void ask_register(const struct vm *vm, u64 address, u64 answer[3]) {
+  u8 message[12] = "peek";
+  memcpy(message + 4, &address, 8);
+  answer[1] = 99;
+  queue_send(&vm->q, message, sizeof message, 1);
+  queue_wait(&vm->q, answer, 24, 20000);
+}
+
+/* The registers of its interrupt controller are put elsewhere too while the VM runs. */
+static void controller(const struct vm *vm) {
+  u64 answer[3] = {0};
+  ask_register(vm, MOVED_GICD + PIDR2, answer);
+  check("no controller where none was put", answer[1] == 1 && answer[2] == EXTERNAL);
+  check_is("attach_vdevice: an interface there is not", attach_device(vm->addrspace, vm->vic, 3, MOVED_GICD, 0x10000, 0), E_ARGUMENT_INVALID);
+  check_is("attach_vdevice: the distributor", attach_device(vm->addrspace, vm->vic, 0, MOVED_GICD, 0x10000, 0), OK);
+  ask_register(vm, MOVED_GICD + PIDR2, answer);
+  check("... is there", answer[1] == 0 && answer[0] == ARCH_3);
+  check_is("attach_vdevice: once", attach_device(vm->addrspace, vm->vic, 0, 0x3ffe0000, 0x10000, 0), E_BUSY);
+  check_is("attach_vdevice: where another is", attach_device(vm->addrspace, vm->vic, 1, MOVED_GICD + 0xf000, 0x20000, 0), E_BUSY);
+  check_is("attach_vdevice: a redistributor, said not to be the last", attach_device(vm->addrspace, vm->vic, 2, MOVED_GICR + 0x20000, 0x20000, 1), OK);
+  ask_register(vm, MOVED_GICR + 0x20000 + 8, answer);
+  check("... is there, and says so", answer[1] == 0 && (answer[0] >> 8 & 0xffff) == 1 && !(answer[0] & TYPER_LAST));
+  ask_register(vm, 0x8000000 + PIDR2, answer);
+  check("the platform's addresses are as before", answer[1] == 0 && answer[0] == ARCH_3);
+  check_is("attach_vdevice: another VM's controller", attach_device(vm->addrspace, root.vic, 0, 0x3ffd0000, 0x10000, 0), E_DENIED);
+}
+
 static void runs_by_itself(u8 *memory) {
   struct vm vm = {0};
   u64 answer = 0;
@@ -260,6 +322,7 @@ static void runs_by_itself(u8 *memory) {
   queue_send(&vm.q, "cpus", 4, 1);
   check("its second vCPU is turned on by PSCI, and off", queue_wait(&vm.q, &answer, 8, 20000) == 8 && answer == 2);
   windows(&vm);
+  controller(&vm);
   u64 other = CREATE(CREATE_THREAD);
   MUST(ATTACH_ADDRSPACE, vm.addrspace, other, 0, 0);
   check_is("a vCPU of it without its vic", CALL(ACTIVATE, other, 0, 0, 0), E_DENIED);
@@ -314,6 +377,11 @@ static void refusals(u8 *memory) {
   u64 addrspace = CREATE(CREATE_ADDRSPACE);
   check_is("an address space without a VMID", CALL(ACTIVATE, addrspace, 0, 0, 0), E_CONFIG);
   MUST(DELETE, root.cspace, addrspace, 0, 0);
+  u64 vic = CREATE(CREATE_VIC);
+  MUST(CONFIGURE_VIC, vic, 2, 64, 0);
+  MUST(ACTIVATE, vic, 0, 0, 0);
+  check_is("attach_vdevice: the redistributor of no vCPU", attach_device(root.addrspace, vic, 1, MOVED_GICR, 0x20000, 0), E_IDLE);
+  MUST(DELETE, root.cspace, vic, 0, 0);
   u64 thread = CREATE(CREATE_THREAD);
   check_is("a thread without an address space", CALL(ACTIVATE, thread, 0, 0, 0), E_CONFIG);
   MUST(DELETE, root.cspace, thread, 0, 0);
