@@ -6,6 +6,7 @@
  * An address space shows the controller of its own processors: another's is DENIED (ADR 275).
  */
 import { err, ok, type Result } from '../../bus/result.js';
+import { GICD_BYTES, GICR_BYTES } from '../shared-state/gic/gic-mmio.js';
 import { type ControllerWindow, ControllerWindows } from '../shared-state/vm/controller-windows.js';
 import type { KernelObjects } from './kernel-objects.js';
 import type { ObjectFault } from './objects.protocol.js';
@@ -33,6 +34,8 @@ export class AttachedControllers {
   readonly #memory: ArrayBufferLike;
   readonly #kernel: Kernel;
   #windows: readonly Attached[] = [];
+  /** Controllers that {@link move} has put elsewhere, in the life they were. */
+  readonly #moved = new Map<number, number>();
 
   constructor(memory: ArrayBufferLike, kernel: Kernel) {
     this.#memory = memory;
@@ -72,6 +75,32 @@ export class AttachedControllers {
     return ok();
   }
 
+  /**
+   * Puts a whole controller there and takes it away from the platform's addresses, as a VM's owner does before it runs: the
+   * redistributors of `cpus` processors follow each other `stride` bytes apart.
+   */
+  move(
+    addrspace: number,
+    vic: number,
+    place: {
+      readonly cpus: number;
+      readonly distributor: number;
+      readonly redistributors: number;
+      readonly stride: number;
+    },
+  ): Result<undefined, ObjectFault> {
+    const { cpus, distributor, redistributors, stride } = place;
+    this.#moved.set(vic, this.#kernel.table.generation(vic));
+    const register = (index: number, base: number, bytes: number, flags: bigint) =>
+      this.attach(addrspace, vic, index, { base: BigInt(base), bytes: BigInt(bytes), flags }, false);
+    let done = register(0, distributor, GICD_BYTES, 0n);
+    for (let cpu = 0; cpu < cpus && done.ok; cpu++) {
+      const flags = FLAG.lastValid | (cpu === cpus - 1 ? FLAG.last : 0n);
+      done = register(cpu + 1, redistributors + cpu * stride, GICR_BYTES, flags);
+    }
+    return done;
+  }
+
   #in(addrspace: number): readonly Attached[] {
     const generation = this.#kernel.table.generation(addrspace);
     return this.#windows.filter((known) => known.addrspace === addrspace && known.generation === generation);
@@ -87,12 +116,13 @@ export class AttachedControllers {
     const { table } = this.#kernel;
     const at = table.data(addrspace);
     const config = vic === 0 ? undefined : this.#kernel.config(vic);
-    const isMoved = config?.is === 'vic' && config.isMoved;
+    const isMoved = (config?.is === 'vic' && config.isMoved) || this.#moved.get(vic) === table.generation(vic);
     if (at !== 0) new ControllerWindows(this.#memory, { at }).replace(this.#in(addrspace), isMoved);
   }
 
   /** An object ends: registers that were there with it are gone. Before its slot names another. */
   ended(object: number): void {
+    this.#moved.delete(object);
     const gone = this.#windows.filter(({ vic, thread, addrspace }) => [vic, thread, addrspace].includes(object));
     if (gone.length === 0) return;
     this.#windows = this.#windows.filter((window) => !gone.includes(window));

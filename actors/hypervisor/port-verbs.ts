@@ -146,6 +146,12 @@ export const portVerbs: PortHandlers = {
     if (vm === undefined || home === undefined || extents === undefined) return err('noPartition');
     return createVirtio(found.value.core, extents, vm, home, wanted);
   },
+  placeController(state, { partition, ...place }) {
+    const found = holder(state, partition);
+    if (!found.ok) return found;
+    const { core, given } = found.value;
+    return core.objects.controllers.move(given.addrspace, given.vic, place);
+  },
   async destroyObject(state, { object }) {
     state.ports.core()?.objects.destroy(object);
     return (await state.ports.settle()) ? ok() : err('notAcknowledged');

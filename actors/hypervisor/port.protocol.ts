@@ -87,6 +87,15 @@ export type PortVerbs = {
     VirtioObjects,
     PartitionFault | ObjectFault
   >;
+  /**
+   * Puts the interrupt controller of a partition with `cpus` processors there, and not at the platform's addresses; before its
+   * processors run. Addresses and `stride`, from one redistributor to the next, in bytes.
+   */
+  placeController: Ask<
+    PartitionRef & { cpus: number; distributor: number; redistributors: number; stride: number },
+    undefined,
+    PartitionFault | ObjectFault
+  >;
   /** Ends an object; answered when nobody uses it any more. */
   destroyObject: Ask<{ object: number }, undefined, 'notAcknowledged'>;
   /** Gives `partition` a capability; its id as `0x` hexadecimal text (64 bits). */

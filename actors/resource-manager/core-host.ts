@@ -16,6 +16,7 @@ import { ObjectTable } from '../shared-state/objects/object-table.js';
 import { lockOwner, Ports } from '../shared-state/objects/ports.js';
 import { type ResetAsked, STOP, type Stop, VmBlock } from '../shared-state/vm/vm-block.js';
 import { arenaBytesFor } from './arena-size.js';
+import type { ControllerPlace } from './controller-place.js';
 import type { LaunchOrder } from './resource-manager.protocol.js';
 import type { AboutVm, BootRegisters, GivenPort, HostFault, ProcessorShare, RmHost } from './rm-host.js';
 import { RpcLink } from './rpc-link.js';
@@ -204,6 +205,13 @@ export class CoreHost implements RmHost {
   }
   async addVmmio(partition: number, base: number, bytes: number): Promise<Result<undefined, HostFault>> {
     return (await this.#parts.ask('setVmmioRange', { partition, base, bytes })).ok ? ok() : err('refused');
+  }
+  async placeController(
+    partition: number,
+    cpus: number,
+    place: ControllerPlace,
+  ): Promise<Result<undefined, HostFault>> {
+    return (await this.#parts.ask('placeController', { partition, cpus, ...place })).ok ? ok() : err('refused');
   }
   async createWatchdog(
     partition: number,

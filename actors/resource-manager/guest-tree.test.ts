@@ -11,9 +11,12 @@ import {
   type TreeNode,
 } from '../../devices/machine/device-tree/tree.js';
 import { writeTree } from '../../devices/machine/device-tree/write-tree.js';
+import { MEMORY_MAP } from '../../devices/machine/memory-map.js';
 import { BenchCaller } from '../../test/fixtures/gunyah/guest-bench.js';
 import { type BenchClient, guestTree, RmBench, vdevice } from '../../test/fixtures/gunyah/rm-bench.js';
 import { spec } from '../../test/harness/spec.js';
+import { ControllerWindows } from '../shared-state/vm/controller-windows.js';
+import { PLATFORM_CONTROLLER } from './controller-place.js';
 import { FREE_IRQ_START, hypervisorNode, rpcNode, withHypervisor } from './guest-tree.js';
 import { PayloadWriter } from './payload.js';
 import { RM_ERROR as E, RM_MESSAGE as M } from './rm-messages.js';
@@ -256,6 +259,91 @@ test('7.2: what the VMM wrote stays: processors, memory, chosen, controller; its
     withHypervisor({ root: node('', {}, [node('hypervisor', {})]), reservations: [], bootCpu: 0 }, node('x', {})),
     undefined,
   );
+});
+
+/** A tree whose controller's node is `intc@3fff0000`, with what `more` says of it, and how its configuration names it. */
+function controllerTree(more: Readonly<Record<string, Uint8Array | undefined>>, config: Uint8Array = cells(9)) {
+  return guestTree(
+    [],
+    undefined,
+    {},
+    {
+      config: node('interrupts', { config }),
+      node: node('intc@3fff0000', {
+        compatible: strings('arm,gic-v3'),
+        'interrupt-controller': PRESENT,
+        '#interrupt-cells': cells(3),
+        phandle: cells(9),
+        reg: cells64(0x3fff_0000, 0x1_0000, 0x3ffd_0000, 0x2_0000),
+        ...more,
+      }),
+    },
+  );
+}
+const PATHS = { whole: strings('/intc@3fff0000'), short: strings('/intc') } as const;
+
+test('7.2, 7.4: the interrupt controller lies where its node says, which the configuration names by path or phandle', async () => {
+  for (const config of [cells(9), PATHS.whole, PATHS.short]) {
+    const { root, bench, vmid } = await started(controllerTree({}, config));
+    const block = bench.partitions.get(bench.rm.vms.get(vmid)?.partition ?? -1)?.parts?.block;
+    assert.ok(block !== undefined);
+    if (block === undefined) return;
+    const windows = new ControllerWindows(bench.buffer, block);
+    assert.ok(windows.isMoved, 'and not where the platform has it');
+    assert.equal(windows.at(0x3fff_ffff), { base: 0x3fff_0000, bytes: 0x1_0000, index: 0, isLast: false });
+    assert.equal(windows.at(0x3ffd_0000), { base: 0x3ffd_0000, bytes: 0x2_0000, index: 1, isLast: true });
+    assert.is(windows.at(0x0800_0000), undefined);
+    assert.equal(value(child(root, 'intc'), 'reg')?.[1], 0x3fff_0000, 'the node stays');
+  }
+});
+
+test('7.2: a controller without addresses is told the platform’s; one that is there already stays where it is', async () => {
+  const platform = [PLATFORM_CONTROLLER.distributor, PLATFORM_CONTROLLER.redistributors];
+  assert.equal(platform, [MEMORY_MAP.gicDistributor.base, MEMORY_MAP.gicRedistributors.base]);
+  const [gicd = 0, gicr = 0] = platform;
+  const unplaced = await started(controllerTree({ reg: undefined }));
+  const told = child(unplaced.root, 'intc');
+  assert.equal(value(told, 'reg'), [0, gicd, 0, 0x1_0000, 0, gicr, 0, 0x2_0000]);
+  assert.equal([value(told, '#redistributor-regions'), value(told, 'redistributor-stride')], [[1], [0, 0x2_0000]]);
+  const same = await started(controllerTree({ reg: cells64(gicd, 0x1_0000, gicr, 0x10_0000) }));
+  for (const { bench, vmid } of [unplaced, same]) {
+    const block = bench.partitions.get(bench.rm.vms.get(vmid)?.partition ?? -1)?.parts?.block;
+    assert.ok(block !== undefined && !new ControllerWindows(bench.buffer, block).isMoved);
+  }
+});
+
+test('7.4: a controller’s node that cannot be is refused', () => {
+  const read = (tree: Uint8Array): unknown => {
+    const found = readVmConfig(tree);
+    return found.ok ? found.value.config.controller : found.error;
+  };
+  const wide = {
+    'redistributor-stride': cells64(0x4_0000),
+    reg: cells64(0x3fff_0000, 0x1_0000, 0x3f00_0000, 0x4_0000),
+  };
+  assert.equal(read(controllerTree(wide)), {
+    ...{ distributor: 0x3fff_0000, redistributors: 0x3f00_0000, stride: 0x4_0000 },
+  });
+  assert.is(read(guestTree([])), 'platform');
+  for (const [wrong, why] of [
+    [controllerTree({}, cells(8)), 'a phandle that nobody has'],
+    [controllerTree({}, strings('/gic')), 'a path that leads nowhere'],
+    [controllerTree({}, cells(9, 9)), 'neither'],
+    [controllerTree({ compatible: strings('arm,gic-400') }), 'another controller'],
+    [controllerTree({ 'interrupt-controller': undefined }), 'no controller'],
+    [controllerTree({ '#interrupt-cells': cells(4) }), 'four words an interrupt'],
+    [controllerTree({ '#redistributor-regions': cells(2) }), 'two regions'],
+    [controllerTree({ 'redistributor-stride': cells64(0x1_0000) }), 'too near each other'],
+    [controllerTree({ 'redistributor-stride': cells64(0x4_0000) }), 'the last one reaches into the distributor'],
+    [controllerTree({ 'redistributor-stride': cells(0x2_0000) }), 'a stride of one word'],
+    [controllerTree({ reg: cells64(0x3fff_0000, 0x1_0000) }), 'no redistributors'],
+    [controllerTree({ reg: cells64(0x3fff_1000, 0x1_0000, 0x3ffd_0000, 0x2_0000) }), 'not at 64 KiB'],
+    [controllerTree({ reg: cells64(0x3fff_0000, 0x1_0000, 0x3ffe_0000, 0x2_0000) }), 'one in the other'],
+    [controllerTree({ reg: cells64(1n << 44n, 0x1_0000, 0x3ffd_0000, 0x2_0000) }), 'beyond all addresses'],
+    [controllerTree({ reg: cells64((1n << 64n) - 0x1_0000n, 0x1_0000, 0x3ffd_0000, 0x2_0000) }), 'at their end'],
+  ] as const) {
+    assert.is(read(wrong), 'config', why);
+  }
 });
 
 test('7.4: what a configuration says is read, and what cannot be is refused', () => {

@@ -1,6 +1,7 @@
 /** Requests that take a VM through its life (gunyah.md 5.5, 6). An illegal step gets its error and changes nothing. */
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { writeTree } from '../../devices/machine/device-tree/write-tree.js';
+import { withController } from './controller-place.js';
 import { type FirmwarePlace, firmwarePlace, placeFirmware } from './firmware-requests.js';
 import { hypervisorNode, withFirmware, withHypervisor, withVsoc } from './guest-tree.js';
 import { type Parcel, pageRanges, RIGHTS_ALL, readSgl } from './memory-parcels.js';
@@ -124,7 +125,11 @@ const init: RequestHandler = async (request) => {
   if (vm.image.auth !== AUTH.platform && !(await rm.host.addVmmio(vm.partition, 0, VMMIO_DEFAULT_BYTES)).ok) {
     return fail(request, vm, E.NORESOURCE);
   }
-  const { timesliceNs } = config;
+  const { timesliceNs, controller } = config;
+  if (controller !== 'platform' && 'distributor' in controller) {
+    const placed = await rm.host.placeController(vm.partition, config.cpus, controller);
+    if (!placed.ok) return fail(request, vm, E.NORESOURCE);
+  }
   const how = { priority, ...(timesliceNs !== undefined && { timesliceNs }) };
   for (let index = 0; index < config.cpus; index++) {
     if (!(await rm.host.schedule(vm.partition, index, how)).ok) return fail(request, vm, E.NORESOURCE);
@@ -145,11 +150,11 @@ function overlay(request: Request, vm: Vm, parcel: Parcel, base: bigint, firmwar
   const bytes = rm.parcels.read(parcel, Number(image.treeOffset), Number(image.treeBytes));
   const read = readVmConfig(bytes);
   if (!read.ok) return false;
-  const { name: imageName, uri, guid } = config;
+  const { name: imageName, uri, guid, cpus } = config;
   const about = { vmid: vm.vmid, owner: vm.owner, imageName, uri, guid };
   const known = withHypervisor(read.value.tree, hypervisorNode(about, vdeviceNodes(vm)));
   if (known === undefined) return false;
-  const tree = withVsoc(known, vsocNodes(vm));
+  const tree = withVsoc(withController(known, read.value.config.controller, cpus), vsocNodes(vm));
   const written = writeTree(
     firmware === undefined ? tree : withFirmware(tree, firmware.base + firmware.offset, firmware.bytes),
   );

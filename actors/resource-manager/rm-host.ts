@@ -6,6 +6,7 @@ import type { Result } from '../../bus/result.js';
 import type { Profile } from '../abi/gunyah/identity.js';
 import type { PageRange, ParcelFault, ParcelPiece, Transfer } from '../hypervisor/parcel.protocol.js';
 import type { PagingObjects, VirtioObjects, VirtioWanted } from '../hypervisor/port.protocol.js';
+import type { ControllerPlace } from './controller-place.js';
 import type { RpcLink } from './rpc-link.js';
 
 /** Why the machine refused; parcels say more. */
@@ -57,6 +58,8 @@ export interface RmHost {
   stopVm(partition: number): Promise<void>;
   /** Returns everything the partition had. */
   deleteVm(partition: number): Promise<void>;
+  /** Its interrupt controller lies there, and not where the platform has it; before it runs. */
+  placeController(partition: number, cpus: number, place: ControllerPlace): Promise<Result<undefined, HostFault>>;
   startVm(partition: number, boot: BootRegisters, about: AboutVm): Promise<Result<undefined, HostFault>>;
 
   /** The RPC link of a VM with its two queues, whose ends the VM gets; both interrupts go to the VM. */

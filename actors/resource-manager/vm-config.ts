@@ -3,6 +3,7 @@ import { err, ok, type Result } from '../../bus/result.js';
 import { readTree } from '../../devices/machine/device-tree/read-tree.js';
 import { type DeviceTree, findNode, type TreeNode } from '../../devices/machine/device-tree/tree.js';
 import { PROFILES, type Profile } from '../abi/gunyah/identity.js';
+import { type WantedController, wantedController } from './controller-place.js';
 
 /** A virtual device to make. */
 export interface VdeviceConfig {
@@ -54,6 +55,8 @@ export interface VmConfig {
   readonly firmwareAddress: bigint | undefined;
   readonly firmwareBytesMax: bigint | undefined;
   readonly cpus: number;
+  /** Where its interrupt controller is to lie. */
+  readonly controller: WantedController;
   readonly isProxy: boolean;
   /** Priority of its processors, as a distance from the owner's; 0 where others run them. */
   readonly priorityOffset: number;
@@ -194,11 +197,12 @@ export function readVmConfig(bytes: Uint8Array): Result<{ tree: DeviceTree; conf
   const cpus = countCpus(root) || 1;
   if (cpus > CPUS_MAX) return err('config');
   const run = howRun(vcpus);
-  if (run === undefined) return err('config');
+  const controller = wantedController(root, node, cpus);
+  if (run === undefined || controller === undefined) return err('config');
   return ok({
     tree: tree.value,
     config: {
-      ...{ name, attributes, cpus, baseAddress: base, firmwareAddress },
+      ...{ name, attributes, cpus, controller, baseAddress: base, firmwareAddress },
       firmwareBytesMax: memory && number(memory, 'firmware-size-max'),
       uri: text(node, 'vm-uri'),
       guid: text(node, 'vm-guid'),

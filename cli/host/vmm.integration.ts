@@ -5,7 +5,7 @@ import type { GunyahDevice } from '../../actors/vm-manager/gunyah-device.js';
 import { FN, FnIoeventfdArg, MAP } from '../../actors/vm-manager/uapi.js';
 import { bytesOf } from '../../bus/layout/struct.js';
 import type { Result } from '../../bus/result.js';
-import { strings } from '../../devices/machine/device-tree/tree.js';
+import { cells, cells64, node, PRESENT, strings } from '../../devices/machine/device-tree/tree.js';
 import { guestTree } from '../../test/fixtures/gunyah/rm-bench.js';
 import { spec } from '../../test/harness/spec.js';
 import { VmHost } from './vm-host.js';
@@ -33,6 +33,31 @@ const GUEST = [
   0x72b08000, // movk w0, #0x8400, lsl #16: SYSTEM_OFF
   0xd4000002, // hvc #0
 ];
+
+/** Tells the VMM what GICD_PIDR2 and GICR_TYPER are where its tree says that its controller is, then turns itself off. */
+const CONTROLLER_GUEST = [
+  0xd2820001, // mov x1, #0x1000
+  0xd2a7ffe2, // mov x2, #0x3fff0000
+  0xd29ffd03, // mov x3, #0xffe8
+  0xb8636840, // ldr w0, [x2, x3]
+  0xb9000020, // str w0, [x1]
+  0xd2a7ffa2, // mov x2, #0x3ffd0000
+  0xb9400840, // ldr w0, [x2, #8]
+  0xb9000020, // str w0, [x1]
+  0x52800100, // mov w0, #8
+  0x72b08000, // movk w0, #0x8400, lsl #16: SYSTEM_OFF
+  0xd4000002, // hvc #0
+];
+/** A controller where crosvm and the samples of the driver have it: among the addresses that are otherwise the VMM's. */
+const CONTROLLER = {
+  config: node('interrupts', { config: strings('/intc') }),
+  node: node('intc', {
+    compatible: strings('arm,gic-v3'),
+    'interrupt-controller': PRESENT,
+    '#interrupt-cells': cells(3),
+    reg: cells64(0x3fff_0000, 0x1_0000, 0x3ffd_0000, 0x2_0000),
+  }),
+};
 
 /** Code and data of a guest without memory at first: pages private to it, and a page it shares with its VMM. */
 const CODE_AT = 0x9000_0000n;
@@ -109,6 +134,32 @@ async function life(device: GunyahDevice, memory: Uint8Array): Promise<void> {
   need(await device.close(fd));
 }
 
+/** What a VM finds of its controller. */
+async function controllerLife(device: GunyahDevice, memory: Uint8Array): Promise<void> {
+  const fd = need(await device.createGuestMem({ flags: 0n, size: BigInt(BYTES) }));
+  const { host: at } = need(await device.memoryOf(fd));
+  memory.set(new Uint8Array(Uint32Array.from(CONTROLLER_GUEST).buffer), at);
+  memory.set(guestTree([], { 'image-name': strings('gic') }, { affinity: strings('proxy') }, CONTROLLER), at + TREE_AT);
+  const vm = need(await device.createVm(0));
+  const flags = MAP.forceLend | MAP.read | MAP.write | MAP.exec;
+  need(await vm.mapMem({ guestAddr: BASE, flags, guestMemFd: fd, offset: 0n, size: BigInt(BYTES) }));
+  need(await vm.setDtbConfig({ guestPhysAddr: BASE + BigInt(TREE_AT), size: BigInt(TREE_BYTES) }));
+  need(await vm.setBootContext({ reg: 0x100, reserved: 0, value: BASE }));
+  const vcpu = need(await vm.addVcpu(0));
+  need(await vm.start());
+  const told: bigint[] = [];
+  for (;;) {
+    const exit = need(await vcpu.run());
+    if (exit.kind !== 'mmio') break;
+    assert.equal([exit.address, exit.isWrite], [DEVICE, 1], 'the controller is not the VMM’s to answer for');
+    told.push(exit.data);
+  }
+  assert.equal(told, [0x3bn, 0x10n]);
+  need(await vcpu.close());
+  need(await vm.close());
+  need(await device.close(fd));
+}
+
 /** The life of a VM that has nothing but its device tree when it starts. */
 async function pagedLife(device: GunyahDevice, memory: Uint8Array): Promise<void> {
   const file = async (bytes: number): Promise<{ fd: number; at: number }> => {
@@ -168,6 +219,22 @@ test(
       await life(device, memory); // which leaves the host VM a page of tables
       const before = await host.census();
       await life(device, memory);
+      assert.equal(await host.census(), before);
+    } finally {
+      await host.dispose();
+    }
+  },
+  { deadlineMs: 60_000 },
+);
+test(
+  'an interrupt controller lies where the VMM’s tree says, in the middle of what is otherwise the VMM’s',
+  async () => {
+    const host = need(await VmHost.start({ primaryGuest: false, onLog: () => undefined }));
+    try {
+      const { device, memory } = need(await host.gunyah());
+      await controllerLife(device, memory);
+      const before = await host.census();
+      await controllerLife(device, memory);
       assert.equal(await host.census(), before);
     } finally {
       await host.dispose();

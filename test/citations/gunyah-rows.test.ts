@@ -6,7 +6,8 @@ import * as assert from 'uvu/assert';
 import { HYPERCALLS } from '../../actors/abi/gunyah/calls.js';
 import { RM_MESSAGE } from '../../actors/resource-manager/rm-messages.js';
 import { spec } from '../harness/spec.js';
-import { FILES, GUNYAH_ROWS, ROW_COUNTS } from './gunyah-rows.js';
+import { FILES } from './cited-files.js';
+import { GUNYAH_ROWS, ROW_COUNTS } from './gunyah-rows.js';
 
 const test = spec('citations of the Gunyah reference');
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
