@@ -6,9 +6,10 @@
  * An address space shows the controller of its own processors: another's is DENIED (ADR 275).
  */
 import { err, ok, type Result } from '../../bus/result.js';
+import type { Gic } from '../shared-state/gic/gic.js';
 import { GICD_BYTES, GICR_BYTES } from '../shared-state/gic/gic-mmio.js';
+import type { ObjectTable } from '../shared-state/objects/object-table.js';
 import { type ControllerWindow, ControllerWindows } from '../shared-state/vm/controller-windows.js';
-import type { KernelObjects } from './kernel-objects.js';
 import type { ObjectFault } from './objects.protocol.js';
 
 /** Addresses that virtual devices may have end here. */
@@ -27,7 +28,15 @@ interface Attached extends ControllerWindow {
 }
 
 /** What {@link AttachedControllers} needs of the core's objects. */
-type Kernel = Pick<KernelObjects, 'table' | 'controller' | 'config' | 'pin' | 'unpin' | 'processorAt'>;
+interface Kernel {
+  readonly table: ObjectTable;
+  controller(vic: number): Gic | undefined;
+  /** Whether a controller was configured not to be at the platform's addresses. */
+  isMoved(vic: number): boolean;
+  processorAt(vic: number, index: number): number | undefined;
+  pin(object: number): void;
+  unpin(object: number): void;
+}
 
 /** See the head of this file. */
 export class AttachedControllers {
@@ -115,8 +124,7 @@ export class AttachedControllers {
   publish(addrspace: number, vic: number): void {
     const { table } = this.#kernel;
     const at = table.data(addrspace);
-    const config = vic === 0 ? undefined : this.#kernel.config(vic);
-    const isMoved = (config?.is === 'vic' && config.isMoved) || this.#moved.get(vic) === table.generation(vic);
+    const isMoved = vic !== 0 && (this.#kernel.isMoved(vic) || this.#moved.get(vic) === table.generation(vic));
     if (at !== 0) new ControllerWindows(this.#memory, { at }).replace(this.#in(addrspace), isMoved);
   }
 

@@ -473,6 +473,12 @@ export class KernelObjects {
     return at === 0 ? undefined : new Watchdog(this.#memory, { at }, nowMs);
   }
 
+  /** Whether vic `vic` was configured not to be at the platform's addresses. */
+  isMoved(vic: number): boolean {
+    const config = this.config(vic);
+    return config?.is === 'vic' && config.isMoved;
+  }
+
   /** The controller behind a vic, while it lives. */
   controller(vic: number): Gic | undefined {
     return this.#gics.get(vic);
