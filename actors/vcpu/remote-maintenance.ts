@@ -1,6 +1,6 @@
 /**
  * TLB and code maintenance that reaches the VM's other vCPUs (TLBI ...IS, IC IALLUIS). Requests go into each one's list;
- * DSB waits until all have been carried out. Who sleeps is not woken for them. A vCPU that waits counts as outside the guest, so two that wait for each
+ * DSB waits until all have been carried out. Who sleeps or is off is neither woken nor waited for. A vCPU that waits counts as outside the guest, so two that wait for each
  * other both go on; what was asked of it meanwhile it does before its next guest instruction.
  */
 import { STATE } from '../../cpu/state.js';
@@ -48,12 +48,17 @@ export class RemoteMaintenance implements RemoteCpus {
       if (this.#pending && hi === 0 && lo === this.#lastCode) return;
       this.#lastCode = hi === 0 ? lo : -1;
     }
+    // That code was asked for is known until a DSB, which has to be told of then.
+    let mustWait = kind === 'code';
     for (let cpu = 0; cpu < cpus; cpu++) {
       if (cpu === this.#self) continue;
       const mustWake = block.request(cpu, kind, lo, hi);
-      this.#awaited[cpu] = block.requested(cpu);
       if (mustWake) this.#wake(cpu);
+      if (block.isOutside(cpu)) continue;
+      this.#awaited[cpu] = block.requested(cpu);
+      mustWait = true;
     }
+    if (!mustWait) return;
     if (!this.#pending) this.#own.set32(STATE.remotePending, 1);
     this.#pending = true;
     if (kind === 'code') this.#own.set32(STATE.askedCode, this.#lastCode);

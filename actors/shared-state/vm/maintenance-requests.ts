@@ -37,12 +37,13 @@ export class MaintenanceRequests {
     this.#words = new Int32Array(memory, at, cpus * AREA_WORDS);
   }
 
-  /** Asks `cpu`. Returns whether its lists are half full: it should come soon. */
+  /** Asks `cpu`. Returns whether that made one of its lists half full: it should come soon, and is told so once. */
   add(cpu: number, kind: Request, lo: number, hi: number): boolean {
     const area = cpu * AREA_WORDS;
     if (kind === 'code') {
+      const codes = this.#at(area + AREA.codes);
       if (hi === ALL_CODE || !this.#addCode(area, lo, hi)) this.#words[area + AREA.isCodeLost] = 1;
-      return this.#at(area + AREA.codes) > CODES_MAX / 2;
+      return codes === CODES_MAX / 2 && this.#at(area + AREA.codes) > codes;
     }
     const others = this.#at(area + AREA.others);
     if (others === OTHERS_MAX) this.#words[area + AREA.isTranslationLost] = 1;
@@ -50,7 +51,7 @@ export class MaintenanceRequests {
       this.#words.set([REQUESTS.indexOf(kind), lo, hi], area + AREA.firstOther + others * OTHER_WORDS);
       this.#words[area + AREA.others] = others + 1;
     }
-    return others > OTHERS_MAX / 2;
+    return others === OTHERS_MAX / 2;
   }
 
   #at(index: number): number {

@@ -83,14 +83,44 @@ test('a full list asks for everything of the sort it lost, and for no other', ()
   assert.equal(drained(block, 0), [['stage2', 0, 0]]);
 });
 
-test('a processor outside the guest need not be woken before its lists are half full', () => {
+/** A processor that is on and sleeps. */
+function makeSleeper(): VmBlock {
   const block = make(1);
-  let quiet = 0;
-  while (!block.request(0, 'code', quiet * 8192, 0)) quiet++;
-  assert.is(quiet, 500);
-  drained(block, 0);
+  block.powerOn(0, 0n, 0n);
+  block.takePowerOn(0);
+  return block;
+}
+
+test('a processor outside the guest is woken once, when its lists are half full', () => {
+  const block = makeSleeper();
+  for (const [kind, half] of [
+    ['code', 500],
+    ['tlbi-va', 125],
+  ] as const) {
+    for (const _ of [1, 2]) {
+      const told: number[] = [];
+      for (let n = 0; n < 5 * half; n++) if (block.request(0, kind, n * 8192, 0)) told.push(n);
+      assert.equal(told, [half], kind);
+      drained(block, 0);
+    }
+  }
   block.setOutside(0, false);
   assert.ok(block.request(0, 'tlbi-all', 0, 0));
+});
+
+test('a processor that is off is never woken for requests, and does them all the same', () => {
+  const block = make(1);
+  for (let n = 0; n < 2000; n++) assert.not.ok(block.request(0, 'tlbi-va', n * 4096, 0));
+  for (let n = 0; n < 2000; n++) assert.not.ok(block.request(0, 'code', n * 8192, 0));
+  assert.ok(block.isDone(0, block.requested(0)));
+  block.powerOn(0, 0n, 0n);
+  block.takePowerOn(0);
+  block.setOutside(0, false);
+  assert.not.ok(block.isDone(0, block.requested(0)));
+  assert.equal(drained(block, 0).slice(-2), [
+    ['stage2', 0, 0],
+    ['code', 0, -1],
+  ]);
 });
 
 test('code of one frame after the other is one request, above 2 GiB too', () => {

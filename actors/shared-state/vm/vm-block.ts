@@ -254,14 +254,21 @@ export class VmBlock {
   }
   /**
    * Asks `cpu` to do something; lo and hi as in RemoteCpus.request. The caller pokes it when this returns true: it executes guest
-   * code, or much has been asked since it did.
+   * code, or its lists have just become half full while it slept. One that is off is left alone: it has nothing to lose.
    */
   request(cpu: number, kind: Request, lo: number, hi: number): boolean {
-    const isMuch = this.#locked(cpu, () => {
+    const isHalfFull = this.#locked(cpu, () => {
       this.#store(cpu, CPU.pushed, (this.#load(cpu, CPU.pushed) + 1) | 0);
       return this.#requests.add(cpu, kind, lo, hi);
     });
-    return isMuch || this.#load(cpu, CPU.outside) === 0;
+    return !this.isOutside(cpu) || (isHalfFull && this.#load(cpu, CPU.power) !== POWER.off);
+  }
+  /**
+   * Whether `cpu` executes no guest code and will do what was asked of it until now before it does: asked after {@link request},
+   * it need not be waited for.
+   */
+  isOutside(cpu: number): boolean {
+    return this.#load(cpu, CPU.outside) === 1;
   }
   /** Number of requests ever made of `cpu`: what {@link isDone} is asked about. */
   requested(cpu: number): number {
@@ -269,7 +276,7 @@ export class VmBlock {
   }
   /** Whether `cpu` has done its first `count` requests, or will before it runs guest code. */
   isDone(cpu: number, count: number): boolean {
-    return this.#load(cpu, CPU.outside) === 1 || ((this.#load(cpu, CPU.done) - count) | 0) >= 0;
+    return this.isOutside(cpu) || ((this.#load(cpu, CPU.done) - count) | 0) >= 0;
   }
   /** The processor's own thread: carries out what was asked. Returns whether there was anything. */
   drain(cpu: number, act: Act): boolean {
