@@ -5,6 +5,7 @@
 import { assert } from '../../bus/assert.js';
 import type { Instruction } from '../isa/instruction.js';
 import type { Reg } from '../isa/operand.js';
+import { mayStoreToState } from '../jit/scanner/state-fields.js';
 import { MEMORY_KINDS, type MemoryKind } from '../memory-kinds.js';
 import { type AccessOptions, type FlagName, type HelperName, Ops } from '../ops.js';
 import { EXIT, EXIT_AFTER, type ExitReason, SLOT_SP, STATE, TLB } from '../state.js';
@@ -87,7 +88,7 @@ export class HandlerOps extends Ops {
   vectorPlus = 0;
   /** Whether this instruction writes X30 as its link register. */
   writesLink = false;
-  /** Whether this instruction calls a helper on every path. */
+  /** Whether compiled code leaves this instruction to its handler: it calls a helper on every path, or writes what only handlers may. */
   alwaysHelps = false;
   /** Record offset of the register operand used as the base of an address, or -1. */
   baseRegister = -1;
@@ -381,6 +382,11 @@ export class HandlerOps extends Ops {
       return i32(0);
     }
     return this.body.call(this.#helperIndex(name), [this.state, ...args], 'i32');
+  }
+  /** Fields that decide what the guest may reach are written by handlers alone: the scanner accepts no other code that does. */
+  override stateStore(kind: MemoryKind, offset: number, value: Val): void {
+    if (!mayStoreToState(offset, MEMORY_KINDS[kind].bytes)) this.alwaysHelps = true;
+    super.stateStore(kind, offset, value);
   }
   pairLock(): Val {
     this.alwaysHelps = true;

@@ -19,7 +19,7 @@ export interface OperandUse {
   readonly vectorPlus: number;
   /** X30 is written as the link register. */
   readonly writesLink: boolean;
-  /** A helper is called on every path: compiled code gains nothing over the handler. */
+  /** A helper is called on every path, so compiled code gains nothing over the handler; or what it writes only handlers may. */
   readonly alwaysHelps: boolean;
   /** Register operand that is the base of the address accessed, or -1. */
   readonly base: number;
