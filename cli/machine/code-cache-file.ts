@@ -58,10 +58,23 @@ export function codeFile(index: Uint32Array, wire: Uint8Array, native: ArrayBuff
     wire,
     new Uint8Array(native),
   ];
-  const hash = createHash('sha256');
-  for (const part of payload) hash.update(part);
-  return [Buffer.from(MAGIC, 'latin1'), hash.digest(), ...payload];
+  return framed(MAGIC, payload);
 }
+
+/** Content with what lets a reader recognise it: magic, then SHA-256 of the content. */
+function framed(magic: string, content: readonly Uint8Array[]): readonly Uint8Array[] {
+  const hash = createHash('sha256');
+  for (const part of content) hash.update(part);
+  return [Buffer.from(magic, 'latin1'), hash.digest(), ...content];
+}
+
+/** Whether a file begins as {@link framed} has it, for content with this checksum. */
+function isFrameOf(head: Buffer, magic: string, checksum: Buffer): boolean {
+  const contentAt = magic.length + CHECKSUM_BYTES;
+  return hasMagic(head, magic) && checksum.equals(head.subarray(magic.length, contentAt));
+}
+
+const hasMagic = (head: Buffer, magic: string): boolean => head.toString('latin1', 0, magic.length) === magic;
 
 /** What a `.code` file holds, read and checked but not made a module of yet. */
 export interface CodeFileParts {
@@ -88,7 +101,7 @@ export async function readCodeFile(path: string): Promise<CodeFileParts | undefi
     const { size } = await file.stat();
     const head = Buffer.alloc(HEADER_BYTES);
     if (size > FILE_BYTES_MAX || (await file.read(head, 0, HEADER_BYTES, 0)).bytesRead < HEADER_BYTES) return undefined;
-    if (head.toString('latin1', 0, MAGIC.length) !== MAGIC) return undefined;
+    if (!hasMagic(head, MAGIC)) return undefined;
     const lengths = head.subarray(HEADER_BYTES - LENGTHS_BYTES);
     const indexBytes = lengths.readUInt32LE(0) * 4;
     const [wireBytes, nativeBytes] = [lengths.readUInt32LE(4), lengths.readUInt32LE(8)];
@@ -103,7 +116,7 @@ export async function readCodeFile(path: string): Promise<CodeFileParts | undefi
       hash.update(part);
       at += part.length;
     }
-    if (!hash.digest().equals(head.subarray(MAGIC.length, MAGIC.length + CHECKSUM_BYTES))) return undefined;
+    if (!isFrameOf(head, MAGIC, hash.digest())) return undefined;
     if (!isSavedIndex(index)) return undefined;
     const now = new Date();
     await file.utimes(now, now).catch(() => undefined);
@@ -143,7 +156,7 @@ const RECORDS_MAGIC = 'wurley-records1\n';
 
 /** The content of a `.records` file: magic, SHA-256 of the rest, the table of a DecodeMemo. */
 export function recordsFile(table: Uint8Array): readonly Uint8Array[] {
-  return [Buffer.from(RECORDS_MAGIC, 'latin1'), createHash('sha256').update(table).digest(), table];
+  return framed(RECORDS_MAGIC, [table]);
 }
 
 /** Reads a `.records` file into `table`; false, and `table` as it was, for whatever is not exactly what this build wrote. */
@@ -152,10 +165,8 @@ export async function readRecordsFile(path: string, table: Uint8Array): Promise<
     if (!isOurs(path, 'file')) return false;
     const file = await readFile(path);
     const content = file.subarray(RECORDS_MAGIC.length + CHECKSUM_BYTES);
-    if (content.length !== table.length || file.toString('latin1', 0, RECORDS_MAGIC.length) !== RECORDS_MAGIC)
-      return false;
-    const checksum = file.subarray(RECORDS_MAGIC.length, RECORDS_MAGIC.length + CHECKSUM_BYTES);
-    if (!createHash('sha256').update(content).digest().equals(checksum)) return false;
+    if (content.length !== table.length) return false;
+    if (!isFrameOf(file, RECORDS_MAGIC, createHash('sha256').update(content).digest())) return false;
     table.set(content);
     return true;
   } catch {

@@ -5,10 +5,11 @@ import * as assert from 'uvu/assert';
 import type { JournalPage } from '../../cpu/jit/code-journal.js';
 import { findSaved, savedRegion } from '../../cpu/jit/saved-code.js';
 import { REGIONS_TABLE } from '../../cpu/jit/translate.js';
+import { MEMO_BYTES } from '../../cpu/state.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import { spec } from '../../test/harness/spec.js';
 import { openCodeCache } from './code-cache.js';
-import { readCodeFile, trimFolder } from './code-cache-file.js';
+import { readCodeFile, readRecordsFile, trimFolder } from './code-cache-file.js';
 import { loadInterpreter } from './interpreter-cache.js';
 import { useGuestFlags } from './native-modules.js';
 
@@ -120,6 +121,46 @@ test(
     assert.equal(files('.todo'), [other]);
     const counts = await Promise.all(plans.map(async (plan) => (await openCodeCache(cache, plan).load()).length));
     assert.equal(counts, [2, 2, 2, 1], files('').join(' '));
+  }),
+  { deadlineMs: 180_000 },
+);
+
+test(
+  'what was known of instruction words is kept with the code, for each workload its own, and nothing damaged is taken',
+  withCache(async (cache, files, folder) => {
+    const other = { ...PLAN, placements: [{ ...PLAN.placements[0]!, bytes: new Uint8Array(4096).fill(2) }] };
+    // Two VMs of a lab, each with a table of its own, and a third that boots what the first does.
+    const machines = [PLAN, other, PLAN].map((plan) => openCodeCache(cache, plan));
+    const tables: Uint8Array[] = [];
+    for (const machine of machines) {
+      await machine.load();
+      const table = new Uint8Array(await machine.records());
+      assert.ok(table.every((byte) => byte === 0));
+      tables.push(table);
+    }
+    for (const [n, table] of tables.entries()) table.fill(n + 1, 0, 100);
+    machines[0]?.keep([page()]);
+    machines[1]?.keep([page()]);
+    await until('the builders', () => files('.records').length === 2 && files('.todo').length === 0);
+    const kept = async (plan: BootPlan): Promise<number[]> => {
+      const table = new Uint8Array(await openCodeCache(cache, plan).records());
+      return [table[0] ?? -1, table[99] ?? -1, table[100] ?? -1];
+    };
+    assert.equal(await kept(PLAN), [1, 1, 0]);
+    assert.equal(await kept(other), [2, 2, 0]);
+
+    for (const name of files('.records')) {
+      const path = join(folder, name);
+      const good = readFileSync(path);
+      for (const at of [0, 20, 50, good.length - 1]) {
+        const bad = Buffer.from(good);
+        bad[at]! ^= 1;
+        writeFileSync(path, bad);
+        assert.is(await readRecordsFile(path, new Uint8Array(MEMO_BYTES)), false, `byte ${at}`);
+      }
+      writeFileSync(path, good.subarray(0, good.length - 1));
+    }
+    assert.equal(await kept(PLAN), [0, 0, 0]);
   }),
   { deadlineMs: 180_000 },
 );
