@@ -2,7 +2,8 @@
 // X.actor.bundle, and in dist/actors/runtime the bundle of the host and its loader. Run it after the compiler; workers load
 // the modules one by one where a bundle is missing or older than the compiled sources (actors/runtime/worker-files.ts).
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, transformSync } from 'esbuild';
@@ -86,7 +87,27 @@ for (const entry of readdirSync(dist, { recursive: true })) {
   const source = await bundle(dirname(path), `export { default } from ${JSON.stringify(path)};`);
   await putBundle(path.replace(/\.js$/, '.bundle'), source);
 }
-// The command, and its verb that is wanted most; piscina finds its own worker beside its own file.
+// The library of workers: a thread that starts reads its part of it, and what that needs, from one file.
+const pool = join(runtime, 'piscina');
+const library = dirname(createRequire(import.meta.url).resolve('piscina'));
+mkdirSync(pool, { recursive: true });
+put(join(pool, 'package.json'), '{"type": "commonjs"}\n');
+/** How many processors there are is a question of the pool's, not of its workers. */
+const withoutOs = {
+  name: 'without-os',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:os$/ }, () => ({ path: 'os', namespace: 'absent' }));
+    onLoad({ filter: /./, namespace: 'absent' }, () => ({ contents: 'module.exports = {};' }));
+  },
+};
+for (const [entry, plugins] of [
+  ['worker', [withoutOs]],
+  ['index', []],
+]) {
+  const from = JSON.stringify(join(library, `${entry}.js`));
+  put(join(pool, `${entry}.js`), await bundle(pool, `module.exports = require(${from});`, plugins, ['@napi-rs/nice']));
+}
+// The command, and its verb that is wanted most.
 const cli = join(dist, 'cli');
 for (const entry of ['command', 'run-command']) {
   await putBundle(
@@ -104,11 +125,8 @@ put(
   await bundle(
     runtime,
     `import { workerData } from 'node:worker_threads';
-     import { compileBundle, loadBundle, runBundle } from './bundle-file.js';
-     const path = __dirname + '/actor-host.bundle';
-     const { host } = workerData;
-     const exported = host === undefined ? loadBundle(path) : runBundle(path, compileBundle(path, Buffer.from(host)));
-     module.exports = exported.default;`,
+     import { loadBundle } from './bundle-file.js';
+     module.exports = loadBundle(__dirname + '/actor-host.bundle', workerData.host).default;`,
     [],
   ),
 );

@@ -31,7 +31,7 @@ export function bodyCodec(
     decode(bytes, start, end) {
       const known = decoder.readKnown(bytes, start, end);
       if (known !== LEFT_OVER) return known;
-      const decoded = decoder.decodeRange(bytes, start, end);
+      const decoded = decoder.decodeLeftOver(bytes, start, end);
       assert(decoded.ok, 'a message of our own worker does not decode');
       return decoded.value;
     },

@@ -8,12 +8,15 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { Piscina } from 'piscina';
+import type { Piscina } from 'piscina';
 import type { ActorKind, Permissions } from './actor.js';
 import type { Assignment, HostMessage, HostTask, PoolData, SystemMemory } from './hand-over.js';
 import type { Launch, Launcher, LaunchOrder, WorkerEnd } from './launcher.js';
 import { portsOf } from './object-channel.js';
-import { actorFile, hostBytes, hostFile } from './worker-files.js';
+import { actorFile, hostBytes, hostFile, poolLibrary } from './worker-files.js';
+
+// WHY: what is required has no type; it is piscina, in one piece or as installed.
+const library = createRequire(import.meta.url)(poolLibrary()) as typeof import('piscina');
 
 const HEAP_MEGABYTES_DEFAULT = 128;
 const YOUNG_MEGABYTES_MAX = 16;
@@ -166,7 +169,7 @@ export class PiscinaLauncher implements Launcher {
     if (known !== undefined) return known;
     const module = actorFile(kind.module).href;
     const workerData: PoolData = { host: this.#hostBytes, module };
-    const piscina = new Piscina({
+    const piscina = new library.Piscina({
       workerData,
       filename: this.#host.href,
       minThreads: 0,

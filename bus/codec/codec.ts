@@ -9,7 +9,7 @@
  * used only with a `StructureTable` shared by our own workers; its native string reader is slower than JavaScript and costs
  * microseconds on a large buffer, so the entry point without it is imported.
  */
-import { Packr, type Unpackr } from 'msgpackr/pack';
+import { Packr } from 'msgpackr/pack';
 import type { ReceiveEnd, SendEnd } from '../message-queue/queue-end.js';
 import { CORRUPT } from '../message-queue/queue-end.js';
 import { ok, type Result } from '../result.js';
@@ -49,40 +49,21 @@ type Encoder = Packr & { useBuffer(buffer: Uint8Array): void; pack(value: unknow
 
 /** Encodes to and decodes from the slots of message queues. One object belongs to one thread. */
 export class Codec {
-  private readonly encoder: Encoder;
-  private readonly decoder: Unpackr;
+  private readonly options: CodecOptions;
+  /** Made when the first value is left to it: most threads start, and many end, without one. */
+  private packr: Encoder | undefined;
+  private scratchBuffer: Buffer | undefined;
   /** With shared shapes: writes what is common without msgpackr, and the same bytes. */
   private readonly writer: RecordWriter | undefined;
   /** The same for reading. */
   private readonly reader: RecordReader | undefined;
   private readonly limits: CodecOptions['untrusted'];
-  private readonly scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   private readonly scratchViews: (Uint8Array | undefined)[] = [];
   private readonly slotBuffers = new WeakMap<Uint8Array, Map<number, Buffer>>();
 
   constructor(options: CodecOptions = {}) {
     const { structures } = options;
-    const packr = new Packr({
-      // A function is asked for every object; answering "no" is not the same as `false`, which changes the numbers.
-      useRecords: structures !== undefined || (options.readWithStructures === true && (() => false)),
-      copyBuffers: true,
-      int64AsType: 'bigint',
-      moreTypes: false,
-      mapsAsObjects: true,
-      ...(structures === undefined
-        ? {}
-        : {
-            getStructures: () => structures.load(),
-            // WHY: msgpackr's typings call a list of field names `{}`.
-            saveStructures: (shapes: unknown) => structures.save(shapes as Shapes),
-            maxSharedStructures: structures.max,
-            shouldShareStructure: (keys: string[]) =>
-              structures.hasRoom && JSON.stringify(keys).length < SHAPE_TEXT_MAX,
-          }),
-    });
-    // WHY: see Encoder.
-    this.encoder = packr as unknown as Encoder;
-    this.decoder = packr;
+    this.options = options;
     this.writer = structures === undefined ? undefined : new RecordWriter(structures);
     this.reader =
       structures === undefined || options.untrusted !== undefined ? undefined : new RecordReader(structures);
@@ -109,7 +90,9 @@ export class Codec {
   write(bytes: Uint8Array, at: number, room: number, value: unknown): number {
     if (this.writer === undefined) return this.pack(bytes, at, room, value);
     try {
-      const end = this.writer.write(bytes, at, at + room, value);
+      let end = this.writer.write(bytes, at, at + room, value);
+      // Perhaps another thread has had the shape noted since.
+      if (end === LEFT && this.writer.learn()) end = this.writer.write(bytes, at, at + room, value);
       if (end !== LEFT) return end - at;
     } catch {
       // A field's own code threw.
@@ -141,11 +124,15 @@ export class Codec {
   decodeRange(bytes: Uint8Array, start: number, end: number): Result<unknown, Fault<'undecodable'>> {
     if (this.limits !== undefined && !withinLimits(bytes, start, end, this.limits)) return UNDECODABLE;
     const known = this.readKnown(bytes, start, end);
-    if (known !== LEFT_OVER) return ok(known);
+    return known === LEFT_OVER ? this.decodeLeftOver(bytes, start, end) : ok(known);
+  }
+
+  /** The same for what `readKnown` has left. */
+  decodeLeftOver(bytes: Uint8Array, start: number, end: number): Result<unknown, Fault<'undecodable'>> {
     try {
       this.range.start = start;
       this.range.end = end;
-      return ok(this.decoder.unpack(bytes as Buffer, this.range));
+      return ok(this.msgpackr.unpack(bytes as Buffer, this.range));
     } catch {
       return UNDECODABLE;
     }
@@ -153,14 +140,25 @@ export class Codec {
 
   private readonly range = { start: 0, end: 0 };
 
+  private get msgpackr(): Encoder {
+    this.packr ??= packrOf(this.options);
+    return this.packr;
+  }
+
+  private get scratch(): Buffer {
+    this.scratchBuffer ??= Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+    return this.scratchBuffer;
+  }
+
   /** The same by way of msgpackr. */
   private pack(bytes: Uint8Array, at: number, room: number, value: unknown): number {
     const direct = room >= DIRECT_BYTES_MIN;
     const target = direct ? this.slotBuffer(bytes, at, room) : this.scratch;
-    this.encoder.useBuffer(target);
+    const { msgpackr } = this;
+    msgpackr.useBuffer(target);
     let packed: Target;
     try {
-      packed = this.encoder.pack(value, REUSE_BUFFER);
+      packed = msgpackr.pack(value, REUSE_BUFFER);
     } catch {
       return UNENCODABLE;
     }
@@ -199,6 +197,28 @@ export class Codec {
     }
     return buffer;
   }
+}
+
+function packrOf({ structures, readWithStructures }: CodecOptions): Encoder {
+  const packr = new Packr({
+    // A function is asked for every object; answering "no" is not the same as `false`, which changes the numbers.
+    useRecords: structures !== undefined || (readWithStructures === true && (() => false)),
+    copyBuffers: true,
+    int64AsType: 'bigint',
+    moreTypes: false,
+    mapsAsObjects: true,
+    ...(structures === undefined
+      ? {}
+      : {
+          getStructures: () => structures.load(),
+          // WHY: msgpackr's typings call a list of field names `{}`.
+          saveStructures: (shapes: unknown) => structures.save(shapes as Shapes),
+          maxSharedStructures: structures.max,
+          shouldShareStructure: (keys: string[]) => structures.hasRoom && JSON.stringify(keys).length < SHAPE_TEXT_MAX,
+        }),
+  });
+  // WHY: see Encoder.
+  return packr as unknown as Encoder;
 }
 
 /** `write`: the value holds something msgpack has no form for. */

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { Packr } from 'msgpackr/pack';
 import { equal, is, ok as truthy } from 'uvu/assert';
 import { messageValues, packrOn } from '../../test/drivers/codec-values.js';
 import { spec } from '../../test/harness/spec.js';
@@ -46,6 +47,36 @@ test('reads exactly the value msgpackr reads, or leaves the message to it', () =
     { numRuns: 1_500 },
   );
   truthy(known > 2_500, `${known} read`);
+});
+
+test('reads small maps, as the supervisor writes them, to what msgpackr reads, or leaves them to it', () => {
+  const { packr, reader } = pair();
+  const plain = new Packr({ useRecords: () => false, int64AsType: 'bigint', moreTypes: false, mapsAsObjects: true });
+  let known = 0;
+  fc.assert(
+    fc.property(value, fc.nat(3), (one, at) => {
+      const packed = Uint8Array.from(plain.pack(one));
+      const found = reader.read(placed(packed, at), at, at + packed.length);
+      if (found === LEFT_OVER) return;
+      known++;
+      equal(found, packr.unpack(packed));
+    }),
+    { numRuns: 3_000 },
+  );
+  truthy(known > 800, `${known} read`);
+  const told = { kind: 'down', actor: 70_000, detail: 'worker exited', nested: { list: [1, 'x', null] } };
+  const packed = Uint8Array.from(plain.pack(told));
+  equal(reader.read(packed, 0, packed.length), told);
+  for (let at = 0; at < packed.length; at++) {
+    for (let byte = 0; byte < 256; byte++) {
+      const damaged = packed.slice();
+      damaged[at] = byte;
+      const read = reader.read(placed(damaged, 3), 3, 3 + damaged.length);
+      if (read !== LEFT_OVER) equal(read, packr.unpack(damaged));
+    }
+    is(reader.read(placed(packed.subarray(0, at), 1), 1, 1 + at), LEFT_OVER, `cut to ${at}`);
+  }
+  is(reader.read(Uint8Array.of(0x81, 0x01, 0x02), 0, 3), LEFT_OVER, 'a name that is a number');
 });
 
 test('of damaged and cut messages it reads what msgpackr reads, or leaves them', () => {

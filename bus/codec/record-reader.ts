@@ -1,7 +1,7 @@
 /**
- * Reads the values actors mostly send (records of known shapes, arrays, numbers, short ASCII strings, small binary) to the same values
- * as the codec's msgpackr, in a third of its time. Whatever it does not know it leaves to msgpackr: `read` answers `LEFT_OVER`,
- * also for damaged bytes. It looks at nothing beyond a message's end but may look at what lies there, and throws for nothing.
+ * Reads the values actors mostly send (records of known shapes, small maps, arrays, numbers, short ASCII strings, small
+ * binary) to the same values as the codec's msgpackr, in a third of its time. Whatever it does not know it leaves to msgpackr:
+ * `read` answers `LEFT_OVER`, also for damaged bytes. It looks at nothing beyond a message's end but may look at what lies there, and throws for nothing.
  *
  * Where the time went: msgpackr keeps where it is in variables that every reader shares and that must be put right whatever
  * happens, and asks for each message whether one is being read already. Objects are made by a function generated for their shape, as it
@@ -16,11 +16,13 @@ type ShapeReader = (reader: RecordReader, bytes: Uint8Array, end: number, depth:
 
 interface Shape {
   readonly names: readonly string[];
+  /** False for what has a name that msgpackr, and a literal, give another meaning. */
+  readonly plain: boolean;
   seen: number;
   make: ShapeReader | undefined;
 }
 
-/** A shape is left to msgpackr so many times: most actors meet many shapes a few times only, while they start. */
+/** So many times a shape is read name by name: most actors meet many shapes a few times only, while they start. */
 const SEEN_BEFORE_MADE = 4;
 const DEPTH_MAX = 16;
 /** Below this a shared shape is named by one byte, as in the writer. */
@@ -61,7 +63,7 @@ export class RecordReader {
     if (type < 0x40) return type;
     if (type < 0x80) return this.record(bytes, end, type, depth);
     if (type >= 0xe0) return type - 0x100;
-    if (type < 0x90) return this.leave();
+    if (type < 0x90) return this.map(bytes, end, type & 0xf, depth);
     if (type < 0xa0) return this.list(bytes, end, type & 0xf, depth);
     if (type < 0xc0) return this.text(bytes, end, type & 0x1f);
     switch (type) {
@@ -100,6 +102,8 @@ export class RecordReader {
         return this.text(bytes, end, this.unsigned(bytes, 1));
       case 0xdc:
         return this.list(bytes, end, this.unsigned(bytes, 2), depth);
+      case 0xde:
+        return this.map(bytes, end, this.unsigned(bytes, 2), depth);
       default:
         return this.leave();
     }
@@ -108,21 +112,35 @@ export class RecordReader {
   private record(bytes: Uint8Array, end: number, type: number, depth: number): unknown {
     let number = type - 0x40;
     if (number >= ONE_BYTE_SHAPES) number += this.unsigned(bytes, 1) << 5;
-    const shape = this.shapes[number];
-    if (depth === 0 || shape === undefined) return this.leaveShape(number);
+    const shape = this.shapes[number] ?? this.learnt(number);
+    if (depth === 0 || shape === undefined) return this.leave();
     if (shape.make !== undefined) return shape.make(this, bytes, end, depth - 1);
+    if (!shape.plain) return this.leave();
     if (++shape.seen > SEEN_BEFORE_MADE) shape.make = readerOf(shape.names);
-    return this.leave();
+    const value: Record<string, unknown> = {};
+    for (const name of shape.names) value[name] = this.any(bytes, end, depth - 1);
+    return value;
   }
 
   /** An unknown shape: perhaps another thread has added it. */
-  private leaveShape(number: number): undefined {
-    if (number < this.structures.count && number >= this.shapes.length) {
-      for (const names of this.structures.load().slice(this.shapes.length)) {
-        this.shapes.push({ names, seen: 0, make: undefined });
-      }
+  private learnt(number: number): Shape | undefined {
+    if (number >= this.structures.count) return undefined;
+    for (const names of this.structures.load().slice(this.shapes.length)) {
+      this.shapes.push({ names, plain: !names.includes('__proto__'), seen: 0, make: undefined });
     }
-    return this.leave();
+    return this.shapes[number];
+  }
+
+  /** An object whose names stand in the message, as the supervisor's thread writes them. */
+  private map(bytes: Uint8Array, end: number, count: number, depth: number): unknown {
+    if (depth === 0 || 2 * count > end - this.at) return this.leave();
+    const value: Record<string, unknown> = {};
+    for (let i = 0; i < count && !this.left; i++) {
+      const name = this.any(bytes, end, depth - 1);
+      if (typeof name !== 'string' || name === '__proto__') return this.leave();
+      value[name] = this.any(bytes, end, depth - 1);
+    }
+    return value;
   }
 
   private list(bytes: Uint8Array, end: number, length: number, depth: number): unknown {
@@ -190,8 +208,6 @@ function saysTheSame(text: string, bytes: Uint8Array, at: number): boolean {
 
 /** A function that reads the fields of a shape into a literal; undefined where Node does not generate code from text. */
 function readerOf(names: readonly string[]): ShapeReader | undefined {
-  // msgpackr gives that name another meaning, and so does a literal.
-  if (names.includes('__proto__')) return undefined;
   const fields = names.map((name) => `${JSON.stringify(name)}: reader.any(bytes, end, depth)`);
   try {
     // WHY: what `Function` makes has no type; the text above makes this one.

@@ -44,9 +44,9 @@ export class RecordWriter {
     this.structures = structures;
   }
 
-  /** Takes note of shapes added to the table since; call it when `write` has left a value. */
-  learn(): void {
-    if (this.structures.count === this.known) return;
+  /** Takes note of shapes added to the table since, and tells whether there were any; call it when `write` has left a value. */
+  learn(): boolean {
+    if (this.structures.count === this.known) return false;
     const shapes = this.structures.load();
     for (; this.known < shapes.length; this.known++) {
       let at = this.root;
@@ -60,6 +60,7 @@ export class RecordWriter {
       }
       if (at.shape < 0) at.shape = this.known;
     }
+    return true;
   }
 
   /** Writes `value` to `bytes` from `at` on, never reaching `limit`; the position behind it, or `LEFT`. */

@@ -109,8 +109,12 @@ export const mustBeZero = (at: number, count: number): Reserved => ({
   reserved: true,
   get: clean,
   put: (view, o) => void new Uint8Array(view.buffer, view.byteOffset + o, count).fill(0),
-  dirty: (view, o) =>
-    new Uint8Array(view.buffer, view.byteOffset + o, count).some((byte) => byte !== 0) ? '' : undefined,
+  dirty(view, o) {
+    let i = 0;
+    for (; i + 4 <= count; i += 4) if (view.getUint32(o + i) !== 0) return '';
+    for (; i < count; i++) if (view.getUint8(o + i) !== 0) return '';
+    return undefined;
+  },
 });
 
 /** The struct `inner` at byte `at`; its padding is checked with it. */

@@ -145,7 +145,11 @@ export function formatQueue(
   const shape = shapeOf(spec);
   if (!isZero) {
     const words = new Int32Array(buffer, byteOffset + QueueHeader.sizeBytes, (shape.slotCount * shape.slotBytes) >> 2);
-    for (let at = 0; at < words.length; at += shape.slotBytes >> 2) words.fill(0, at, at + (SlotHeader.sizeBytes >> 2));
+    const { sequence, sizeBytes } = SlotHeader.offsets;
+    for (let at = 0; at < words.length; at += shape.slotBytes >> 2) {
+      words[at + (sequence >> 2)] = 0;
+      words[at + (sizeBytes >> 2)] = 0;
+    }
   }
   writeHeader(handle, shape);
   return ok();
