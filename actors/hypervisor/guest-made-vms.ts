@@ -139,11 +139,15 @@ export class GuestMadeVms implements Machines {
     const space = this.#processors.get(thread)?.space;
     return space && [...space.processors.values()].map((processor) => processor.thread);
   }
-  /** The capability space of processor `index` of partition `partition`; undefined: that is none of these. */
+  /** Processor `index` of partition `partition`; undefined: that is none of these. */
+  #at(partition: number, index: number): Processor | undefined {
+    return [...this.#processors.values()].find(
+      (one) => one.space.partition.number === partition && one.index === index,
+    );
+  }
+  /** Its capability space; undefined: that is none of these. */
   cspaceOf(partition: number, index: number): number | undefined {
-    for (const { space, cspace, ...processor } of this.#processors.values())
-      if (space.partition.number === partition && processor.index === index) return cspace;
-    return undefined;
+    return this.#at(partition, index)?.cspace;
   }
 
   /** The vic whose controller `space` is to work with, or why it cannot. */
@@ -227,7 +231,9 @@ export class GuestMadeVms implements Machines {
     const life = table.generation(thread);
     const where = { table: kernel.tableAt, space: cspace === 0 ? space.emptySpace : table.data(cspace), thread };
     const affinity = parts.gic.cpuWord(index, 'affinity');
-    processor.started = host.start({ ticket, owner, places: where, affinity });
+    const config = kernel.config(space.addrspace);
+    const vmid = config?.is === 'addrspace' ? config.vmid : 0;
+    processor.started = host.start({ ticket, owner, vmid, places: where, affinity });
     const actor = await processor.started;
     // Its thread may have ended meanwhile; then endThread does the rest.
     if (table.generation(thread) !== life) return err('badState');
@@ -296,18 +302,16 @@ export class GuestMadeVms implements Machines {
 
   /** The worker of a processor has died: its VM has crashed. Whoever listens to its threads' ends is told. */
   lost(partition: number, index: number): void {
-    for (const { space, ...processor } of this.#processors.values()) {
-      if (space.partition.number !== partition || processor.index !== index) continue;
-      const { block, wake } = space.partition.parts ?? {};
-      if (block === undefined) continue;
-      block.setOutside(index, true); // it acknowledges nothing any more
-      block.end(STOP.crash);
-      const run = new ProxiedRun(this.#parts.memory, block, index);
-      if (run.hasTurn) this.#parts.ring(run.park(RUN_STATE.fault, [0n, 0n, 0n]));
-      for (const other of space.processors.values()) {
-        this.#parts.kernel.ports.assert(other.thread, SOURCE.first, true);
-        wake?.(other.index);
-      }
+    const processor = this.#at(partition, index);
+    const { block, wake } = processor?.space.partition.parts ?? {};
+    if (processor === undefined || block === undefined) return;
+    block.setOutside(index, true); // it acknowledges nothing any more
+    block.end(STOP.crash);
+    const run = new ProxiedRun(this.#parts.memory, block, index);
+    if (run.hasTurn) this.#parts.ring(run.park(RUN_STATE.fault, [0n, 0n, 0n]));
+    for (const other of processor.space.processors.values()) {
+      this.#parts.kernel.ports.assert(other.thread, SOURCE.first, true);
+      wake?.(other.index);
     }
   }
 

@@ -21,6 +21,8 @@ export interface ProcessorStart {
   readonly ticket: VpTicket;
   /** The partition whose hypercalls made it. */
   readonly owner: number;
+  /** The VMID that its address space was given. */
+  readonly vmid: number;
   /** Byte addresses of the object table and of its capability space, and its thread object. */
   readonly places: { readonly table: number; readonly space: number; readonly thread: number };
   /** MPIDR_EL1's affinity fields, a byte each. */

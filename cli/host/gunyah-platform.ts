@@ -36,9 +36,6 @@ const RPC_PORTS = {
 } as const;
 const BARK_VIRQ = FREE_IRQ_START + 2;
 const ASK = { timeoutMs: 20_000 } as const;
-/** Name of a worker that runs a processor of a VM that a guest made. */
-const WORKER = /^[a-z0-9-]*-p(\d+)-vcpu\d+$/;
-
 /** Of a primary VM that may put VMs together, the next capabilities: partition, capability space, address space, vic. */
 const ROOT_CAPABILITIES = [2n, 3n, 4n, 5n] as const;
 
@@ -139,12 +136,6 @@ export class GunyahPlatform {
   async setHome(partition: number): Promise<void> {
     const done = await this.#host.system.sender.ask(this.manager, 'setHome', { partition }, ASK);
     if (!done.ok) throw new BuildFailure('the resource manager does not answer');
-  }
-
-  /** The partition of a guest-made VM whose worker is called `worker`. */
-  static partitionOf(worker: string): number | undefined {
-    const found = WORKER.exec(worker);
-    return found === null ? undefined : Number(found[1]);
   }
 
   /** What the vCPUs of a VM did that a guest made. */

@@ -1,6 +1,7 @@
 /**
  * Starts and ends workers of processors that guests' hypercalls put together, by the core's orders
- * (actors/hypervisor/processor-orders.ts). Such a VM has no devices; its processors begin off.
+ * (actors/hypervisor/processor-orders.ts). Such a VM has no devices; its processors begin off. It is there from its first worker on
+ * until it stops, or until its last worker is gone.
  */
 import type { Profile } from '../../actors/abi/gunyah/identity.js';
 import {
@@ -12,7 +13,8 @@ import {
   type ProcessorStart,
 } from '../../actors/hypervisor/processor-orders.js';
 import type { ActorRef } from '../../actors/runtime/protocol.js';
-import type { VcpuProtocol } from '../../actors/vcpu/vcpu.protocol.js';
+import { STOP, VmBlock } from '../../actors/shared-state/vm/vm-block.js';
+import type { VcpuProtocol, VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
 import { assert } from '../../bus/assert.js';
 import { Codec } from '../../bus/codec/codec.js';
 import { createDoorbell, Doorbell } from '../../bus/doorbell/doorbell.js';
@@ -23,6 +25,7 @@ import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { features } from '../../cpu/wasm/features.js';
 import { MEMORY_MAP } from '../../devices/machine/memory-map.js';
 import type { HostParts } from './host-parts.js';
+import { processorOf, processorWorker } from './worker-names.js';
 
 /** Where the interrupt controller of such a VM lies: where every VM of this platform has it. */
 const GIC_WINDOWS = {
@@ -32,6 +35,34 @@ const GIC_WINDOWS = {
 const HOST_END = 2;
 /** Orders come while a machine runs, whose end somebody waits for: a host alone keeps no process alive. */
 const NO_HOLD: KeepAlive = { hold: () => undefined, release: () => undefined };
+const ASK = { timeoutMs: 20_000 } as const;
+
+/** A VM that a guest's hypercalls put together. */
+export interface AssembledVm {
+  readonly partition: number;
+  /** The partition whose hypercalls made it. */
+  readonly owner: number;
+  readonly vmid: number;
+  readonly block: VmBlock;
+  processors(): readonly number[];
+  statistics(): Promise<readonly VcpuStatistics[]>;
+}
+/** Who wants to know of them. */
+export interface AssemblyWatcher {
+  started(vm: AssembledVm): void;
+  /** It has stopped, or its last worker is gone; its block is still there. */
+  ended(partition: number): void;
+}
+interface Assembled extends AssembledVm {
+  readonly workers: Map<number, ActorRef<VcpuProtocol>>;
+  /** When its counter was zero. */
+  readonly epochMs: number;
+  /** Workers that are being started. */
+  starting: number;
+  isGone: boolean;
+  /** Resolves when it has stopped or is gone; undefined: nobody was told of it yet. */
+  over: Promise<void> | undefined;
+}
 
 /** The queues between the core and its host. */
 export function processorPlace(): ProcessorPlace {
@@ -49,10 +80,9 @@ export class ProcessorLauncher {
   readonly #answers: QueueSender;
   readonly #bell: Doorbell;
   readonly #codec = new Codec({});
-  /** By worker. */
-  readonly #threads = new Map<string, ActorRef<VcpuProtocol>>();
-  /** When the counter of each partition was zero, while it has workers. */
-  readonly #epochs = new Map<number, number>();
+  /** By partition. */
+  readonly #vms = new Map<number, Assembled>();
+  #watcher: AssemblyWatcher | undefined;
   /** ABI of the VMs that make others, by partition. */
   readonly #profiles = new Map<number, Profile>();
   readonly #serving: Promise<void>;
@@ -97,42 +127,85 @@ export class ProcessorLauncher {
     this.#host.system.sender.ring(this.#host.core.ref, 1);
   }
 
-  #name(partition: number, index: number): string {
-    return `${this.#host.options.name}-p${partition}-vcpu${index}`;
+  /** Tells `watcher` of VMs from here on. */
+  watch(watcher: AssemblyWatcher): void {
+    this.#watcher = watcher;
   }
 
-  async #start({ ticket, owner, places, affinity }: ProcessorStart): Promise<number> {
+  #vmOf({ ticket, owner, vmid }: ProcessorStart): Assembled {
+    const { system, memory } = this.#host;
+    const { partition, block } = ticket;
+    const known = this.#vms.get(partition);
+    if (known !== undefined) return known;
+    const workers = new Map<number, ActorRef<VcpuProtocol>>();
+    const made: Assembled = {
+      ...{ partition, owner, vmid, workers, starting: 0, isGone: false, over: undefined },
+      block: new VmBlock(memory.buffer, block),
+      epochMs: system.clock.monotonicMs(),
+      processors: () => [...workers.keys()],
+      statistics: async () => {
+        const asked = [...workers.values()].map((worker) => system.sender.ask(worker, 'statistics', {}, ASK));
+        return (await Promise.all(asked)).flatMap((answer) => (answer.ok ? [answer.value] : []));
+      },
+    };
+    this.#vms.set(partition, made);
+    return made;
+  }
+
+  async #start(order: ProcessorStart): Promise<number> {
+    const { ticket, owner, places, affinity } = order;
     const { system, memory, core, options, kinds } = this.#host;
     const { interpreter, jit, callTap } = options;
-    const { partition, index } = ticket;
     const profile = this.#profiles.get(owner);
     if (profile === undefined || this.#closed) return 0;
-    const epochMs = this.#epochs.get(partition) ?? system.clock.monotonicMs();
-    this.#epochs.set(partition, epochMs);
+    const vm = this.#vmOf(order);
+    const { epochMs } = vm;
     const gunyah = { profile, ...places, core: core.ref.actor };
     const shared = { memory, interpreter, jit, features, callTap, epochMs, gic: GIC_WINDOWS, affinity };
-    const name = this.#name(partition, index);
+    vm.starting++;
+    const name = processorWorker(options.name, ticket);
     const spawned = await system.spawn(kinds.vcpu, { ...shared, ticket, gunyah, frontEnds: [] }, { name });
-    if (!spawned.ok) return 0;
-    this.#threads.set(name, spawned.value);
+    vm.starting--;
+    if (!spawned.ok) {
+      await this.#settle(vm);
+      return 0;
+    }
+    vm.workers.set(ticket.index, spawned.value);
+    vm.over ??= this.#follow(vm);
     return spawned.value.actor;
   }
 
+  /** Tells of a VM, and of its end. */
+  async #follow(vm: Assembled): Promise<void> {
+    this.#watcher?.started(vm);
+    await vm.block.stopped.parkAsync(() => vm.isGone || vm.block.stop !== STOP.none, NO_HOLD);
+    this.#watcher?.ended(vm.partition);
+  }
+
+  /** A VM without workers is gone: nobody looks at its block any more when this is answered. */
+  async #settle(vm: Assembled): Promise<void> {
+    if (vm.workers.size > 0 || vm.starting > 0) return;
+    this.#vms.delete(vm.partition);
+    vm.isGone = true;
+    vm.block.stopped.unpark();
+    await vm.over;
+  }
+
   async #end(partition: number, index: number): Promise<number> {
-    const name = this.#name(partition, index);
-    const thread = this.#threads.get(name);
-    if (thread !== undefined) await this.#host.system.stop(thread);
-    this.#threads.delete(name);
-    const others = [...this.#threads.keys()].some((other) => other.startsWith(this.#name(partition, 0).slice(0, -1)));
-    if (!others) this.#epochs.delete(partition);
+    const vm = this.#vms.get(partition);
+    const worker = vm?.workers.get(index);
+    if (vm === undefined || worker === undefined) return 0;
+    await this.#host.system.stop(worker);
+    vm.workers.delete(index);
+    await this.#settle(vm);
     return 0;
   }
 
   /** A worker has died: true if it ran one of these processors, whose VM has crashed then; nobody else has. */
   lost(worker: string): boolean {
-    const found = /-p(\d+)-vcpu(\d+)$/.exec(worker);
-    if (found === null || !this.#threads.has(worker)) return false;
-    void this.#host.core.tryAsk('lostProcessor', { partition: Number(found[1]), index: Number(found[2]) });
+    const found = processorOf(worker);
+    if (found === undefined || this.#vms.get(found.partition)?.workers.has(found.index) !== true) return false;
+    void this.#host.core.tryAsk('lostProcessor', found);
     return true;
   }
 
@@ -141,7 +214,8 @@ export class ProcessorLauncher {
     this.#closed = true;
     this.#bell.send(1);
     await this.#serving;
-    await Promise.all([...this.#threads.values()].map((thread) => this.#host.system.stop(thread)));
-    this.#threads.clear();
+    for (const vm of [...this.#vms.values()]) {
+      await Promise.all(vm.processors().map((index) => this.#end(vm.partition, index)));
+    }
   }
 }

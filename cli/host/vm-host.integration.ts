@@ -2,12 +2,13 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { firstValueFrom } from 'rxjs';
 import * as assert from 'uvu/assert';
 import { DOTS } from '../../test/fixtures/dots.js';
 import { guestImage } from '../../test/guests/reports.js';
 import { spec } from '../../test/harness/spec.js';
-import type { LabEvent, LabVm, VmSpec } from '../lab/lab-host.js';
+import type { LabEvent, LabVm, VcpuCounters, VmSpec } from '../lab/lab-host.js';
 import { VmHost } from './vm-host.js';
 
 const test = spec('vm host');
@@ -159,11 +160,39 @@ test(
       assert.is((await first.ended).reason, 'off');
       const [empty, none] = [await host.census(), host.resources()];
       let text = '';
+      const made: LabVm[] = [];
+      const ends: string[] = [];
+      const counted: Promise<readonly VcpuCounters[]>[] = [];
+      const told = host.events.subscribe((event) => {
+        if (event.kind === 'started' && event.vm.madeBy !== undefined) {
+          made.push(event.vm);
+          counted.push(delay(50).then(() => event.vm.counters()));
+        } else if (event.kind === 'ended') ends.push(`${event.vm.name}: ${event.end.reason}`);
+      });
+      const callers = new Set<string>();
+      const calls = host.calls.subscribe((records) => {
+        for (const record of records) callers.add(record.vm);
+      });
       const vm = await start(host, root(''));
       vm.output.subscribe((bytes) => {
         text += Buffer.from(bytes).toString('latin1');
       });
       assert.equal(await vm.ended, { reason: 'off', detail: '' }, text);
+      calls.unsubscribe();
+      told.unsubscribe();
+      // What it made was seen, as its own: three VMs a round, by the number of their address space.
+      const seen = made.map(({ name, vmid, madeBy }) => `${name} ${vmid} ${madeBy}`);
+      const round = ['root-vm7 7 root', 'root-vm8 8 root', 'root-vm7 7 root'];
+      assert.equal(seen, [...round, ...round, ...round]);
+      const [off, run, killed] = ['root-vm7: off', 'root-vm8: reset', 'root-vm7: requested'];
+      assert.equal(ends, [off, run, killed, off, run, killed, off, run, killed, 'root: off']);
+      for (const one of made) assert.equal([one.state, (await one.counters()).length], ['ended', 0]);
+      const counters = (await Promise.all(counted)).flat();
+      assert.ok(
+        counters.some(({ instructions }) => instructions > 0),
+        JSON.stringify(counters),
+      );
+      assert.equal([...callers].sort(), ['root', 'root-vm7', 'root-vm8']);
       assert.match(text, /\b(\d+) passed, 0 failed/);
       const last = await start(host, root('leave=1'));
       assert.is((await last.ended).reason, 'off');

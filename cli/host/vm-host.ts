@@ -15,7 +15,7 @@ import { ActorSystem } from '../../actors/runtime/system.js';
 import type { LogLine } from '../../actors/runtime/system-protocol.js';
 import { CallTap } from '../../actors/shared-state/call-tap/call-tap.js';
 import { ObjectTable } from '../../actors/shared-state/objects/object-table.js';
-import { STOP, type VmBlock } from '../../actors/shared-state/vm/vm-block.js';
+import type { VmBlock } from '../../actors/shared-state/vm/vm-block.js';
 import type { GunyahDevice } from '../../actors/vm-manager/gunyah-device.js';
 import { QueueHeader } from '../../bus/message-queue/queue-layout.js';
 import { err, ok, type Result } from '../../bus/result.js';
@@ -37,15 +37,17 @@ import type { VirtioChoice } from '../machine/virtio-devices.js';
 import { ENTROPY, openVirtio } from '../machine/virtio-options.js';
 import { BuildFailure } from './core-client.js';
 import { bootRegisters, type Foundation, mapMemory, newPartition, newProcessors } from './foundation.js';
-import { GuestMadeVm } from './guest-made-vm.js';
-import { foundationOf, type GivenObjects, GunyahPlatform, giveObjects, placesOf } from './gunyah-platform.js';
+import { foundationOf, type GivenObjects, type GunyahPlatform, giveObjects, placesOf } from './gunyah-platform.js';
 import { Host, type HostCensus } from './host.js';
-import { countersOf, HostedVm } from './hosted-vm.js';
+import { HostedVm } from './hosted-vm.js';
 import { Links, linkNodes, treePort } from './links.js';
+import { MadeVms } from './made-vms.js';
 import { configNode, launchManaged, type ManagedVm } from './managed-launch.js';
 import { openManager } from './manager-start.js';
+import type { AssembledVm } from './processor-launcher.js';
 import { type BootFiles, connectCards, OwnedFiles, readBoot, virtioRequests } from './vm-files.js';
 import type { Launch } from './vm-launcher.js';
+import { processorOf } from './worker-names.js';
 
 /** How a host is started. */
 export interface VmHostOptions {
@@ -82,7 +84,7 @@ export class VmHost implements LabHost {
   readonly #partitions = new Map<number, string>();
   /** Names that are in use, with the VM once it runs. */
   readonly #vms = new Map<string, HostedVm | 'starting'>();
-  readonly #guestMade = new Map<number, GuestMadeVm>();
+  readonly #made: MadeVms;
   /** Deaths of workers whose VM does not run yet. */
   readonly #early = new Map<string, string>();
   /** Managed VMs that are being started, by name. */
@@ -109,6 +111,7 @@ export class VmHost implements LabHost {
       ...(options.onLog === undefined ? {} : { onLog: options.onLog }),
     });
     this.#networks = new LocalNetworks(this.#system);
+    this.#made = this.#madeVms();
     this.calls = callStream(this.#tap, (partition) => this.#partitions.get(partition));
   }
 
@@ -126,6 +129,10 @@ export class VmHost implements LabHost {
         warm: options.warm,
       });
       made.#host = host;
+      host.processors.watch({
+        started: (vm) => made.#assembled(vm),
+        ended: (partition) => made.#made.ended(partition),
+      });
       made.#links = new Links(host);
       const entropy = made.#system.files.open(ENTROPY, 'read');
       made.#entropy = entropy.ok ? entropy.value : undefined;
@@ -159,7 +166,7 @@ export class VmHost implements LabHost {
       this.#table = new ObjectTable(host.buffer, table);
       const watcher = {
         started: (launch: Launch, block: VmBlock): void => this.#guestStarted(launch, block),
-        ended: (ended: number): void => this.#guestEnded(ended),
+        ended: (ended: number): void => this.#made.ended(ended),
       };
       const outfitter = {
         outfit: (launch: Launch): Promise<boolean> | undefined => {
@@ -446,41 +453,42 @@ export class VmHost implements LabHost {
     this.#events.next({ kind: 'ended', vm, end });
   }
 
-  #guestStarted({ partition, vmid, name, owner, tickets }: Launch, block: VmBlock): void {
-    const { host } = this.#running;
-    const madeBy = [...this.#vms.values()].find((vm) => vm !== 'starting' && vm.vmid === owner);
-    const taken = new Set([...this.#vms.keys(), ...[...this.#guestMade.values()].map((vm) => vm.name)]);
-    const plain =
-      name
-        .toLowerCase()
-        .replaceAll(/[^a-z0-9-]/g, '-')
-        .replace(/^[^a-z]*/, '')
-        .slice(0, 24) || 'vm';
-    const vm = new GuestMadeVm({
-      ...{ vmid, partition, block, madeBy: madeBy === undefined || madeBy === 'starting' ? 'rm' : madeBy.name },
-      name: taken.has(plain) ? `${plain}-${vmid}` : plain,
-      stop: () => {
-        block.end(STOP.requested);
-        for (const { index } of tickets) {
-          if (block.poke(index)) this.#system.sender.ring({ actor: block.actorOf(index) }, 1);
-        }
-        if (host.platform !== undefined) this.#system.sender.ring(host.platform.manager, 1);
+  /** The VMs that guests make, as this host shows them. */
+  #madeVms(): MadeVms {
+    return new MadeVms({
+      taken: () => this.#vms.keys(),
+      ring: (actor) => this.#system.sender.ring({ actor }, 1),
+      attend: () => {
+        const platform = this.#host?.platform;
+        if (platform !== undefined) this.#system.sender.ring(platform.manager, 1);
       },
-      counters: async () => ((await host.platform?.statistics(partition)) ?? []).map(countersOf),
+      started: (vm) => {
+        this.#partitions.set(vm.partition, vm.name);
+        this.#refreshQueues();
+        this.#events.next({ kind: 'started', vm });
+      },
+      ended: (vm, partition, end) => {
+        this.#partitions.delete(partition);
+        this.#refreshQueues();
+        this.#events.next({ kind: 'ended', vm, end });
+      },
     });
-    this.#guestMade.set(partition, vm);
-    this.#partitions.set(partition, vm.name);
-    this.#refreshQueues();
-    this.#events.next({ kind: 'started', vm });
   }
 
-  #guestEnded(partition: number): void {
-    const vm = this.#guestMade.get(partition);
-    if (vm === undefined) return;
-    this.#guestMade.delete(partition);
-    this.#partitions.delete(partition);
-    this.#refreshQueues();
-    this.#events.next({ kind: 'ended', vm, end: vm.finish() });
+  /** Through the resource manager. */
+  #guestStarted({ partition, vmid, name, owner, tickets }: Launch, block: VmBlock): void {
+    const { host } = this.#running;
+    const maker = [...this.#vms.values()].find((vm) => vm !== 'starting' && vm.vmid === owner);
+    const madeBy = maker === undefined || maker === 'starting' ? 'rm' : maker.name;
+    const statistics = async () => (await host.platform?.statistics(partition)) ?? [];
+    const processors = (): readonly number[] => tickets.map(({ index }) => index);
+    this.#made.started({ called: name, vmid, partition, madeBy, block, processors, statistics });
+  }
+
+  /** By hypercalls: it has no name of its own. */
+  #assembled(vm: AssembledVm): void {
+    const madeBy = this.#partitions.get(vm.owner) ?? HOST_NAME;
+    this.#made.started({ ...vm, called: `${madeBy}-vm${vm.vmid}`, madeBy });
   }
 
   /** A worker has died, or was replaced. */
@@ -489,10 +497,9 @@ export class VmHost implements LabHost {
     const { name } = event;
     const detail = deathSentence(event);
     const isFinal = deathOf(event) !== undefined;
-    const partition = GunyahPlatform.partitionOf(name);
-    if (isFinal && partition !== undefined && !this.#guestMade.has(partition) && this.#host?.lost(name) === true)
-      return;
-    const guestMade = partition === undefined ? undefined : this.#guestMade.get(partition);
+    const processor = processorOf(name);
+    const guestMade = processor && this.#made.at(processor.partition);
+    if (isFinal && processor !== undefined && guestMade === undefined && this.#host?.lost(name) === true) return;
     const owner = guestMade?.name ?? this.#vmOf(name);
     this.#events.next({ kind: 'workerDied', worker: name, detail, vm: owner, restarts: !isFinal });
     if (!isFinal || isExpendable(name)) return;

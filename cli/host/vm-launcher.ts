@@ -25,6 +25,7 @@ import { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { features } from '../../cpu/wasm/features.js';
 import { MEMORY_MAP } from '../../devices/machine/memory-map.js';
 import type { HostParts } from './host-parts.js';
+import { processorOf, processorWorker } from './worker-names.js';
 
 /** An order to start a VM. */
 export type Launch = Extract<LaunchOrder, { kind: 'launch' }>;
@@ -124,7 +125,7 @@ export class VmLauncher {
       const thread = places.threads[ticket.index] ?? 0;
       const gunyah = { profile, table: places.table, space: places.space, thread, core: core.ref.actor };
       const shared = { memory, interpreter, jit, features, callTap, epochMs, gic: GIC_WINDOWS };
-      const name = `${options.name}-p${partition}-vcpu${ticket.index}`;
+      const name = processorWorker(options.name, ticket);
       const spawned = await system.spawn(this.#host.kinds.vcpu, { ...shared, ticket, gunyah, frontEnds: [] }, { name });
       if (!spawned.ok) return false;
       threads.push(spawned.value);
@@ -149,10 +150,10 @@ export class VmLauncher {
 
   /** A worker has died: true if it ran one of ours, whose VM has crashed then. */
   lost(worker: string): boolean {
-    const found = /-p(\d+)-vcpu(\d+)$/.exec(worker);
-    const block = this.#blocks.get(Number(found?.[1]));
-    if (block === undefined) return false;
-    const index = Number(found?.[2]);
+    const found = processorOf(worker);
+    const block = found && this.#blocks.get(found.partition);
+    if (found === undefined || block === undefined) return false;
+    const { index } = found;
     block.setOutside(index, true); // it acknowledges nothing any more
     block.end(STOP.crash);
     const run = new ProxiedRun(this.#host.memory.buffer, block, index);

@@ -117,7 +117,7 @@ export interface LabVm {
   readonly name: string;
   /** VMID under Gunyah; 0 of a VM on `virt`. */
   readonly vmid: number;
-  /** The VM whose guest made it through the resource manager; undefined: the lab. */
+  /** The VM whose guest made it, through the resource manager or by hypercalls; undefined: the lab. */
   readonly madeBy: string | undefined;
   readonly state: VmState;
   /** What it prints, from the first byte: a late subscriber gets nothing twice and nothing from before. Completes at the end. */
