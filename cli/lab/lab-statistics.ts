@@ -75,19 +75,21 @@ export class LabWatch {
     const seconds = Math.max((now.atMs - before.atMs) / 1000, 1e-3);
     const vms = [...this.#lab.members.values()].map((member): VmStatistics => {
       const { name, vm, state, restarts, startedMs } = member;
+      const upSeconds = state === 'running' ? (now.atMs - startedMs) / 1000 : 0;
       const vcpus = now.vcpus.get(name) ?? [];
       const earlier = before.vcpus.get(name) ?? [];
-      // Counters of another life are larger: then the rate is that of this life so far.
+      const isNew = vcpus.some(({ instructions }, n) => (earlier[n]?.instructions ?? Infinity) > instructions);
+      const span = isNew ? Math.max(seconds, upSeconds) : seconds;
+      // Counters of another life are larger, or nobody looked at this one yet: then the rate is that of this life so far.
       const grown = (field: 'instructions' | 'guestMs' | 'exitsMs'): number =>
         vcpus.reduce((sum, vcpu, n) => {
           const then = earlier[n]?.[field] ?? 0;
           return sum + vcpu[field] - (then > vcpu[field] ? 0 : then);
         }, 0);
       return {
-        ...{ name, vmid: vm?.vmid ?? 0, state, restarts, vcpus },
-        upSeconds: state === 'running' ? (now.atMs - startedMs) / 1000 : 0,
-        mips: grown('instructions') / seconds / 1e6,
-        busy: (grown('guestMs') + grown('exitsMs')) / 1000 / seconds,
+        ...{ name, vmid: vm?.vmid ?? 0, state, restarts, vcpus, upSeconds },
+        mips: grown('instructions') / span / 1e6,
+        busy: (grown('guestMs') + grown('exitsMs')) / 1000 / span,
       };
     });
     const queues = [...now.queues.values()].map((queue): QueueStatistics => {
