@@ -65,7 +65,7 @@ function answerQid({ session, answer }: Request, done: Result<unknown, FileFault
 const attach: Handler = (request) => {
   const { session, ask } = request;
   const [fid, authentication] = [ask.u32(), ask.u32()];
-  ask.bytes();
+  ask.stringBytes();
   const tree = ask.string();
   ask.u32();
   if (!ask.isWhole) return 'EINVAL';
@@ -84,7 +84,7 @@ const walk: Handler = ({ session, ask, answer }) => {
   const { fids, folder } = session;
   const [from, to, count] = [ask.u32(), ask.u32(), ask.u16()];
   if (count > WALK_NAMES_MAX) return 'EINVAL';
-  const names = Array.from({ length: count }, () => ask.bytes());
+  const names = Array.from({ length: count }, () => ask.stringBytes());
   if (!ask.isWhole) return 'EINVAL';
   const start = fids.get(from);
   if (start === undefined) return 'EBADF';
@@ -184,7 +184,7 @@ const lcreate: Handler = (request) => {
   const { session, ask, answer } = request;
   const { fids, folder } = session;
   const fid = fids.get(ask.u32());
-  const [name, flags, mode] = [ask.bytes(), ask.u32(), ask.u32()];
+  const [name, flags, mode] = [ask.stringBytes(), ask.u32(), ask.u32()];
   ask.u32();
   if (!ask.isWhole) return 'EINVAL';
   if (fid === undefined || fid.file !== undefined || fid.listing !== undefined) return 'EBADF';
@@ -374,7 +374,7 @@ const readlink: Handler = ({ session, ask, answer }) => {
 const symlink: Handler = (request) => {
   const { session, ask } = request;
   const folder = session.fids.get(ask.u32());
-  const [name, target] = [ask.bytes(), ask.bytes()];
+  const [name, target] = [ask.stringBytes(), ask.stringBytes()];
   ask.u32();
   if (!ask.isWhole) return 'EINVAL';
   if (target.byteLength > LINK_BYTES_MAX) return 'ENAMETOOLONG';
@@ -385,7 +385,7 @@ const symlink: Handler = (request) => {
 const mknod: Handler = (request) => {
   const { session, ask } = request;
   const folder = session.fids.get(ask.u32());
-  const [name, mode] = [ask.bytes(), ask.u32()];
+  const [name, mode] = [ask.stringBytes(), ask.u32()];
   for (let i = 0; i < 3; i++) ask.u32();
   if (!ask.isWhole) return 'EINVAL';
   if ((mode & MODE.type) !== MODE.file && (mode & MODE.type) !== 0) return 'EPERM';
@@ -400,7 +400,7 @@ const mknod: Handler = (request) => {
 const mkdir: Handler = (request) => {
   const { session, ask } = request;
   const folder = session.fids.get(ask.u32());
-  const [name, mode] = [ask.bytes(), ask.u32()];
+  const [name, mode] = [ask.stringBytes(), ask.u32()];
   ask.u32();
   if (!ask.isWhole) return 'EINVAL';
   return within(session, folder, name, (place) => answerQid(request, session.folder.makeFolder(place, mode), place));
@@ -408,7 +408,7 @@ const mkdir: Handler = (request) => {
 
 const link: Handler = ({ session, ask }) => {
   const [folder, fid] = [session.fids.get(ask.u32()), session.fids.get(ask.u32())];
-  const name = ask.bytes();
+  const name = ask.stringBytes();
   if (!ask.isWhole) return 'EINVAL';
   if (fid === undefined) return 'EBADF';
   return within(session, folder, name, (place) => outcome(session.folder.link(fid.place, place)));
@@ -416,15 +416,15 @@ const link: Handler = ({ session, ask }) => {
 
 const rename: Handler = ({ session, ask }) => {
   const [fid, folder] = [session.fids.get(ask.u32()), session.fids.get(ask.u32())];
-  const name = ask.bytes();
+  const name = ask.stringBytes();
   if (!ask.isWhole) return 'EINVAL';
   if (fid === undefined) return 'EBADF';
   return within(session, folder, name, (place) => outcome(session.folder.rename(fid.place, place)));
 };
 
 const renameat: Handler = ({ session, ask }) => {
-  const [from, oldName] = [session.fids.get(ask.u32()), ask.bytes()];
-  const [to, newName] = [session.fids.get(ask.u32()), ask.bytes()];
+  const [from, oldName] = [session.fids.get(ask.u32()), ask.stringBytes()];
+  const [to, newName] = [session.fids.get(ask.u32()), ask.stringBytes()];
   if (!ask.isWhole) return 'EINVAL';
   return within(session, from, oldName, (old) =>
     within(session, to, newName, (place) => outcome(session.folder.rename(old, place))),
@@ -433,7 +433,7 @@ const renameat: Handler = ({ session, ask }) => {
 
 const unlinkat: Handler = ({ session, ask }) => {
   const folder = session.fids.get(ask.u32());
-  const [name, flags] = [ask.bytes(), ask.u32()];
+  const [name, flags] = [ask.stringBytes(), ask.u32()];
   if (!ask.isWhole) return 'EINVAL';
   const what = (flags & REMOVE_FOLDER) !== 0 ? 'folder' : 'file';
   return within(session, folder, name, (place) => outcome(session.folder.remove(place, what)));
@@ -467,7 +467,7 @@ const lock: Handler = ({ session, ask, answer }) => {
   ask.u8();
   ask.u32();
   takeRange(ask);
-  ask.bytes();
+  ask.stringBytes();
   if (!ask.isWhole) return 'EINVAL';
   if (fid?.file === undefined && fid?.listing === undefined) return 'EBADF';
   answer.u8(LOCK.success);
@@ -478,7 +478,7 @@ const getlock: Handler = ({ session, ask, answer }) => {
   const fid = session.fids.get(ask.u32());
   ask.u8();
   const { start, length, process } = takeRange(ask);
-  const client = ask.bytes();
+  const client = ask.stringBytes();
   if (!ask.isWhole || client.byteLength > NAME_BYTES_MAX) return 'EINVAL';
   if (fid?.file === undefined && fid?.listing === undefined) return 'EBADF';
   answer.u8(LOCK.free);

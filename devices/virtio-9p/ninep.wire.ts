@@ -2,6 +2,7 @@
  * What 9P2000.L puts on the wire, as Linux's client speaks it (include/net/9p/9p.h and net/9p/client.c; the base protocol is
  * Plan 9's intro(5)). A message is size[4] type[1] tag[2] and a body; answers have the type of the question plus one.
  */
+import { FieldReader } from '../../bus/layout/field-reader.js';
 
 /** Bytes before a message's body. */
 export const HEAD_BYTES = 7;
@@ -104,54 +105,14 @@ export function errnoOf(name: string): number {
 const text = new TextDecoder('latin1');
 
 /** Reads a message's body in order. What is not there reads as nothing, and `isWhole` is false from then on. */
-export class MessageReader {
-  isWhole = true;
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #at: number;
-  readonly #end: number;
-
-  constructor(bytes: Uint8Array, from: number, to: number) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#at = from;
-    this.#end = to;
-  }
-
-  #take(count: number): number {
-    const at = this.#at;
-    if (at + count > this.#end) {
-      this.isWhole = false;
-      return -1;
-    }
-    this.#at += count;
-    return at;
-  }
-  u8(): number {
-    const at = this.#take(1);
-    return at < 0 ? 0 : this.#view.getUint8(at);
-  }
-  u16(): number {
-    const at = this.#take(2);
-    return at < 0 ? 0 : this.#view.getUint16(at, true);
-  }
-  u32(): number {
-    const at = this.#take(4);
-    return at < 0 ? 0 : this.#view.getUint32(at, true);
-  }
-  u64(): bigint {
-    const at = this.#take(8);
-    return at < 0 ? 0n : this.#view.getBigUint64(at, true);
-  }
+export class MessageReader extends FieldReader {
   /** A string as bytes of its own. */
-  bytes(): Uint8Array {
-    const count = this.u16();
-    const at = this.#take(count);
-    return at < 0 ? new Uint8Array(0) : this.#bytes.slice(at, at + count);
+  stringBytes(): Uint8Array {
+    return this.bytes(this.u16());
   }
   /** A string that is compared, not shown. */
   string(): string {
-    return text.decode(this.bytes());
+    return text.decode(this.stringBytes());
   }
 }
 
