@@ -39,6 +39,16 @@ async function prints(vm: LabVm): Promise<string> {
   return Buffer.from(await firstValueFrom(vm.output)).toString('latin1');
 }
 
+/** What a VM's vCPUs had done when they had done something, or when it ended. */
+async function counts(vm: LabVm): Promise<readonly VcpuCounters[]> {
+  while (vm.state === 'running') {
+    const counters = await vm.counters();
+    if (counters.some(({ instructions }) => instructions > 0)) return counters;
+    await delay(20);
+  }
+  return [];
+}
+
 async function hostOf(primaryGuest = false): Promise<VmHost> {
   const host = await VmHost.start({ primaryGuest, onLog: () => undefined });
   if (!host.ok) throw new Error(host.error);
@@ -166,7 +176,7 @@ test(
       const told = host.events.subscribe((event) => {
         if (event.kind === 'started' && event.vm.madeBy !== undefined) {
           made.push(event.vm);
-          counted.push(delay(50).then(() => event.vm.counters()));
+          counted.push(counts(event.vm));
         } else if (event.kind === 'ended') ends.push(`${event.vm.name}: ${event.end.reason}`);
       });
       const callers = new Set<string>();

@@ -47,7 +47,7 @@ int proxied_message(const u8 *message, u64 size, const struct queues *q) {
     while (ticks_now() < end) {}
     queue_send(q, "spun", 4, 1);
   } else if (size == 4 && !memcmp(message, "nap!", 4)) {
-    WRITE_SYSREG(cntv_tval_el0, READ_SYSREG(cntfrq_el0) / 50);
+    WRITE_SYSREG(cntv_tval_el0, READ_SYSREG(cntfrq_el0) / 4);   /* on a busy host it takes a while to get to sleep */
     WRITE_SYSREG(cntv_ctl_el0, 1);
     ISB();
     u64 answer = hvc(0xc4000001, 0x42, 0, 0);             /* CPU_SUSPEND */
