@@ -5,6 +5,7 @@
  *
  * Root extents are configured over the home's own guest-physical addresses, and offsets are counted from there.
  */
+import { assert } from '../../bus/assert.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import type { CoreMemory, Donation, MapAccess, MapRange } from '../abi/gunyah/core.js';
@@ -13,7 +14,7 @@ import type { ObjectTable } from '../shared-state/objects/object-table.js';
 import { STAGE2_PAGES_MAX, STAGE2_RIGHTS } from '../shared-state/stage2/stage2-map.js';
 import { VMMIO_RANGES_MAX, VmmioRanges } from '../shared-state/vm/vmmio-ranges.js';
 import type { ObjectFault } from './objects.protocol.js';
-import type { Flush } from './parcels.js';
+import type { Flush, HandedParcel } from './parcels.js';
 import type { Partition } from './partition.js';
 
 const PAGE = HYP_PAGE_BYTES;
@@ -70,6 +71,8 @@ interface Range {
   readonly base: bigint;
   readonly bytes: bigint;
 }
+/** As a parcel is mapped whose VM has all rights to it: write-back memory. */
+const ALL_ACCESS: MapAccess = { kernel: ACCESS_MASK, user: ACCESS_MASK, memoryType: 15 };
 const inPages = (bytes: bigint): number => Number(bytes >> 12n);
 const isWhole = (value: bigint): boolean => (value & 0xfffn) === 0n;
 const stage2Rights = (access: number): number => ((access & 4) >> 2) | (access & 2) | ((access & 1) << 2);
@@ -197,6 +200,36 @@ export class Extents implements CoreMemory {
     const all = { isSparse: true, parent: undefined, pages: STAGE2_PAGES_MAX, rights: ACCESS_MASK, memoryType: 0 };
     this.#extents.set(extent, { ...this.#life(extent), ...all, frames: new Map(), mappings: [], ...view });
     return ok();
+  }
+
+  /** Whether an extent is a sparse one of partition `owner` over all addresses, and no view. */
+  canTakeOver(extent: number, owner: number): boolean {
+    const found = this.#extent(extent);
+    return (
+      found?.isSparse === true && found.view === undefined && found.owner === owner && found.pages === STAGE2_PAGES_MAX
+    );
+  }
+  /** Takes the frames of what was a parcel, mapped in `addrspace` and lost to their home as they are; see {@link canTakeOver}. */
+  takeOver(extent: number, addrspace: number, { owner: home, pieces, places }: HandedParcel): void {
+    const found = this.#extent(extent);
+    assert(found !== undefined, 'the extent was looked at');
+    const taken = pieces.flatMap(({ ipa, host, bytes, rights }) =>
+      Array.from({ length: bytes / PAGE }, (_, n) => ({ host: host + n * PAGE, page: ipa / PAGE + n, rights })),
+    );
+    const space = this.#table.aux(addrspace);
+    let next = 0;
+    for (const { ipa, bytes } of places) {
+      for (let n = 0; n < bytes / PAGE; n++) {
+        const frame = taken[next++];
+        assert(frame !== undefined, 'the places hold the parcel');
+        found.frames.set(frame.page, { ...frame, home, isProtected: true });
+        const basePage = ipa / PAGE + n;
+        const last = n > 0 ? found.mappings.at(-1) : undefined;
+        const goesOn = last !== undefined && last.firstPage + last.pages === frame.page;
+        if (goesOn) found.mappings.splice(-1, 1, { ...last, pages: last.pages + 1 });
+        else found.mappings.push({ addrspace, space, basePage, firstPage: frame.page, pages: 1, access: ALL_ACCESS });
+      }
+    }
   }
 
   /** What an extent has at a page, if anything. */

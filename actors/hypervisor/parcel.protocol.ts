@@ -61,6 +61,11 @@ export type ParcelVerbs = {
     undefined,
     ParcelFault
   >;
+  /**
+   * Makes the pages of a lent parcel that the partition alone maps pages of its extent `extent`, where they are and lent as they
+   * are, and ends the parcel: from here on they go back one by one, as those that came when they were wanted.
+   */
+  pageParcel: Ask<ParcelRef & PartitionRef & { extent: number }, undefined, ParcelFault>;
   /** Ends a parcel that nobody maps: its owner has its pages as before. `zero` empties them first. */
   endParcel: Ask<ParcelRef & { zero: boolean }, undefined, ParcelFault>;
 };

@@ -28,6 +28,13 @@ interface Parcel {
   readonly holders: Map<Partition, readonly PageRange[]>;
 }
 
+/** What was a parcel: its owner's pieces, one after another at the places one after another. */
+export interface HandedParcel {
+  readonly owner: Partition;
+  readonly pieces: readonly Piece[];
+  readonly places: readonly PageRange[];
+}
+
 /** Makes sure that no processor and no device of a partition uses what its stage-2 map lost. False: not in time. */
 export type Flush = (partition: Partition) => Promise<boolean>;
 
@@ -259,6 +266,18 @@ export class Parcels {
     this.#restore(parcel, zero);
     this.#parcels.delete(number);
     return ok();
+  }
+
+  /** A lent parcel that `partition` alone maps ends here: its frames stay lent and mapped, and are the caller's to give back. */
+  handOver(number: number, partition: Partition): Result<HandedParcel, ParcelFault> {
+    const parcel = this.#parcels.get(number);
+    if (parcel === undefined) return err('noParcel');
+    const places = parcel.holders.get(partition);
+    if (places === undefined) return err('notHeld');
+    if (parcel.transfer !== 'lend') return err('badArgument');
+    if (parcel.holders.size > 1) return err('inUse');
+    this.#parcels.delete(number);
+    return ok({ owner: parcel.owner, pieces: parcel.pieces, places });
   }
 
   #restore({ owner, transfer, pieces }: Parcel, zero: boolean): void {

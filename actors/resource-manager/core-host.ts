@@ -2,6 +2,7 @@
 import { assert } from '../../bus/assert.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { RIGHTS } from '../abi/gunyah/rights.js';
+import type { ParcelVerbs } from '../hypervisor/parcel.protocol.js';
 import type { VpTicket } from '../hypervisor/partition.protocol.js';
 import type {
   CoreProtocol,
@@ -249,6 +250,8 @@ export class CoreHost implements RmHost {
   acceptDonation: RmHost['acceptDonation'] = (parcel, partition, places, rights) =>
     this.#parcel('acceptDonation', { parcel, partition, places, rights });
   unmapParcel: RmHost['unmapParcel'] = (parcel, partition) => this.#parcel('unmapParcel', { parcel, partition });
+  pageParcel: RmHost['pageParcel'] = (parcel, partition, extent) =>
+    this.#parcel('pageParcel', { parcel, partition, extent });
   endParcel: RmHost['endParcel'] = (parcel, zero) => this.#parcel('endParcel', { parcel, zero });
 
   async #parcel<K extends ParcelKind>(
@@ -264,7 +267,7 @@ export class CoreHost implements RmHost {
   }
 }
 
-type ParcelKind = 'createParcel' | 'extendParcel' | 'mapParcel' | 'acceptDonation' | 'unmapParcel' | 'endParcel';
+type ParcelKind = keyof ParcelVerbs;
 const PARCEL_FAULTS = [
   ...(['noPartition', 'badState', 'badArgument', 'noMemory', 'overlap', 'noProcessor'] as const),
   ...(['notAcknowledged', 'noParcel', 'notOwned', 'inUse', 'notHeld'] as const),

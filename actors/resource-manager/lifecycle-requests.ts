@@ -115,7 +115,7 @@ const init: RequestHandler = async (request) => {
   const { config } = read.value;
   const priority = (rm.vms.get(vm.owner)?.priority ?? PRIORITY.default) + config.priorityOffset;
   if (priority < 0 || priority > PRIORITY.max) return fail(request, vm, E.ARGUMENT_INVALID);
-  const made = await rm.host.createVm(config.cpus, rm.parcels.bytesOf(parcel));
+  const made = await rm.host.createVm(config.cpus, rm.parcels.bytesOf(parcel) + vm.pagedBytes);
   if (!made.ok) return fail(request, vm, E.NORESOURCE);
   vm.partition = made.value.partition;
   vm.config = config;
@@ -137,7 +137,7 @@ const init: RequestHandler = async (request) => {
   if (!(await makeVdevices(rm, vm, config)) || !(await giveVcpus(rm, vm, config))) {
     return fail(request, vm, E.NORESOURCE);
   }
-  if (vm.isPaged && config.isProxy && !(await givePaging(rm, vm))) return fail(request, vm, E.NORESOURCE);
+  if (vm.isPaged && !(await givePaging(rm, vm))) return fail(request, vm, E.NORESOURCE);
   rm.setState(vm, S.READY);
   return reply(E.OK);
 };
@@ -206,6 +206,8 @@ const start: RequestHandler = async (request) => {
   const about = { vmid, owner: vm.owner, name: config.name, profile: vm.profile };
   const started = await rm.host.startVm(partition, { pc, x, sp }, about);
   if (!started.ok) return fail(request, vm, E.NORESOURCE);
+  // v17 takes the parcel's pages back like those that come when they are wanted, and never reclaims it.
+  if (vm.guestPrivate !== 0 && parcel.transfer === 'lend') await rm.parcels.toPages(parcel, partition, vm.guestPrivate);
   rm.setState(vm, S.RUNNING);
   return reply(E.OK);
 };
@@ -289,8 +291,8 @@ const setAddressLayout: RequestHandler = (request) => {
 };
 
 /**
- * {u16 vmid, u16 0, u32 count, {u64 IPA, u64 size}s}: where pages come when they are wanted. The ranges need not be kept: what is
- * not there when a VM starts may come later anywhere.
+ * {u16 vmid, u16 0, u32 count, {u64 IPA, u64 size}s}: where pages come when they are wanted. Only their sum is kept: what is not
+ * there when a VM starts may come later anywhere.
  */
 const setDemandPaging: RequestHandler = (request) => {
   const { reader, client } = request;
@@ -303,8 +305,10 @@ const setDemandPaging: RequestHandler = (request) => {
   if (!isWhole(request)) return reply(E.MSG_INVALID);
   const vm = owned(request, vmid, [S.INIT]);
   if (typeof vm === 'number') return reply(vm);
-  if (pageRanges(ranges) === undefined) return reply(E.ARGUMENT_INVALID);
+  const paged = pageRanges(ranges);
+  if (paged === undefined) return reply(E.ARGUMENT_INVALID);
   vm.isPaged = true;
+  vm.pagedBytes = paged.reduce((sum, { bytes }) => sum + bytes, 0);
   return reply(E.OK);
 };
 

@@ -227,6 +227,14 @@ export class MemoryParcels {
     return E.OK;
   }
 
+  /** What a VM alone holds of a lent parcel becomes pages of its extent `extent`; nobody may name the parcel any more. */
+  async toPages(parcel: Parcel, partition: number, extent: number): Promise<number> {
+    const paged = await this.#host.pageParcel(parcel.parcel, partition, extent);
+    if (!paged.ok) return parcelError(paged.error);
+    this.#parcels.delete(parcel.handle);
+    return E.OK;
+  }
+
   /** A donation that the resource manager takes for itself: nobody may name it any more, and its owner has lost it. */
   keep(parcel: Parcel): void {
     this.#parcels.delete(parcel.handle);

@@ -129,6 +129,7 @@ export class ResourceManager {
     vm.imageBase = undefined;
     vm.firmware = undefined;
     vm.isPaged = false;
+    vm.pagedBytes = vm.guestPrivate = 0;
     vm.crashMessage = new Uint8Array(0);
     vm.bootContext.clear();
     vm.reserved.length = 0;

@@ -118,6 +118,8 @@ export interface RmHost {
     rights: number,
   ): Promise<Result<undefined, ParcelFault>>;
   unmapParcel(parcel: number, partition: number): Promise<Result<undefined, ParcelFault>>;
+  /** See ParcelVerbs.pageParcel. */
+  pageParcel(parcel: number, partition: number, extent: number): Promise<Result<undefined, ParcelFault>>;
   endParcel(parcel: number, zero: boolean): Promise<Result<undefined, ParcelFault>>;
   /** The machine's memory, for the content of parcels. */
   readonly memory: Uint8Array;

@@ -313,6 +313,7 @@ export async function givePaging(rm: ResourceManager, vm: Vm): Promise<boolean> 
   const { memoryExtent, addressSpace } = RESOURCE_TYPE;
   const { donate, map } = RIGHTS.memextent;
   vm.ports.push(...Object.values(extents));
+  vm.guestPrivate = extents.guestPrivate;
   const lines = [
     { object: addrspace, type: addressSpace, label: 0, rights: RIGHTS.addrspace.map | RIGHTS.addrspace.lookup },
     ...(['guestPrivate', 'hostShared', 'hostPrivate', 'guestShared'] as const).map((name) => {

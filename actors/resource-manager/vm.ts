@@ -61,6 +61,10 @@ export class Vm {
   firmware: { readonly parcel: number; readonly offset: bigint; readonly bytes: bigint } | undefined;
   /** Whether its owner gives it memory when it is wanted (VM_SET_DEMAND_PAGING). */
   isPaged = false;
+  /** Bytes that may come so. */
+  pagedBytes = 0;
+  /** The extent that its private pages come from; 0: there is none. */
+  guestPrivate = 0;
   crashMessage: Uint8Array = new Uint8Array(0);
   timeBase: { readonly ns: bigint; readonly ticks: bigint } | undefined;
   /** Boot registers that were set, by set << 8 | index. */

@@ -177,6 +177,78 @@ test('P17: lent and shared pages come at the guest’s first access, with hyperc
   assert.is(bench.bench.extents.count, 0);
 });
 
+test('8.3 P17: of the device tree’s binding its own pages alone are lent; started, they are pages like the rest and go back as they do', async () => {
+  const s = await Setting.make();
+  const { bench } = s;
+  const fd = await s.file(0x8000n);
+  const treeAt = 0x3000n;
+  bench.contentOf(fd).set(guestTree([], undefined, { affinity: strings('proxy') }), Number(treeAt));
+  assert.is(await s.map(fd, IMAGE_AT, RIGHTS.rwx | ACCESS.lend, 0x8000n), 0);
+  await s.tree(IMAGE_AT + treeAt);
+  const before = Array.from({ length: 8 }, (_, page) => s.ofHost(fd, BigInt(page) * PAGE));
+  assert.is(await s.start(), 0);
+  const { rm, running } = bench.bench;
+  assert.equal(
+    [rm.vms.get(0x80)?.imageBase, [...running.values()][0]?.x.get(0)],
+    [IMAGE_AT + treeAt, IMAGE_AT + treeAt],
+  );
+  assert.is(rm.parcels.all().length, 0, 'it is no parcel any more');
+  for (let page = 0; page < 8; page++) {
+    const isTree = page === 3 || page === 4;
+    const at = BigInt(page) * PAGE;
+    assert.is(s.ofGuest(IMAGE_AT + at), isTree ? frame(before[page] ?? 0) | 7 : 0, `page ${page}`);
+    assert.is(s.ofHost(fd, at), isTree ? 0 : before[page], `page ${page}`);
+  }
+  // The rest comes when it is wanted, of the tree nothing a second time.
+  const vcpu = await s.vcpu();
+  const guest = bench.guestVcpu(0x80, 0);
+  const ran = bench.ioctl(vcpu, 'VCPU_RUN');
+  await guest.turn(bench);
+  for (const [page, calls] of [
+    [0n, [0x61, 0x2b]],
+    [3n, []],
+    [7n, [0x61, 0x2b]],
+  ] as const) {
+    bench.calls.length = 0;
+    guest.park(PAGE_FAULT, [IMAGE_AT + page * PAGE, 1n, 0n]);
+    assert.is((await guest.turn(bench)).action, RETRY);
+    assert.equal(bench.calls, calls);
+  }
+  const ended = rm.vms.get(0x80);
+  if (ended !== undefined) await rm.exited(ended, EXIT_TYPE.VM_EXIT, 0, 0);
+  assert.is(await ran, 0);
+  await bench.close(vcpu);
+  [bench.calls.length, bench.requests.length] = [0, 0];
+  await bench.close(s.vm);
+  assert.equal(bench.calls, [0x2c, 0x61, 0x2c, 0x61, 0x2c, 0x61, 0x2c, 0x61]);
+  assert.equal(bench.requests, [M.VM_RESET, M.VM_DEALLOCATE]);
+  for (let page = 0; page < 8; page++) assert.is(s.ofHost(fd, BigInt(page) * PAGE), before[page], `page ${page}`);
+  assert.is(bench.contentOf(fd)[Number(treeAt)], 0, 'private pages come back empty');
+  assert.is(bench.bench.extents.count, 0);
+  assert.is(bench.bench.parcels.count, 0);
+});
+
+test('8.3 P17: a tree in a file of large pages is lent in those; a start that fails gives its parcel back', async () => {
+  const large = 0x20_0000n;
+  const s = await Setting.make();
+  const { bench } = s;
+  const fd = await s.file(2n * large, 2n);
+  const treeAt = 0x5000n;
+  // Its configuration has no name, which VM_INIT refuses.
+  bench.contentOf(fd).set(guestTree([], {}), Number(treeAt));
+  assert.is(await s.map(fd, IMAGE_AT, RIGHTS.rwx | ACCESS.lend, 2n * large), 0);
+  await s.tree(IMAGE_AT + treeAt);
+  const before = s.ofHost(fd, treeAt);
+  assert.is(await s.start(), 'EINVAL');
+  assert.is(s.ofHost(fd, treeAt), 0);
+  assert.is(s.ofHost(fd, large - PAGE), 0, 'the whole of the page');
+  assert.not.equal(s.ofHost(fd, large), 0, 'and no more');
+  assert.is(bench.bench.rm.parcels.all().length, 1);
+  await bench.close(s.vm);
+  assert.is(bench.bench.rm.parcels.all().length, 0);
+  assert.is(s.ofHost(fd, treeAt), before);
+});
+
 test('P17: a file of large pages gives two megabytes at once', async () => {
   const s = await Setting.make();
   const { bench } = s;

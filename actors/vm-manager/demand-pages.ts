@@ -25,7 +25,8 @@ const RIGHT_WRITE = 2;
 const LARGE = 0x20_0000n;
 const SMALL = BigInt(HYP_PAGE_BYTES);
 
-interface Block {
+/** Memory that comes and goes as one. */
+export interface Block {
   readonly guest: bigint;
   /** In the host VM. */
   readonly address: bigint;
@@ -80,6 +81,22 @@ export class DemandPages {
       return { guest, address: region.address + offset, bytes, isLent: region.isLent };
     }
     return undefined;
+  }
+
+  /** The blocks that hold `[address, address + bytes)` of a region of which nothing has come yet, whole; undefined: they do not. */
+  holding(region: Region, address: bigint, bytes: bigint): readonly Block[] | undefined {
+    const blocks: Block[] = [];
+    for (let at = address; at < address + bytes; ) {
+      const block = this.#wanted(region, at);
+      if (block === undefined) return undefined;
+      blocks.push(block);
+      at = block.guest + block.bytes;
+    }
+    return blocks;
+  }
+  /** What a VM was started with is there like what it wanted since. */
+  adopt(blocks: readonly Block[]): void {
+    this.#blocks.push(...blocks);
   }
 
   /** Gives the guest what it wants at `address`, which is in `region`; nothing when it is there already. */

@@ -7,7 +7,7 @@ import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import type { Profile } from '../abi/gunyah/identity.js';
 import type { PayloadReader } from '../resource-manager/payload.js';
 import { EXIT_TYPE, VM_STATE } from '../resource-manager/rm-messages.js';
-import { DemandPages } from './demand-pages.js';
+import { type Block, DemandPages } from './demand-pages.js';
 import type { Errno } from './errno.js';
 import type { ManagerHost, UserMemory } from './manager-host.js';
 import { Turns } from './turns.js';
@@ -33,6 +33,12 @@ interface TrustedVm {
 }
 interface Range {
   readonly address: bigint;
+  readonly bytes: bigint;
+}
+/** What CONFIG_IMAGE names: what of the guest's addresses the parcel is. */
+interface ImageParcel {
+  readonly handle: number;
+  readonly guestAddress: bigint;
   readonly bytes: bigint;
 }
 /** Kinds of CONFIG_IMAGE (gunyah.md 5.5.1). */
@@ -62,6 +68,8 @@ export class GunyahVm {
   #trusted: TrustedVm | undefined;
   #auth: number = AUTH.none;
   #tree: Range | undefined;
+  /** v17: the parcel of the device tree, while it is one. */
+  #treeParcel: number | undefined;
   #vmid: number | undefined;
   #life: 'new' | 'failed' | 'running' | 'exited' = 'new';
   #exit: VmExit | undefined;
@@ -243,19 +251,26 @@ export class GunyahVm {
     if (!vmid.ok) return vmid;
     // v17 leaves the number of its access list at 0 when it shares (section 8.3).
     if (this.#generation === 'P17' && !region.isLent && !region.isCma) return err('ENOMEM');
+    // It lends the device tree's part of its binding alone; the rest comes when it is wanted.
+    const isPaged = this.#generation === 'P17' && this.#trusted === undefined && !region.isCma;
+    const blocks = isPaged ? this.#pages.holding(region, tree.address, tree.bytes) : [];
+    if (blocks === undefined) return err('ENOENT');
     for (const part of this.#givenWhole(region)) {
-      if (part.handle !== undefined) continue;
+      if (part.handle !== undefined || (isPaged && part === region)) continue;
       const given = await this.#give(part);
       if (!given.ok) return given;
     }
-    const begin = this.#trusted?.guestPhysAddr ?? region.guestAddress;
+    const lent = await this.#imageParcel(vmid.value, region, blocks);
+    if (!lent.ok) return lent;
+    const parcel = lent.value;
     const configured = await requests.configImage(vmid.value, {
-      ...{ auth: this.#auth, handle: region.handle ?? 0 },
-      ...{ imageOffset: begin - region.guestAddress, imageBytes: this.#trusted === undefined ? 0n : METADATA_BYTES },
-      ...{ treeOffset: tree.address - region.guestAddress, treeBytes: tree.bytes },
+      ...{ auth: this.#auth, handle: parcel.handle },
+      imageOffset: (this.#trusted?.guestPhysAddr ?? parcel.guestAddress) - parcel.guestAddress,
+      imageBytes: this.#trusted === undefined ? 0n : METADATA_BYTES,
+      ...{ treeOffset: tree.address - parcel.guestAddress, treeBytes: tree.bytes },
     });
     if (!configured.ok) return configured;
-    const prepared = await this.#prepare(vmid.value, region);
+    const prepared = await this.#prepare(vmid.value, parcel);
     if (!prepared.ok) return prepared;
     const initialised = await requests.init(vmid.value);
     if (!initialised.ok) return initialised;
@@ -271,7 +286,25 @@ export class GunyahVm {
       this.#pages.connect(resources.value);
     }
     const started = await requests.start(vmid.value);
-    return started.ok ? done : started;
+    if (!started.ok) return started;
+    this.#pages.adopt(blocks);
+    this.#treeParcel = undefined;
+    return done;
+  }
+
+  /** The parcel of the image: `blocks` of the region, or without any the region as it was given. */
+  async #imageParcel(
+    vmid: number,
+    { handle = 0, guestAddress, bytes, rights, label }: Region,
+    blocks: readonly Block[],
+  ): Promise<Result<ImageParcel, Errno>> {
+    const [first] = blocks;
+    if (first === undefined) return ok({ handle, guestAddress, bytes });
+    const given = await this.#requests.give(true, vmid, rights, label, blocks);
+    if (!given.ok) return given;
+    this.#treeParcel = given.value;
+    const size = blocks.reduce((sum, block) => sum + block.bytes, 0n);
+    return ok({ handle: given.value, guestAddress: first.guest, bytes: size });
   }
 
   /** The region that is the image's parcel, and the device tree in it. */
@@ -279,7 +312,8 @@ export class GunyahVm {
     const [tree, trusted] = [this.#tree, this.#trusted];
     if (tree === undefined) return err('EINVAL');
     const region = this.memory.holding(tree.address, tree.bytes);
-    if (region === undefined) return err('EINVAL');
+    if (tree.bytes === 0n) return err('EINVAL');
+    if (region === undefined) return err(this.#generation === 'P17' && trusted === undefined ? 'ENOENT' : 'EINVAL');
     if (trusted === undefined) return ok({ region, tree });
     const { guestPhysAddr, size } = trusted;
     const isInside = tree.address >= guestPhysAddr && tree.address + tree.bytes <= guestPhysAddr + size;
@@ -311,7 +345,7 @@ export class GunyahVm {
   }
 
   /** Between CONFIG_IMAGE and INIT. */
-  async #prepare(vmid: number, image: Region): Answer {
+  async #prepare(vmid: number, image: ImageParcel): Answer {
     const requests = this.#requests;
     const [trusted, firmware, memory] = [this.#trusted, this.#firmware, this.#firmwareRegion];
     if (trusted !== undefined) {
@@ -325,7 +359,7 @@ export class GunyahVm {
       if (!set.ok) return set;
     }
     if (this.#generation !== 'P17' || trusted !== undefined) return done;
-    const lent = this.memory.all().filter((region) => region.isLent && region !== memory);
+    const lent = this.memory.all().filter((region) => region.isLent && !region.isCma && region !== memory);
     if (lent.length > 0) {
       const paged = await requests.setDemandPaging(vmid, lent);
       if (!paged.ok) return paged;
@@ -402,6 +436,8 @@ export class GunyahVm {
 
   /** Memory that does not come back must not be used again: its region stays. */
   async #reclaimAll(): Promise<void> {
+    if (this.#treeParcel !== undefined) await this.#requests.reclaim(this.#treeParcel);
+    this.#treeParcel = undefined;
     for (const region of [...this.memory.all()]) {
       if (region.handle === undefined || (await this.#requests.reclaim(region.handle)).ok) this.memory.remove(region);
     }

@@ -126,7 +126,8 @@ for (const generation of PROFILES) {
     };
     assert.equal(bench.requests, orders[generation]);
     const [boot] = [...bench.bench.running.values()];
-    assert.is(boot?.pc, BASE);
+    // Without a boot context a VM begins where its parcel does, which is v17's device tree.
+    assert.is(boot?.pc, generation === 'P17' ? BASE + TREE_AT : BASE);
     assert.is(boot?.x.get(0), BASE + TREE_AT);
   });
 
@@ -141,7 +142,7 @@ for (const generation of PROFILES) {
     const { bench, device, vm } = await newVm(generation);
     await giveImage(bench, device, vm);
     assert.is(await bench.ioctl(vm, 'SET_DTB_CONFIG', dtb(0x1000n, TREE_BYTES)), 0);
-    assert.is(await bench.ioctl(vm, 'VM_START'), 'EINVAL');
+    assert.is(await bench.ioctl(vm, 'VM_START'), generation === 'P17' ? 'ENOENT' : 'EINVAL');
     // A repeat: v6 answers 0 whatever happened, the others that there is no such VM.
     assert.is(await bench.ioctl(vm, 'VM_START'), generation === 'P6' ? 0 : 'ENODEV');
   });
@@ -176,7 +177,9 @@ for (const generation of LATER) {
     const { bench, vm } = await running(generation);
     bench.requests.length = 0;
     assert.is(await bench.close(vm), 0);
-    assert.equal(bench.requests, [M.VM_STOP, M.VM_RESET, M.MEM_RECLAIM, M.VM_DEALLOCATE]);
+    // v17's parcel has become pages, which go back by hypercalls.
+    const reclaim = generation === 'P17' ? [] : [M.MEM_RECLAIM];
+    assert.equal(bench.requests, [M.VM_STOP, M.VM_RESET, ...reclaim, M.VM_DEALLOCATE]);
     assert.is(bench.bench.rm.parcels.all().length, 0);
     assert.is(bench.bench.rm.vms.get(0x80), undefined);
   });

@@ -1,13 +1,13 @@
 /**
  * Launching a VM as a VMM on Gunyah does (gunyah.md 9): guest memory from the VM manager, images and device tree put there, the
- * configuration node in the tree, and VM_START. v17's calls; the resource manager makes the partition, and whoever gives it its
+ * configuration node in the tree, and VM_START. Android 15's calls; the resource manager makes the partition, and whoever gives it its
  * threads adds the devices.
  */
 import type { Profile } from '../../actors/abi/gunyah/identity.js';
 import type { VdeviceConfig } from '../../actors/resource-manager/vm-config.js';
 import type { Errno } from '../../actors/vm-manager/errno.js';
 import type { GunyahDevice, GunyahVmFile } from '../../actors/vm-manager/gunyah-device.js';
-import { MAP } from '../../actors/vm-manager/uapi.js';
+import { CMA_LEND, MEM } from '../../actors/vm-manager/uapi.js';
 import type { Result } from '../../bus/result.js';
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
@@ -113,9 +113,10 @@ export async function launchManaged(
     for (const { ipa, bytes } of plan.placements) memory.set(bytes, host + (ipa - MEMORY_MAP.ramBase));
     file = need('CREATE_VM', await device.createVm(0));
     const guestAddr = BigInt(MEMORY_MAP.ramBase);
-    const flags = MAP.forceLend | MAP.read | MAP.write | MAP.exec;
-    const map = { guestAddr, flags, guestMemFd: fd, offset: 0n, size: BigInt(ramBytes) };
-    need('MAP_MEM', await file.mapMem(map));
+    // What MAP_MEM binds comes to proxied vCPUs when they want it; these run by themselves and have it all from the start.
+    const flags = MEM.read | MEM.write | MEM.exec | CMA_LEND;
+    const map = { label: 0, guestAddr, flags, guestMemFd: fd, offset: 0n, size: BigInt(ramBytes) };
+    need('MAP_CMA_MEM', await file.mapCmaMem(map));
     const tree = treeRoom(plan, ramBytes);
     need('SET_DTB_CONFIG', await file.setDtbConfig({ guestPhysAddr: BigInt(tree.ipa), size: BigInt(tree.bytes) }));
     const context = { reg: BOOT_PC, reserved: 0, value: BigInt(plan.entry) };
