@@ -22,6 +22,10 @@ const translator = actor<TranslatorConfig, TranslatorProtocol, Translator>({
     if (config.features !== undefined) setFeatures(config.features);
     return ok(new Translator(config, clock, log));
   },
+  async warmUp() {
+    const [, { practiseAll }] = await Promise.all([import('./translator.js'), import('../../cpu/jit/practice.js')]);
+    practiseAll();
+  },
   on: {
     statistics: (state) => ok(state.statistics()),
   },
