@@ -9,6 +9,7 @@ import { pageCacheEntry } from './code-cache-index.js';
 import { CONTEXT_PLACES, Contexts } from './context.js';
 import { HANDLER, PAGE_HOST, PAGE_IN_USE, RECORD, RECORD_BYTES, RECORD_PAGE_BYTES } from './interpreter/record.js';
 import { CacheEntries, JumpCache } from './jump-cache.js';
+import { NumberSet } from './number-set.js';
 import { PAGE_CACHE, REFILLS } from './state.js';
 import type { MemoryFill } from './wasm/memory-fill.js';
 
@@ -47,7 +48,7 @@ export class CodePages {
   /** Slots whose page was released; free from the next `pageAt` on, when the interpreter is surely not in them. */
   #released: number[] = [];
   /** By the place of their context: virtual pages that were executed. */
-  readonly #executed = Array.from({ length: CONTEXT_PLACES }, () => new Set<number>());
+  readonly #executed = Array.from({ length: CONTEXT_PLACES }, () => new NumberSet());
   readonly contexts = new Contexts(() => this.flushPageCache());
   readonly #pageCache: CacheEntries;
   readonly jumpCache: JumpCache;

@@ -93,21 +93,32 @@ export class JumpCache {
   enter(lo: number, hi: number, context: number, slot: number): void {
     const view = this.#view;
     const offset = jumpCacheEntry(lo, hi, context);
-    const [first, second] = [this.#state + offset, this.#state + jumpCacheNeighbour(offset)];
-    const holds = (entry: number, word: number, upper: number): boolean =>
-      view.getInt32(entry + JUMP_CACHE.address, true) === word &&
-      view.getInt32(entry + JUMP_CACHE.address + 4, true) === upper;
-    const isSame = (entry: number): boolean =>
-      holds(entry, lo, hi) && view.getInt32(entry + JUMP_CACHE.context, true) === context;
-    const isFree = (entry: number): boolean => isSame(entry) || holds(entry, -1, -1);
-    const entry = isSame(second) || (!isFree(first) && isFree(second)) ? second : first;
-    if (!isFree(entry)) this.#move(first, second);
+    const first = this.#state + offset;
+    const second = this.#state + jumpCacheNeighbour(offset);
+    const isFirstFree = this.#isSame(first, lo, hi, context) || this.#holds(first, -1, -1);
+    const isSecondSame = this.#isSame(second, lo, hi, context);
+    const isSecondFree = isSecondSame || this.#holds(second, -1, -1);
+    const entry = isSecondSame || (!isFirstFree && isSecondFree) ? second : first;
+    if (entry === first && !isFirstFree) this.#move(first, second);
     this.#entries.note(entry);
     this.#noteSlot(slot, entry | 0);
     view.setInt32(entry + JUMP_CACHE.address, lo, true);
     view.setInt32(entry + JUMP_CACHE.address + 4, hi, true);
     view.setInt32(entry + JUMP_CACHE.context, context, true);
     view.setInt32(entry + JUMP_CACHE.slot, slot, true);
+  }
+
+  /** Whether the address in entry `entry` is hi:lo. No closures here: a guest that flushes its TLB all the time makes all entries anew. */
+  #holds(entry: number, lo: number, hi: number): boolean {
+    const view = this.#view;
+    return (
+      view.getInt32(entry + JUMP_CACHE.address, true) === lo &&
+      view.getInt32(entry + JUMP_CACHE.address + 4, true) === hi
+    );
+  }
+
+  #isSame(entry: number, lo: number, hi: number, context: number): boolean {
+    return this.#holds(entry, lo, hi) && this.#view.getInt32(entry + JUMP_CACHE.context, true) === context;
   }
 
   /** Puts what entry `from` holds into entry `to`. */

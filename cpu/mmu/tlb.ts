@@ -7,7 +7,9 @@
  * translation no TLBI has named since. Entries made from blocks remember nothing; `#blocks` knows which blocks there may
  * be entries of, so that a TLBI for any address of a block removes them all.
  */
+
 import type { CpuState } from '../cpu-state.js';
+import { NumberSet } from '../number-set.js';
 import { REFILLS, STATE, TLB, TLB_BANK_BYTES, TLB_BANKS, TLB_BANKS_AT } from '../state.js';
 import type { MemoryFill } from '../wasm/memory-fill.js';
 import { AS, type As } from './translator.js';
@@ -46,7 +48,7 @@ export class SoftwareTlb {
   /** Current slot. */
   slot = 0;
   /** Blocks larger than 4 KiB with entries: key of {@link blockKey}. */
-  readonly #blocks = new Set<number>();
+  readonly #blocks = new NumberSet();
   /** Bit n: a block of 2^n bytes is in `#blocks`. */
   #blockSizes = 0;
   /** Index of the first word of REFILLS. */
@@ -127,11 +129,11 @@ export class SoftwareTlb {
     words[entry + WRITE] = write ? page : -1;
     words[entry + WRITE + 1] = write ? hi : -1;
     words[entry + ADDEND] = (frame - page) | 0;
-    this.#noteFill(number, frame, write);
+    this.#noteFill(number, frame | 0, write);
     if (blockLog2 > 12) this.noteBlock(lo, hi, blockLog2);
   }
 
-  /** Entry `number` was filled with `frame`, for writing too if `write`. */
+  /** Entry `number` was filled with `frame`, for writing too if `write`. An address as a signed number is no object. */
   #noteFill(number: number, frame: number, write: boolean): void {
     this.fills++;
     const bank = Math.floor(number / ENTRIES);
@@ -160,7 +162,7 @@ export class SoftwareTlb {
     const list = this.#refills + (REFILLS.list >>> 2);
     for (let at = list; at < list + count * 2; at += 2) {
       const number = words[at]!;
-      this.#noteFill(number >>> 1, words[at + 1]! * 4096, (number & 1) !== 0);
+      this.#noteFill(number >>> 1, words[at + 1]! << 12, (number & 1) !== 0);
     }
   }
 

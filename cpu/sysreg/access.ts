@@ -11,7 +11,7 @@ import { ISS } from './encoding.js';
 import { cacheSizeId } from './id-registers.js';
 import { CycleCounter } from './performance-monitor.js';
 import type { SystemPeripherals } from './peripherals.js';
-import { REGISTER_BY_KEY, SLOT, type SystemRegister } from './registers.js';
+import { REGISTER_BY_KEY, SLOT, type SystemRegister, sysregKeyOf } from './registers.js';
 
 /** The parts of a core that system registers involve. */
 export interface SysregParts {
@@ -22,6 +22,8 @@ export interface SysregParts {
   readonly peripherals: SystemPeripherals;
 }
 
+const CNTPCT = sysregKeyOf('CNTPCT_EL0');
+const CNTVCT = sysregKeyOf('CNTVCT_EL0');
 /** SCTLR_EL1 control bits for EL0. */
 const SCTLR = { uma: 1 << 9, dze: 1 << 14, uct: 1 << 15 } as const;
 /** SCTLR_EL1 bits that translation depends on: M, A, WXN. */
@@ -53,6 +55,12 @@ export class SystemRegisters {
     if (row === undefined || row.read === 'never' || state.get32(STATE.el) < row.read)
       return exceptions.record(EC.unknown, 0);
     if (this.#trapsEl0(row, iss)) return exceptions.record(EC.trappedSystem, iss);
+    const { counter } = this.#parts.peripherals;
+    if (counter !== undefined && (row.key === CNTPCT || row.key === CNTVCT)) {
+      const ticks = counter();
+      state.setHalves(STATE.scratch, ticks | 0, Math.floor(ticks / 2 ** 32));
+      return 0;
+    }
     const value = this.value(row);
     if (value === undefined) return exceptions.record(EC.unknown, 0);
     state.set64(STATE.scratch, value);

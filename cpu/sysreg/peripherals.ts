@@ -10,6 +10,8 @@ export interface SystemPeripherals {
    * undefined instruction. Privilege and EL0 traps have been checked.
    */
   readRegister(key: number): bigint | undefined;
+  /** CNTPCT_EL0 and CNTVCT_EL0, in ticks below 2^53: they are read so often that a bigint for each reading would be felt. Absent: readRegister. */
+  counter?(): number;
   /** Writes an external register; false: not there. It may change this vCPU's interrupt lines before it returns. */
   writeRegister(key: number, value: bigint): boolean;
   /** Called at least every few thousand backward branches: the place to update lines that depend on time. */
