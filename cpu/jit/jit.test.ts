@@ -170,6 +170,31 @@ test('what is offered is bounded: the oldest goes, and a mark that leads nowhere
   );
 });
 
+test('a batch is taken in a few regions at a time, and a page that changes meanwhile has none of it', () => {
+  const bench = new Bench();
+  const { jit, background } = bench;
+  const pages = Array.from({ length: 20 }, (_, n) => bench.page(n));
+  for (const page of pages) jit.request(page, 0);
+  jit.onPause();
+  background.work();
+  const steps: number[] = [];
+  jit.onPause();
+  steps.push(jit.counters.regions);
+  bench.pages.invalidate(CODE + 19 * 4096);
+  jit.request(bench.page(30), 0);
+  while (background.asked.length === 0) {
+    jit.onPause();
+    steps.push(jit.counters.regions);
+    assert.ok(steps.length < 10);
+  }
+  assert.equal(steps, [8, 16, 19], 'the next batch is asked for when this one is in place');
+  assert.equal(
+    pages.map((page) => jit.enter(page, 0)),
+    pages.map((_, n) => n < 19),
+  );
+  assert.equal([jit.counters.stale, jit.counters.rejected, jit.counters.modules], [1, 0, 1]);
+});
+
 test('a module that another vCPU has is opened once, and what is in it besides is used as well', () => {
   const first = hasCompiledThree();
   const { last } = first.background;

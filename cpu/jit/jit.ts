@@ -42,6 +42,9 @@ const IN_FLIGHT_MAX = 1;
  */
 const LATE_PAUSES = 400_000;
 
+/** Regions of a finished batch that are installed between two runs: some 2 us each. */
+const TAKEN_AT_ONCE = 8;
+
 /** An entry point waiting to be compiled. */
 interface Request {
   readonly page: CodePage;
@@ -125,6 +128,8 @@ export class Jit {
   #patience = 0;
   readonly #inFlight = new Map<number, readonly Request[]>();
   #nextTicket = 1;
+  /** The batch that is being installed. */
+  #taking: Generator<undefined, void> | undefined;
   #volumes: readonly SavedVolume[] = [];
   /** Volumes of which something was installed. */
   readonly #opened = new Map<SavedVolume, OpenedModule>();
@@ -236,8 +241,11 @@ export class Jit {
     if (this.#volumes.length === 0) this.#takeSaved();
     if (background !== undefined) {
       if (this.#inFlight.size > 0) this.#waited++;
-      const finished = background.receive();
-      if (finished !== undefined) this.#deliver(finished);
+      if (this.#taking === undefined) {
+        const finished = background.receive();
+        if (finished !== undefined) this.#deliver(finished);
+      }
+      if (this.#taking?.next().done === true) this.#taking = undefined;
     }
     if (this.#queue.length === 0) return;
     if (this.#inBackground) {
@@ -280,7 +288,8 @@ export class Jit {
     const { modules, instructions, refusals } = compileBatch(view, decoder, entries);
     for (const refusal of refusals) onRefusal?.(refusal);
     const own = modules.map((module) => ({ id: 0, ...module }));
-    this.#install(requests, { instructions, refused: refusals.length, modules: own });
+    const installing = this.#install(requests, { instructions, refused: refusals.length, modules: own });
+    while (installing.next().done !== true);
   }
 
   /** What is asked for, and besides what else of the same pages leads through the same code, as far as is known yet. */
@@ -313,22 +322,30 @@ export class Jit {
       for (const compiled of finished.modules) this.#offer(compiled);
       return;
     }
-    const requests = this.#inFlight.get(finished.ticket);
-    this.#inFlight.delete(finished.ticket);
-    if (requests !== undefined) this.#install(requests, finished);
+    this.#taking = this.#takeIn(finished);
   }
 
-  #install(requests: readonly Request[], { instructions, refused, modules }: Omit<FinishedBatch, 'ticket'>): void {
+  /** Until all of it is installed the batch counts as under way, and a page that changes makes its requests stale. */
+  *#takeIn(finished: FinishedBatch): Generator<undefined, void> {
+    const requests = this.#inFlight.get(finished.ticket);
+    if (requests !== undefined) yield* this.#install(requests, finished);
+    this.#inFlight.delete(finished.ticket);
+  }
+
+  /** Installs a batch, {@link TAKEN_AT_ONCE} regions at a time: an interrupt must not wait for all of them. */
+  *#install(
+    requests: readonly Request[],
+    { instructions, refused, modules }: Omit<FinishedBatch, 'ticket'>,
+  ): Generator<undefined, void> {
     this.counters.instructions += instructions;
     this.counters.refused += refused;
-    const stale = requests.filter((request) => request.stale).length;
-    this.counters.stale += stale;
-    let answered = stale;
+    const answered = new Set<Request>();
     for (const compiled of modules) {
       const { exports, module } = this.#openShared(compiled);
       const weights = weightsOf(compiled.regions);
       const unknown: TranslatedRegion[] = [];
-      for (const region of compiled.regions) {
+      for (const [n, region] of compiled.regions.entries()) {
+        if (n > 0 && n % TAKEN_AT_ONCE === 0) yield;
         const page = this.#host.findPage(region.host);
         if (page === undefined) {
           unknown.push(region);
@@ -336,7 +353,7 @@ export class Jit {
         }
         const request = requests.find((one) => one.page === page && one.offset === region.offset);
         if (request?.stale === true) continue;
-        if (request !== undefined) answered++;
+        if (request !== undefined) answered.add(request);
         const weight = weights.get(region.name) ?? 0;
         if (!this.store.takes(page, region.offset, weight)) continue;
         if (!holdsCode(this.#host.view, page.host, region.code)) {
@@ -356,7 +373,10 @@ export class Jit {
       }
       if (unknown.length > 0 && compiled.id !== 0) this.#offered.add({ ...compiled, regions: unknown });
     }
-    this.counters.rejected += Math.max(0, requests.length - answered);
+    for (const request of requests) {
+      if (request.stale) this.counters.stale++;
+      else if (!answered.has(request)) this.counters.rejected++;
+    }
     if (this.store.isSpanOver) this.#evict();
   }
 
