@@ -13,7 +13,7 @@ import type { Assignment, HostMessage, HostTask, PoolData } from './hand-over.js
 import { useHostFile } from './host-files.js';
 import { useHostFolder } from './host-folder.js';
 import { useHostNetwork } from './host-network.js';
-import { hostClock, hostThread, messageLog } from './host-services.js';
+import { hostClock, hostThread, messageLog, processorWaitMs } from './host-services.js';
 import { listenOnHost } from './host-sockets.js';
 import { CONTROL_TEXT_MAX } from './limits.js';
 import { pump } from './pump.js';
@@ -110,6 +110,7 @@ async function become(declaration: AnyDeclaration, assignment: Assignment, task:
     listen: listenOnHost,
     useNetwork: useHostNetwork,
     hostThread,
+    processorWaitMs,
     ...(declaration.slice === undefined ? {} : { block: (ready, ms, polls) => block?.(ready, ms, polls) }),
   });
   block = blocker(cell, board, slot, clock.monotonicMs);

@@ -61,6 +61,7 @@ export interface CellParts {
   useNetwork(grant: NetworkGrant): HostNetwork;
   /** Absent where actors share a thread: the simulator. */
   readonly hostThread?: () => number | null;
+  readonly processorWaitMs?: () => number | null;
   /** Sleeps until `ready` or `timeoutMs`, `polls` false: without polling before; only blocking actors have one. */
   readonly block?: (ready: () => boolean, timeoutMs: number, polls?: boolean) => void;
   /** Given to the system's own cell only. */
@@ -371,6 +372,7 @@ export class Cell {
       },
       isAwake: (actor) => this.#parts.board.get(slotOf(actor.actor), 'busy') !== 0,
       hostThread: this.#parts.hostThread ?? (() => null),
+      processorWaitMs: this.#parts.processorWaitMs ?? (() => null),
       spawn: (kind, config, options) => this.#spawn(kind, config, options),
       monitor: (actor) => void endpoint.tell(SYSTEM, 'monitor', { watcher: me.actor, actor: actor.actor }),
       link: (actor) => void endpoint.tell(SYSTEM, 'link', { one: me.actor, other: actor.actor }),

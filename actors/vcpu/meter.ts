@@ -6,6 +6,7 @@
  */
 import type { Core } from '../../cpu/core.js';
 import { STATE, WORK } from '../../cpu/state.js';
+import { LookGaps, type LookGapsReading } from './look-gaps.js';
 
 /** One run in so many is looked at. */
 const LOOK_EVERY = 16;
@@ -33,6 +34,8 @@ export interface MeterReading {
   /** Instructions executed, estimated. */
   readonly instructions: number;
   readonly hottest: readonly HotPlace[];
+  /** Between looks at interrupts. */
+  readonly gaps: LookGapsReading;
 }
 
 interface Place {
@@ -62,8 +65,20 @@ export class VcpuMeter {
   #instructions = 0;
   #perWork = 0;
 
-  constructor(core: Core) {
+  readonly #gaps: LookGaps;
+  /** How often the vCPU has slept. */
+  sleeps = 0;
+
+  /** @param waitedMs see LookGaps */
+  constructor(core: Core, waitedMs: () => number | null) {
     this.#core = core;
+    this.#gaps = new LookGaps(waitedMs);
+  }
+
+  /** The vCPU has looked at interrupts, and a run of guest code starts at `nowMs`, which this returns. */
+  runStarts(nowMs: number): number {
+    this.#gaps.looked(nowMs);
+    return nowMs;
   }
 
   /** The thread begins a slice at `nowMs`; what lay between slices was sleep. */
@@ -71,7 +86,9 @@ export class VcpuMeter {
     if (this.#sliceEnded !== undefined) this.#idleMs += nowMs - this.#sliceEnded;
     this.#sliceStarted = nowMs;
   }
-  sliceEnds(nowMs: number): void {
+  /** The slice ends; `goesOn`: the next one follows at once. */
+  sliceEnds(nowMs: number, goesOn = false): void {
+    if (!goesOn) this.#gaps.rests();
     this.#sliceMs += nowMs - this.#sliceStarted;
     this.#sliceEnded = nowMs;
   }
@@ -128,6 +145,7 @@ export class VcpuMeter {
       idleMs: this.#idleMs,
       instructions: Math.round(this.#instructions + this.#work * this.#perWork),
       hottest,
+      gaps: this.#gaps.reading(),
     };
   }
 }

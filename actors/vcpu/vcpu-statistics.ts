@@ -14,13 +14,12 @@ interface Counted {
   readonly state: VcpuStatistics['state'];
   /** By reason. */
   readonly exits: Float64Array;
-  readonly sleeps: number;
   readonly hostThread: number | null;
 }
 
 /** Everything about a vCPU since its start. */
 export function readStatistics(core: Core, counted: Counted, meter: VcpuMeter): VcpuStatistics {
-  const { index, state, exits, sleeps, hostThread } = counted;
+  const { index, state, exits, hostThread } = counted;
   const { synchronous, irq, fiq } = core.exceptions.counters;
   return {
     index,
@@ -40,7 +39,7 @@ export function readStatistics(core: Core, counted: Counted, meter: VcpuMeter): 
     evictedRegions: core.jit?.store.counters.evictedRegions ?? 0,
     refusedRegions: core.jit?.counters.refused ?? 0,
     deviceAccesses: core.access.counters.device,
-    sleeps,
+    sleeps: meter.sleeps,
     meter: meter.reading(HOTTEST),
   };
 }

@@ -28,6 +28,8 @@ export interface VcpuThread {
   readonly isAwake: (actor: number) => boolean;
   /** ActorContext.hostThread. */
   readonly hostThread: () => number | null;
+  /** ActorContext.processorWaitMs. */
+  readonly processorWaitMs: () => number | null;
   /** Tells a debugger that this vCPU has stopped. */
   readonly report: DebuggedVcpu['report'];
 }

@@ -63,6 +63,7 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
       nap: context.nap,
       isAwake: (number) => context.isAwake({ actor: number }),
       hostThread: context.hostThread,
+      processorWaitMs: context.processorWaitMs,
       report: (reporter, stop) => void context.tell(reporter, 'stopped', stop),
       askCore(core, body) {
         const answer = context.askBlocking<CoreProtocol, 'guestCall'>({ actor: core }, 'guestCall', body, CORE_ASK);

@@ -103,7 +103,6 @@ export class Vcpu {
   readonly #thread: VcpuThread;
   readonly #budget = new RunBudget();
   readonly #pieces: RunPieces;
-  #sleeps = 0;
   readonly #watch: WfiWatch;
   /** The call that was just answered gave the run token away. */
   #hasYielded = false;
@@ -161,6 +160,7 @@ export class Vcpu {
       compiler: config.translator === undefined ? undefined : compilerBehind(config.translator),
       peripherals: {
         readRegister: (key) => registers.read(key),
+        counter: () => this.#timer.ticks(),
         writeRegister: (key, value) => {
           const known = registers.write(key, value);
           if (this.#linesChanged) this.#updateLines();
@@ -178,7 +178,7 @@ export class Vcpu {
       affinity: config.affinity ?? self,
     });
     this.core.set32(STATE.lookAt, block.lookAt(self));
-    this.#meter = new VcpuMeter(this.core);
+    this.#meter = new VcpuMeter(this.core, thread.processorWaitMs);
     this.#pieces = new RunPieces(this.core);
     this.#reset = new PowerOn(this.core, this.#timer);
     this.#gunyah = this.#gunyahCalls(config, stage2, thread, ring);
@@ -283,7 +283,7 @@ export class Vcpu {
   slice(): SliceResult {
     this.#meter.sliceStarts(this.#nowMs);
     const result = this.#slice();
-    this.#meter.sliceEnds(this.#nowMs);
+    this.#meter.sliceEnds(this.#nowMs, result === 'again');
     return result;
   }
 
@@ -431,7 +431,7 @@ export class Vcpu {
     const pieces = this.#pieces;
     this.#hasYielded = false;
     if (this.#tracer?.steps === true) return this.#stepGuest(this.#tracer);
-    const started = this.#nowMs;
+    const started = this.#meter.runStarts(this.#nowMs);
     pieces.begins(this.#budget.work, this.#mayWatch && this.#watch.isLikelyShort);
     this.core.set32(STATE.callsWatched, this.#recorder?.isOn === true ? 1 : 0);
     let reason: number;
@@ -484,7 +484,7 @@ export class Vcpu {
     let isMine = true;
     if (dueMs > 0 && !block.mustLook(self)) {
       this.#token?.release();
-      this.#sleeps++;
+      this.#meter.sleeps++;
       this.#meter.sliceEnds(this.#nowMs);
       isMine = this.#thread.nap(dueMs, polls);
       this.#meter.sliceStarts(this.#nowMs);
@@ -531,7 +531,7 @@ export class Vcpu {
       this.#mode !== 'stopped' && (block.mustLook(this.index) || block.power(this.index) === POWER.pending);
     if (missed || ms <= 0) return 'again';
     this.#token?.release();
-    this.#sleeps++;
+    this.#meter.sleeps++;
     this.#budget.woke();
     return { sleepMs: this.#mode === 'stopped' ? ms : this.#watchdogDueInMs(ms) };
   }
@@ -641,7 +641,7 @@ export class Vcpu {
   statistics(): VcpuStatistics {
     const state = this.#mode === 'wfi' || this.#mode === 'wfe' ? 'sleeping' : this.#mode;
     const hostThread = this.#thread.hostThread();
-    const counted = { index: this.index, state, exits: this.#exits, sleeps: this.#sleeps, hostThread } as const;
+    const counted = { index: this.index, state, exits: this.#exits, hostThread } as const;
     return readStatistics(this.core, counted, this.#meter);
   }
 }

@@ -30,6 +30,12 @@ const cpu: VcpuStatistics = {
     exitsMs: 50,
     idleMs: 150,
     instructions: 85e6,
+    gaps: {
+      allMs: 800,
+      late: 21,
+      seen: { p50: 0.0149, p99: 0.4, max: 4.1 },
+      own: { p50: 0.014, p99: 0.031, max: 0.9 },
+    },
     hottest: [
       { pc: '0x40080000', share: 0.5, compiled: true, words: [0x91000420, 0x17ffffff] },
       { pc: '0x40090000', share: 0.01, compiled: false, words: [] },
@@ -43,6 +49,7 @@ test('everything is said, hot places with their instructions', () => {
     '  about 85 million instructions, 100 MIPS while busy (estimated from samples)',
     '  time 1.0 s: compiled 60 %, interpreted 20 %, exits 5.0 %, idle 15 %',
     '  exceptions 30 (svc 20, brk 10), interrupts 5, sleeps 4',
+    '  an interrupt waits 15 us for a look (median), p99 400, longest 4,100; by the thread itself p99 31, longest 900; 21 waits above 50 us',
     '  exits: pause 12,345, wfi 7; device accesses 9',
     '  TLB: 1,000 misses, 3 flushes',
     '  code: 40 regions in 2 modules compiled, 1 evicted; 1 modules of 2 KiB in use',
@@ -52,14 +59,16 @@ test('everything is said, hot places with their instructions', () => {
     '              b 0x40080000',
     '     1.0 %  0x40090000  interpreted',
   ]);
-  assert.is(statisticsText(cpu, 1).length, 11);
+  assert.is(statisticsText(cpu, 1).length, 12);
 });
 test('regions that the scanner refused are told of', () => {
   const text = statisticsText({ ...cpu, refusedRegions: 3 }, 1).join('\n');
   assert.match(text, '1 evicted, 3 refused by the scanner (a bug of ours); 1 modules');
 });
 test('a vCPU that never ran', () => {
-  const none = { compiledMs: 0, interpretedMs: 0, exitsMs: 0, idleMs: 0, instructions: 0, hottest: [] };
+  const waits = { p50: 0, p99: 0, max: 0 };
+  const gaps = { allMs: 0, late: 0, seen: waits, own: null };
+  const none = { compiledMs: 0, interpretedMs: 0, exitsMs: 0, idleMs: 0, instructions: 0, hottest: [], gaps };
   const text = statisticsText({ ...cpu, hostThread: null, exits: {}, exceptions: 0, meter: none }, 8).join('\n');
   assert.not.match(text, /thread/);
   assert.match(text, /0 MIPS[\s\S]*time 0\.0 s: compiled 0\.0 %[\s\S]*exits: none/);

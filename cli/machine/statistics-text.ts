@@ -28,6 +28,14 @@ function hotLines({ meter }: VcpuStatistics): string[] {
 const refused = ({ refusedRegions }: VcpuStatistics): string =>
   refusedRegions === 0 ? '' : `, ${count(refusedRegions)} refused by the scanner (a bug of ours)`;
 
+/** How late interrupts are seen. */
+function waitsText({ meter }: VcpuStatistics): string {
+  const { seen, own, late } = meter.gaps;
+  const us = (ms: number): string => count(ms * 1000);
+  const itself = own === null ? '' : `; by the thread itself p99 ${us(own.p99)}, longest ${us(own.max)}`;
+  return `  an interrupt waits ${us(seen.p50)} us for a look (median), p99 ${us(seen.p99)}, longest ${us(seen.max)}${itself}; ${count(late)} waits above 50 us`;
+}
+
 /** Lines about one vCPU; `places`: how many of its hottest places are shown, with their first instructions. */
 export function statisticsText(cpu: VcpuStatistics, places: number): readonly string[] {
   const { compiledMs, interpretedMs, exitsMs, idleMs, instructions } = cpu.meter;
@@ -40,6 +48,7 @@ export function statisticsText(cpu: VcpuStatistics, places: number): readonly st
     `  about ${count(instructions / 1e6)} million instructions, ${mips.toFixed(0)} MIPS while busy (estimated from samples)`,
     `  time ${(allMs / 1000).toFixed(1)} s: compiled ${percent(compiledMs / allMs)}, interpreted ${percent(interpretedMs / allMs)}, exits ${percent(exitsMs / allMs)}, idle ${percent(idleMs / allMs)}`,
     `  exceptions ${count(cpu.exceptions)}${cpu.exceptions > 0 ? ` (${list(cpu.exceptionClasses)})` : ''}, interrupts ${count(cpu.interrupts)}, sleeps ${count(cpu.sleeps)}`,
+    ...(cpu.meter.gaps.allMs > 0 ? [waitsText(cpu)] : []),
     `  exits: ${list(cpu.exits) || 'none'}; device accesses ${count(cpu.deviceAccesses)}`,
     `  TLB: ${count(cpu.tlbFills)} misses, ${count(cpu.tlbFlushes)} flushes`,
     `  code: ${count(cpu.regions)} regions in ${count(cpu.modules)} modules compiled, ${count(cpu.evictedRegions)} evicted${refused(cpu)}; ${count(cpu.modulesInUse)} modules of ${count(cpu.codeBytesInUse / 1024)} KiB in use`,

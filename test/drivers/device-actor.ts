@@ -83,6 +83,7 @@ export class DeviceActor<Config, P, State> {
       nap: () => denied('sleep'),
       isAwake: () => true,
       hostThread: () => null,
+      processorWaitMs: () => null,
       spawn: () => denied('children'),
       lookup: () => denied('names'),
       monitor: () => denied('others'),

@@ -1,0 +1,123 @@
+/**
+ * How long an interrupt that comes at any moment waits for a vCPU to look, from the times between its looks. One that comes in a gap of g
+ * waits for what is left of it, so the part of all interrupts that wait longer than x is the sum of g - x over gaps longer than x, divided
+ * by the sum of all gaps. A vCPU that sleeps is woken by what comes: sleep is no gap (how late that is, `timer.late` measures).
+ *
+ * Twice: as it is, and without what the vCPU's thread waited for a processor meanwhile, which is the part that we can do something about.
+ */
+
+/** Gaps longer than this are looked at closely. */
+const LATE_MS = 0.05;
+/** So many looks apart the thread's waits are read anew, so that waits of short gaps are not taken for one of a long gap. */
+const REFRESH_LOOKS = 64;
+/** Buckets: 2^(n / STEPS) microseconds, up to some 17 seconds. */
+const STEPS = 8;
+const BUCKETS = 24 * STEPS;
+
+/** What a distribution of gaps says of an interrupt, in milliseconds. */
+export interface InterruptWaits {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+/** What was seen so far. */
+export interface LookGapsReading {
+  /** Milliseconds of gaps in all, and gaps longer than 50 us. */
+  readonly allMs: number;
+  readonly late: number;
+  /** As it is. */
+  readonly seen: InterruptWaits;
+  /** Without the waits for a processor; null where the host does not tell them. */
+  readonly own: InterruptWaits | null;
+}
+
+/** Gaps by length. */
+class Gaps {
+  readonly #count = new Float64Array(BUCKETS);
+  readonly #sumMs = new Float64Array(BUCKETS);
+  #allMs = 0;
+  #maxMs = 0;
+
+  add(ms: number): void {
+    const bucket = Math.log2(ms * 1e3) * STEPS;
+    const at = bucket > 0 ? Math.min(BUCKETS - 1, bucket | 0) : 0;
+    this.#count[at]!++;
+    this.#sumMs[at]! += ms;
+    this.#allMs += ms;
+    if (ms > this.#maxMs) this.#maxMs = ms;
+  }
+
+  get allMs(): number {
+    return this.#allMs;
+  }
+
+  /** What a share `share` of all interrupts waits at least, exact to a bucket. */
+  #exceededBy(share: number): number {
+    if (this.#allMs === 0) return 0;
+    let [count, sum] = [0, 0];
+    for (let at = BUCKETS - 1; at >= 0; at--) {
+      const fromMs = 2 ** (at / STEPS) / 1e3;
+      count += this.#count[at]!;
+      sum += this.#sumMs[at]!;
+      // From here on a wait of x is exceeded by sum - count * x.
+      if (sum - count * fromMs >= share * this.#allMs)
+        return Math.min(this.#maxMs, (sum - share * this.#allMs) / count);
+    }
+    return Math.max(0, (sum - share * this.#allMs) / count);
+  }
+
+  get waits(): InterruptWaits {
+    return { p50: this.#exceededBy(0.5), p99: this.#exceededBy(0.01), max: this.#maxMs };
+  }
+}
+
+/** See the head of this file. */
+export class LookGaps {
+  readonly #waitedMs: () => number | null;
+  readonly #seen = new Gaps();
+  readonly #own = new Gaps();
+  #lookedMs: number | undefined;
+  #late = 0;
+  #knownWaitMs: number | null = null;
+  #looks = 0;
+
+  /** @param waitedMs how long this thread has waited for a processor in all, in milliseconds; null where nobody tells */
+  constructor(waitedMs: () => number | null) {
+    this.#waitedMs = waitedMs;
+  }
+
+  /** The vCPU has just looked, at `nowMs`, and runs its guest. */
+  looked(nowMs: number): void {
+    const since = this.#lookedMs;
+    this.#lookedMs = nowMs;
+    const gap = since === undefined ? 0 : nowMs - since;
+    const isLate = gap > LATE_MS;
+    const waited = isLate || this.#looks++ % REFRESH_LOOKS === 0 ? this.#waitedMeanwhile() : 0;
+    if (since === undefined) return;
+    let own = gap;
+    if (isLate) {
+      this.#late++;
+      own = Math.max(0, gap - waited);
+    }
+    this.#seen.add(gap);
+    this.#own.add(own);
+  }
+
+  /** The vCPU sleeps, or stands still: what comes wakes it. */
+  rests(): void {
+    this.#lookedMs = undefined;
+  }
+
+  #waitedMeanwhile(): number {
+    const before = this.#knownWaitMs;
+    this.#knownWaitMs = this.#waitedMs();
+    return before === null || this.#knownWaitMs === null ? 0 : this.#knownWaitMs - before;
+  }
+
+  /** What was seen so far. */
+  reading(): LookGapsReading {
+    const own = this.#knownWaitMs === null ? null : this.#own.waits;
+    return { allMs: this.#seen.allMs, late: this.#late, seen: this.#seen.waits, own };
+  }
+}
