@@ -1,12 +1,14 @@
 /**
  * What this host allows (interrupts.ts): two bare threads that both spin all the time, as two busy vCPUs do. The raiser sets a
  * word 200 to 700 us after it was last seen; the taker notes how late it sees that, and then how late it sees that a moment
- * has come.
+ * has come. Or one that spins beside a busy vCPU, and says what a thread that does nothing but look would have missed in the same seconds.
  */
+import { hostNowMs, processorWaitMs } from '../../actors/runtime/host-services.js';
+import { LookGaps, type LookGapsReading } from '../../actors/vcpu/look-gaps.js';
 
 /** What a thread is started with. */
 export interface LimitData {
-  readonly role: 'raiser' | 'taker';
+  readonly role: 'raiser' | 'taker' | 'beside';
   /** {@link LIMIT} words, then Float64 nanoseconds: when it was raised, the waits for words, the waits for moments. */
   readonly shared: SharedArrayBuffer;
   /** Waits of each kind. */
@@ -24,13 +26,28 @@ function sharedNs(): number {
 }
 const moment = (): number => sharedNs() + 200_000 + Math.random() * 500_000;
 
-/** Plays its role to the end. */
-export function playLimit({ role, shared, rounds }: LimitData): void {
+/** How many bytes {@link LimitData.shared} has to have for the role `beside`. */
+export const BESIDE_BYTES = LIMIT.words * 4 + 8;
+/** Ends the role `beside`. */
+export const endBeside = (shared: SharedArrayBuffer): void =>
+  void Atomics.store(new Int32Array(shared), LIMIT.ended, 1);
+
+/** Looks at the clock until it is told to end. */
+function lookBeside(words: Int32Array): LookGapsReading {
+  const gaps = new LookGaps(processorWaitMs);
+  while (Atomics.load(words, LIMIT.ended) === 0) gaps.looked(hostNowMs());
+  return gaps.reading();
+}
+
+/** Plays its role to the end; what there is to tell of it. */
+export function playLimit({ role, shared, rounds }: LimitData): LookGapsReading | undefined {
   const words = new Int32Array(shared, 0, LIMIT.words);
+  if (role === 'beside') return lookBeside(words);
   const raisedNs = new Float64Array(shared, LIMIT.words * 4, 1);
   const waits = new Float64Array(shared, WAITS_AT, rounds * 2);
   if (role === 'raiser') raise(words, raisedNs, rounds);
   else take(words, raisedNs, waits, rounds);
+  return undefined;
 }
 
 function raise(words: Int32Array, raisedNs: Float64Array, rounds: number): void {

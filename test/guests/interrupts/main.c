@@ -1,7 +1,9 @@
 /*
  * How long an interrupt waits for a guest that is busy in a loop (loops.S), from being raised to the handler's first
  * instruction: SGIs of another CPU, and the CPU's own timer. Boot argument `rounds=N` (default 300, at most 5,000) interrupts for each
- * loop and source. Prints `irq LOOP SOURCE rounds N p50 A p99 B max C` (nanoseconds) for each and powers off.
+ * loop and source. Prints `irq LOOP SOURCE rounds N p50 A p99 B max C` (nanoseconds) for each and powers off. `warm=N`: each loop and source
+ * has had N interrupts (source `...-start`) before the first is measured, default 20 right before it. `late=N`: `late TICKS TICKS` says when an
+ * interrupt that waited longer than N microseconds was raised and taken. `only=LOOP`: that loop alone.
  */
 #include "guest.h"
 #include "gic.h"
@@ -17,7 +19,7 @@ LOOPS(DECLARE)
 #define ROW(name) {#name, loop_##name},
 static const struct { const char *name; void (*run)(void); } loops[] = {LOOPS(ROW)};
 
-static u64 waited[ROUNDS_MAX];
+static u64 waited[ROUNDS_MAX], taken_at[ROUNDS_MAX];
 static u64 rounds;
 static volatile u64 taken, raised_at, sending;
 static u64 hz, random_state = 0x2545f4914f6cdd1d;
@@ -41,9 +43,13 @@ static void hook(struct cpu *cpu, struct frame *frame, u64 vector) {
   u64 intid = READ_SYSREG(ICC_IAR1);
   if (intid == INTID_CNTV) {
     waited[taken] = now - READ_SYSREG(cntv_cval_el0);
+    taken_at[taken] = now;
     arm();
     ISB();
-  } else if (intid == SGI) waited[taken] = now - raised_at;
+  } else if (intid == SGI) {
+    waited[taken] = now - raised_at;
+    taken_at[taken] = now;
+  }
   WRITE_SYSREG(ICC_EOIR1, intid);
   if (intid != INTID_CNTV && intid != SGI) return;
   taken = taken + 1;
@@ -101,43 +107,62 @@ static u32 *code_new(void) {
   return code;
 }
 
+static u64 number_option(const char *name, u64 otherwise) {
+  static char text[16];
+  u64 value = 0;
+  if (!boot_option(name, text, sizeof text)) return otherwise;
+  for (const char *c = text; *c >= '0' && *c <= '9'; c++) value = value * 10 + (u64)(*c - '0');
+  return value;
+}
+static u64 at_most(u64 value, u64 bound) { return value < bound ? value : bound; }
+
+struct memories { void *data, *ring; u32 *code; };
+
+/* `count` interrupts in one loop, and what they had to wait. */
+static void measure(u64 n, int timer, u64 count, u64 late, const char *suffix, const struct memories *in) {
+  by_timer = timer;
+  rounds = count;
+  taken = 0;
+  DSB();
+  if (by_timer) {
+    arm();
+    WRITE_SYSREG(cntv_ctl_el0, 1);
+  } else sending = 1;
+  __asm__ volatile("msr daifclr, #2" : : : "memory");
+  loop_run(loops[n].run, in->data, in->ring, in->code, TEST_BASE);
+  __asm__ volatile("msr daifset, #2" : : : "memory");
+  sending = 0;
+  WRITE_SYSREG(fpcr, 0);
+  for (u64 i = 0; late && i < rounds; i++)
+    if (ticks_to_ns(waited[i]) > late * 1000) print("late %lu %lu\n", taken_at[i] - waited[i], taken_at[i]);
+  sort(waited, rounds);
+  print("irq %s %s%s rounds %lu p50 %lu p99 %lu max %lu\n", loops[n].name, by_timer ? "timer" : "sgi", suffix,
+        rounds, ticks_to_ns(waited[rounds / 2]), ticks_to_ns(waited[rounds * 99 / 100]), ticks_to_ns(waited[rounds - 1]));
+}
+
 void guest_main(void) {
-  static char number[16], only[16];
-  if (boot_option("rounds", number, sizeof number))
-    for (const char *c = number; *c >= '0' && *c <= '9'; c++) rounds = rounds * 10 + (u64)(*c - '0');
-  if (rounds == 0) rounds = 300;
-  if (rounds > ROUNDS_MAX) rounds = ROUNDS_MAX;
+  static char only[16];
+  u64 wanted = at_most(number_option("rounds", 300), ROUNDS_MAX), warm = at_most(number_option("warm", 0), ROUNDS_MAX);
+  u64 late = number_option("late", 0);
+  if (wanted == 0) wanted = 300;
   int all = !boot_option("only", only, sizeof only);
-  u64 wanted = rounds;
   hz = READ_SYSREG(cntfrq_el0);
   gic_start();
   gic_enable(SGI, 0x80);
   gic_enable(INTID_CNTV, 0x80);
   this_cpu()->hook = hook;
-  void *data = allocate(DATA_BYTES, 4096), *ring = ring_new();
-  u32 *code = code_new();
+  const struct memories in = {allocate(DATA_BYTES, 4096), ring_new(), code_new()};
   int has_other = cpu_start(1, raiser, 0) == 0;
-  for (u64 n = 0; n < sizeof loops / sizeof loops[0]; n++) {
-    if (!all && strcmp(only, loops[n].name) != 0) continue;
-    for (by_timer = has_other ? 0 : 1; by_timer < 2; by_timer++) {
-      /* The first interrupts come while the loop is still being translated: they are told apart. */
-      for (int start = 1; start >= 0; start--) {
-        rounds = start ? START_ROUNDS : wanted;
-        taken = 0;
-        DSB();
-        if (by_timer) {
-          arm();
-          WRITE_SYSREG(cntv_ctl_el0, 1);
-        } else sending = 1;
-        __asm__ volatile("msr daifclr, #2" : : : "memory");
-        loop_run(loops[n].run, data, ring, code, TEST_BASE);
-        __asm__ volatile("msr daifset, #2" : : : "memory");
-        sending = 0;
-        WRITE_SYSREG(fpcr, 0);
-        sort(waited, rounds);
-        print("irq %s %s%s rounds %lu p50 %lu p99 %lu max %lu\n", loops[n].name, by_timer ? "timer" : "sgi", start ? "-start" : "",
-              rounds, ticks_to_ns(waited[rounds / 2]), ticks_to_ns(waited[rounds * 99 / 100]), ticks_to_ns(waited[rounds - 1]));
+  /* The first interrupts come while the loop is still being translated: they are told apart. */
+  for (int pass = warm ? 0 : 1; pass < 2; pass++)
+    for (u64 n = 0; n < sizeof loops / sizeof loops[0]; n++) {
+      if (!all && strcmp(only, loops[n].name) != 0) continue;
+      for (int timer = has_other ? 0 : 1; timer < 2; timer++) {
+        if (pass == 0) measure(n, timer, warm, 0, "-start", &in);
+        else {
+          if (!warm) measure(n, timer, START_ROUNDS, 0, "-start", &in);
+          measure(n, timer, wanted, late, "", &in);
+        }
       }
     }
-  }
 }
