@@ -45,9 +45,14 @@ async function embeddedLab(terminal: Terminal): Promise<number> {
   const socket = await freeSocket(socketFolder(process.env), lab.value.name);
   const interrupts = new Subject<void>();
   let exitCode: number | undefined;
-  const release = onTermination((code) => {
-    exitCode = code;
+  // The second signal ends the VMs at once, in order all the same: the control socket goes with them.
+  const interrupt = (code: number): void => {
+    exitCode ??= code;
     interrupts.next();
+  };
+  const release = onTermination(interrupt, (code) => {
+    interrupt(code);
+    return true;
   });
   let isLate = false;
   const deadline = setTimeout(() => {

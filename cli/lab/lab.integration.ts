@@ -3,7 +3,7 @@
  * ways to get it wrong; and workers that die.
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Subject } from 'rxjs';
@@ -285,6 +285,27 @@ test(
     ]) {
       assert.match(text, line);
     }
+  },
+  { deadlineMs: 5 * MINUTE },
+);
+
+test(
+  'the embedded lab ends at once and in order at a second signal',
+  async () => {
+    const main = join(import.meta.dirname, '..', 'main.js');
+    const child = spawn(process.execPath, [main, 'lab'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    let text = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (text += String(chunk)));
+    const sockets = (): string[] => readdirSync(join(runtime, 'wurley')).filter((name) => name.endsWith('.sock'));
+    await until('the guests', () => text.includes('up on 8 MiB'));
+    const during = sockets();
+    child.kill('SIGINT');
+    await until('the first signal', () => text.includes('once more ends it at once'));
+    child.kill('SIGINT');
+    assert.is(await ended, 130, text);
+    assert.is(sockets().length, during.length - 1, 'its control socket is gone');
+    assert.not.match(text, /messages between three VMs/);
   },
   { deadlineMs: 5 * MINUTE },
 );
