@@ -8,7 +8,7 @@
 enum { AT_FDCWD = -100, O_RDWR = 2, O_DIRECT_ARM64 = 0200000 };
 enum { SYS_io_setup = 0, SYS_io_submit = 2, SYS_io_getevents = 4, SYS_openat = 56, SYS_write = 64, SYS_pread64 = 67,
        SYS_pwrite64 = 68, SYS_fsync = 82, SYS_exit = 93, SYS_clock_gettime = 113 };
-enum { MIB = 1 << 20, BLOCK = 4096, AREA = 128 * MIB, DEPTH = 32, SINGLES = 4000, QUEUED = 16000, SEQUENTIAL_ROUNDS = 10, ROUNDS = 4 };
+enum { MIB = 1 << 20, BLOCK = 4096, AREA = 128 * MIB, DEPTH = 32, SINGLES = 4000, QUEUED = 16000, SEQUENTIAL_ROUNDS = 24, ROUNDS = 4 };
 
 static void flush(void) { call(SYS_write, 1, (i64)line, length, 0, 0); length = 0; }
 static void die(const char *what, i64 error) {
