@@ -31,6 +31,7 @@ const CASES: readonly (readonly [readonly string[], number, RegExp])[] = [
   [['debian:5.10'], USAGE, /there is no image "debian:5\.10"; there are debian:/],
   [['debian:6.1-cloud', '--kernel', kernel], USAGE, /give an image name or --kernel, not/],
   [['--kernel', kernel, '--firmware', kernel], DATA, /is no EFI application/],
+  [['--kernel', kernel, '--acpi', '--platform', 'gunyah'], USAGE, /--acpi does not go with --platform gunyah/],
   [['--kernel', kernel, '--root-vm'], USAGE, /--root-vm needs --platform gunyah/],
   [['--kernel', kernel, '--firmware-vars', kernel], USAGE, /--firmware-vars needs --firmware/],
   [['--firmware', kernel, '--firmware-vars', `${kernel},size=1`], USAGE, /"size=1" is not template=FILE/],

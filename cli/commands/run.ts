@@ -180,6 +180,12 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   if (text.rootVm === true && text.platform !== 'gunyah') {
     return refuse(EXIT_USAGE, '--root-vm needs --platform gunyah');
   }
+  if (text.acpi === true && text.platform === 'gunyah') {
+    return refuse(
+      EXIT_USAGE,
+      '--acpi does not go with --platform gunyah: a guest learns of the hypervisor by its device tree',
+    );
+  }
   const trace = text.trace === undefined ? ok(undefined) : parseTrace(text.trace);
   if (!trace.ok) return refuse(EXIT_USAGE, trace.error);
   const gdb = text.gdb === undefined ? ok(undefined) : parseGdb(text.gdb);
