@@ -6,6 +6,7 @@ import type { LabView, VmView } from '../lab/control-views.js';
 import type { LabStatistics } from '../lab/lab-statistics.js';
 import { statisticsTable } from '../lab/statistics-table.js';
 import { spanText, table } from '../lab/table.js';
+import { WholeLines } from '../lab/whole-lines.js';
 import { EXIT_USAGE, type Terminal, type Verb } from '../program.js';
 import { EscapeReader } from '../terminal/escape.js';
 import { rawMode } from '../terminal/raw-terminal.js';
@@ -136,19 +137,27 @@ const addDown = labVerb<GraceOptions>('down', 'end a lab in order', GRACE, async
   return ok(0);
 });
 
-/** Streams to standard output until the answer ends or the user interrupts. */
-async function show(client: ControlClient, path: string, terminal: Terminal): Promise<Outcome> {
+/** Streams to standard output until the answer ends or the user interrupts; `lines`: what makes that leave whole lines. */
+async function show(client: ControlClient, path: string, terminal: Terminal, lines?: WholeLines): Promise<Outcome> {
   let release: (() => void) | undefined;
   const streamed = await client.stream(
     path,
-    (piece) => void process.stdout.write(piece),
+    (piece) => (lines === undefined ? void process.stdout.write(piece) : lines.take(piece)),
     (cut) => {
-      release = terminal.onInterrupt(cut);
+      const interrupted = terminal.onInterrupt(cut);
+      process.once('SIGTERM', cut);
       process.stdout.once('error', cut);
+      release = () => {
+        interrupted();
+        process.off('SIGTERM', cut);
+      };
     },
   );
   release?.();
-  return streamed.ok ? ok(0) : failed(streamed.error);
+  if (!streamed.ok) return failed(streamed.error);
+  if (streamed.value) lines?.end();
+  else lines?.cut();
+  return ok(0);
 }
 
 interface LogOptions extends LabOption {
@@ -192,7 +201,8 @@ const addTrace = labVerb<TraceOptions>(
       ...(vm !== undefined && { vm }),
       ...(only !== undefined && { only }),
     });
-    return show(client, `/v1/trace?${query}`, terminal);
+    const lines = new WholeLines((text) => void process.stdout.write(text), format === 'perfetto');
+    return show(client, `/v1/trace?${query}`, terminal, lines);
   },
 );
 
