@@ -78,6 +78,18 @@ test('sleep is no gap, and a host that tells no waits has no own part', () => {
   assert.is(own, null);
 });
 
+test('the first five seconds are left out when they are over', () => {
+  const start = Array.from({ length: 1_250 }, () => [4, 0] as const);
+  assert.not(observed(start.slice(1)).reading().isSettled);
+  assert.ok(observed(start.slice(1)).reading().seen.p50 > 1);
+  const { isSettled, allMs, late, seen } = observed([
+    ...start,
+    ...Array.from({ length: 99 }, () => [0.02, 0] as const),
+  ]).reading();
+  assert.equal([isSettled, late], [true, 0]);
+  assert.ok(Math.abs(allMs - 1.98) < 1e-6 && seen.max < 0.021);
+});
+
 test('a vCPU that never ran', () => {
   const { allMs, seen } = new LookGaps(() => 0).reading();
   assert.equal([allMs, seen], [0, { p50: 0, p99: 0, max: 0 }]);

@@ -3,6 +3,8 @@
  * waits for what is left of it, so the part of all interrupts that wait longer than x is the sum of g - x over gaps longer than x, divided
  * by the sum of all gaps. A vCPU that sleeps is woken by what comes: sleep is no gap (how late that is, `timer.late` measures).
  *
+ * What the first seconds had is kept apart: until then V8 compiles our own code, and code that was never run before is slow.
+ *
  * Twice: as it is, and without what the vCPU's thread waited for a processor meanwhile, which is the part that we can do something about.
  */
 
@@ -21,8 +23,13 @@ export interface InterruptWaits {
   readonly max: number;
 }
 
-/** What was seen so far. */
+/** Milliseconds of gaps after which what comes is told without what was before. */
+const SETTLED_MS = 5_000;
+
+/** What was seen since the vCPU had run for five seconds; of all its time as long as that is not so. */
 export interface LookGapsReading {
+  /** Whether the first seconds are over, and left out. */
+  readonly isSettled: boolean;
   /** Milliseconds of gaps in all, and gaps longer than 50 us. */
   readonly allMs: number;
   readonly late: number;
@@ -75,8 +82,9 @@ class Gaps {
 /** See the head of this file. */
 export class LookGaps {
   readonly #waitedMs: () => number | null;
-  readonly #seen = new Gaps();
-  readonly #own = new Gaps();
+  #seen = new Gaps();
+  #own = new Gaps();
+  #isSettled = false;
   #lookedMs: number | undefined;
   #late = 0;
   #knownWaitMs: number | null = null;
@@ -102,6 +110,14 @@ export class LookGaps {
     }
     this.#seen.add(gap);
     this.#own.add(own);
+    if (!this.#isSettled && this.#seen.allMs >= SETTLED_MS) this.#settle();
+  }
+
+  #settle(): void {
+    this.#isSettled = true;
+    this.#seen = new Gaps();
+    this.#own = new Gaps();
+    this.#late = 0;
   }
 
   /** The vCPU sleeps, or stands still: what comes wakes it. */
@@ -118,6 +134,6 @@ export class LookGaps {
   /** What was seen so far. */
   reading(): LookGapsReading {
     const own = this.#knownWaitMs === null ? null : this.#own.waits;
-    return { allMs: this.#seen.allMs, late: this.#late, seen: this.#seen.waits, own };
+    return { isSettled: this.#isSettled, allMs: this.#seen.allMs, late: this.#late, seen: this.#seen.waits, own };
   }
 }

@@ -31,6 +31,7 @@ const cpu: VcpuStatistics = {
     idleMs: 150,
     instructions: 85e6,
     gaps: {
+      isSettled: true,
       allMs: 800,
       late: 21,
       seen: { p50: 0.0149, p99: 0.4, max: 4.1 },
@@ -49,7 +50,7 @@ test('everything is said, hot places with their instructions', () => {
     '  about 85 million instructions, 100 MIPS while busy (estimated from samples)',
     '  time 1.0 s: compiled 60 %, interpreted 20 %, exits 5.0 %, idle 15 %',
     '  exceptions 30 (svc 20, brk 10), interrupts 5, sleeps 4',
-    '  an interrupt waits 15 us for a look (median), p99 400, longest 4,100; by the thread itself p99 31, longest 900; 21 waits above 50 us',
+    '  an interrupt waits 15 us for a look (median), p99 400, longest 4,100; by the thread itself p99 31, longest 900; 21 waits above 50 us, its first 5 s left out',
     '  exits: pause 12,345, wfi 7; device accesses 9',
     '  TLB: 1,000 misses, 3 flushes',
     '  code: 40 regions in 2 modules compiled, 1 evicted; 1 modules of 2 KiB in use',
@@ -67,7 +68,7 @@ test('regions that the scanner refused are told of', () => {
 });
 test('a vCPU that never ran', () => {
   const waits = { p50: 0, p99: 0, max: 0 };
-  const gaps = { allMs: 0, late: 0, seen: waits, own: null };
+  const gaps = { isSettled: false, allMs: 0, late: 0, seen: waits, own: null };
   const none = { compiledMs: 0, interpretedMs: 0, exitsMs: 0, idleMs: 0, instructions: 0, hottest: [], gaps };
   const text = statisticsText({ ...cpu, hostThread: null, exits: {}, exceptions: 0, meter: none }, 8).join('\n');
   assert.not.match(text, /thread/);

@@ -33,7 +33,8 @@ function waitsText({ meter }: VcpuStatistics): string {
   const { seen, own, late } = meter.gaps;
   const us = (ms: number): string => count(ms * 1000);
   const itself = own === null ? '' : `; by the thread itself p99 ${us(own.p99)}, longest ${us(own.max)}`;
-  return `  an interrupt waits ${us(seen.p50)} us for a look (median), p99 ${us(seen.p99)}, longest ${us(seen.max)}${itself}; ${count(late)} waits above 50 us`;
+  const since = meter.gaps.isSettled ? ', its first 5 s left out' : '';
+  return `  an interrupt waits ${us(seen.p50)} us for a look (median), p99 ${us(seen.p99)}, longest ${us(seen.max)}${itself}; ${count(late)} waits above 50 us${since}`;
 }
 
 /** Lines about one vCPU; `places`: how many of its hottest places are shown, with their first instructions. */
