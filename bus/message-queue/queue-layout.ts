@@ -181,19 +181,20 @@ function writeHeader({ buffer, byteOffset }: QueueHandle, shape: QueueShape): vo
 /** Reads and checks the header of the queue at `handle`; afterwards its shape is known and trusted. */
 export function readQueueShape(handle: QueueHandle): Result<QueueShape, Fault<'badArgument' | 'corrupt'>> {
   if (!fits(handle, QueueHeader.sizeBytes)) return fail('badArgument', 'QueueHandle.byteOffset');
-  const header = QueueHeader.read(new DataView(handle.buffer), handle.byteOffset);
-  if (!header.ok) return fail('corrupt', header.error.at);
-  const { magic, depth, messageBytesMax, slotCount, slotBytes } = header.value;
-  const mode = MODES[header.value.mode];
+  // Not by `QueueHeader.read`, which looks at every field: each thread that starts opens its actor's queues first of all.
+  const words = new Uint32Array(handle.buffer, handle.byteOffset, QueueHeader.sizeBytes >> 2);
+  const field = (name: keyof typeof QueueHeader.offsets): number => words[QueueHeader.offsets[name] >> 2] ?? 0;
+  const [magic, depth, messageBytesMax] = [field('magic'), field('depth'), field('messageBytesMax')];
+  const mode = MODES[field('mode')];
   if (magic !== MAGIC) return fail('corrupt', 'QueueHeader.magic');
   if (mode === undefined) return fail('corrupt', 'QueueHeader.mode');
   const spec = { depth, messageBytesMax, mode };
   const size = queueBytes(spec);
   if (!size.ok || !fits(handle, size.value)) return fail('corrupt', 'QueueHeader.depth');
   const shape = shapeOf(spec);
-  if (shape.slotCount !== slotCount) return fail('corrupt', 'QueueHeader.slotCount');
-  if (header.value.configCheck !== configCheck(shape)) return fail('corrupt', 'QueueHeader.configCheck');
-  if (shape.slotBytes !== slotBytes) return fail('corrupt', 'QueueHeader.slotBytes');
+  if (shape.slotCount !== field('slotCount')) return fail('corrupt', 'QueueHeader.slotCount');
+  if (field('configCheck') !== configCheck(shape)) return fail('corrupt', 'QueueHeader.configCheck');
+  if (shape.slotBytes !== field('slotBytes')) return fail('corrupt', 'QueueHeader.slotBytes');
   return ok(shape);
 }
 
