@@ -10,7 +10,7 @@ import { build, transformSync } from 'esbuild';
 
 const dist = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist');
 const runtime = join(dist, 'actors', 'runtime');
-const { bundleBytes, compileBundle, runBundle } = await import(join(runtime, 'bundle-file.js'));
+const { BUNDLE_SUFFIX, bundleBytes, compileBundle, runBundle } = await import(join(runtime, 'bundle-file.js'));
 
 /**
  * What a script has not: `import.meta.url` is still the place of the module that says it, and an `import()` of something
@@ -32,8 +32,25 @@ const forScripts = (from) => ({
   },
 });
 
+/** msgpackr in a bundle of its own, loaded when the codec first makes one: most threads never do (bus/codec/codec.ts). */
+const MSGPACKR = join(dist, 'bus', 'codec', `msgpackr${BUNDLE_SUFFIX}`);
+const lazyMsgpackr = (from) => ({
+  name: 'lazy-msgpackr',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^msgpackr\/pack$/ }, () => ({ path: 'msgpackr', namespace: 'lazy' }));
+    onLoad({ filter: /^msgpackr$/, namespace: 'lazy' }, () => ({
+      resolveDir: runtime,
+      contents: `const { loadBundle } = require('./bundle-file.js');
+        const { resolve } = require('node:path');
+        let library;
+        const load = () => (library ??= loadBundle(resolve(__filename, '..', ${JSON.stringify(relative(from, MSGPACKR))})));
+        Object.defineProperty(exports, 'Packr', { enumerable: true, get: () => load().Packr });`,
+    }));
+  },
+});
+
 /** One CommonJS text with everything that `contents`, standing in `folder`, imports. */
-async function bundle(folder, contents, plugins = [forScripts(folder)], external = []) {
+async function bundle(folder, contents, plugins = [lazyMsgpackr(folder), forScripts(folder)], external = []) {
   const built = await build({
     stdin: { contents, resolveDir: folder },
     bundle: true,
@@ -69,6 +86,19 @@ async function putBundle(path, source, exercise) {
   put(path, bundleBytes(source, script.createCachedData()));
 }
 
+await putBundle(
+  MSGPACKR,
+  await bundle(dirname(MSGPACKR), `export { Packr } from 'msgpackr/pack';`, [forScripts(dirname(MSGPACKR))]),
+  ({ Packr }) => {
+    const packr = new Packr({ useRecords: true, copyBuffers: true, int64AsType: 'bigint', moreTypes: false });
+    for (const value of [
+      undefined,
+      'x'.repeat(99),
+      { list: [1, 1.5, -3, 5n], bytes: new Uint8Array(9), inner: { a: null } },
+    ])
+      packr.unpack(packr.pack(value));
+  },
+);
 for (const entry of readdirSync(dist, { recursive: true })) {
   if (!entry.endsWith('.actor.js')) continue;
   const path = join(dist, entry);
@@ -110,10 +140,7 @@ for (const [entry, plugins] of [
 // The command, and its verb that is wanted most.
 const cli = join(dist, 'cli');
 for (const entry of ['command', 'run-command']) {
-  await putBundle(
-    join(cli, `${entry}.bundle`),
-    await bundle(cli, `export { default } from './${entry}.js';`, [forScripts(cli)], ['piscina']),
-  );
+  await putBundle(join(cli, `${entry}.bundle`), await bundle(cli, `export { default } from './${entry}.js';`));
 }
 await putBundle(
   join(runtime, 'actor-host.bundle'),

@@ -17,7 +17,7 @@ import { type Fault, fail } from '../status.js';
 import { withinLimits } from './limits.js';
 import { LEFT_OVER, RecordReader } from './record-reader.js';
 import { LEFT, RecordWriter } from './record-writer.js';
-import type { Shapes, StructureTable } from './structure-table.js';
+import { SHAPE_TEXT_MAX, type Shapes, type StructureTable } from './structure-table.js';
 
 /** How a codec is made. */
 export interface CodecOptions {
@@ -38,8 +38,6 @@ export interface CodecOptions {
 const REUSE_BUFFER = 512;
 /** From this size on a slot is encoded into directly: msgpackr will not start with less than 2 KiB ahead of it. */
 const DIRECT_BYTES_MIN = 4096;
-/** Longer lists of field names are described inside the message instead of in the shared table. */
-const SHAPE_TEXT_MAX = 4096;
 const SCRATCH_BYTES = 64 * 1024;
 const SCRATCH_VIEWS_MAX = 1024;
 
@@ -93,14 +91,13 @@ export class Codec {
       let end = this.writer.write(bytes, at, at + room, value);
       // Perhaps another thread has had the shape noted since.
       if (end === LEFT && this.writer.learn()) end = this.writer.write(bytes, at, at + room, value);
+      if (end === LEFT && this.writer.define(value)) end = this.writer.write(bytes, at, at + room, value);
       if (end !== LEFT) return end - at;
     } catch {
       // A field's own code threw.
       return UNENCODABLE;
     }
-    const size = this.pack(bytes, at, room, value);
-    this.writer.learn();
-    return size;
+    return this.pack(bytes, at, room, value);
   }
 
   /** Encodes `value` as one message and publishes it. */

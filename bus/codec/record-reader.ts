@@ -98,6 +98,8 @@ export class RecordReader {
       case 0xd3:
         this.eight(bytes);
         return this.signedBigs[0];
+      case 0xd4:
+        return this.unsigned(bytes, 2) === 0 ? undefined : this.leave();
       case 0xd9:
         return this.text(bytes, end, this.unsigned(bytes, 1));
       case 0xdc:

@@ -42,6 +42,50 @@ test('writes exactly the bytes msgpackr writes, or leaves the value to it', () =
   truthy(written > 1_500, `${written} written`);
 });
 
+test('notes shapes nobody has met, and then writes what msgpackr reads and would write', () => {
+  const { packr, writer, decoder } = trio();
+  const memory = new Uint8Array(new SharedArrayBuffer(65_536));
+  let defined = 0;
+  const field = fc.oneof(fc.integer(), fc.boolean(), fc.constant(undefined), fc.stringMatching(/^[a-z]{0,5}$/));
+  const flat = fc.dictionary(fc.stringMatching(/^[a-c]{1,2}$/), field, { maxKeys: 3 });
+  fc.assert(
+    fc.property(fc.oneof(value, fc.dictionary(fc.constantFrom('inner', 'other'), flat)), (one) => {
+      let end = writer.write(memory, 0, memory.length, one);
+      if (end === LEFT && writer.learn()) end = writer.write(memory, 0, memory.length, one);
+      if (end !== LEFT || !writer.define(one)) return;
+      end = writer.write(memory, 0, memory.length, one);
+      if (end === LEFT) return;
+      defined++;
+      // The first time msgpackr may find that somebody has noted the shape before.
+      packr.pack(one);
+      equal(Uint8Array.from(memory.subarray(0, end)), Uint8Array.from(packr.pack(one)));
+      equal(decoder.decodeRange(memory, 0, end), {
+        ok: true,
+        value: packr.unpack(Uint8Array.from(memory.subarray(0, end))),
+      });
+    }),
+    { numRuns: 1_500 },
+  );
+  truthy(defined > 40, `${defined} defined`);
+  const many = Object.fromEntries(Array.from({ length: 900 }, (_, n) => [`field number ${n}`, n]));
+  is(writer.write(memory, 0, memory.length, many), LEFT);
+  is(writer.define(many), false, 'its names take more room than a shape may');
+  is(writer.write(memory, 0, memory.length, { text: 'x'.repeat(100) }), LEFT);
+});
+
+test('two threads that note the same shape give it one number', () => {
+  const table = createStructureTable();
+  const [first, second] = [1, 2].map((owner) => new RecordWriter(new StructureTable(table, owner)));
+  const memory = new Uint8Array(64);
+  for (const writer of [first, second]) {
+    is(writer?.write(memory, 0, 64, { fresh: 1 }), LEFT);
+    is(writer?.define({ fresh: 1 }), true);
+    is(writer?.write(memory, 0, 64, { fresh: 1 }), 2);
+    is(memory[0], 0x40);
+  }
+  is(new StructureTable(table, 3).count, 1);
+});
+
 test('never writes at or beyond the limit, whatever the room', () => {
   const { packr, writer } = trio();
   const one = { kind: 'blockRequest', id: 70_000, list: [1, 1.5, 'x'.repeat(50)], bytes: new Uint8Array(99), big: 5n };

@@ -1,5 +1,5 @@
 /**
- * Writes the values actors mostly send (plain objects of known shapes, arrays, numbers, short ASCII strings, small binary)
+ * Writes the values actors mostly send (nothing, plain objects of known shapes, arrays, numbers, short ASCII strings, small binary)
  * straight into a slot, byte for byte as the codec's msgpackr would, in a quarter of its time. Whatever it does not know it leaves to
  * msgpackr: `write` answers `LEFT` and the slot is written anew. Nothing here may throw or write outside `limit`.
  *
@@ -36,6 +36,8 @@ export class RecordWriter {
   private readonly structures: StructureTable;
   private readonly root = step();
   private known = 0;
+  /** Whether the last `write` met a shape it does not know. */
+  private metUnknown = false;
   private readonly double = new Float64Array(1);
   private readonly doubleBytes = new Uint8Array(this.double.buffer);
   private readonly bigs = new BigUint64Array(this.double.buffer);
@@ -63,8 +65,38 @@ export class RecordWriter {
     return true;
   }
 
+  /**
+   * Has shapes in `value` that nobody has met noted for all threads, and tells whether there were any; call it when `write` has left a
+   * value that `learn` did not help with.
+   */
+  define(value: unknown): boolean {
+    return this.metUnknown && this.defineShapes(value, DEPTH_MAX);
+  }
+
+  private defineShapes(value: unknown, depth: number): boolean {
+    if (typeof value !== 'object' || value === null || depth === 0) return false;
+    let isNew = false;
+    if (Array.isArray(value)) {
+      for (const part of value) isNew = this.defineShapes(part, depth - 1) || isNew;
+      return isNew;
+    }
+    if (Object.getPrototypeOf(value) !== Object.prototype) return false;
+    for (const part of Object.values(value)) isNew = this.defineShapes(part, depth - 1) || isNew;
+    return this.defineShape(Object.keys(value)) || isNew;
+  }
+
+  private defineShape(names: readonly string[]): boolean {
+    let at: Step | undefined = this.root;
+    for (const name of names) at = at?.next.get(name);
+    if (at !== undefined && at.shape >= 0) return false;
+    if (names.includes('__proto__') || !this.structures.add(names)) return false;
+    this.learn();
+    return true;
+  }
+
   /** Writes `value` to `bytes` from `at` on, never reaching `limit`; the position behind it, or `LEFT`. */
   write(bytes: Uint8Array, at: number, limit: number, value: unknown): number {
+    this.metUnknown = false;
     return this.any(bytes, at, limit, value, DEPTH_MAX);
   }
 
@@ -80,6 +112,12 @@ export class RecordWriter {
         return at + 1;
       case 'bigint':
         return this.big(bytes, at, value);
+      case 'undefined':
+        // An extension of type 0 and one byte. What most asks are answered with.
+        bytes[at] = 0xd4;
+        bytes[at + 1] = 0;
+        bytes[at + 2] = 0;
+        return at + 3;
       case 'object':
         if (value === null) {
           bytes[at] = 0xc0;
@@ -108,7 +146,7 @@ export class RecordWriter {
       let next = reached.guessed;
       if (reached.guess !== name || next === undefined) {
         next = reached.next.get(name);
-        if (next === undefined) return LEFT;
+        if (next === undefined) return this.leaveUnknown();
         reached.guess = name;
         reached.guessed = next;
       }
@@ -122,7 +160,7 @@ export class RecordWriter {
       }
     }
     const { shape } = reached;
-    if (shape < 0) return LEFT;
+    if (shape < 0) return this.leaveUnknown();
     if (shape < ONE_BYTE_SHAPES) {
       bytes[at] = SHAPE_BASE + shape;
       return end;
@@ -133,6 +171,11 @@ export class RecordWriter {
     bytes[at] = 0x60 + ((shape - ONE_BYTE_SHAPES) & 0x1f);
     bytes[at + 1] = (shape - ONE_BYTE_SHAPES) >> 5;
     return end + 1;
+  }
+
+  private leaveUnknown(): typeof LEFT {
+    this.metUnknown = true;
+    return LEFT;
   }
 
   private list(bytes: Uint8Array, at: number, limit: number, value: readonly unknown[], depth: number): number {

@@ -16,6 +16,8 @@ const TableHeader = struct('StructureTableHeader', 16, {
 });
 const word = (name: keyof typeof TableHeader.offsets): number => TableHeader.offsets[name] >> 2;
 const TABLE_BYTES = 64 * 1024;
+/** Longer lists of field names are described inside the message instead of here. */
+export const SHAPE_TEXT_MAX = 4096;
 /** Shapes at most: msgpackr encodes up to 32 in one byte, more in two. */
 const SHAPES_MAX = 1024;
 
@@ -86,6 +88,21 @@ export class StructureTable {
       return true;
     } finally {
       this.lock.release();
+    }
+  }
+
+  /** Adds a shape unless it is there; false when it is not and there is no room for it. */
+  add(shape: readonly string[]): boolean {
+    const text = JSON.stringify(shape);
+    if (new TextEncoder().encode(text).byteLength >= SHAPE_TEXT_MAX) return false;
+    for (;;) {
+      const known = this.load();
+      if (known.some((names) => JSON.stringify(names) === text)) return true;
+      if (!this.hasRoom) return false;
+      const grown: Shapes = Object.assign([...known, shape], {
+        isCompatible: (existing: string[][]) => existing.length === known.length,
+      });
+      if (this.save(grown)) return true;
     }
   }
 
