@@ -103,6 +103,15 @@ test('lists, inspects and describes itself; the socket is its user’s alone', a
   assert.ok(host.disposed);
 });
 
+test('a reset of a guest’s own VM is not the lab’s, a crash of it is', async () => {
+  const { host, close } = await served();
+  host.make('child', 'a').end({ reason: 'reset', detail: '' });
+  host.make('other', 'a').end({ reason: 'crash', detail: 'host-p4-vcpu0 was killed' });
+  assert.equal(await close(), {
+    ...{ crashed: ['other crashed: host-p4-vcpu0 was killed'], reset: [], interrupted: false },
+  });
+});
+
 test('stop asks first, kill does not, restart starts again; what is impossible is a conflict', async () => {
   const { host, client, close } = await served();
   const first = host.vm('b');

@@ -6,7 +6,7 @@ import { type DisplayOptions, LabDisplay } from './lab-display.js';
 import type { Lab } from './lab-file.js';
 import type { LabHost } from './lab-host.js';
 import { LabWatch } from './lab-statistics.js';
-import { RunningLab } from './running-lab.js';
+import { type Member, RunningLab } from './running-lab.js';
 
 /** How a lab is served. */
 export interface ServeOptions {
@@ -108,9 +108,11 @@ export async function serveLab(options: ServeOptions): Promise<Result<LabEnd, st
   display.close();
   if (!started.ok) return err(started.error);
   const members = [...running.members.values()];
-  const ended = (reason: string): string[] =>
-    members.filter(({ end }) => end?.reason === reason).map(({ name, why }) => `${name} ${why}`);
-  return ok({ crashed: ended('crash'), reset: ended('reset'), interrupted });
+  const ended = (reason: string, of: readonly Member[]): string[] =>
+    of.filter(({ end }) => end?.reason === reason).map(({ name, why }) => `${name} ${why}`);
+  // When a guest resets VMs of its own, that is its business.
+  const own = members.filter(({ spec }) => spec !== undefined);
+  return ok({ crashed: ended('crash', members), reset: ended('reset', own), interrupted });
 }
 
 /** Waits until every VM has ended (unless it stays) or somebody ended the lab. */
