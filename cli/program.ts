@@ -32,6 +32,7 @@ export async function runProgram(
   version = 'unknown',
 ): Promise<number> {
   let exitCode = 0;
+  let said = '';
   const program = new Command('wurley')
     .description('a host for virtual machines under the Gunyah and Hyper-V interfaces')
     .version(version)
@@ -39,7 +40,9 @@ export async function runProgram(
     .exitOverride()
     .configureOutput({
       writeOut: (text) => terminal.out(text),
-      writeErr: () => undefined,
+      writeErr: (text) => {
+        said = text;
+      },
       getOutHelpWidth: () => terminal.columns,
     });
   for (const verb of verbs) {
@@ -61,6 +64,11 @@ export async function runProgram(
       return EXIT_SOFTWARE;
     }
     if (thrown.exitCode === 0) return 0;
+    // A verb of several that was not told which.
+    if (thrown.code === 'commander.help') {
+      terminal.out(said);
+      return EXIT_USAGE;
+    }
     const what = thrown.message
       .replace(/^error: /, '')
       .replace(/\.?\s*$/s, '')

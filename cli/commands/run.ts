@@ -317,12 +317,18 @@ async function prepare(
     bootArguments,
     ...seeds,
     ...given,
-    acpi: text.acpi === true ? 'only' : 'off',
+    acpi: acpiOf(text, bootArguments),
   };
   const plan = await planBoot(request, hostUnpackers);
   return plan.ok
     ? ok({ plan: plan.value, description, virtio, readyMarker })
     : refuse(EXIT_DATA, faultSentence(plan.error));
+}
+
+/** By ACPI alone if that is asked for; beside the device tree where the kernel is told to prefer it, which would wait for it in vain. */
+function acpiOf({ acpi, platform }: RunText, bootArguments: string): BootRequest['acpi'] {
+  if (acpi === true) return 'only';
+  return platform === 'virt' && /(^|\s)acpi=(force|on)(\s|$)/.test(bootArguments) ? 'offered' : 'off';
 }
 
 /** What a root file system adds to a machine. */

@@ -277,6 +277,9 @@ test('the image verb refuses unknown names in one sentence and with exit code 65
   said.length = 0;
   assert.is(await runProgram([addImage], ['image', 'rm', 'debian:never'], terminal), 65);
   assert.match(said.join(''), /^wurley: debian:never: image: was never pulled[^\n]+\n$/);
+  said.length = 0;
+  assert.is(await runProgram([addImage], ['image'], terminal), 64, 'which of its verbs was not said');
+  assert.match(said.join(''), /^Usage: wurley image [\s\S]*\n {2}pull [\s\S]*\n {2}rm /);
 });
 
 test('a Release file is read only inside its signature', () => {

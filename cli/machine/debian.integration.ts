@@ -12,8 +12,8 @@ const MAIN = join(dirname(fileURLToPath(import.meta.url)), '..', 'main.js');
 const TROUBLE = /\b(BUG|WARNING|Oops|Call trace|Kernel panic|Firmware Bug|RCU stall|rcu_.*detected)\b/i;
 const MINUTES = 60_000;
 
-async function boot(cpus: number, input: string, more: readonly string[] = []): Promise<WurleyOutcome> {
-  const run = { boot: ['debian:6.1-cloud'], cpus, memoryMiB: 512, bootargs: '', deadlineMs: 3 * MINUTES, input, more };
+async function boot(cpus: number, input: string, more: readonly string[] = [], bootargs = ''): Promise<WurleyOutcome> {
+  const run = { boot: ['debian:6.1-cloud'], cpus, memoryMiB: 512, bootargs, deadlineMs: 3 * MINUTES, input, more };
   const outcome = await runUnderWurley(run);
   if (!outcome.ok) throw new Error(`${outcome.error.text}: ${outcome.error.console}`);
   return outcome.value;
@@ -36,6 +36,15 @@ test(
   'a shell by ACPI alone',
   async () => {
     const end = await boot(2, 'ls /sys/firmware/acpi/tables\nnproc\npoweroff -f\n', ['--acpi']);
+    assert.is(end.exitCode, 0, end.errors);
+    assert.match(end.console, /APIC[\s\S]*GTDT[\s\S]*^2$/m);
+  },
+  { deadlineMs: 3 * MINUTES },
+);
+test(
+  'a kernel that is told acpi=force is offered ACPI',
+  async () => {
+    const end = await boot(2, 'ls /sys/firmware/acpi/tables\nnproc\npoweroff -f\n', [], 'acpi=force');
     assert.is(end.exitCode, 0, end.errors);
     assert.match(end.console, /APIC[\s\S]*GTDT[\s\S]*^2$/m);
   },
