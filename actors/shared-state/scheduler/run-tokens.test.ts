@@ -170,4 +170,21 @@ test('one that gets a token at once is never seen waiting', () => {
   }
 });
 
+test('a vCPU that was removed before it noticed takes no token along and leaves its entry free', () => {
+  const pool = new RunTokens(new SharedArrayBuffer(RUN_TOKENS_BYTES), 0);
+  pool.format(1);
+  for (let life = 0; life < 3; life++) {
+    const entry = pool.add();
+    assert.is(entry, 0, 'the entry of the one before');
+    assert.ok(pool.acquire(entry, 5, 10));
+    assert.is(pool.remove(entry, 20), 0);
+    // Its thread is late: it still asks, sleeps, and asks again.
+    assert.ok(pool.acquire(entry, 5, 30));
+    assert.is(pool.handOver(entry, 35), undefined);
+    assert.is(pool.release(entry, 40), 0);
+    assert.ok(pool.acquire(entry, 5, 50));
+  }
+  const next = pool.add();
+  assert.ok(pool.acquire(next, 6, 60), 'the token is there');
+});
 test.run();

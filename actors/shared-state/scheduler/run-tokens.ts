@@ -109,7 +109,8 @@ export class RunTokens {
     if (this.#words[HEAD.tokens] === 0 || this.#load(entry) === STATE.running) return true;
     return this.#locked(() => {
       const state = this.#get(entry, ENTRY.state);
-      if (state === STATE.running) return true;
+      // Removed: it is about to find out that it is over, and must take no token that nobody would get back.
+      if (state === STATE.running || state === STATE.free) return true;
       if (state === STATE.idle) {
         this.#set(entry, ENTRY.actor, actor);
         const clock = this.#clock(entry, nowUs);
@@ -157,6 +158,7 @@ export class RunTokens {
   release(entry: number, nowUs: number): Successor {
     if (this.#words[HEAD.tokens] === 0 || this.#load(entry) === STATE.idle) return 0;
     return this.#locked(() => {
+      if (this.#get(entry, ENTRY.state) === STATE.free) return 0;
       this.#charge(entry, nowUs);
       const next = this.#leave(entry, nowUs);
       this.#set(entry, ENTRY.state, STATE.idle);
