@@ -1,6 +1,6 @@
 /** The image library's parts on made-up packages: no network, no Debian. The real thing is image.integration.ts. */
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -343,8 +343,11 @@ test('images are stored whole, listed and removed', async () => {
   assert.is((await findImage(cache, manifest.name))?.sizeBytes, 9);
   assert.equal(
     (await listImages(cache)).map((image) => image.manifest),
-    [manifest],
+    [{ ...manifest, kernelBytes: 5, initrdBytes: 4 }],
   );
+  const kernelPath = (await findImage(cache, manifest.name))?.kernelPath ?? '';
+  await writeFile(kernelPath, new Uint8Array(2));
+  assert.is(await findImage(cache, manifest.name), undefined, 'a kernel that was cut is pulled again');
   assert.ok((await removeImage(cache, manifest.name)).ok);
   const again = await removeImage(cache, manifest.name);
   assert.ok(!again.ok && faultSentence(again.error).startsWith('debian:6.1-cloud: image: '));

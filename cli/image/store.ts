@@ -16,6 +16,9 @@ export interface ImageManifest {
   readonly busyboxPackage: string;
   /** Milliseconds since the epoch. */
   readonly pulledAt: number;
+  /** What was stored, in bytes: a file of another size is damaged. Absent in images of earlier versions. */
+  readonly kernelBytes?: number;
+  readonly initrdBytes?: number;
 }
 
 /** An image that is there. */
@@ -53,7 +56,10 @@ export async function findImage(cache: string, name: string): Promise<StoredImag
     if (!isManifest(manifest) || manifest.name !== name) return undefined;
     const kernelPath = join(folder, 'vmlinuz');
     const initrdPath = join(folder, 'initrd.cpio');
-    const sizeBytes = (await stat(kernelPath)).size + (await stat(initrdPath)).size;
+    const [kernel, initrd] = [(await stat(kernelPath)).size, (await stat(initrdPath)).size];
+    const { kernelBytes = kernel, initrdBytes = initrd } = manifest;
+    if (kernel !== kernelBytes || initrd !== initrdBytes) return undefined;
+    const sizeBytes = kernel + initrd;
     return { manifest, kernelPath, initrdPath, sizeBytes };
   } catch {
     return undefined;
@@ -86,7 +92,8 @@ export async function storeImage(
   await mkdir(fresh, { recursive: true });
   await writeFile(join(fresh, 'vmlinuz'), kernel);
   await writeFile(join(fresh, 'initrd.cpio'), initrd);
-  await writeFile(join(fresh, 'image.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  const sizes = { kernelBytes: kernel.byteLength, initrdBytes: initrd.byteLength };
+  await writeFile(join(fresh, 'image.json'), `${JSON.stringify({ ...manifest, ...sizes }, null, 2)}\n`);
   await rm(folder, { recursive: true, force: true });
   await rename(fresh, folder);
 }
