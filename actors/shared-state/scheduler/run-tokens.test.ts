@@ -1,7 +1,7 @@
 /** The scheduler as a model: a host of some processors in steps of 100 microseconds, and vCPUs that want more or less of it. */
 import * as assert from 'uvu/assert';
 import { spec } from '../../../test/harness/spec.js';
-import { AFFINITY, RUN_TOKENS_BYTES, RunTokens } from './run-tokens.js';
+import { AFFINITY, RUN_ENTRIES_MAX, RUN_TOKENS_BYTES, RunTokens } from './run-tokens.js';
 
 const test = spec('run tokens');
 const STEP_US = 100;
@@ -133,7 +133,7 @@ test('yield gives the token to the next at once; without others it keeps it', ()
   assert.is(pool.remove(b, 40), 11);
   assert.ok(pool.acquire(a, 11, 50));
   assert.is(pool.release(a, 60), 0);
-  assert.is(pool.add(), b);
+  assert.is(pool.add() % RUN_ENTRIES_MAX, b);
 });
 
 test('without tokens everybody runs', () => {
@@ -175,7 +175,7 @@ test('a vCPU that was removed before it noticed takes no token along and leaves 
   pool.format(1);
   for (let life = 0; life < 3; life++) {
     const entry = pool.add();
-    assert.is(entry, 0, 'the entry of the one before');
+    assert.is(entry % RUN_ENTRIES_MAX, 0, 'the entry of the one before');
     assert.ok(pool.acquire(entry, 5, 10));
     assert.is(pool.remove(entry, 20), 0);
     // Its thread is late: it still asks, sleeps, and asks again.
@@ -186,5 +186,25 @@ test('a vCPU that was removed before it noticed takes no token along and leaves 
   }
   const next = pool.add();
   assert.ok(pool.acquire(next, 6, 60), 'the token is there');
+});
+
+test('whoever has the entry of a vCPU that was removed is not disturbed by its late thread', () => {
+  const pool = new RunTokens(new SharedArrayBuffer(RUN_TOKENS_BYTES), 0);
+  pool.format(1);
+  const late = pool.add();
+  assert.ok(pool.acquire(late, 5, 10));
+  assert.is(pool.remove(late, 20), 0);
+  const heir = pool.add();
+  assert.is(heir % RUN_ENTRIES_MAX, late % RUN_ENTRIES_MAX);
+  assert.ok(pool.acquire(heir, 6, 30));
+  const other = pool.add();
+  assert.not(pool.acquire(other, 7, 40));
+  // The late thread neither gives the heir's token away nor ends it.
+  assert.is(pool.handOver(late, 90_000, true), undefined);
+  assert.is(pool.release(late, 90_001), 0);
+  assert.is(pool.remove(late, 90_002), 0);
+  pool.configure(late, 0, 1, 0);
+  assert.not(pool.acquire(other, 7, 90_003));
+  assert.is(pool.handOver(heir, 90_004, true), 7);
 });
 test.run();

@@ -10,8 +10,11 @@
 import { assert } from '../../../bus/assert.js';
 import { OBJECT_TABLE_BYTES } from '../objects/object-table.js';
 
+const ENTRY_BITS = 9;
 /** vCPUs of one core that are scheduled; further ones run without asking. */
-export const RUN_ENTRIES_MAX = 512;
+export const RUN_ENTRIES_MAX = 1 << ENTRY_BITS;
+/** Lives of an entry that are told from each other. A ticket, an entry and its life, is a positive 31-bit number less one. */
+const LIVES = 1 << 21;
 const ENTRY_WORDS = 10;
 const HEAD_WORDS = 16;
 /** Bytes the tokens take in shared memory. */
@@ -33,6 +36,7 @@ const ENTRY = {
   affinity: 6,
   token: 7,
   chargedUs: 8,
+  life: 9,
 } as const;
 const STATE = { free: 0, idle: 1, waiting: 2, running: 3 } as const;
 /** Affinity: any processor, or none. */
@@ -68,7 +72,7 @@ export class RunTokens {
 
   // ---- the core ----
 
-  /** An entry for a vCPU, or -1 when there are no more. */
+  /** The ticket of an entry for a vCPU, or -1 when there are no more. */
   add(): number {
     return this.#locked(() => {
       for (let entry = 0; entry < RUN_ENTRIES_MAX; entry++) {
@@ -79,23 +83,28 @@ export class RunTokens {
         this.#set(entry, ENTRY.sliceUs, 5_000);
         this.#set(entry, ENTRY.affinity, AFFINITY.any);
         this.#words[HEAD.entries] = Math.max(this.#words[HEAD.entries] ?? 0, entry + 1);
-        return entry;
+        return (this.#get(entry, ENTRY.life) << ENTRY_BITS) | entry;
       }
       return -1;
     });
   }
-  /** The vCPU is gone; who has its token now. */
-  remove(entry: number, nowUs: number): Successor {
+  /** The vCPU is gone; who has its token now. Its thread may not know yet: what that still does with the ticket comes to nothing. */
+  remove(ticket: number, nowUs: number): Successor {
+    const entry = entryOf(ticket);
     return this.#locked(() => {
+      if (!this.#isValid(ticket)) return 0;
       const next = this.#leave(entry, nowUs);
       this.#set(entry, ENTRY.state, STATE.free);
+      this.#set(entry, ENTRY.life, (this.#get(entry, ENTRY.life) + 1) % LIVES);
       return next;
     });
   }
   /** Weight by priority (0 to 63), length of a slice, and the processor it runs on. */
-  configure(entry: number, priority: number, sliceUs: number, affinity: number): void {
+  configure(ticket: number, priority: number, sliceUs: number, affinity: number): void {
     const stride = Math.round(STRIDE_ONE * 2 ** ((PRIORITY.base - priority) / PRIORITY.perDoubling));
+    const entry = entryOf(ticket);
     this.#locked(() => {
+      if (!this.#isValid(ticket)) return;
       this.#set(entry, ENTRY.stride, stride);
       this.#set(entry, ENTRY.sliceUs, sliceUs);
       this.#set(entry, ENTRY.affinity, affinity);
@@ -104,13 +113,15 @@ export class RunTokens {
 
   // ---- a vCPU's own thread ----
 
-  /** Whether `entry` may run guest code; if not it waits, and its actor is rung when it may. */
-  acquire(entry: number, actor: number, nowUs: number): boolean {
+  /** Whether the ticket's holder may run guest code; if not it waits, and its actor is rung when it may. */
+  acquire(ticket: number, actor: number, nowUs: number): boolean {
+    const entry = entryOf(ticket);
     if (this.#words[HEAD.tokens] === 0 || this.#load(entry) === STATE.running) return true;
     return this.#locked(() => {
-      const state = this.#get(entry, ENTRY.state);
       // Removed: it is about to find out that it is over, and must take no token that nobody would get back.
-      if (state === STATE.running || state === STATE.free) return true;
+      if (!this.#isValid(ticket)) return true;
+      const state = this.#get(entry, ENTRY.state);
+      if (state === STATE.running) return true;
       if (state === STATE.idle) {
         this.#set(entry, ENTRY.actor, actor);
         const clock = this.#clock(entry, nowUs);
@@ -134,10 +145,12 @@ export class RunTokens {
     return Atomics.load(this.#words, HEAD.waiting) !== 0;
   }
 
-  /** Between two runs of guest code: undefined when `entry` keeps its token, else who has it now; `entry` waits then. */
-  handOver(entry: number, nowUs: number, yields = false): Successor | undefined {
+  /** Between two runs of guest code: undefined when the token is kept, else who has it now; the ticket's holder waits then. */
+  handOver(ticket: number, nowUs: number, yields = false): Successor | undefined {
+    const entry = entryOf(ticket);
     if (!this.isContended || this.#load(entry) !== STATE.running) return undefined;
     return this.#locked(() => {
+      if (!this.#isValid(ticket) || this.#get(entry, ENTRY.state) !== STATE.running) return undefined;
       this.#charge(entry, nowUs);
       const token = this.#get(entry, ENTRY.token);
       const next = this.#best(token);
@@ -154,11 +167,12 @@ export class RunTokens {
     });
   }
 
-  /** `entry` sleeps: its token goes on; to whom. */
-  release(entry: number, nowUs: number): Successor {
+  /** The ticket's holder sleeps: its token goes on; to whom. */
+  release(ticket: number, nowUs: number): Successor {
+    const entry = entryOf(ticket);
     if (this.#words[HEAD.tokens] === 0 || this.#load(entry) === STATE.idle) return 0;
     return this.#locked(() => {
-      if (this.#get(entry, ENTRY.state) === STATE.free) return 0;
+      if (!this.#isValid(ticket)) return 0;
       this.#charge(entry, nowUs);
       const next = this.#leave(entry, nowUs);
       this.#set(entry, ENTRY.state, STATE.idle);
@@ -167,6 +181,11 @@ export class RunTokens {
   }
 
   // ---- under the lock ----
+
+  /** Whether the entry still belongs to who was given this ticket. */
+  #isValid(ticket: number): boolean {
+    return this.#get(entryOf(ticket), ENTRY.life) === ticket >>> ENTRY_BITS;
+  }
 
   /** Takes `entry` out of whatever it is in; who has its token now. */
   #leave(entry: number, nowUs: number): Successor {
@@ -267,6 +286,8 @@ export class RunTokens {
     }
   }
 }
+
+const entryOf = (ticket: number): number => ticket & (RUN_ENTRIES_MAX - 1);
 
 /** Whether a vCPU with this affinity may have `token` of `tokens`. */
 function suits(affinity: number, token: number, tokens: number): boolean {
