@@ -1,9 +1,12 @@
 /** Which processors the threads of a benchmark run on. Node has no say in it; util-linux's `taskset` has, on Linux. */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { Worker } from 'node:worker_threads';
+
+/** Where this process may run, read before it is pinned: afterwards Node knows of one processor only. */
+const PROCESSORS = allowedProcessors();
 
 /** Runs `start`, which starts one worker, and answers its thread's number; undefined where that cannot be told. */
 export async function threadOf<T>(
@@ -22,28 +25,46 @@ export async function askThread(worker: Worker, question: object): Promise<numbe
   return thread ?? undefined;
 }
 
-/** Keeps the first thread on processor 0 and the second on processor 1; false when that is not possible here. */
+/** Keeps the first thread on the first processor and the second on the second; false when that is not possible here. */
 export function apart(one: number | undefined, other: number | undefined): boolean {
-  if (one === undefined || other === undefined || availableParallelism() < 2) return false;
+  const [first, second] = PROCESSORS;
+  if (one === undefined || other === undefined || first === undefined || second === undefined) return false;
   try {
-    for (const [processor, thread] of [one, other].entries()) {
-      execFileSync('taskset', ['-p', '-c', String(processor), String(thread)], { stdio: 'ignore' });
-    }
+    execFileSync('taskset', ['-p', '-c', String(first), String(one)], { stdio: 'ignore' });
+    execFileSync('taskset', ['-p', '-c', String(second), String(other)], { stdio: 'ignore' });
     return true;
   } catch {
     return false;
   }
 }
 
-/** Lets threads run on every processor again; those that a thread starts inherit where it may run. */
+/** Lets threads run on every processor that they could at the start; those that a thread starts inherit where it may run. */
 export function anywhere(threads: readonly number[] = [process.pid]): void {
-  const all = `0-${availableParallelism() - 1}`;
+  const all = PROCESSORS.join();
   for (const thread of threads) {
     try {
       execFileSync('taskset', ['-p', '-c', all, String(thread)], { stdio: 'ignore' });
     } catch {
       // Without `taskset` it was not pinned either.
     }
+  }
+}
+
+/** Numbers of the processors (Cpus_allowed_list of proc(5), such as `0-3,8`); as many as Node counts where nobody tells. */
+function allowedProcessors(): readonly number[] {
+  const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(read('/proc/self/status'))?.[1];
+  if (list === undefined) return Array.from({ length: availableParallelism() }, (_, n) => n);
+  return list.split(',').flatMap((range) => {
+    const [from = 0, to = from] = range.split('-').map(Number);
+    return Array.from({ length: to - from + 1 }, (_, n) => from + n);
+  });
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
   }
 }
 
