@@ -2,9 +2,8 @@
  * Where the registers of a VM's interrupt controller lie in its address space, beside the platform's own addresses (gunyah.md 2.7,
  * addrspace_attach_vdevice; 2.6, vic_configure). The hypervisor core writes them into the VM's block; the processors' threads
  * look them up at every access that finds no memory.
- *
- * Readers take no lock: `version` is odd while the core writes, and a reader that saw it change looks again.
  */
+import { VersionedWords } from './versioned-words.js';
 import { VM_CPUS_MAX, type VmBlock } from './vm-block.js';
 
 /** Byte offset of the windows in a VM's block. */
@@ -13,7 +12,8 @@ const WINDOWS_AT = 10_752;
 export const CONTROLLER_WINDOWS_MAX = 1 + VM_CPUS_MAX;
 const HEAD_WORDS = 4;
 const WINDOW_WORDS = 6;
-const WORD = { version: 0, count: 1, isMoved: 2 } as const;
+/** Behind the version. */
+const WORD = { count: 1, isMoved: 2 } as const;
 const FIELD = { base: 0, bytes: 2, index: 4, isLast: 5 } as const;
 const WINDOWS_BYTES = (HEAD_WORDS + CONTROLLER_WINDOWS_MAX * WINDOW_WORDS) * 4;
 
@@ -29,56 +29,48 @@ export interface ControllerWindow {
 
 /** See the head of this file. */
 export class ControllerWindows {
-  readonly #words: Int32Array;
+  readonly #shared: VersionedWords;
 
   constructor(memory: ArrayBufferLike, block: Pick<VmBlock, 'at'>) {
-    this.#words = new Int32Array(memory, block.at + WINDOWS_AT, WINDOWS_BYTES / 4);
+    this.#shared = new VersionedWords(memory, block.at + WINDOWS_AT, WINDOWS_BYTES);
   }
 
   /** The core: replaces all windows. `isMoved`: the controller is not at the platform's addresses. */
   replace(windows: readonly ControllerWindow[], isMoved: boolean): void {
-    const words = this.#words;
-    Atomics.add(words, WORD.version, 1);
-    windows.slice(0, CONTROLLER_WINDOWS_MAX).forEach(({ base, bytes, index, isLast }, place) => {
-      const at = HEAD_WORDS + place * WINDOW_WORDS;
-      this.#setNumber(at + FIELD.base, base);
-      this.#setNumber(at + FIELD.bytes, bytes);
-      Atomics.store(words, at + FIELD.index, index);
-      Atomics.store(words, at + FIELD.isLast, isLast ? 1 : 0);
+    const shared = this.#shared;
+    const { words } = shared;
+    shared.replace(() => {
+      windows.slice(0, CONTROLLER_WINDOWS_MAX).forEach(({ base, bytes, index, isLast }, place) => {
+        const at = HEAD_WORDS + place * WINDOW_WORDS;
+        shared.setNumber(at + FIELD.base, base);
+        shared.setNumber(at + FIELD.bytes, bytes);
+        Atomics.store(words, at + FIELD.index, index);
+        Atomics.store(words, at + FIELD.isLast, isLast ? 1 : 0);
+      });
+      Atomics.store(words, WORD.count, Math.min(windows.length, CONTROLLER_WINDOWS_MAX));
+      Atomics.store(words, WORD.isMoved, isMoved ? 1 : 0);
     });
-    Atomics.store(words, WORD.count, Math.min(windows.length, CONTROLLER_WINDOWS_MAX));
-    Atomics.store(words, WORD.isMoved, isMoved ? 1 : 0);
-    Atomics.add(words, WORD.version, 1);
   }
 
   /** Whether the controller is not at the platform's addresses. */
   get isMoved(): boolean {
-    return Atomics.load(this.#words, WORD.isMoved) !== 0;
+    return Atomics.load(this.#shared.words, WORD.isMoved) !== 0;
   }
 
   /** The window that `ipa` lies in. */
   at(ipa: number): ControllerWindow | undefined {
-    const words = this.#words;
-    for (;;) {
-      const version = Atomics.load(words, WORD.version);
-      let found: ControllerWindow | undefined;
+    const shared = this.#shared;
+    const { words } = shared;
+    return shared.read(() => {
       const count = Math.min(Atomics.load(words, WORD.count), CONTROLLER_WINDOWS_MAX);
-      for (let place = 0; place < count && found === undefined; place++) {
+      for (let place = 0; place < count; place++) {
         const at = HEAD_WORDS + place * WINDOW_WORDS;
-        const [base, bytes] = [this.#number(at + FIELD.base), this.#number(at + FIELD.bytes)];
+        const [base, bytes] = [shared.number(at + FIELD.base), shared.number(at + FIELD.bytes)];
         if (ipa < base || ipa >= base + bytes) continue;
         const isLast = Atomics.load(words, at + FIELD.isLast) !== 0;
-        found = { base, bytes, index: Atomics.load(words, at + FIELD.index), isLast };
+        return { base, bytes, index: Atomics.load(words, at + FIELD.index), isLast };
       }
-      if ((version & 1) === 0 && Atomics.load(words, WORD.version) === version) return found;
-    }
-  }
-
-  #number(word: number): number {
-    return Atomics.load(this.#words, word + 1) * 2 ** 32 + (Atomics.load(this.#words, word) >>> 0);
-  }
-  #setNumber(word: number, value: number): void {
-    Atomics.store(this.#words, word, (value % 2 ** 32) | 0);
-    Atomics.store(this.#words, word + 1, Math.floor(value / 2 ** 32));
+      return undefined;
+    });
   }
 }
