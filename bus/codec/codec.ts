@@ -17,7 +17,7 @@ import { type Fault, fail } from '../status.js';
 import { withinLimits } from './limits.js';
 import { LEFT_OVER, RecordReader } from './record-reader.js';
 import { LEFT, RecordWriter } from './record-writer.js';
-import { SHAPE_TEXT_MAX, type Shapes, type StructureTable } from './structure-table.js';
+import type { Shapes, StructureTable } from './structure-table.js';
 
 /** How a codec is made. */
 export interface CodecOptions {
@@ -211,7 +211,7 @@ function packrOf({ structures, readWithStructures }: CodecOptions): Encoder {
           // WHY: msgpackr's typings call a list of field names `{}`.
           saveStructures: (shapes: unknown) => structures.save(shapes as Shapes),
           maxSharedStructures: structures.max,
-          shouldShareStructure: (keys: string[]) => structures.hasRoom && JSON.stringify(keys).length < SHAPE_TEXT_MAX,
+          shouldShareStructure: (keys: string[]) => structures.takes(keys),
         }),
   });
   // WHY: see Encoder.

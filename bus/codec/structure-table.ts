@@ -16,8 +16,8 @@ const TableHeader = struct('StructureTableHeader', 16, {
 });
 const word = (name: keyof typeof TableHeader.offsets): number => TableHeader.offsets[name] >> 2;
 const TABLE_BYTES = 64 * 1024;
-/** Longer lists of field names are described inside the message instead of here. */
-export const SHAPE_TEXT_MAX = 4096;
+/** Longer lists of field names, in bytes, are described inside the message instead of here. */
+const SHAPE_BYTES_MAX = 4096;
 /** Shapes at most: msgpackr encodes up to 32 in one byte, more in two. */
 const SHAPES_MAX = 1024;
 
@@ -94,11 +94,10 @@ export class StructureTable {
   /** Adds a shape unless it is there; false when it is not and there is no room for it. */
   add(shape: readonly string[]): boolean {
     const text = JSON.stringify(shape);
-    if (new TextEncoder().encode(text).byteLength >= SHAPE_TEXT_MAX) return false;
     for (;;) {
       const known = this.load();
       if (known.some((names) => JSON.stringify(names) === text)) return true;
-      if (!this.hasRoom) return false;
+      if (!this.takes(shape)) return false;
       const grown: Shapes = Object.assign([...known, shape], {
         isCompatible: (existing: string[][]) => existing.length === known.length,
       });
@@ -106,8 +105,9 @@ export class StructureTable {
     }
   }
 
-  /** True while shapes may be added: msgpackr asks before it makes one, and otherwise describes it inside the message. */
-  get hasRoom(): boolean {
+  /** Whether this shape may be added: msgpackr asks before it makes one, and otherwise describes it inside the message. */
+  takes(shape: readonly string[]): boolean {
+    if (new TextEncoder().encode(JSON.stringify(shape)).byteLength >= SHAPE_BYTES_MAX) return false;
     const used = Atomics.load(this.words, word('usedBytes'));
     return used < this.bytes.byteLength - ROOM_BYTES && Atomics.load(this.words, word('count')) < this.max;
   }
