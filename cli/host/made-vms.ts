@@ -2,23 +2,17 @@
  * The VMs that guests made, through the resource manager or by hypercalls alone, as a host shows them: a name that no other VM
  * has, who made them, their counters, and what ends them.
  */
-import { STOP, type VmBlock } from '../../actors/shared-state/vm/vm-block.js';
-import type { VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
+import { STOP } from '../../actors/shared-state/vm/vm-block.js';
 import type { LabVm, VmEnd } from '../lab/lab-host.js';
 import { GuestMadeVm } from './guest-made-vm.js';
 import { countersOf } from './hosted-vm.js';
+import type { AssembledVm } from './processor-launcher.js';
 
 /** A VM that runs. */
-export interface MadeVm {
+export interface MadeVm extends Omit<AssembledVm, 'owner'> {
   /** What its maker calls it; it may be anything. */
   readonly called: string;
-  readonly vmid: number;
-  readonly partition: number;
   readonly madeBy: string;
-  readonly block: VmBlock;
-  /** Numbers of its processors. */
-  processors(): readonly number[];
-  statistics(): Promise<readonly VcpuStatistics[]>;
 }
 
 /** What is needed of the host. */

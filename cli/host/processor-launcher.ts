@@ -44,6 +44,7 @@ export interface AssembledVm {
   readonly owner: number;
   readonly vmid: number;
   readonly block: VmBlock;
+  /** Numbers of its processors. */
   processors(): readonly number[];
   statistics(): Promise<readonly VcpuStatistics[]>;
 }
