@@ -69,6 +69,15 @@ export class MemoryFile implements FileHandle {
     this.#length = sizeBytes;
     return ok();
   }
+  /** Another program makes it `bytes` long, whatever this one's rights are; what is added reads as zeros. */
+  cut(bytes: number): void {
+    if (bytes > this.#bytes.byteLength) {
+      const grown = new Uint8Array(bytes);
+      grown.set(this.#bytes.subarray(0, this.#length));
+      this.#bytes = grown;
+    } else this.#bytes.fill(0, Math.min(bytes, this.#length));
+    this.#length = bytes;
+  }
   sync(): Result<undefined, FileFault> {
     this.syncs++;
     return ok();
