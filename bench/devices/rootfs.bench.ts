@@ -1,7 +1,7 @@
 /**
  * A whole Debian (bookworm, systemd) from its disk: how long until the login prompt, and how long gcc takes for a C file of 2,000
- * lines. `wurley run` against qemu-system-aarch64 (TCG) with the same kernel, initial RAM disk and image, 2 vCPUs, in turn. The
- * image is that of `npm run verify:rootfs`; making it takes longer than a suite may.
+ * lines. `wurley run` against qemu-system-aarch64 (TCG) with the same kernel, initial RAM disk and image, 2 vCPUs, in turn, twice; the
+ * second guest of ours has the code that the first one was seen to run, as in the other suites. The image is that of `npm run verify:rootfs`; making it takes longer than a suite may.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -39,14 +39,14 @@ type Side = 'wurley' | 'qemu';
 
 interface Measured {
   readonly bootMs: number;
-  readonly compileMs: number | undefined;
+  readonly compileMs: number;
 }
 
 /**
- * Boots once; then compiles, where asked for, and takes the best of some. The disk keeps nothing. A guest of ours is switched off as a user
- * does, so that the code it was seen to run is there at the next start.
+ * Boots once, compiles, and takes the best of some compilations. The disk keeps nothing. A guest of ours is switched off as a user does, so
+ * that the code it was seen to run is there at the next start.
  */
-async function measure(side: Side, root: VerificationRoot, folder: string, compiles: boolean): Promise<Measured> {
+async function measure(side: Side, root: VerificationRoot, folder: string): Promise<Measured> {
   const disk = overlayOf(root.disk, join(folder, `${side}.qcow2`));
   if (!disk.ok) throw new Error(disk.error);
   const initrd = join(folder, 'initrd.cpio');
@@ -70,14 +70,8 @@ async function measure(side: Side, root: VerificationRoot, folder: string, compi
   try {
     await guest.expect(/login: $/);
     const bootMs = performance.now() - started;
-    if (side === 'qemu' && !compiles) return { bootMs, compileMs: undefined };
     guest.type('\n');
     await guest.logIn();
-    if (!compiles) {
-      await guest.powerOff();
-      await cacheIsReady(join(cacheFolder(), 'code'));
-      return { bootMs, compileMs: undefined };
-    }
     // What the boot left to do is done then, and the compiler is in the page cache.
     await guest.run('systemctl is-system-running --wait');
     const lines = Number((await guest.run(MAKE_SOURCE)).output.trim());
@@ -87,6 +81,10 @@ async function measure(side: Side, root: VerificationRoot, folder: string, compi
     for (let n = 0; n < COMPILATIONS; n++) {
       const command = 'a=$(date +%s%N); gcc -O2 -c -o /root/big.o /root/big.c && echo $(($(date +%s%N) - a))';
       compileMs = Math.min(compileMs, Number((await guest.run(command)).output.trim()) / 1e6);
+    }
+    if (side === 'wurley') {
+      await guest.powerOff();
+      await cacheIsReady(join(cacheFolder(), 'code'));
     }
     return { bootMs, compileMs };
   } finally {
@@ -104,10 +102,13 @@ async function run(bench: Bench): Promise<void> {
   try {
     for (let round = 0; round < ROUNDS; round++) {
       for (const side of ['qemu', 'wurley'] as const) {
-        const { bootMs, compileMs } = await measure(side, root, folder, round === ROUNDS - 1);
+        const { bootMs, compileMs } = await measure(side, root, folder);
         if (side === 'wurley' && round === 0)
-          bench.note(`the first boot of ours took ${bootMs.toFixed(0)} ms; later ones have the code that it compiled`);
-        best[side] = { bootMs: Math.min(bootMs, best[side]?.bootMs ?? bootMs), compileMs };
+          bench.note(
+            `our first guest took ${bootMs.toFixed(0)} ms to boot and ${compileMs.toFixed(0)} ms to compile; later ones have the code that it compiled`,
+          );
+        const { bootMs: bootBestMs = bootMs, compileMs: compileBestMs = compileMs } = best[side] ?? {};
+        best[side] = { bootMs: Math.min(bootMs, bootBestMs), compileMs: Math.min(compileMs, compileBestMs) };
       }
     }
   } finally {
@@ -118,8 +119,7 @@ async function run(bench: Bench): Promise<void> {
   const figure = (id: string, ours: number, theirs: number, bound: number): void =>
     bench.ratio(id, ours, 'ms', `QEMU TCG, ${theirs.toFixed(0)} ms`, ours / theirs, atMost(bound));
   figure('rootfs.boot', wurley.bootMs, qemu.bootMs, 2);
-  if (wurley.compileMs !== undefined && qemu.compileMs !== undefined)
-    figure('gcc.compile', wurley.compileMs, qemu.compileMs, 1.2);
+  figure('gcc.compile', wurley.compileMs, qemu.compileMs, 1.2);
 }
 
 const suite: BenchSuite = {

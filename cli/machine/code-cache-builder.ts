@@ -13,7 +13,7 @@ import { INSTRUCTIONS } from '../../cpu/isa/table.js';
 import { findSaved, savedIndex } from '../../cpu/jit/saved-code.js';
 import type { PlacedRegion } from '../../cpu/jit/translate.js';
 import { translateAccepted } from '../../cpu/jit/translate-accepted.js';
-import { type BuildOrder, NEW_ENTRIES_MIN } from './code-cache.js';
+import { type BuildOrder, NEW_ENTRIES_MIN, type VolumePlace } from './code-cache.js';
 import { chooseRegions, INSTRUCTIONS_MAX } from './code-cache-choice.js';
 import { codeFile, isOurs, putFile, readCodeFile, recordsFile, trimFolder, volumeOf } from './code-cache-file.js';
 import { findHostFeatures, serialisedOf, useGuestFlags, whole } from './native-modules.js';
@@ -36,7 +36,7 @@ async function build({ volumes, pages, records }: BuildOrder): Promise<void> {
   // A machine that ended at the same time may have brought the same code.
   const { free, known } = await whatIsThere(volumes);
   if (free === undefined) return;
-  const most = known.length > 0 ? INSTRUCTIONS_MAX.more : INSTRUCTIONS_MAX.first;
+  const most = free.isFirst ? INSTRUCTIONS_MAX.first : INSTRUCTIONS_MAX.more;
   const chosen = chooseRegions(view, new Decoder(INSTRUCTIONS), pages, most, (placed) => isThere(placed, view, known));
   const entries = chosen.reduce((sum, { region }) => sum + region.entries.length, 0);
   if (known.length > 0 && entries < NEW_ENTRIES_MIN.more) return;
@@ -47,18 +47,20 @@ async function build({ volumes, pages, records }: BuildOrder): Promise<void> {
   });
   const native = serialisedOf(whole(() => new WebAssembly.Module(batch.bytes)));
   if (native === undefined) return;
-  putFile(free, codeFile(savedIndex(regions), batch.bytes, native));
+  putFile(free.path, codeFile(savedIndex(regions), batch.bytes, native));
   putFile(records.path, recordsFile(records.table));
 }
 
-/** The indexes of the volumes that can be used, and the path of the first that cannot. */
-async function whatIsThere(paths: readonly string[]): Promise<{ free: string | undefined; known: Uint32Array[] }> {
-  let free: string | undefined;
+/** The indexes of the volumes that can be used, and the place of the first that cannot. */
+async function whatIsThere(
+  places: readonly VolumePlace[],
+): Promise<{ free: VolumePlace | undefined; known: Uint32Array[] }> {
+  let free: VolumePlace | undefined;
   const known: Uint32Array[] = [];
-  for (const path of paths) {
-    const parts = await readCodeFile(path);
+  for (const place of places) {
+    const parts = await readCodeFile(place.path);
     const volume = parts && volumeOf(parts);
-    if (volume === undefined) free ??= path;
+    if (volume === undefined) free ??= place;
     else known.push(volume.index);
   }
   return { free, known };

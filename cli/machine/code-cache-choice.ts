@@ -6,7 +6,7 @@ import { pageReader, type Region } from '../../cpu/jit/region.js';
 import type { PlacedRegion } from '../../cpu/jit/translate.js';
 
 /**
- * Guest instructions of a workload's first volume, and of a further one: optimising one takes some 50 us, and makes some 100 bytes of
+ * Guest instructions of an image's or a workload's first volume, and of a further one: optimising one takes some 50 us, and makes some 100 bytes of
  * machine code. The boot of a Debian root has 200,000 that got hot.
  */
 export const INSTRUCTIONS_MAX = { first: 450_000, more: 60_000 } as const;

@@ -18,9 +18,9 @@ const CHECKSUM_BYTES = 32;
 const LENGTHS_BYTES = 16;
 const HEADER_BYTES = MAGIC.length + CHECKSUM_BYTES + LENGTHS_BYTES;
 /** Bytes of the whole folder; files not used for longest go first. */
-const FOLDER_BYTES_MAX = 256 << 20;
+const FOLDER_BYTES_MAX = 512 << 20;
 /** A larger file is not ours. */
-const FILE_BYTES_MAX = 96 << 20;
+const FILE_BYTES_MAX = 160 << 20;
 
 /**
  * Whether `path` belongs to the user who runs this process (or to root) and nobody else may write it. Hosts without user

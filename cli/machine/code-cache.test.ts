@@ -126,6 +126,31 @@ test(
 );
 
 test(
+  'guests of one image with other initial RAM disks share its first volume and no further one',
+  withCache(async (cache, files) => {
+    const withDisk = (fill: number): BootPlan => {
+      const disk = { ipa: 0x4800_0000, bytes: new Uint8Array(64).fill(fill), what: 'initrd', reservedBytes: 64 };
+      return { ...PLAN, placements: [...PLAN.placements, disk] };
+    };
+    const plans = [withDisk(1), withDisk(2), PLAN];
+    const counts = async () =>
+      await Promise.all(plans.map(async (plan) => (await openCodeCache(cache, plan).load()).length));
+    for (const [n, { plan, expected }] of [
+      { plan: withDisk(1), expected: [1, 1, 1] },
+      { plan: withDisk(2), expected: [1, 2, 1] },
+      { plan: withDisk(1), expected: [2, 2, 1] },
+    ].entries()) {
+      const machine = openCodeCache(cache, plan);
+      await machine.load();
+      machine.keep([page(n)]);
+      await until('the builder', () => files('.todo').length === 0 && files('.lock').length === 0);
+      assert.equal(await counts(), expected, files('').join(' '));
+    }
+  }),
+  { deadlineMs: 180_000 },
+);
+
+test(
   'what was known of instruction words is kept with the code, for each workload its own, and nothing damaged is taken',
   withCache(async (cache, files, folder) => {
     const other = { ...PLAN, placements: [{ ...PLAN.placements[0]!, bytes: new Uint8Array(4096).fill(2) }] };

@@ -25,8 +25,8 @@ import {
 } from './code-cache-file.js';
 import { nativeKey } from './native-modules.js';
 
-/** Volumes of one workload; each run that finds enough new code adds one. */
-const VOLUMES_MAX = 8;
+/** Volumes that a workload has beside its image's first one; each run that finds enough new code adds one. */
+const VOLUMES_MAX = 7;
 /**
  * Entry points that make a volume worth its process. A further one is small (INSTRUCTIONS_MAX of code-cache-choice.ts), and what had to be
  * compiled although there was a cache comes first, so that the next machine has nothing left to compile.
@@ -36,10 +36,17 @@ export const NEW_ENTRIES_MIN = { first: 32, more: 64 } as const;
 const SAMPLE_BYTES = 64 << 10;
 const BUILDER = fileURLToPath(new URL('./code-cache-builder.js', import.meta.url));
 
+/** A volume's place. */
+export interface VolumePlace {
+  readonly path: string;
+  /** Whether it is the first one of an image or of a workload: that may be large. */
+  readonly isFirst: boolean;
+}
+
 /** What a builder is to do, as it stands in a `.todo` file. */
 export interface BuildOrder {
-  /** Where the workload's volumes lie: the new one goes where none is by then. */
-  readonly volumes: readonly string[];
+  /** Where what the workload loads lies: the new volume goes where none is by then. */
+  readonly volumes: readonly VolumePlace[];
   readonly pages: readonly JournalPage[];
   /** Where what the interpreter knew of instruction words is kept, and that. */
   readonly records: { readonly path: string; readonly table: Uint8Array };
@@ -57,20 +64,28 @@ export interface CodeCache {
   keep(pages: readonly JournalPage[]): void;
 }
 
-/** Name of what is booted: the image the first instruction is in, by length and beginning. */
-function workloadKey({ placements, entry }: BootPlan): string {
-  const image = placements.find(({ ipa, bytes }) => entry >= ipa && entry < ipa + bytes.length);
-  const bytes = image?.bytes ?? new Uint8Array();
-  const hash = createHash('sha256').update(`${bytes.length};`).update(bytes.subarray(0, SAMPLE_BYTES));
-  return hash.digest('hex').slice(0, 12);
+const nameOf = (bytes: Uint8Array): string =>
+  createHash('sha256').update(`${bytes.length};`).update(bytes.subarray(0, SAMPLE_BYTES)).digest('hex').slice(0, 12);
+
+/**
+ * Names of what is booted: the image the first instruction is in, and with it the initial RAM disk, which says what is run on it; each by
+ * length and beginning.
+ */
+function workloadKeys({ placements, entry }: BootPlan): { readonly image: string; readonly workload: string } {
+  const booted = placements.find(({ ipa, bytes }) => entry >= ipa && entry < ipa + bytes.length);
+  const image = nameOf(booted?.bytes ?? new Uint8Array());
+  const initrd = placements.find(({ what }) => what === 'initrd');
+  return { image, workload: `${image}-${initrd === undefined ? 'alone' : nameOf(initrd.bytes)}` };
 }
 
 /** Opens the cache below `cacheFolder` for a machine that boots `plan`. After findHostFeatures. */
 export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
   const folder = join(cacheFolder, 'code');
-  const stem = `${nativeKey()}-${workloadKey(plan)}`;
-  const paths = Array.from({ length: VOLUMES_MAX }, (_, n) => join(folder, `${stem}-${n}.code`));
-  const recordsPath = join(folder, `${stem}.records`);
+  const { image, workload } = workloadKeys(plan);
+  const inFolder = (name: string): string => join(folder, `${nativeKey()}-${name}`);
+  const own = (_: unknown, n: number): VolumePlace => ({ path: inFolder(`${workload}-${n}.code`), isFirst: n === 0 });
+  const places = [{ path: inFolder(`${image}.code`), isFirst: true }, ...Array.from({ length: VOLUMES_MAX }, own)];
+  const recordsPath = inFolder(`${image}.records`);
   const table = new SharedArrayBuffer(MEMO_BYTES);
   let isUsable = false;
   let known = 0;
@@ -82,7 +97,7 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
       if (!isOurs(folder, 'folder')) return [];
       isUsable = true;
       readingRecords = readRecordsFile(recordsPath, new Uint8Array(table));
-      return await Promise.all(paths.map(readCodeFile));
+      return await Promise.all(places.map(({ path }) => readCodeFile(path)));
     } catch {
       return []; // a cache that cannot be used is none
     }
@@ -104,11 +119,11 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
     },
     keep(pages) {
       const entries = pages.reduce((sum, { warm, hot }) => sum + warm.length + hot.length, 0);
-      if (!isUsable || known === VOLUMES_MAX) return;
+      if (!isUsable || known === places.length) return;
       if (entries < (known === 0 ? NEW_ENTRIES_MIN.first : NEW_ENTRIES_MIN.more)) return;
       try {
         const records = { path: recordsPath, table: new Uint8Array(table).slice() };
-        startBuilder(folder, { volumes: paths, pages, records });
+        startBuilder(folder, { volumes: places, pages, records });
       } catch {
         // Then the next run is as slow as this one.
       }

@@ -13,8 +13,8 @@ export interface JournalPage {
   readonly hot: Uint16Array<ArrayBuffer>;
 }
 
-/** Pages kept at most; further ones are not noted. */
-const PAGES_MAX = 4096;
+/** Pages kept at most; further ones are not noted. A boot of a Debian root and its compiler have some 8,000. */
+const PAGES_MAX = 12_288;
 const PAGE_BYTES = 4096;
 
 interface Noted {
