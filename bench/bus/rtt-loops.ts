@@ -3,6 +3,7 @@
  * message needs: into shared memory and out of it on the asking side, from the one shared place to the other on the answering side,
  * which sends on what it was sent where it lies, as the queue's side does and as a MessagePort's sends on the object it was given.
  */
+import { copyBytes } from '../../bus/copy-bytes.js';
 import type { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import type { QueueSender } from '../../bus/message-queue/queue-sender.js';
 import { nowNs } from '../measure.js';
@@ -39,10 +40,10 @@ export function bareSpinAsk(bare: SharedArrayBuffer, ms: number, sizeBytes: numb
   const message = new Uint8Array(sizeBytes).fill(7);
   const answer = new Uint8Array(sizeBytes);
   const samples = sampled(ms, (turn) => {
-    there.set(message);
+    copyBytes(message, there);
     Atomics.store(words, PING, turn);
     while (Atomics.load(words, PONG) !== turn);
-    answer.set(back);
+    copyBytes(back, answer);
   });
   Atomics.store(words, PING, STOP);
   return samples;
@@ -57,7 +58,7 @@ export function bareSpinEcho(bare: SharedArrayBuffer, sizeBytes: number): void {
     let seen = Atomics.load(words, PING);
     while (seen !== turn && seen !== STOP) seen = Atomics.load(words, PING);
     if (seen === STOP) return;
-    back.set(there);
+    copyBytes(there, back);
     Atomics.store(words, PONG, turn);
   }
 }
@@ -71,11 +72,11 @@ function sleepAsker(bare: SharedArrayBuffer, sizeBytes: number): { trip(turn: nu
   const answer = new Uint8Array(sizeBytes);
   return {
     trip(turn) {
-      there.set(message);
+      copyBytes(message, there);
       Atomics.store(words, PING, turn);
       Atomics.notify(words, PING);
       while (Atomics.load(words, PONG) !== turn) Atomics.wait(words, PONG, turn - 1);
-      answer.set(back);
+      copyBytes(back, answer);
     },
     // Waits until the answering side has seen that: the words may then be used again.
     end() {
@@ -118,7 +119,7 @@ export function bareSleepEcho(bare: SharedArrayBuffer, sizeBytes: number): void 
   for (let turn = 1; ; turn++) {
     while (Atomics.load(words, PING) === turn - 1) Atomics.wait(words, PING, turn - 1);
     const isOver = Atomics.load(words, PING) === STOP;
-    if (!isOver) back.set(there);
+    if (!isOver) copyBytes(there, back);
     Atomics.store(words, PONG, isOver ? STOP : turn);
     Atomics.notify(words, PONG);
     if (isOver) return;

@@ -10,6 +10,7 @@
  * microseconds on a large buffer, so the entry point without it is imported.
  */
 import { Packr } from 'msgpackr/pack';
+import { copyBytes } from '../copy-bytes.js';
 import type { ReceiveEnd, SendEnd } from '../message-queue/queue-end.js';
 import { CORRUPT } from '../message-queue/queue-end.js';
 import { ok, type Result } from '../result.js';
@@ -164,8 +165,8 @@ export class Codec {
     const size = (packed.end ?? packed.length) - start;
     if (size > room) return TOO_LONG;
     if (packed === target && start === 0) {
-      if (!direct) bytes.set(this.scratchView(size), at);
-    } else bytes.set(packed.subarray(start, start + size), at);
+      if (!direct) copyBytes(this.scratchView(size), bytes, at);
+    } else copyBytes(packed.subarray(start, start + size), bytes, at);
     return size;
   }
 

@@ -6,6 +6,7 @@
  * Where the time went: msgpackr walks an object twice, looks every name up in a dictionary, wants 2 KiB of room and
  * therefore a scratch buffer and a copy. Here a name is compared with the one that followed last time, while writing.
  */
+import { copyBytes } from '../copy-bytes.js';
 import type { StructureTable } from './structure-table.js';
 
 /** `write`: not a value this writer knows, or no room for it. */
@@ -280,7 +281,7 @@ export class RecordWriter {
       bytes[end++] = length >> 8;
     }
     bytes[end++] = length & 0xff;
-    bytes.set(value, end);
+    copyBytes(value, bytes, end);
     return end + length;
   }
 }

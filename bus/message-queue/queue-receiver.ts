@@ -11,6 +11,7 @@
  * The head is stored with Atomics.store after the message's bytes have been read: from then on the sender may overwrite.
  */
 import { assert } from '../assert.js';
+import { copyBytes } from '../copy-bytes.js';
 import type { OwnerLock } from '../doorbell/owner-lock.js';
 import type { Parking } from '../doorbell/parking.js';
 import { ok, type Result } from '../result.js';
@@ -37,8 +38,11 @@ const TOO_SMALL = Object.freeze(fail('messageSize', 'receive.into'));
  * has to fetch it back, and whoever looks waits for it.
  */
 const LOOKS_PER_TAIL = 16;
-/** Multiplications in a row between two looks of `next`, each some four cycles: 5 to 10 ns in all. */
-const PAUSE_STEPS = 8;
+/**
+ * Multiplications in a row between two looks of `next`, each some four cycles: about 20 ns in all. Each look takes the slot's line from
+ * a sender who is writing into it, and a message is on its way for 80 ns at least.
+ */
+const PAUSE_STEPS = 20;
 /** While messages wait in a row, the lines of the one so many further on are fetched already, */
 const LOOK_AHEAD = 2;
 /** but no more than so many of them. */
@@ -138,7 +142,7 @@ export class QueueReceiver implements ReceiveEnd {
   }
 
   copyOut(into: Uint8Array): void {
-    into.set(this.message);
+    copyBytes(this.message, into);
   }
 
   get message(): Uint8Array {

@@ -9,6 +9,7 @@
  * operation answer `CORRUPT`, it can never lead outside the ring.
  */
 import { assert } from '../assert.js';
+import { copyBytes } from '../copy-bytes.js';
 import type { OwnerLock } from '../doorbell/owner-lock.js';
 import type { Parking } from '../doorbell/parking.js';
 import { ok, type Result } from '../result.js';
@@ -56,6 +57,8 @@ export class QueueSender implements SendEnd {
   private headSeen: number;
   private staged = 0;
   private locked = false;
+  /** No lock and no interrupt lines: {@link sendPlain} will do. */
+  private readonly isPlain: boolean;
 
   private constructor(core: QueueCore, options: AttachOptions) {
     this.lock = core.lock;
@@ -69,6 +72,7 @@ export class QueueSender implements SendEnd {
     this.messageBytesMax = core.shape.messageBytesMax;
     this.depth = core.shape.depth;
     this.slotMask = core.shape.slotCount - 1;
+    this.isPlain = core.lock === undefined && options.signals === undefined;
     this.slotBytes = core.shape.slotBytes;
     // Whoever sent before us without a lock may have died inside `publish`; with a lock `recoverQueue` does this.
     if (core.shape.mode === 'single') finishPublication(this.words, core.shape);
@@ -84,15 +88,37 @@ export class QueueSender implements SendEnd {
 
   send(message: Uint8Array, push = false): Result<Sent, Fault<'queueFull' | 'messageSize' | 'corrupt'>> {
     const sizeBytes = message.length;
+    if (this.isPlain && this.staged === 0 && sizeBytes > 0 && sizeBytes <= this.messageBytesMax)
+      return this.sendPlain(message);
     const at = this.reserve();
     if (at < 0) return at === NOTHING ? FULL : BROKEN;
     if (sizeBytes === 0 || sizeBytes > this.messageBytesMax) {
       this.cancel();
       return TOO_LARGE;
     }
-    this.bytes.set(message, at);
+    copyBytes(message, this.bytes, at);
     this.put((at - SLOT_HEADER_BYTES) >> 2, sizeBytes);
     return this.publish(push) ? SENT_WITH_SPACE : SENT_NOW_FULL;
+  }
+
+  /** `send` where nothing is to be done but that: the message is out before anything else is reckoned. */
+  private sendPlain(message: Uint8Array): Result<Sent, Fault<'queueFull' | 'corrupt'>> {
+    const { words, tail } = this;
+    if ((tail - this.headSeen) >>> 0 >= this.depth) {
+      const refused = this.refresh(tail);
+      if (refused !== 0) return refused === NOTHING ? FULL : BROKEN;
+    }
+    const slot = SLOTS_AT + (tail & this.slotMask) * this.slotBytes;
+    copyBytes(message, this.bytes, slot + SLOT_HEADER_BYTES);
+    words[(slot >> 2) + SLOT_SIZE_WORD] = message.length;
+    const after = (tail + 1) | 0;
+    Atomics.store(words, slot >> 2, after);
+    Atomics.store(words, WORD.tail, after);
+    this.tail = after;
+    const hasSpace = (after - this.headSeen) >>> 0 < this.depth || this.used(after) < this.depth;
+    if (words[WORD.tapped] !== 0) this.tapSent(1, after);
+    this.data.unpark();
+    return hasSpace ? SENT_WITH_SPACE : SENT_NOW_FULL;
   }
 
   reserve(): number {

@@ -74,7 +74,7 @@ const bugs: ReadonlyArray<readonly [string, Bug, Net]> = [
   ],
   [
     'lost wake-up: the sender does not look for sleepers',
-    { file: 'message-queue/queue-sender.js', find: /this\.data\.unpark\(\);/, replace: '' },
+    { file: 'message-queue/queue-sender.js', find: /this\.data\.unpark\(\);/g, replace: '' },
     wakes,
   ],
   [
@@ -98,6 +98,15 @@ const bugs: ReadonlyArray<readonly [string, Bug, Net]> = [
       file: 'message-queue/queue-sender.js',
       find: /return (SLOTS_AT \+ \(next & this\.slotMask\))/,
       replace: 'Atomics.store(this.words, WORD.tail, (next + 1) | 0); return $1',
+    },
+    one,
+  ],
+  [
+    'publish before write: a message that lies elsewhere is copied after its number is stored',
+    {
+      file: 'message-queue/queue-sender.js',
+      find: /copyBytes\(message, this\.bytes, slot/,
+      replace: 'Atomics.store(words, slot >> 2, (tail + 1) | 0); $&',
     },
     one,
   ],
