@@ -84,7 +84,7 @@ export function narrowFast(a: number): number | undefined {
 }
 
 /** The rounding error of `sum = a + b` (Knuth's TwoSum); exact unless an intermediate overflows, which gives a NaN. */
-function sumError(a: number, b: number, sum: number): number {
+export function sumError(a: number, b: number, sum: number): number {
   const bVirtual = sum - a;
   const aVirtual = sum - bVirtual;
   return a - aVirtual + (b - bVirtual);
@@ -94,7 +94,7 @@ function sumError(a: number, b: number, sum: number): number {
  * The rounding error of `product = a * b` (Dekker, with Veltkamp's splitting); exact if `|product| >= 2^-969`. An
  * overflow on the way gives a NaN or an infinity.
  */
-function productError(a: number, b: number, product: number): number {
+export function productError(a: number, b: number, product: number): number {
   const aScaled = SPLITTER * a;
   const aHigh = aScaled - (aScaled - a);
   const aLow = a - aHigh;
@@ -139,10 +139,10 @@ export function fmaF32Fast(a: number, b: number, c: number): number | undefined 
 }
 
 /** `head + tail + tailError` is `a * b + c` exactly, with `|tailError|` at most half a unit of `tail`; see {@link splitFma}. */
-const split = { head: 0, tail: 0, tailError: 0 };
+export const split = { head: 0, tail: 0, tailError: 0 };
 
 /** Writes {@link split}: the product and two sums with their errors, then the two small errors added. */
-function splitFma(a: number, b: number, c: number, product: number): void {
+export function splitFma(a: number, b: number, c: number, product: number): void {
   const low = productError(a, b, product);
   const inner = c + low;
   const innerError = sumError(c, low, inner);

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import { nastyOperand, TestRandom } from '../../test/drivers/fp-operands.js';
 import { spec } from '../../test/harness/spec.js';
 import { STATE } from '../state.js';
+import { DIRECTED, directedLanes } from './directed.js';
 import { F32, F64, FPCR, FPSR } from './format.js';
 import { FP_CODE, FP_ROUNDING, fpExtra, fpShape } from './helper-codes.js';
 import { fpHelper, refreshFpFast, runExact } from './helpers.js';
@@ -100,6 +101,57 @@ test('the short cut agrees with the exact operation in bits and flags', () => {
     assert.is(isInexact ? FPSR.ixc : 0, exact.getUint32(STATE.fpsr, true), `flags of case ${i}, code ${code}`);
   }
   assert.ok(answered > 30_000, `answered ${answered}`);
+});
+
+test('the short cut for all rounding modes agrees with the exact operation in bits and flags', () => {
+  const random = new TestRandom(11);
+  const { add, sub, mul, nmul, div, abd, sqrt, madd, msub, nmadd, nmsub } = FP_CODE;
+  const codes = [add, sub, mul, nmul, div, abd, sqrt, madd, msub, nmadd, nmsub];
+  const [quick, exact] = [fresh(), fresh()];
+  /** Ordinary, nasty, few bits (ties and exact results), or close to another operand (cancellation). */
+  const operand = (isDouble: boolean, other: bigint): bigint => {
+    const format = isDouble ? F64 : F32;
+    const kind = random.below(8);
+    if (kind === 0) return nastyOperand(format, random);
+    if (kind === 1) return (other ^ (random.below(2) === 0 ? format.signBit : 0n)) + BigInt(random.below(3));
+    const spread = kind < 5 ? 4 : isDouble ? 900 : 120;
+    const exponent = BigInt(1 - format.exponentMin + random.below(spread) - (spread >> 1));
+    let fraction = random.u64() & format.fractionMask;
+    if (kind === 2) fraction &= ~((1n << BigInt(random.below(format.fractionBits))) - 1n);
+    return (exponent << format.fractionBitsBig) | fraction | (random.below(2) === 0 ? format.signBit : 0n);
+  };
+  const answered = new Map<string, number>();
+  for (let i = 0; i < 200_000; i++) {
+    const code = codes[i % codes.length] ?? add;
+    const log2 = random.below(2) === 0 ? 3 : 2;
+    const mode = random.below(4);
+    const fpcr = (mode << FPCR.rmodeShift) | (random.below(2) === 0 ? FPCR.fz : 0);
+    const lanes = random.below(4) === 0 ? 16 >> log2 : 1;
+    let bits = 0n;
+    for (let at = 0; at < 48; at += 1 << log2) {
+      bits = operand(log2 === 3, bits);
+      for (const view of [quick, exact]) {
+        if (log2 === 3) view.setBigUint64(OP + at, bits, true);
+        else view.setUint32(OP + at, Number(BigInt.asUintN(32, bits)), true);
+      }
+    }
+    const done = directedLanes(quick, OP, code, log2, lanes, mode);
+    if (done === DIRECTED.unknown) continue;
+    answered.set(`${code} ${log2} ${mode}`, (answered.get(`${code} ${log2} ${mode}`) ?? 0) + 1);
+    exact.setUint32(STATE.fpsr, 0, true);
+    exact.setUint32(STATE.fpcr, fpcr, true);
+    runExact(exact, 0, code, fpShape(log2, lanes), 0);
+    for (const at of [0, 8])
+      assert.is(
+        quick.getBigUint64(OP + at, true),
+        exact.getBigUint64(OP + at, true),
+        `case ${i}, code ${code}, mode ${mode}`,
+      );
+    const flags = done === DIRECTED.inexact ? FPSR.ixc : 0;
+    assert.is(flags, exact.getUint32(STATE.fpsr, true), `flags of case ${i}, code ${code}`);
+  }
+  assert.is(answered.size, codes.length * 8);
+  assert.ok(Math.min(...answered.values()) > 300, `${Math.min(...answered.values())}`);
 });
 
 test.run();

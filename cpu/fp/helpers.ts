@@ -6,6 +6,7 @@ import { STATE } from '../state.js';
 import { fpAbs, fpAdd, fpDiv, fpMul, fpMulX, fpNeg, fpSqrt, fpSub } from './arithmetic.js';
 import { fpCompare, fpCompareEQ, fpCompareGE, fpCompareGT, fpMax, fpMaxNum, fpMin, fpMinNum } from './compare.js';
 import { fixedToFp, fpConvert, fpRoundInt, fpToFixed, fpToFixedJS } from './convert.js';
+import { DIRECTED, directedLanes } from './directed.js';
 import { fpRecipEstimate, fpRecpX, fpRSqrtEstimate, unsignedRecipEstimate, unsignedRSqrtEstimate } from './estimate.js';
 import {
   F16,
@@ -111,16 +112,29 @@ function writeLane(view: DataView, address: number, log2: number, value: bigint)
  * arguments. Unused lanes of the result are zero. Returns what the code says, else 0. FPSR only gains bits.
  */
 export function fpHelper(view: DataView, state: number, code: number, shape: number, extra: number): number {
-  if ((view.getUint32(state + STATE.fpcr, true) & NOT_QUICK) === 0) {
+  const fpcr = view.getInt32(state + STATE.fpcr, true);
+  const isNearest = (fpcr & NOT_QUICK) === 0;
+  if (isNearest) {
     const isInexact = quickLanes(view, state + STATE.operands, code, shape & 15, shape >> 4);
     if (isInexact === false) return 0;
     if (isInexact === true) {
-      view.setUint32(state + STATE.fpsr, view.getUint32(state + STATE.fpsr, true) | FPSR.ixc, true);
+      setInexact(view, state);
       view.setInt32(state + STATE.fpFast, 1, true);
       return 0;
     }
   }
-  return runExact(view, state, code, shape, extra);
+  const rounding = (fpcr >>> FPCR.rmodeShift) & 3;
+  const done = directedLanes(view, state + STATE.operands, code, shape & 15, shape >> 4, rounding);
+  if (done === DIRECTED.unknown) return runExact(view, state, code, shape, extra);
+  if (done === DIRECTED.inexact) {
+    setInexact(view, state);
+    if (isNearest) view.setInt32(state + STATE.fpFast, 1, true);
+  }
+  return 0;
+}
+
+function setInexact(view: DataView, state: number): void {
+  view.setInt32(state + STATE.fpsr, view.getInt32(state + STATE.fpsr, true) | FPSR.ixc, true);
 }
 
 /** {@link fpHelper} without its short cut. */
