@@ -10,6 +10,7 @@ import { basename, dirname, join } from 'node:path';
 import { deserialize } from 'node:v8';
 import { Decoder } from '../../cpu/decode/decoder.js';
 import { INSTRUCTIONS } from '../../cpu/isa/table.js';
+import type { JournalPage } from '../../cpu/jit/code-journal.js';
 import { findSaved, savedIndex } from '../../cpu/jit/saved-code.js';
 import type { PlacedRegion } from '../../cpu/jit/translate.js';
 import { translateAccepted } from '../../cpu/jit/translate-accepted.js';
@@ -23,6 +24,8 @@ const LOCK_MS = 10 * 60_000;
 /** An order older than this was left behind by one. */
 const ORDER_MS = 60 * 60_000;
 const PAGE_BYTES = 4096;
+/** An image's and a workload's. */
+const FIRST_VOLUMES = 2;
 
 async function build({ volumes, pages, records }: BuildOrder): Promise<void> {
   // What code depends on must be known as in the machine's process.
@@ -33,22 +36,36 @@ async function build({ volumes, pages, records }: BuildOrder): Promise<void> {
     memory.set(bytes.subarray(0, PAGE_BYTES), n * PAGE_BYTES);
   });
   const view = new DataView(memory.buffer);
+  // What an image's volume has no room for goes into the workload's at once.
+  let made = await buildVolume(volumes, pages, view);
+  if (made === 'nothing') return;
+  for (let n = 1; n < FIRST_VOLUMES && made === 'full'; n++) made = await buildVolume(volumes, pages, view);
+  putFile(records.path, recordsFile(records.table));
+}
+
+/** Makes one volume of what none has, if that is enough; `full`: it is a first one, and there may be more than it has room for. */
+async function buildVolume(
+  places: readonly VolumePlace[],
+  pages: readonly JournalPage[],
+  view: DataView,
+): Promise<'nothing' | 'made' | 'full'> {
   // A machine that ended at the same time may have brought the same code.
-  const { free, known } = await whatIsThere(volumes);
-  if (free === undefined) return;
+  const { free, known } = await whatIsThere(places);
+  if (free === undefined) return 'nothing';
   const most = free.isFirst ? INSTRUCTIONS_MAX.first : INSTRUCTIONS_MAX.more;
   const chosen = chooseRegions(view, new Decoder(INSTRUCTIONS), pages, most, (placed) => isThere(placed, view, known));
   const entries = chosen.reduce((sum, { region }) => sum + region.entries.length, 0);
-  if (known.length > 0 && entries < NEW_ENTRIES_MIN.more) return;
+  if (known.length > 0 && entries < NEW_ENTRIES_MIN.more) return 'nothing';
   const { batch } = translateAccepted(chosen);
-  if (batch === undefined) return;
+  if (batch === undefined) return 'nothing';
   const regions = batch.regions.map(({ host, offset, name, code }) => {
     return { number: Number(name.slice(1)), offset, word: view.getUint32(host + offset, true), code };
   });
   const native = serialisedOf(whole(() => new WebAssembly.Module(batch.bytes)));
-  if (native === undefined) return;
+  if (native === undefined) return 'nothing';
   putFile(free.path, codeFile(savedIndex(regions), batch.bytes, native));
-  putFile(records.path, recordsFile(records.table));
+  const instructions = chosen.reduce((sum, { region }) => sum + region.size, 0);
+  return free.isFirst && instructions >= most ? 'full' : 'made';
 }
 
 /** The indexes of the volumes that can be used, and the place of the first that cannot. */
