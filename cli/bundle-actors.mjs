@@ -1,9 +1,11 @@
 // Makes the files from which actor workers start fast (actors/runtime/bundle-file.ts): next to every compiled X.actor.js an
 // X.actor.bundle, and in dist/actors/runtime the bundle of the host and its loader. Run it after the compiler; workers load
 // the modules one by one where a bundle is missing or older than the compiled sources (actors/runtime/worker-files.ts).
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, transformSync } from 'esbuild';
@@ -104,7 +106,7 @@ for (const entry of readdirSync(dist, { recursive: true })) {
   const path = join(dist, entry);
   try {
     const source = await bundle(dirname(path), `export { default } from ${JSON.stringify(path)};`);
-    await putBundle(path.replace(/\.js$/, '.bundle'), source, ({ default: actor }) => actor?.warmUp?.());
+    await putBundle(path.replace(/\.js$/, '.bundle'), source, ({ default: actor }) => actor?.warmUp?.(true));
   } catch (thrown) {
     // What cannot be one file (a module that waits while it loads) stays what it is.
     process.stderr.write(`wurley: ${relative(dist, path)} is not bundled: ${String(thrown.message).split('\n')[0]}\n`);
@@ -167,3 +169,18 @@ put(
   join(runtime, 'actor-host-modules.cjs'),
   "module.exports = (task) => import('./actor-host.worker.js').then(({ default: host }) => host(task));\n",
 );
+
+// What a machine runs of them: one is started, twice, because the first time it makes its interpreter as well. The second time each
+// thread adds V8's code of what it has run to its bundle when it ends (actors/runtime/bundle-file.ts); otherwise a thread reads and
+// compiles each of its functions when it first comes to it. Where that fails they stay as they are.
+const guest = join(dist, '..', 'test', 'guests', 'bin', 'suite.elf');
+const cache = mkdtempSync(join(tmpdir(), 'wurley-build-'));
+for (const [program, keep] of [
+  ['only=none', {}],
+  ['', { WURLEY_KEEP_CODE: '1' }],
+]) {
+  const args = ['run', '--kernel', guest, '--append', program, '--cpus', '2', '--timeout', '60'];
+  const env = { ...process.env, ...keep, XDG_CACHE_HOME: cache, WURLEY_CODE_CACHE: 'off' };
+  spawnSync(process.execPath, ['--single-threaded-gc', join(cli, 'main.js'), ...args], { env, stdio: 'ignore' });
+}
+rmSync(cache, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 /** Starts the `wurley` command: from its bundle, which loads in a tenth of the time, or from the compiled modules. */
 import { fileURLToPath } from 'node:url';
-import { loadBundle } from '../actors/runtime/bundle-file.js';
+import { keepCode, loadBundle } from '../actors/runtime/bundle-file.js';
 import { isFresh } from '../actors/runtime/worker-files.js';
 import { lowerBackgroundThreads } from './background-threads.js';
 
@@ -17,3 +17,4 @@ const loaded = (
     : await (isRun ? import('./run-command.js') : import('./command.js'))
 ) as { readonly default: Command };
 process.exitCode = await loaded.default(args);
+keepCode();

@@ -7,7 +7,7 @@ import { workerData } from 'node:worker_threads';
 import type { AnyDeclaration } from './actor.js';
 import { blocker, blockingLoop } from './blocking-loop.js';
 import { bodyCodec } from './body-codec.js';
-import { importModule } from './bundle-file.js';
+import { importModule, keepCode } from './bundle-file.js';
 import { Cell, SYSTEM } from './cell.js';
 import type { Assignment, HostMessage, HostTask, PoolData } from './hand-over.js';
 import { useHostFile } from './host-files.js';
@@ -50,7 +50,7 @@ export default async function host(task: HostTask): Promise<never> {
       const { rehearse } = await import('./rehearsal.js');
       await rehearse();
     }
-    await declaration.warmUp?.();
+    await declaration.warmUp?.(task.rehearses);
     say(task, { host: 'warm' });
     // WHY: only the launcher of this build has the other end of the port (spawn.ts).
     [assignment] = (await once(task.port, 'message')) as [Assignment];
@@ -123,6 +123,7 @@ async function become(declaration: AnyDeclaration, assignment: Assignment, task:
       const pollMicroseconds = declaration.pollMicroseconds ?? POLL_MICROSECONDS_DEFAULT;
       await pump(cell, { board, slot, clock, pollMicroseconds });
     }
+    keepCode();
     report(cell, { report: 'stopped' });
   } catch (thrown) {
     report(cell, { report: 'threw', detail: sentence(thrown) });

@@ -122,9 +122,9 @@ export interface ActorDeclaration<Config, P, State> {
   ) => Result<State, unknown> | Promise<Result<State, unknown>>;
   /**
    * What a warm worker does before it waits: loads and makes what every actor of the kind needs and none changes. Bundles are
-   * made after it was called, so V8's code of what it runs comes with them.
+   * made after it was called, so V8's code of what it runs comes with them. `hasTime`: nobody waits for the worker yet.
    */
-  readonly warmUp?: () => Promise<void>;
+  readonly warmUp?: (hasTime: boolean) => Promise<void>;
   /** A missing or misspelt kind is a type error. */
   readonly on: Handlers<P, State>;
   /**

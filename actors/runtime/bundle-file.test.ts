@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -9,6 +10,7 @@ import { type Moved, moved, takeMoves } from './moved.js';
 import { actorFile } from './worker-files.js';
 
 const test = spec('bundles');
+const MODULE = new URL('./bundle-file.js', import.meta.url).href;
 const SOURCE = `exports.default = { path: __filename, sum: (a, b) => a + b, sep: require('node:path').sep };`;
 
 function inFolder(body: (folder: string) => void): void {
@@ -39,6 +41,32 @@ test('a bundle exports what its source does, with V8 code and without', () =>
     }
     is(compileBundle(path, bundleBytes(SOURCE, code)).cachedDataRejected, false);
     is(compileBundle(path, bundleBytes(`${longer} `, code)).cachedDataRejected, true);
+  }));
+
+test('a thread that is asked to adds the code of what it ran to a bundle, which V8 takes', () =>
+  inFolder((folder) => {
+    const path = join(folder, 'x.bundle');
+    // Functions are compiled when they are first called; what is known of them before is that they end.
+    const bodies = Array.from({ length: 40 }, (_, n) => `function f${n}(a) { return a * ${n} + Math.sqrt(a); }`);
+    const source = `${bodies.join('\n')}\nexports.default = () => ${bodies.map((_, n) => `f${n}(2)`).join('+')};`;
+    const fresh = compileBundle(path, bundleBytes(source, new Uint8Array()));
+    const before = bundleBytes(source, fresh.createCachedData());
+    const program = `const { keepCode, loadBundle } = await import(${JSON.stringify(MODULE)});
+      const { setFlagsFromString } = await import('node:v8');
+      loadBundle(${JSON.stringify(path)}).default();
+      setFlagsFromString('--wasm-tiering-budget=12345');
+      keepCode();`;
+    const use = (env: NodeJS.ProcessEnv): Buffer => {
+      writeFileSync(path, before);
+      const args = ['--input-type=module', '-e', program];
+      const { status, stderr } = spawnSync(process.execPath, args, { env: { ...process.env, ...env } });
+      is(status, 0, stderr.toString());
+      return readFileSync(path);
+    };
+    is(use({}).byteLength, before.byteLength);
+    const after = use({ WURLEY_KEEP_CODE: '1' });
+    truthy(after.byteLength > before.byteLength + 1000, `${before.byteLength} and ${after.byteLength} bytes`);
+    is(compileBundle(path, after).cachedDataRejected, false);
   }));
 
 test('what the module throws, loading the bundle throws', () =>

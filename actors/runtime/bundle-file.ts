@@ -3,9 +3,10 @@
  * A thread that starts reads one file and compiles next to nothing. V8 itself refuses code of another version of it, or
  * for other flags, and then compiles the source.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Script } from 'node:vm';
+import { threadId } from 'node:worker_threads';
 
 /**
  * Ends the name of a bundle. The file: length of the source (32 bit, little-endian), the source (ASCII), up to a multiple of 8 bytes,
@@ -13,10 +14,37 @@ import { Script } from 'node:vm';
  */
 export const BUNDLE_SUFFIX = '.bundle';
 const LENGTH_BYTES = 4;
+/** Where V8's code says what V8's flags were (V8, code-serializer.h, SerializedCodeData). */
+const CODE_FLAGS_AT = 12;
 
 /** What the module in the bundle at `path` (whose bytes somebody may have read before) exports. Throws what the module throws. */
 export function loadBundle(path: string, bytes?: SharedArrayBuffer): { readonly default?: unknown } {
-  return runBundle(path, compileBundle(path, bytes === undefined ? readFileSync(path) : Buffer.from(bytes)));
+  const script = compileBundle(path, bytes === undefined ? readFileSync(path) : Buffer.from(bytes));
+  if (bytes === undefined) kept?.set(path, script);
+  return runBundle(path, script);
+}
+
+/** Set while a build has its bundles used: each thread then keeps the scripts that it loads. */
+const KEEP_CODE = 'WURLEY_KEEP_CODE';
+const kept = process.env[KEEP_CODE] === undefined ? undefined : new Map<string, Script>();
+
+/**
+ * Puts the code of what this thread has run of its bundles into them, where that is more than they have; nothing unless a build asks
+ * for it (cli/bundle-actors.mjs).
+ */
+export function keepCode(): void {
+  for (const [path, script] of kept ?? []) {
+    const file = readFileSync(path);
+    const code = script.createCachedData();
+    const codeAt = aligned(LENGTH_BYTES + file.readUInt32LE(0));
+    const before = file.subarray(codeAt);
+    if (code.byteLength <= before.byteLength) continue;
+    // A machine changes flags that JavaScript's code does not depend on.
+    before.copy(code, CODE_FLAGS_AT, CODE_FLAGS_AT, CODE_FLAGS_AT + 4);
+    const draft = `${path}.${process.pid}-${threadId}`;
+    writeFileSync(draft, Buffer.concat([file.subarray(0, codeAt), code]));
+    renameSync(draft, path);
+  }
 }
 
 /** The script in the bytes of a bundle. */

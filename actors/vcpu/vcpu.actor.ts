@@ -26,10 +26,11 @@ async function loadProcessor() {
       import('../../cpu/isa/table.js'),
       import('../../cpu/jit/practice.js'),
     ]);
-  const prepare = (): void => {
+  const prepare = (hasTime: boolean): void => {
     fillModule();
     gicModule();
-    practise();
+    // It will translate little itself: a machine's first vCPU is waited for, and has a translator.
+    if (hasTime) practise();
   };
   return { Vcpu, numbers: new HandlerNumbers(INSTRUCTIONS), prepare };
 }
@@ -112,10 +113,10 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
     setRegisters: (shell, { names, values }) => writeRegisters(shell.prepare(), names, values),
     start: (shell) => (shell.start() ? ok() : err('badState')),
   },
-  async warmUp() {
+  async warmUp(hasTime) {
     processor ??= loadProcessor();
     const { prepare } = await processor;
-    prepare();
+    prepare(hasTime);
   },
   slice: (shell) => shell.slice(),
 });

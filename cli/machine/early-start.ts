@@ -29,8 +29,9 @@ export async function beginMachine(
   // Building it changes flags for longer.
   let { module } = existsSync(path) ? { module: undefined } : await loadInterpreterFrom(path);
   const system = new ActorSystem(listeners);
-  system.begin(hypervisorKind, 1);
+  // Processors have most to do before they can begin.
   system.begin(vcpuKind, cpus);
+  system.begin(hypervisorKind, 1);
   prepareHugePages();
   module ??= (await loadInterpreterFrom(path)).module;
   return { interpreter: module, system };
