@@ -592,6 +592,11 @@ export class Core {
     this.jit?.onDecoded(page, offset, word);
   }
 
+  /** The processor whose state block is at `state`, if that is known, knows of instruction words what is known here, and nothing else. It must be off. */
+  lendKnownWords(state: number | undefined): void {
+    if (state !== undefined) this.#memo.lendTo(state);
+  }
+
   /** Copies the records of instruction words that are known to `table`, MEMO_BYTES long, if there is one. */
   copyKnownWords(table: ArrayBufferLike | undefined): void {
     if (table !== undefined) this.#memo.copyTo(table);

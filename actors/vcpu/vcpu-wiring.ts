@@ -134,13 +134,14 @@ export function powerServices(
   stage2: Stage2Reader,
   gic: Gic,
   wake: (cpu: number) => void,
+  prepare: (cpu: number) => void,
 ): Pick<PsciServices, 'cpuOf' | 'power' | 'powerOn' | 'isMemory'> {
   return {
     // What the controller says of its processors is what their MPIDR_EL1 says.
     cpuOf: (mpidr) => (mpidr < 1n << 24n ? gic.cpuOf(Number(mpidr)) : -1),
     power: (cpu) => block.power(cpu),
     powerOn: (cpu, entry, context) => {
-      const done = block.powerOn(cpu, entry, context);
+      const done = block.powerOn(cpu, entry, context, 0, () => prepare(cpu));
       if (done) wake(cpu);
       return done;
     },

@@ -105,6 +105,11 @@ export interface VcpuConfig {
    */
   readonly records?: SharedArrayBuffer | undefined;
   /**
+   * Addresses of the private areas of the VM's processors, whose threads have all started before one of them runs: the one that powers
+   * another on lends it what it knows of instruction words. Absent: each begins with `records`.
+   */
+  readonly areas?: readonly number[] | undefined;
+  /**
    * To the owner of the translation cache: compiled code of earlier runs comes in (one `SavedVolume[]`), and the pages
    * worth compiling for the next run go out when asked for (`JournalPage[]`). Undefined: neither.
    */

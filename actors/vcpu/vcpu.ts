@@ -187,7 +187,7 @@ export class Vcpu {
       config.callTap && new CallRecorder(config.callTap, { ...recorded, nowMs: () => thread.clock.monotonicMs() });
     this.#calls = new GuestCallAnswers({
       ...{ core: this.core, gunyah: this.#gunyah, tracer, recorder: this.#recorder, exits: this.#exits },
-      ...{ psci: this.#psciServices(stage2, gic), entropy: thread.entropy, isOff: () => this.#mode === 'off' },
+      ...{ psci: this.#psci(stage2, gic, config.areas), entropy: thread.entropy, isOff: () => this.#mode === 'off' },
       powerOff: () => block.powerOff(self),
     });
     const turns = { ring: thread.ring, nowMs: () => thread.clock.monotonicMs(), actor: () => block.actorOf(self) };
@@ -238,11 +238,11 @@ export class Vcpu {
     this.#frontEnds.push(frontEnd);
   }
 
-  #psciServices(stage2: Stage2Reader, gic: Gic): PsciServices {
+  #psci(stage2: Stage2Reader, gic: Gic, areas: readonly number[] = []): PsciServices {
     const block = this.#block;
     return {
       self: this.index,
-      ...powerServices(block, stage2, gic, this.#wake),
+      ...powerServices(block, stage2, gic, this.#wake, (cpu) => this.core.lendKnownWords(areas[cpu])),
       end: (reason) => this.#end(() => block.end(reason)),
       endByReset: (asked) => this.#end(() => block.endByReset(this.index, asked)),
       takesAnyReset: this.#gunyah !== undefined,

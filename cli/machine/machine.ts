@@ -285,6 +285,7 @@ async function assembleUntil(
     core: core.ref.actor,
     callTap: host.options.callTap,
     records: await links?.records(),
+    areas: tickets.map(({ area }) => area),
     ...trace,
     ...entropy,
   };

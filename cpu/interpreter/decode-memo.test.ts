@@ -150,4 +150,32 @@ test('generated code makes the records that are known, and leaves the others and
   assert.ok(words.length > 0);
 });
 
+test('another vCPU is lent all that is known, and knows nothing else', () => {
+  const { words, writer, memo } = make();
+  const other = Math.ceil(VCPU_AREA_BYTES / 65_536) * 65_536;
+  const memory = new WebAssembly.Memory({ initial: (3 * other) >> 16, maximum: 4096, shared: true });
+  const both = new Int32Array(memory.buffer);
+  const [mine, theirs] = [new DecodeMemo(both, 0), new DecodeMemo(both, other)];
+  const [made, recalled] = [2 * other, 2 * other + RECORD_BYTES];
+  const [known, forgotten] = [0xd65f03c0 | 0, 0xd503201f | 0];
+  writer.write(ARENA, known, decoder.decode(known >>> 0));
+  both.set(words.subarray(ARENA >> 2, (ARENA + RECORD_BYTES) >> 2), made >> 2);
+  mine.remember(known, made);
+  theirs.remember(forgotten, made);
+  const before = both.slice(other >> 2, (other + MEMO.at) >> 2);
+  mine.lendTo(other);
+  assert.is(theirs.recall(known, recalled), true);
+  assert.equal(
+    both.slice(recalled >> 2, (recalled + RECORD_BYTES) >> 2),
+    both.slice(made >> 2, (made + RECORD_BYTES) >> 2),
+  );
+  assert.is(theirs.recall(forgotten, recalled), false);
+  assert.equal(both.slice(other >> 2, (other + MEMO.at) >> 2), before);
+  assert.equal(
+    both.slice((other + MEMO.at + MEMO_BYTES) >> 2, (other + VCPU_AREA_BYTES) >> 2).some((word) => word !== 0),
+    false,
+  );
+  assert.is(memo.recall(known, ARENA), false);
+});
+
 test.run();

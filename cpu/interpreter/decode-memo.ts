@@ -34,6 +34,15 @@ export class DecodeMemo {
     new Int32Array(table).set(this.#slots);
   }
 
+  /**
+   * Makes all that is known here known to the vCPU of the same interpreter whose state block is at `state`, and nothing else. Neither
+   * may be executing.
+   */
+  lendTo(state: number): void {
+    const from = this.#slots.byteOffset >>> 2;
+    this.#memory.copyWithin((state + MEMO.at) >>> 2, from, from + this.#slots.length);
+  }
+
   /** Writes the record of `word` at byte `record` if it is known; its mark and count stay as they are. */
   recall(word: number, record: number): boolean {
     const slots = this.#slots;

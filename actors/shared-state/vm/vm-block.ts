@@ -164,11 +164,12 @@ export class VmBlock {
   }
   /**
    * Asks for a processor to start at `entry` with x0 = `context`; false when it is not off. `keep`: bits
-   * of {@link KEEP}, what its registers have instead.
+   * of {@link KEEP}, what its registers have instead. `claimed` is called while it is off and nobody else can start it.
    */
-  powerOn(cpu: number, entry: bigint, context: bigint, keep = 0): boolean {
+  powerOn(cpu: number, entry: bigint, context: bigint, keep = 0, claimed?: () => void): boolean {
     const was = Atomics.compareExchange(this.#words, this.#index(cpu, CPU.power), POWER.off, CLAIMED);
     if (was !== POWER.off) return false;
+    claimed?.();
     this.#setHalves(cpu, CPU.entry, entry);
     this.#setHalves(cpu, CPU.context, context);
     this.#store(cpu, CPU.keep, keep);
