@@ -37,20 +37,20 @@ async function build({ volumes, pages, records }: BuildOrder): Promise<void> {
   });
   const view = new DataView(memory.buffer);
   // What an image's volume has no room for goes into the workload's at once.
-  let made = await buildVolume(volumes, pages, view);
+  const there = await whatIsThere(volumes);
+  let made = buildVolume(there, pages, view);
   if (made === 'nothing') return;
-  for (let n = 1; n < FIRST_VOLUMES && made === 'full'; n++) made = await buildVolume(volumes, pages, view);
+  for (let n = 1; n < FIRST_VOLUMES && made === 'full'; n++) made = buildVolume(there, pages, view);
   putFile(records.path, recordsFile(records.table));
 }
 
 /** Makes one volume of what none has, if that is enough; `full`: it is a first one, and there may be more than it has room for. */
-async function buildVolume(
-  places: readonly VolumePlace[],
+function buildVolume(
+  { free: places, known }: Volumes,
   pages: readonly JournalPage[],
   view: DataView,
-): Promise<'nothing' | 'made' | 'full'> {
-  // A machine that ended at the same time may have brought the same code.
-  const { free, known } = await whatIsThere(places);
+): 'nothing' | 'made' | 'full' {
+  const free = places.shift();
   if (free === undefined) return 'nothing';
   const most = free.isFirst ? INSTRUCTIONS_MAX.first : INSTRUCTIONS_MAX.more;
   const chosen = chooseRegions(view, new Decoder(INSTRUCTIONS), pages, most, (placed) => isThere(placed, view, known));
@@ -63,21 +63,27 @@ async function buildVolume(
   });
   const native = serialisedOf(whole(() => new WebAssembly.Module(batch.bytes)));
   if (native === undefined) return 'nothing';
-  putFile(free.path, codeFile(savedIndex(regions), batch.bytes, native));
+  const index = savedIndex(regions);
+  putFile(free.path, codeFile(index, batch.bytes, native));
+  known.push(index);
   const instructions = chosen.reduce((sum, { region }) => sum + region.size, 0);
   return free.isFirst && instructions >= most ? 'full' : 'made';
 }
 
-/** The indexes of the volumes that can be used, and the place of the first that cannot. */
-async function whatIsThere(
-  places: readonly VolumePlace[],
-): Promise<{ free: VolumePlace | undefined; known: Uint32Array[] }> {
-  let free: VolumePlace | undefined;
+/** The indexes of the volumes that can be used, and the places of those that cannot. */
+interface Volumes {
+  readonly free: VolumePlace[];
+  readonly known: Uint32Array[];
+}
+
+/** A machine that ended at the same time may have brought the same code. */
+async function whatIsThere(places: readonly VolumePlace[]): Promise<Volumes> {
+  const free: VolumePlace[] = [];
   const known: Uint32Array[] = [];
   for (const place of places) {
     const parts = await readCodeFile(place.path);
     const volume = parts && volumeOf(parts);
-    if (volume === undefined) free ??= place;
+    if (volume === undefined) free.push(place);
     else known.push(volume.index);
   }
   return { free, known };
