@@ -196,11 +196,6 @@ export interface ActorKind<D extends AnyDeclaration = AnyDeclaration> {
   readonly module: URL;
   /** Limit of the worker's JavaScript heap in MiB (shared and WebAssembly memory are outside it); default 128. */
   readonly heapMegabytesMax?: number;
-  /**
-   * Space for young objects that the worker's heap starts with, in MiB (a power of two, 4 at most), for actors whom each collection of it holds up;
-   * default what V8 takes, 1.
-   */
-  readonly youngMegabytes?: number;
   /** Workers of this kind at once; default 64. */
   readonly workersMax?: number;
   /** Workers kept loaded and waiting, so that a spawn takes a millisecond; default 0. */

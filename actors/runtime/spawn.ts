@@ -7,7 +7,6 @@ import { existsSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { setFlagsFromString } from 'node:v8';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import type { ActorKind, Permissions } from './actor.js';
@@ -30,8 +29,6 @@ interface Worker {
   loaded: boolean;
   order: LaunchOrder | undefined;
   refused: WorkerEnd | undefined;
-  /** Its heap is to start with more space for young objects, and is not there yet. */
-  awaitsSpace: boolean;
 }
 
 interface Pool {
@@ -53,8 +50,6 @@ export class PiscinaLauncher implements Launcher {
   readonly #onFault: (fault: Error) => void;
   readonly #followed = new Set<Promise<void>>();
   #closing = false;
-  /** Workers for which V8 has been told to start heaps with more space. */
-  #spacious = 0;
 
   /** `onFault` hears of pool errors that belong to no actor. */
   constructor(memory: SystemMemory, onFault: (fault: Error) => void) {
@@ -114,18 +109,10 @@ export class PiscinaLauncher implements Launcher {
   /** `rehearses`: there is time before its actor comes. */
   #start(pool: Pool, order: LaunchOrder | undefined, assignment: Assignment | undefined, rehearses = false): Worker {
     const { port1, port2 } = new MessageChannel();
-    const worker: Worker = {
-      abort: new AbortController(),
-      port: port1,
-      loaded: false,
-      order,
-      refused: undefined,
-      awaitsSpace: false,
-    };
+    const worker: Worker = { abort: new AbortController(), port: port1, loaded: false, order, refused: undefined };
     const task: HostTask = { memory: this.#memory, module: pool.module, assignment, rehearses, port: port2 };
     port1.on('message', (message: HostMessage) => this.#hear(pool, worker, message));
     const closed = new Promise<void>((resolve) => port1.once('close', resolve));
-    this.#giveSpace(pool, worker);
     const run = pool.piscina.run(task, {
       signal: worker.abort.signal,
       transferList: [port2, ...portsOf(assignment?.config)],
@@ -156,7 +143,6 @@ export class PiscinaLauncher implements Launcher {
     // A port that was never handed over, as when a port of the config has died before, is still ours to close; for one that
     // was, this does nothing.
     port2.close();
-    this.#hasSpace(worker);
     const abandoned = setTimeout(() => worker.port.close(), ABANDON_MS);
     await closed;
     clearTimeout(abandoned);
@@ -166,27 +152,7 @@ export class PiscinaLauncher implements Launcher {
     return end;
   }
 
-  /**
-   * V8 reads how large a heap's space for young objects is to be at first from a flag of the process when the thread makes its heap. Another
-   * kind's worker that starts in the same milliseconds gets as much, which costs some memory and nothing else.
-   */
-  #giveSpace(pool: Pool, worker: Worker): void {
-    const { youngMegabytes } = pool.kind;
-    if (youngMegabytes === undefined) return;
-    worker.awaitsSpace = true;
-    this.#spacious++;
-    setFlagsFromString(`--min-semi-space-size=${youngMegabytes}`);
-  }
-
-  /** The worker has its heap, or never will. */
-  #hasSpace(worker: Worker): void {
-    if (!worker.awaitsSpace) return;
-    worker.awaitsSpace = false;
-    if (--this.#spacious === 0) setFlagsFromString('--min-semi-space-size=0');
-  }
-
   #hear(pool: Pool, worker: Worker, message: HostMessage): void {
-    this.#hasSpace(worker);
     if (message.host === 'noModule') {
       worker.refused = { how: 'noModule', detail: message.detail };
       worker.abort.abort();

@@ -123,8 +123,4 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
 export default vcpu;
 
 /** How its workers are made. */
-export const vcpuKind = actorKind(vcpu, {
-  ...{ module: new URL(import.meta.url), heapMegabytesMax: 256, workersMax: 256 },
-  // A collection stops the guest: 0.2 ms, and as long as a compiler of V8's takes to stop that has no processor.
-  youngMegabytes: 4,
-});
+export const vcpuKind = actorKind(vcpu, { module: new URL(import.meta.url), heapMegabytesMax: 256, workersMax: 256 });
