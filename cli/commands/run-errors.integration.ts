@@ -135,7 +135,6 @@ test(
     assert.is(spawnSync(process.execPath, [MAIN, 'run', '--kernel', kernel, '--dump-dtb', tree]).status, 0);
     const again = spawnSync(process.execPath, [MAIN, 'run', '--kernel', kernel, '--dtb', tree, '--timeout', '1']);
     assert.is(again.status, 124, again.stderr.toString());
-    assert.match(again.stderr.toString(), /kernel: neither an arm64 kernel nor ELF; it runs as a flat binary/);
   },
   { deadlineMs: 120_000 },
 );

@@ -71,9 +71,6 @@ const EXIT_HANGUP = 129;
 /** For scripts: only what programs print (see cli/image/initramfs.ts). */
 const QUIET_ARGUMENTS = ' quiet';
 const PLAIN_ARGUMENTS = `${QUIET_ARGUMENTS} wurley_plain=1`;
-/** Any file can be one, also what was meant to be something else. */
-const rawNote = (file: string): string =>
-  `wurley: ${file}: neither an arm64 kernel nor ELF; it runs as a flat binary, from its first byte.\n`;
 /** Hot places that Ctrl-] i and --stats show. */
 const HOTTEST_ON_SCREEN = 3;
 const HOTTEST_AT_END = 8;
@@ -495,7 +492,6 @@ async function boot(
       machine = running;
       releaseImages(plan);
       const { gdbPort } = running;
-      if (plan.format === 'raw') terminal.err(rawNote(text.kernel ?? ''));
       if (gdbPort !== undefined) terminal.err(`wurley: GDB may connect: target remote 127.0.0.1:${gdbPort}\n`);
       if (early !== undefined) running.stop(STOP.requested, 'a signal');
       if (death !== undefined) running.stop(STOP.crash, death);
