@@ -58,9 +58,9 @@ export class GenericTimer {
     }
   }
 
-  /** The counter, in ticks. */
-  ticks(): number {
-    return Math.floor((this.#clock.monotonicMs() - this.#epochMs - this.#awayMs) * TICKS_PER_MS);
+  /** The counter, in ticks: now, or when the clock stood at `nowMs`. */
+  ticks(nowMs: number = this.#clock.monotonicMs()): number {
+    return Math.floor((nowMs - this.#epochMs - this.#awayMs) * TICKS_PER_MS);
   }
 
   /** CTL, with its status bit. */
@@ -71,6 +71,7 @@ export class GenericTimer {
   }
   setControl(name: TimerName, value: number): void {
     this.#timers[name].control = value & (ENABLE | MASK);
+    this.#findNext();
     this.poll();
   }
   compare(name: TimerName): bigint {
@@ -91,6 +92,15 @@ export class GenericTimer {
   #setCompare(timer: Comparator, value: bigint): void {
     timer.compare = value;
     timer.due = Math.min(Number(value), NEVER_TICKS);
+    this.#findNext();
+  }
+
+  /** The tick at which a line will rise next. */
+  #nextTick = Number.POSITIVE_INFINITY;
+
+  #findNext(): void {
+    const { virtual, physical } = this.#timers;
+    this.#nextTick = Math.min(nextOf(virtual), nextOf(physical));
   }
 
   /** Drives both lines as they are now. */
@@ -105,16 +115,18 @@ export class GenericTimer {
   #drive(timer: Comparator, level: boolean): void {
     if (timer.level === level) return;
     timer.level = level;
+    this.#findNext();
     this.#setLine(timer.intid, level);
   }
 
-  /** Milliseconds until a line will rise, Infinity when none will. */
-  dueInMs(): number {
-    const now = this.ticks();
-    let ticks = Number.POSITIVE_INFINITY;
-    for (const { control, due, level } of [this.#timers.virtual, this.#timers.physical]) {
-      if ((control & (ENABLE | MASK)) === ENABLE && !level) ticks = Math.min(ticks, Math.max(0, due - now));
-    }
-    return ticks / TICKS_PER_MS;
+  /** Milliseconds until a line will rise, Infinity when none will. `nowMs`: the clock, of somebody who has just read it. */
+  dueInMs(nowMs?: number): number {
+    if (this.#nextTick === Number.POSITIVE_INFINITY) return this.#nextTick;
+    return Math.max(0, this.#nextTick - this.ticks(nowMs)) / TICKS_PER_MS;
   }
+}
+
+/** When its line will rise. */
+function nextOf({ control, due, level }: Comparator): number {
+  return (control & (ENABLE | MASK)) === ENABLE && !level ? due : Number.POSITIVE_INFINITY;
 }

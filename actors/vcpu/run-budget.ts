@@ -18,6 +18,8 @@ const COLD_WORK = 6_000;
 /** See above. */
 export class RunBudget {
   #warmWork: number = BUDGET.min;
+  /** Milliseconds that a unit of work took in the last run. */
+  #perWork = 0;
   #cold = 0;
 
   /** Work of the next run. */
@@ -25,20 +27,27 @@ export class RunBudget {
     return this.#cold > 0 ? COLD_WORK : this.#warmWork;
   }
 
+  /** Work of the next run, which is over when a timer is due in `dueMs` milliseconds, if the guest keeps its pace: its interrupt is not to wait for the run's end. */
+  workBefore(dueMs: number): number {
+    const { work } = this;
+    if (this.#cold > 0 || dueMs >= work * this.#perWork) return work;
+    return Math.max(Math.min(work, BUDGET.min), Math.ceil(dueMs / this.#perWork));
+  }
+
   /** The vCPU has slept. */
   woke(): void {
     this.#cold = COLD_RUNS;
   }
 
-  /** A run that used all of it took `tookMs` milliseconds. */
-  adjust(tookMs: number): void {
+  /** A run used all of its `work` and took `tookMs` milliseconds. */
+  adjust(tookMs: number, work: number): void {
     if (this.#cold > 0) {
       this.#cold--;
       return;
     }
-    const work = this.#warmWork;
-    if (tookMs < BUDGET.shortMs) this.#warmWork = Math.min(BUDGET.max, work * 2);
-    else if (tookMs > BUDGET.longMs) this.#warmWork = Math.max(BUDGET.min, Math.floor((work * BUDGET.aimMs) / tookMs));
+    this.#perWork = tookMs / work;
+    if (tookMs > BUDGET.longMs) this.#warmWork = Math.max(BUDGET.min, Math.floor((work * BUDGET.aimMs) / tookMs));
+    else if (tookMs < BUDGET.shortMs && work >= this.#warmWork) this.#warmWork = Math.min(BUDGET.max, work * 2);
   }
 }
 
@@ -94,6 +103,10 @@ export class RunPieces {
     this.#refills--;
     this.#given += work - this.left;
     this.left = work;
+  }
+  /** What the run was given in all. */
+  get given(): number {
+    return this.#given;
   }
   /** What the run has used up. */
   get used(): number {

@@ -432,7 +432,7 @@ export class Vcpu {
     this.#hasYielded = false;
     if (this.#tracer?.steps === true) return this.#stepGuest(this.#tracer);
     const started = this.#meter.runStarts(this.#nowMs);
-    pieces.begins(this.#budget.work, this.#mayWatch && this.#watch.isLikelyShort);
+    pieces.begins(this.#budget.workBefore(this.#timer.dueInMs(started)), this.#mayWatch && this.#watch.isLikelyShort);
     this.core.set32(STATE.callsWatched, this.#recorder?.isOn === true ? 1 : 0);
     let reason: number;
     do {
@@ -454,7 +454,7 @@ export class Vcpu {
     const tookMs = this.#nowMs - started - waitedMs - lookedMs;
     this.#meter.ran(tookMs, pieces.used - this.core.work.takeCharged());
     // How long looks take is known too roughly, and what follows a sleep is slow for a while.
-    if (reason === EXIT.pause && lookedMs === 0 && waitedMs === 0) this.#budget.adjust(tookMs);
+    if (reason === EXIT.pause && lookedMs === 0 && waitedMs === 0) this.#budget.adjust(tookMs, pieces.given);
     return reason;
   }
 
