@@ -60,7 +60,7 @@ export interface CoreOptions {
   readonly jit?: boolean;
   /** Translates and compiles in another thread; absent: in this one. */
   readonly compiler?: BackgroundCompiler | undefined;
-  /** Compiled code of earlier runs, once, when it has come. */
+  /** Compiled code of earlier runs, each volume once, when it has come. */
   readonly saved?: (() => readonly SavedVolume[] | undefined) | undefined;
   /** Where entry points worth compiling before the next run are noted. */
   readonly journal?: CodeJournal | undefined;

@@ -8,8 +8,10 @@
  * Twice: as it is, and without what the vCPU's thread waited for a processor meanwhile, which is the part that we can do something about.
  */
 
-/** Gaps longer than this are looked at closely. */
+/** Longer gaps are late. */
 const LATE_MS = 0.05;
+/** Gaps longer than this are looked at closely: in the first seconds an eighth of all are late, and each look costs a system call. */
+const CLOSELY_MS = { atFirst: 0.25, later: LATE_MS } as const;
 /** So many looks apart the thread's waits are read anew, so that waits of short gaps are not taken for one of a long gap. */
 const REFRESH_LOOKS = 64;
 /** Buckets: 2^(n / STEPS) microseconds, up to some 17 seconds. */
@@ -100,16 +102,12 @@ export class LookGaps {
     const since = this.#lookedMs;
     this.#lookedMs = nowMs;
     const gap = since === undefined ? 0 : nowMs - since;
-    const isLate = gap > LATE_MS;
-    const waited = isLate || this.#looks++ % REFRESH_LOOKS === 0 ? this.#waitedMeanwhile() : 0;
+    const isClose = gap > (this.#isSettled ? CLOSELY_MS.later : CLOSELY_MS.atFirst);
+    const waited = isClose || this.#looks++ % REFRESH_LOOKS === 0 ? this.#waitedMeanwhile() : 0;
     if (since === undefined) return;
-    let own = gap;
-    if (isLate) {
-      this.#late++;
-      own = Math.max(0, gap - waited);
-    }
+    if (gap > LATE_MS) this.#late++;
     this.#seen.add(gap);
-    this.#own.add(own);
+    this.#own.add(isClose ? Math.max(0, gap - waited) : gap);
     if (!this.#isSettled && this.#seen.allMs >= SETTLED_MS) this.#settle();
   }
 

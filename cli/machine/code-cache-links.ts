@@ -14,6 +14,7 @@ export class CodeCacheLinks {
   readonly #cache: CodeCache;
   readonly #ports: ObjectPort<readonly SavedVolume[], readonly JournalPage[]>[] = [];
   readonly #ends: ObjectEnd[] = [];
+  #isClosed = false;
 
   constructor(cache: CodeCache) {
     this.#cache = cache;
@@ -34,8 +35,10 @@ export class CodeCacheLinks {
 
   /** Reads the cache and gives it to all vCPUs, which have begun without it. */
   async load(): Promise<void> {
-    const volumes = await this.#cache.load();
-    for (const port of this.#ports) port.send(volumes);
+    for await (const volumes of this.#cache.load()) {
+      if (this.#isClosed) return;
+      if (volumes.length > 0) for (const port of this.#ports) port.send(volumes);
+    }
   }
 
   /** Fetches what the vCPUs (in the order in which they were connected) noted and gives it to the cache. */
@@ -47,6 +50,7 @@ export class CodeCacheLinks {
       return (answer?.ok === true ? port.take() : undefined) ?? [];
     });
     const pages = (await Promise.all(noted)).flat();
+    this.#isClosed = true;
     for (const { port } of this.#ends) port.close();
     this.#cache.keep(pages);
   }

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import type { JournalPage } from '../../cpu/jit/code-journal.js';
-import { findSaved, savedRegion } from '../../cpu/jit/saved-code.js';
+import { findSaved, type SavedVolume, savedRegion } from '../../cpu/jit/saved-code.js';
 import { REGIONS_TABLE } from '../../cpu/jit/translate.js';
 import { MEMO_BYTES } from '../../cpu/state.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import { spec } from '../../test/harness/spec.js';
-import { openCodeCache } from './code-cache.js';
+import { type CodeCache, openCodeCache } from './code-cache.js';
 import { readCodeFile, readRecordsFile, trimFolder } from './code-cache-file.js';
 import { loadInterpreter } from './interpreter-cache.js';
 import { useGuestFlags } from './native-modules.js';
@@ -44,6 +44,13 @@ async function until(what: string, found: () => boolean): Promise<void> {
   throw new Error(`${what} did not happen`);
 }
 
+/** All volumes of a cache that is opened. */
+async function volumesOf(cache: CodeCache): Promise<SavedVolume[]> {
+  const all: SavedVolume[] = [];
+  for await (const volumes of cache.load()) all.push(...volumes);
+  return all;
+}
+
 /** A test with a folder for a cache, a list of its files with some suffix, and the folder of those. */
 function withCache(
   body: (cache: string, files: (suffix: string) => string[], folder: string) => Promise<void>,
@@ -65,11 +72,11 @@ test(
   'what one machine noted the next one has compiled; nothing that others could have written or that is damaged is used',
   withCache(async (cache, files, folder) => {
     const first = openCodeCache(cache, PLAN);
-    assert.equal(await first.load(), []);
+    assert.equal(await volumesOf(first), []);
     first.keep([page()]);
     await until('the builder', () => files('.code').length === 1 && files('.todo').length === 0);
 
-    const [volume] = await openCodeCache(cache, PLAN).load();
+    const [volume] = await volumesOf(openCodeCache(cache, PLAN));
     assert.ok(volume !== undefined);
     const view = new DataView(page().bytes.buffer);
     const found = findSaved(volume.index, view, 0, 48, view.getUint32(48, true));
@@ -81,7 +88,7 @@ test(
     assert.ok(regions instanceof WebAssembly.Table);
     assert.type(regions.get(number), 'function');
     const other = { ...PLAN, placements: [{ ...PLAN.placements[0]!, bytes: new Uint8Array(4096) }] };
-    assert.equal(await openCodeCache(cache, other).load(), [], 'what another image noted is not loaded');
+    assert.equal(await volumesOf(openCodeCache(cache, other)), [], 'what another image noted is not loaded');
 
     const path = join(folder, files('.code')[0] ?? '');
     const good = readFileSync(path);
@@ -99,7 +106,7 @@ test(
     assert.is(await readCodeFile(path), undefined, 'the group may write it');
     chmodSync(path, 0o600);
     chmodSync(folder, 0o722);
-    assert.equal(await openCodeCache(cache, PLAN).load(), [], 'others may write the folder');
+    assert.equal(await volumesOf(openCodeCache(cache, PLAN)), [], 'others may write the folder');
     chmodSync(folder, 0o700);
     trimFolder(folder, good.length - 1);
     assert.equal(files('.code'), []);
@@ -113,13 +120,13 @@ test(
     const image = { ...PLAN.placements[0]!, bytes: new Uint8Array(4096).fill(2) };
     const plans = [PLAN, PLAN, PLAN, { ...PLAN, placements: [image] }];
     const machines = plans.map((plan) => openCodeCache(cache, plan));
-    for (const machine of machines) assert.equal(await machine.load(), []);
+    for (const machine of machines) assert.equal(await volumesOf(machine), []);
     const other = '1-1-0-another-build.todo';
     writeFileSync(join(folder, other), 'an order');
     for (const [n, machine] of machines.entries()) machine.keep([page(n === 1 ? 1 : 0)]);
     await until('the builders', () => files('.todo').length === 1 && files('.lock').length === 0);
     assert.equal(files('.todo'), [other]);
-    const counts = await Promise.all(plans.map(async (plan) => (await openCodeCache(cache, plan).load()).length));
+    const counts = await Promise.all(plans.map(async (plan) => (await volumesOf(openCodeCache(cache, plan))).length));
     assert.equal(counts, [2, 2, 2, 1], files('').join(' '));
   }),
   { deadlineMs: 180_000 },
@@ -134,14 +141,14 @@ test(
     };
     const plans = [withDisk(1), withDisk(2), PLAN];
     const counts = async () =>
-      await Promise.all(plans.map(async (plan) => (await openCodeCache(cache, plan).load()).length));
+      await Promise.all(plans.map(async (plan) => (await volumesOf(openCodeCache(cache, plan))).length));
     for (const [n, { plan, expected }] of [
       { plan: withDisk(1), expected: [1, 1, 1] },
       { plan: withDisk(2), expected: [1, 2, 1] },
       { plan: withDisk(1), expected: [2, 2, 1] },
     ].entries()) {
       const machine = openCodeCache(cache, plan);
-      await machine.load();
+      await volumesOf(machine);
       machine.keep([page(n)]);
       await until('the builder', () => files('.todo').length === 0 && files('.lock').length === 0);
       assert.equal(await counts(), expected, files('').join(' '));
@@ -158,7 +165,7 @@ test(
     const machines = [PLAN, other, PLAN].map((plan) => openCodeCache(cache, plan));
     const tables: Uint8Array[] = [];
     for (const machine of machines) {
-      await machine.load();
+      await volumesOf(machine);
       const table = new Uint8Array(await machine.records());
       assert.ok(table.every((byte) => byte === 0));
       tables.push(table);

@@ -54,12 +54,15 @@ export interface BuildOrder {
 
 /** The cache as one machine uses it. */
 export interface CodeCache {
-  /** Begins to read it, if that has not begun: while there is nothing else to do but to wait for workers. */
+  /** Begins to read what is loaded first, if that has not begun: while there is nothing else to do but to wait for workers. */
   begin(): void;
   /** What the interpreter knew of instruction words, for processor 0 to go on in: zeros where nothing was kept. */
   records(): Promise<SharedArrayBuffer>;
-  /** What was read, as modules; to be called once. What cannot be read is not there. */
-  load(): Promise<readonly SavedVolume[]>;
+  /**
+   * What is there, as modules; to be called once. The image's first volume comes as soon as it can: a guest that begins is interpreted
+   * until then. What cannot be read is not there.
+   */
+  load(): AsyncIterable<readonly SavedVolume[]>;
   /** Has what was noted compiled for the next machine, if it is enough; never throws, never waits. */
   keep(pages: readonly JournalPage[]): void;
 }
@@ -84,23 +87,30 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
   const { image, workload } = workloadKeys(plan);
   const inFolder = (name: string): string => join(folder, `${nativeKey()}-${name}`);
   const own = (_: unknown, n: number): VolumePlace => ({ path: inFolder(`${workload}-${n}.code`), isFirst: n === 0 });
-  const places = [{ path: inFolder(`${image}.code`), isFirst: true }, ...Array.from({ length: VOLUMES_MAX }, own)];
+  const imagePath = inFolder(`${image}.code`);
+  const places = [{ path: imagePath, isFirst: true }, ...Array.from({ length: VOLUMES_MAX }, own)];
   const recordsPath = inFolder(`${image}.records`);
   const table = new SharedArrayBuffer(MEMO_BYTES);
   let isUsable = false;
   let known = 0;
-  let reading: Promise<readonly (CodeFileParts | undefined)[]> | undefined;
+  let reading: Promise<CodeFileParts | undefined> | undefined;
   let readingRecords: Promise<boolean> | undefined;
-  const read = async (): Promise<readonly (CodeFileParts | undefined)[]> => {
+  const read = async (): Promise<CodeFileParts | undefined> => {
     try {
       makeOwnFolder(folder);
-      if (!isOurs(folder, 'folder')) return [];
+      if (!isOurs(folder, 'folder')) return undefined;
       isUsable = true;
       readingRecords = readRecordsFile(recordsPath, new Uint8Array(table));
-      return await Promise.all(places.map(({ path }) => readCodeFile(path)));
+      return await readCodeFile(imagePath);
     } catch {
-      return []; // a cache that cannot be used is none
+      return undefined; // a cache that cannot be used is none
     }
+  };
+  const modulesOf = (parts: CodeFileParts | undefined): readonly SavedVolume[] => {
+    const volume = parts && volumeOf(parts);
+    if (volume === undefined) return [];
+    known++;
+    return [volume];
   };
   return {
     begin() {
@@ -111,11 +121,14 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
       await readingRecords;
       return table;
     },
-    async load() {
+    async *load() {
       reading ??= read();
-      const volumes = (await reading).flatMap((parts) => (parts && volumeOf(parts)) ?? []);
-      known = volumes.length;
-      return volumes;
+      yield modulesOf(await reading);
+      if (!isUsable) return;
+      const others: SavedVolume[] = [];
+      // One after the other: this thread has a console to serve meanwhile.
+      for (const { path } of places.slice(1)) others.push(...modulesOf(await readCodeFile(path)));
+      yield others;
     },
     keep(pages) {
       const entries = pages.reduce((sum, { warm, hot }) => sum + warm.length + hot.length, 0);

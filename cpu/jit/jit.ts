@@ -87,7 +87,7 @@ export interface JitHost {
   readonly background?: BackgroundCompiler | undefined;
   /** How much compiled code is kept. */
   readonly budget?: CodeBudget | undefined;
-  /** Compiled code of earlier runs, once, when it has come. */
+  /** Compiled code of earlier runs, each volume once, when it has come. */
   readonly saved?: (() => readonly SavedVolume[] | undefined) | undefined;
   /** The page at this host address, if it has records. */
   readonly findPage: (host: number) => CodePage | undefined;
@@ -238,7 +238,7 @@ export class Jit {
   /** Tells that the vCPU is outside guest code: takes what the background has done, compiles what has waited long enough. */
   onPause(): void {
     const { background } = this.#host;
-    if (this.#volumes.length === 0) this.#takeSaved();
+    this.#takeSaved();
     if (background !== undefined) {
       if (this.#inFlight.size > 0) this.#waited++;
       if (this.#taking === undefined) {
@@ -256,7 +256,7 @@ export class Jit {
   #takeSaved(): void {
     const volumes = this.#host.saved?.();
     if (volumes === undefined) return;
-    this.#volumes = volumes;
+    this.#volumes = [...this.#volumes, ...volumes];
     const { view, state } = this.#host;
     const bits = new Uint8Array(view.buffer, state + SAVED_STARTS.at, SAVED_STARTS_BYTES);
     for (const { index } of volumes) noteStarts(index, bits, SAVED_STARTS.bitsLog2);

@@ -49,18 +49,18 @@ export function* offsetsOf(code: RegionCode): Generator<number> {
   }
 }
 
-/** Whether `code` is well formed and covers byte `entry` of its page: for code that comes from a file. */
-export function isRegionCode(code: RegionCode, entry: number): boolean {
+/** Whether `code`, or what lies of it from `start` to `end`, is well formed and covers byte `entry` of its page: for code that comes from a file. */
+export function isRegionCode(code: RegionCode, entry: number, start = 0, end = code.length): boolean {
   let covered = false;
-  let end = 0;
-  for (let at = 0; at < code.length; ) {
+  let last = 0;
+  for (let at = start; at < end; ) {
     const header = code[at++]!;
     const [offset, count] = [header >>> 16, header & 0xffff];
-    if (count === 0 || offset % 4 !== 0 || offset < end) return false;
-    end = offset + count * 4;
+    if (count === 0 || offset % 4 !== 0 || offset < last) return false;
+    last = offset + count * 4;
     at += count;
-    if (at > code.length || end > PAGE_WORDS * 4) return false;
-    covered ||= entry >= offset && entry < end;
+    if (at > end || last > PAGE_WORDS * 4) return false;
+    covered ||= entry >= offset && entry < last;
   }
   return covered;
 }

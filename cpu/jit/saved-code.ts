@@ -57,20 +57,24 @@ export function savedIndex(entries: readonly SavedEntry[]): Uint32Array {
 export function isSavedIndex(index: Uint32Array): boolean {
   const tableLog2 = index[0] ?? 0;
   if (tableLog2 < 4 || tableLog2 > TABLE_LOG2_MAX || index.length < 1 + (1 << tableLog2)) return false;
-  const records = new Set<number>();
+  // Read by index, as it is on the way of every start: hundreds of thousands of words.
+  const isRecord = new Uint8Array(index.length);
   for (let at = 1 + (1 << tableLog2), last = -1; at < index.length; ) {
-    records.add(at);
-    const [number = -1, offset = 1, , length = 0] = index.subarray(at, at + RECORD_WORDS);
+    if (at + RECORD_WORDS > index.length) return false;
+    isRecord[at] = 1;
+    const number = index[at]!;
+    const offset = index[at + 1]!;
     const from = at + RECORD_WORDS;
-    at = from + length;
-    if ((number !== last && number !== last + 1) || number < 0 || at > index.length || offset % 4 !== 0) return false;
-    if (!isRegionCode(index.subarray(from, at), offset)) return false;
+    at = from + index[at + 3]!;
+    if ((number !== last && number !== last + 1) || at > index.length || offset % 4 !== 0) return false;
+    if (!isRegionCode(index, offset, from, at)) return false;
     last = number;
   }
   let free = 0;
-  for (const at of index.subarray(1, 1 + (1 << tableLog2))) {
+  for (let slot = 1; slot <= 1 << tableLog2; slot++) {
+    const at = index[slot]!;
     if (at === 0) free++;
-    else if (!records.has(at)) return false;
+    else if (isRecord[at] !== 1) return false;
   }
   return free > 0; // or a search would not end
 }
