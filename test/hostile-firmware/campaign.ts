@@ -6,6 +6,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { FIRMWARE_BYTES_MAX } from '../../devices/machine/memory-map.js';
+import type { Stop } from '../drivers/bare-metal-machine.js';
 import { mutate, seededRandom } from '../harness/mutations.js';
 import { FirmwareMachine } from './firmware-machine.js';
 
@@ -16,6 +17,9 @@ const ENVIRONMENT = 'bootdelay=-1\0bootcmd=echo from the store\0preboot=\0stdin=
 const HEAD_BYTES = 4;
 /** Nothing that works takes so long; what waits for an interrupt that never comes does. */
 const RUN_MS_MAX = 20_000;
+/** So often it is looked whether U-Boot has come to where it only waits: for what is typed, or for the power switch. */
+const LOOK_SLICES = 500;
+const WAITS = /(=> |### Please RESET the board ###\s*)$/;
 
 /** How many machines ended how. */
 export interface Tally {
@@ -24,7 +28,7 @@ export interface Tally {
   readonly started: number;
   readonly taken: number;
   readonly damaged: number;
-  /** By Stop of the machine. */
+  /** By Stop of the machine; `waits`: at its prompt, or for the power switch. */
   readonly ends: Readonly<Record<string, number>>;
   /** Most that the process held, over what it held at the start. */
   readonly grownBytes: number;
@@ -51,19 +55,35 @@ function seal(bytes: Uint8Array): Uint8Array {
 export async function boot(firmware: Uint8Array, variables: Uint8Array, slices: number) {
   const machine = await FirmwareMachine.make(firmware, variables);
   if (typeof machine === 'string') return { refusal: machine } as const;
-  const stop = machine.run(RUN_MS_MAX, slices);
+  const endMs = performance.now() + RUN_MS_MAX;
+  let stop: Stop | 'waits' = 'deadline';
+  for (let left = slices; left > 0 && stop === 'deadline' && performance.now() < endMs; left -= LOOK_SLICES) {
+    stop = machine.run(endMs - performance.now(), Math.min(left, LOOK_SLICES));
+    if (stop === 'deadline' && WAITS.test(machine.output.slice(-64))) stop = 'waits';
+  }
   if (!machine.isContained) throw new Error('memory outside the guest has changed');
   return { stop, output: machine.output } as const;
 }
 
-/** Starts `count` damaged machines, each for at most `slices` slices. Throws what goes wrong, with the number of the case. */
-export async function attack(program: Uint8Array, seed: number, count: number, slices: number): Promise<Tally> {
+/**
+ * Starts `count` damaged machines, each for at most `slices` slices. Throws what goes wrong, with the number of the case. `hear` is told after
+ * each machine how many there were, and what came of them so far.
+ */
+export async function attack(
+  program: Uint8Array,
+  seed: number,
+  count: number,
+  slices: number,
+  hear: (machines: number, tally: Tally) => void = () => undefined,
+): Promise<Tally> {
   const random = seededRandom(seed);
   const store = environment();
   const ends: Record<string, number> = {};
   const tally = { refused: 0, started: 0, taken: 0, damaged: 0 };
   let [atStart, most] = [Number.POSITIVE_INFINITY, 0];
+  const soFar = (): Tally => ({ ...tally, ends: { ...ends }, grownBytes: Math.max(0, most - atStart) });
   for (let n = 0; n < count; n++) {
+    if (n > 0) hear(n, soFar());
     try {
       const hitsProgram = random() < 0.6;
       // The first instructions, the whole of it, or a file of any size.
@@ -91,5 +111,5 @@ export async function attack(program: Uint8Array, seed: number, count: number, s
     atStart = Math.min(atStart, held);
     most = Math.max(most, held);
   }
-  return { ...tally, ends, grownBytes: Math.max(0, most - atStart) };
+  return soFar();
 }
