@@ -85,6 +85,8 @@ export class InterpreterDriver implements Driver {
   readonly #jit: boolean;
   readonly #core: Core;
   readonly #bytes: Uint8Array;
+  /** The data pages before and behind the window. */
+  readonly #outside: readonly Int32Array[];
   readonly #translator = new CaseTranslator();
 
   constructor(mode: 'handlers' | 'loop' | 'jit') {
@@ -95,6 +97,9 @@ export class InterpreterDriver implements Driver {
     const layout: CoreLayout = { state: STATE_AT, arena: RECORDS_AT, arenaBytes: RECORDS_BYTES };
     this.#core = new Core(memory, layout, interpreter(), NO_DEVICES, this.#translator);
     this.#bytes = new Uint8Array(memory.buffer);
+    const window = DATA_HOST + (WINDOW_AT - DATA_AT);
+    const words = (from: number, end: number): Int32Array => new Int32Array(memory.buffer, from, (end - from) / 4);
+    this.#outside = [words(DATA_HOST, window), words(window + WINDOW_BYTES, DATA_HOST + DATA_BYTES)];
   }
 
   /** The first address the last case could not access, or -1. */
@@ -115,15 +120,9 @@ export class InterpreterDriver implements Driver {
 
   /** Inverts every bit of the data pages outside of the window, which no case brings with it. */
   invertOutside(): void {
-    const window = DATA_HOST + (WINDOW_AT - DATA_AT);
-    const invert = (from: number, end: number): void => {
-      const words = new Uint32Array(this.#bytes.buffer, from, (end - from) / 4);
-      words.forEach((word, i) => {
-        words[i] = ~word;
-      });
-    };
-    invert(DATA_HOST, window);
-    invert(window + WINDOW_BYTES, DATA_HOST + DATA_BYTES);
+    for (const words of this.#outside) {
+      for (let i = 0; i < words.length; i++) words[i] = ~(words[i] ?? 0);
+    }
   }
 
   prepare(slots: number): void {
