@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert';
 import { TestRandom } from '../../test/drivers/fp-operands.js';
-import { bothMatch, overlaps, sharedWord } from '../../test/drivers/table-overlap.js';
+import { bothMatch, firstWithTwoMeanings, overlaps, sharedWord } from '../../test/drivers/table-overlap.js';
 import { spec } from '../../test/harness/spec.js';
 import { type Instruction, instruction } from '../isa/instruction.js';
 import { INSTRUCTIONS } from '../isa/table.js';
@@ -29,7 +29,20 @@ test('an overlap that a condition leaves is found', () => {
   ];
   const found = overlaps(some);
   assert.is(found.length, 1);
-  assert.ok(found.some((overlap) => bothMatch(overlap, sharedWord(overlap, 0))));
+  // Both match where A's a is set, which B fixes, whatever b is.
+  assert.equal(found.map(firstWithTwoMeanings), [0x4000_0000]);
+  const [overlap] = found;
+  assert.ok(overlap !== undefined && bothMatch(overlap, sharedWord(overlap, 0xffff_ffff)));
+});
+
+test('of the words that two entries share every one is tried', () => {
+  const never = { when: () => false };
+  const tried: number[] = [];
+  const note = { when: (f: { readonly a: number; readonly b: number }) => tried.push(f.a * 4 + f.b) < 0 };
+  const a = instruction('A', '0 a:1 000000 00000000 00000000 0000 b:2 00', note, () => undefined);
+  const b = instruction('B', '0 c:1 000000 00000000 00000000 0000 d:1 000', never, () => undefined);
+  for (const overlap of overlaps([b, a])) assert.is(firstWithTwoMeanings(overlap), undefined);
+  assert.equal(tried, [0, 2, 4, 6]);
 });
 
 test('random words have at most one meaning, and decode agrees with it', () => {

@@ -1,13 +1,13 @@
 /** Words that the bit patterns of two instruction table entries share: the only ones that can have two meanings. */
-import { fieldsOf, type Instruction } from '../../cpu/isa/instruction.js';
+import { type Instruction, readFields } from '../../cpu/isa/instruction.js';
 
 /** Two entries whose patterns share words. */
 export interface Overlap {
   readonly a: Instruction;
   readonly b: Instruction;
-  /** Bits fixed in the shared words, and the bits that are free. */
+  /** The shared words' fixed bits, and a mask of those that are free. */
   readonly value: number;
-  readonly free: readonly number[];
+  readonly free: number;
 }
 
 /** Every pair of `table` whose fixed bits do not contradict each other. */
@@ -16,24 +16,29 @@ export function overlaps(table: readonly Instruction[]): Overlap[] {
   table.forEach((a, i) => {
     for (const b of table.slice(0, i)) {
       if (((a.value ^ b.value) & a.mask & b.mask) !== 0) continue;
-      const fixed = a.mask | b.mask;
-      const free = Array.from({ length: 32 }, (_, bit) => bit).filter((bit) => ((fixed >>> bit) & 1) === 0);
-      found.push({ a, b, value: (a.value | b.value) >>> 0, free });
+      found.push({ a, b, value: (a.value | b.value) >>> 0, free: ~(a.mask | b.mask) >>> 0 });
     }
   });
   return found;
 }
 
-/** Word number `index` of an overlap: its bits are spread over the free ones. */
-export function sharedWord({ value, free }: Overlap, index: number): number {
-  let word = value;
-  free.forEach((bit, i) => {
-    if (((index >>> i) & 1) === 1) word |= 1 << bit;
-  });
-  return word >>> 0;
-}
+/** The shared word whose free bits are those of `bits`. */
+export const sharedWord = ({ value, free }: Overlap, bits: number): number => (value | (bits & free)) >>> 0;
+
+const accepts = (entry: Instruction, word: number): boolean =>
+  entry.when === undefined || entry.when(readFields(entry, word));
 
 /** Whether both entries accept `word`. */
-export function bothMatch({ a, b }: Overlap, word: number): boolean {
-  return [a, b].every((entry) => entry.when === undefined || entry.when(fieldsOf(entry, word)));
+export const bothMatch = ({ a, b }: Overlap, word: number): boolean => accepts(a, word) && accepts(b, word);
+
+/** The first of all shared words that both entries accept. */
+export function firstWithTwoMeanings(overlap: Overlap): number | undefined {
+  const { free } = overlap;
+  let bits = 0;
+  do {
+    const word = sharedWord(overlap, bits);
+    if (bothMatch(overlap, word)) return word;
+    bits = ((bits | ~free) + 1) & free; // counts in the free bits: the others carry on
+  } while (bits !== 0);
+  return undefined;
 }
