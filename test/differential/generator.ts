@@ -158,6 +158,9 @@ export function drawBlock(entries: readonly Instruction[], wordsMax: number, ran
   return block;
 }
 
+/** Whether `word` is of the encoding group of loads and stores (Arm ARM C4.1, op0): no other instruction reads memory. */
+const mayLoad = (word: number): boolean => ((word >>> 25) & 0b101) === 0b100;
+
 /** The register an access through memory starts from, or undefined. */
 function baseRegister(entry: Instruction, word: number): number | undefined {
   const field = entry.fields.find(({ name }) => name === 'rn_sp');
@@ -222,7 +225,7 @@ export class CaseWriter {
       }
       if ((outcome === OUTCOME.memoryFault && !keepFault) || this.#probe.wroteCode) continue;
       if (outcome === OUTCOME.memoryFault && this.#isUnalignedLdapr(at, slot, block)) continue;
-      if (this.#staysAway(at, slot, words.length) && this.#isAlone(at)) return true;
+      if (this.#staysAway(at, slot, words.length) && (!words.some(mayLoad) || this.#isAlone(at))) return true;
     }
     return false;
   }
