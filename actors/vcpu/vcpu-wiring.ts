@@ -12,7 +12,7 @@ import { type ObjectEnd, ObjectPort } from '../runtime/object-channel.js';
 import { CAPABILITY_SLOT, CapabilityReader } from '../shared-state/capabilities/capability-space.js';
 import type { Gic } from '../shared-state/gic/gic.js';
 import { GICD_BYTES, GICR_BYTES, GicRegisters } from '../shared-state/gic/gic-mmio.js';
-import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
+import type { FrontEndServices } from '../shared-state/mmio/front-end.js';
 import { ObjectTable, SOURCE, type Source } from '../shared-state/objects/object-table.js';
 import { lockOwner, type Ports } from '../shared-state/objects/ports.js';
 import { STAGE2_RIGHTS, type Stage2Reader } from '../shared-state/stage2/stage2-map.js';
@@ -72,7 +72,7 @@ export function makeTracer(place: TracePlace, index: number, ticks: () => number
 }
 
 /** How a front end has the core change a mapping, in the middle of a guest's access: the vCPU counts as outside then (ADR 71). */
-export function rightsAsker(
+function rightsAsker(
   { core, ticket: { partition, index } }: VcpuConfig,
   thread: VcpuThread,
   block: VmBlock,
@@ -85,6 +85,23 @@ export function rightsAsker(
     block.setOutside(index, false);
     drain();
     assert(done || block.stop !== STOP.none, 'the core changes the rights of a mapping it made');
+  };
+}
+
+/** What the front ends of one vCPU's thread may touch. `drain`: does what others have asked of it. */
+export function servicesOf(
+  config: VcpuConfig,
+  thread: VcpuThread,
+  block: VmBlock,
+  gic: Gic,
+  drain: () => void,
+): FrontEndServices {
+  const cpu = config.ticket.index;
+  return {
+    setLine: (intid, level) => gic.setLine(intid, level),
+    setRights: rightsAsker(config, thread, block, drain),
+    ...{ ring: thread.ring, isAwake: thread.isAwake, unixSeconds: () => thread.clock.unixSeconds() },
+    ...{ cpu, self: () => block.actorOf(cpu) },
   };
 }
 
@@ -147,14 +164,4 @@ export function powerServices(
     },
     isMemory: (ipa) => ipa < 1n << 48n && stage2.frame(Number(ipa >> 12n), STAGE2_RIGHTS.execute) >= 0,
   };
-}
-
-/** Milliseconds until a front end wants the vCPU's thread, Infinity when none does; they settle what they have before. */
-export function settledDueInMs(frontEnds: readonly FrontEnd[]): number {
-  let due = Number.POSITIVE_INFINITY;
-  for (const frontEnd of frontEnds) {
-    frontEnd.settle?.();
-    if (frontEnd.dueInMs !== undefined) due = Math.min(due, frontEnd.dueInMs());
-  }
-  return due;
 }

@@ -23,6 +23,7 @@ import { Stage2Reader } from '../shared-state/stage2/stage2-map.js';
 import { POWER, type Ring, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import { CallRecorder } from './call-recorder.js';
 import { VcpuDebugger } from './debugger.js';
+import { FrontEnds } from './front-ends.js';
 import { GenericTimer } from './generic-timer.js';
 import type { GicCode } from './gic-code.js';
 import { GuestCallAnswers } from './guest-call-answers.js';
@@ -48,8 +49,7 @@ import {
   placeController,
   powerServices,
   queueCalls,
-  rightsAsker,
-  settledDueInMs,
+  servicesOf,
 } from './vcpu-wiring.js';
 import { WfiWatch } from './wfi-watch.js';
 
@@ -87,7 +87,7 @@ export class Vcpu {
   readonly #proxied: ProxiedVcpu | undefined;
   /** Absent where vCPUs need none. */
   readonly #token: RunToken | undefined;
-  readonly #frontEnds: FrontEnd[] = [];
+  readonly #frontEnds = new FrontEnds();
   /** By reason. */
   readonly #exits = new Float64Array(EXIT_REASONS);
   /** Absent where nobody asked for a trace. */
@@ -202,11 +202,7 @@ export class Vcpu {
       sleeps: (atOnce) => this.#naps(!atOnce),
     });
     this.#proxied = this.#gunyah && makeProxied(places, thread, this.#gunyah);
-    this.frontEndServices = {
-      setLine: (intid, level) => gic.setLine(intid, level),
-      setRights: rightsAsker(config, thread, block, () => this.#drain()),
-      ...{ ring: thread.ring, unixSeconds: () => thread.clock.unixSeconds() },
-    };
+    this.frontEndServices = servicesOf(config, thread, block, gic, () => this.#drain());
   }
 
   /** HVC and SMC of a VM under the Gunyah ABI. */
@@ -235,7 +231,7 @@ export class Vcpu {
   /** Puts a device's registers into the guest's address space; before the first slice. */
   addFrontEnd(base: number, sizeBytes: number, frontEnd: FrontEnd): void {
     this.#memory.addDevice(base, sizeBytes, frontEnd);
-    this.#frontEnds.push(frontEnd);
+    this.#frontEnds.add(frontEnd);
   }
 
   #psci(stage2: Stage2Reader, gic: Gic, areas: readonly number[] = []): PsciServices {
@@ -259,7 +255,7 @@ export class Vcpu {
 
   /** The VM ends: by its guest, or because nobody pinged its watchdog. */
   #end(end: () => void): void {
-    for (const frontEnd of this.#frontEnds) frontEnd.settle?.();
+    this.#frontEnds.settle();
     end();
     this.#gunyah?.announceHalt();
     for (let cpu = 0; cpu < this.#block.cpus; cpu++) this.#wake(cpu);
@@ -326,14 +322,14 @@ export class Vcpu {
           continue;
         }
         const ms = this.#mode === 'wfe' ? WFE_MS : WFI_MS_MAX;
-        return this.#sleep(Math.min(ms, this.#timer.dueInMs(), settledDueInMs(this.#frontEnds)));
+        return this.#sleep(Math.min(ms, this.#timer.dueInMs(), this.#frontEnds.settledDueInMs()));
       }
       if (this.#mode === 'wfi') this.#watch.ends();
       this.#mode = 'running';
       this.#handle(this.#runGuest());
       this.#token?.handOver();
     }
-    for (const frontEnd of this.#frontEnds) frontEnd.settle?.();
+    this.#frontEnds.settle();
     return 'again';
   }
 
@@ -480,16 +476,18 @@ export class Vcpu {
     if (block.stop !== STOP.none || this.#gunyah?.isKilled === true || this.#debugger?.mode === 'held') return false;
     block.setOutside(self, true);
     block.setSleeping(self, true);
-    const dueMs = this.#watchdogDueInMs(Math.min(WFI_MS_MAX, this.#timer.dueInMs(), settledDueInMs(this.#frontEnds)));
+    const dueMs = this.#watchdogDueInMs(Math.min(WFI_MS_MAX, this.#timer.dueInMs(), this.#frontEnds.settledDueInMs()));
     let isMine = true;
     if (dueMs > 0 && !block.mustLook(self)) {
       this.#token?.release();
+      const leftMs = this.#frontEnds.rests(dueMs, this.#thread.clock.monotonicMs, () => block.mustLook(self));
       this.#meter.sleeps++;
       this.#meter.sliceEnds(this.#nowMs);
-      isMine = this.#thread.nap(dueMs, polls);
+      isMine = this.#thread.nap(leftMs, polls);
       this.#meter.sliceStarts(this.#nowMs);
     }
     block.setSleeping(self, false);
+    this.#frontEnds.wakes();
     this.#budget.woke();
     if (!isMine || this.#token?.acquire() === false) return false;
     block.setOutside(self, false);

@@ -117,6 +117,13 @@ export class QueueReceiver implements ReceiveEnd {
     return core.ok ? ok(new QueueReceiver(core.value, options)) : core;
   }
 
+  /** Mode `single`: another end, which is not used at the same time, has received meanwhile. Nothing is taken and not freed. */
+  resume(): void {
+    this.head = Atomics.load(this.words, this.headWord);
+    this.freed = this.head;
+    this.tailSeen = this.head;
+  }
+
   receive(into: Uint8Array): Result<Received, Fault<'queueEmpty' | 'messageSize' | 'corrupt'>> {
     const sizeBytes = this.peek();
     if (sizeBytes < 0) return sizeBytes === NOTHING ? EMPTY : BROKEN;

@@ -86,6 +86,12 @@ export class QueueSender implements SendEnd {
     return core.ok ? ok(new QueueSender(core.value, options)) : core;
   }
 
+  /** Mode `single`: another end, which is not used at the same time, has sent meanwhile. Nothing is staged. */
+  resume(): void {
+    this.tail = Atomics.load(this.words, WORD.tail);
+    this.headSeen = Atomics.load(this.words, this.headWord);
+  }
+
   send(message: Uint8Array, push = false): Result<Sent, Fault<'queueFull' | 'messageSize' | 'corrupt'>> {
     const sizeBytes = message.length;
     if (this.isPlain && this.staged === 0 && sizeBytes > 0 && sizeBytes <= this.messageBytesMax)

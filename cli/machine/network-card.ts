@@ -12,6 +12,7 @@ import { DEFAULT_PLAN } from '../../devices/network/gateway/gateway.js';
 import { createLink, farEnd, type LinkMemory } from '../../devices/network/link/frame-link.js';
 import { switchKind } from '../../devices/network/switch/switch.actor.js';
 import type { VirtioPlace } from '../../devices/virtio/virtio-device.js';
+import type { HelperConfig } from '../../devices/virtio-net/net-helper.js';
 import { virtioNetKind } from '../../devices/virtio-net/virtio-net.actor.js';
 import { whyNotStarted } from './deaths.js';
 import type { NetworkPort } from './local-network.js';
@@ -30,13 +31,19 @@ export interface NetworkCard {
 /** The hardware address of a card behind a gateway, where it is alone: the one QEMU gives its first. */
 const LONE_MAC = Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, 0x56);
 
+/** What runs, and how a vCPU may help it; not where frames are recorded, which the worker does. */
+export interface StartedCard {
+  readonly actors: readonly [card: ActorRef<never>, ...others: ActorRef<never>[]];
+  readonly help: HelperConfig | undefined;
+}
+
 /** Starts card and neighbour; the error is a sentence. */
 export async function startNetworkCard(
   system: ActorSystem,
   network: NetworkCard,
   place: VirtioPlace,
   name: string,
-): Promise<Result<readonly [card: ActorRef<never>, ...others: ActorRef<never>[]], string>> {
+): Promise<Result<StartedCard, string>> {
   const isAlone = network.switchName === undefined;
   const mac = network.mac ?? (isAlone ? LONE_MAC : Uint8Array.of(0x52, 0x54, 0, ...randomBytes(3)));
   const recorded = network.capture === undefined ? {} : { capture: network.capture };
@@ -47,7 +54,8 @@ export async function startNetworkCard(
   if (neighbour?.ok === false) return neighbour;
   const card = await system.spawn(virtioNetKind, { place, mac, link, paths, ...recorded, rehearses: true }, { name });
   if (!card.ok) return err(whyNotStarted(name, card.error));
-  return ok(neighbour === undefined ? [card.value] : [card.value, neighbour.value]);
+  const actors = neighbour === undefined ? ([card.value] as const) : ([card.value, neighbour.value] as const);
+  return ok({ actors, help: network.capture === undefined ? { place, mac, link, paths } : undefined });
 }
 
 async function startNeighbour(

@@ -15,6 +15,7 @@ import { type VirtioBalloonProtocol, virtioBalloonKind } from '../../devices/vir
 import type { DiskLayer } from '../../devices/virtio-blk/disk-layers.js';
 import { virtioBlkKind } from '../../devices/virtio-blk/virtio-blk.actor.js';
 import { type VirtioConsoleProtocol, virtioConsoleKind } from '../../devices/virtio-console/virtio-console.actor.js';
+import type { NetFrontEndConfig } from '../../devices/virtio-net/virtio-net.front-end.js';
 import { virtioRngKind } from '../../devices/virtio-rng/virtio-rng.actor.js';
 import { virtioVsockKind } from '../../devices/virtio-vsock/virtio-vsock.actor.js';
 import { whyNotStarted } from './deaths.js';
@@ -53,6 +54,8 @@ export interface VirtioDevices {
 
 const FRONT_END = new URL('../../devices/virtio/mmio.front-end.js', import.meta.url).href;
 
+const NET_FRONT_END = new URL('../../devices/virtio-net/virtio-net.front-end.js', import.meta.url).href;
+
 /** Starts the devices of `choices`; the error is a sentence. */
 export async function startVirtioDevices(
   system: ActorSystem,
@@ -72,10 +75,12 @@ export async function startVirtioDevices(
     if (choice.kind === 'net') {
       const network = await startNetworkCard(system, choice.network, place, name);
       if (!network.ok) return network;
-      const [card] = network.value;
-      actors.push(...network.value);
-      const config: MmioFrontEndConfig = { registers, memory, block, actor: card.actor };
-      frontEnds.push({ base: window.base, sizeBytes: window.sizeBytes, module: FRONT_END, config });
+      const { actors: started, help } = network.value;
+      actors.push(...started);
+      const plain: MmioFrontEndConfig = { registers, memory, block, actor: started[0].actor };
+      const config = help === undefined ? plain : ({ ...plain, help } satisfies NetFrontEndConfig);
+      const module = help === undefined ? FRONT_END : NET_FRONT_END;
+      frontEnds.push({ base: window.base, sizeBytes: window.sizeBytes, module, config });
       continue;
     }
     const started = await start(system, choice, place, { output, input, ramBytes }, name);

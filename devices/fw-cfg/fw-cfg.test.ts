@@ -1,4 +1,5 @@
 import * as assert from 'uvu/assert';
+import { frontEndServices } from '../../test/drivers/front-end-services.js';
 import { GUEST_AT, VirtioDriver } from '../../test/drivers/virtio-driver.js';
 import { seededRandom } from '../../test/harness/mutations.js';
 import { spec } from '../../test/harness/spec.js';
@@ -22,12 +23,7 @@ function device(rights: readonly number[]) {
   });
   const { memory, block, stage2 } = guest.place;
   const config = { registers: createSharedRegisters(), memory, place: { block, stage2 }, window: 39, items: shared };
-  const frontEnd = fwCfgFrontEnd(config, {
-    setLine: () => undefined,
-    ring: () => undefined,
-    setRights: () => undefined,
-    unixSeconds: () => 0,
-  });
+  const frontEnd = fwCfgFrontEnd(config, frontEndServices());
   const select = (key: number): void => frontEnd.write(8, 2, BigInt(((key & 0xff) << 8) | (key >> 8)));
   const text = (key: number, bytes: number): string => {
     select(key);

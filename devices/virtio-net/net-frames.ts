@@ -42,42 +42,67 @@ export interface NetState {
   readonly counters: NetCounters;
   /** Frames already cut for a guest that takes no large ones, waiting for buffers. */
   readonly cut: Uint8Array[];
+  /** A vCPU's thread moves them, and leaves what takes long to the worker. */
+  readonly isHelper: boolean;
+  /** Whether it has left something. */
+  leaves: boolean;
 }
 
 /** What a card works on that has moved nothing yet; of one shape, which the compiled code relies on (net-rehearsal.ts). */
-export function newNetState(device: VirtioDevice, links: CardLinks, capture?: Capture): NetState {
+export function newNetState(
+  device: VirtioDevice,
+  links: CardLinks,
+  capture: Capture | undefined,
+  isHelper = false,
+): NetState {
   const counters = { sentFrames: 0, sentBytes: 0, receivedFrames: 0, receivedBytes: 0, refused: 0, dropped: 0 };
-  return { device, links, capture, counters, cut: [] };
+  return { device, links, capture, counters, cut: [], isHelper, leaves: false };
 }
 
 /** Queues (V1.2, 5.1.2). */
 export const NET_QUEUE = { receive: 0, transmit: 1 } as const;
 /** Frames per turn of each direction. */
 const FRAMES_PER_TURN = 64;
+/** A helper moves no more in a turn, and no larger ones. */
+const HELPED_FRAMES = 8;
+const HELPED_BYTES_MAX = 2048;
+/** What a notification of the transmit queue sets in the device's kicks. */
+export const TRANSMIT_KICK = 1 << NET_QUEUE.transmit;
 const HEADER = PacketHeader.offsets;
 
 const head = new Uint8Array(ADDRESSED_BYTES);
 
 /** Moves frames both ways; true when there may be more. */
 export function moveFrames(state: NetState): boolean {
-  state.device.takeKicks();
-  const moreOut = transmit(state);
+  // A frame that came is not held up by a look at a queue in which nothing can be.
+  state.leaves = false;
+  const moreOut = (state.device.takeKicks() & TRANSMIT_KICK) !== 0 && transmit(state);
   const moreIn = receive(state);
   return moreOut || moreIn;
 }
 
 /** Moves frames from the guest to the link; true when there may be more. */
-function transmit({ device, links, capture, counters }: NetState): boolean {
+function transmit(state: NetState): boolean {
+  const { device, links, capture, counters, isHelper } = state;
+  let isHeldBack = false;
+  let count = 0;
   const more = device.serve(NET_QUEUE.transmit, (chain) => {
     const size = chain.readableBytes;
     if (size < AT.ip || size > FRAME_BYTES_MAX) {
       counters.refused++;
       return 0;
     }
+    if (isHelper && (size > HELPED_BYTES_MAX || ++count > HELPED_FRAMES)) {
+      isHeldBack = true;
+      return 'later';
+    }
     if (links.hasPaths && !chain.read(0, head)) return 'broken';
     const link = links.hasPaths ? links.toward(head, 0) : links.main;
     const at = link.reserve();
-    if (at < 0 && link === links.main) return 'later'; // rung when there is room
+    if (at < 0 && link === links.main) {
+      isHeldBack = true;
+      return 'later'; // rung when there is room
+    }
     if (at < 0) {
       // As a switch does it: a guest that takes nothing does not keep this one from others.
       counters.dropped++;
@@ -95,7 +120,10 @@ function transmit({ device, links, capture, counters }: NetState): boolean {
     return 0;
   });
   links.flush();
-  return more;
+  // Nobody tells again of what is still there; nor does a driver of what it offers before it is ready.
+  if (more || isHeldBack || !device.isLive) device.kick(TRANSMIT_KICK);
+  // Whoever was told of new room may have seen nothing to do before that.
+  return more || (isHeldBack && !isHelper && links.main.hasRoom);
 }
 
 const large = new Uint8Array(AT.ip + MTU + 4);
@@ -107,7 +135,8 @@ function receive(state: NetState): boolean {
   // While the guest has too few buffers its next notification goes on; otherwise nobody rings for what came meanwhile.
   const waits = device.turn(NET_QUEUE.receive, (queue) => {
     queue.wantNotifications(false);
-    for (let count = 0; count < FRAMES_PER_TURN; count++) {
+    const framesMax = state.isHelper ? HELPED_FRAMES : FRAMES_PER_TURN;
+    for (let count = 0; count < framesMax; count++) {
       const done = deliverNext(state, queue);
       if (done !== 'done') return done === 'waits';
     }
@@ -127,6 +156,10 @@ function deliverNext(state: NetState, queue: SplitQueue): 'done' | 'empty' | 'wa
   }
   const size = links.next();
   if (size === 0) return 'empty';
+  if (state.isHelper && size > HELPED_BYTES_MAX) {
+    state.leaves = true;
+    return 'empty';
+  }
   const { received, offset } = links;
   const isLarge = (received[offset + HEADER.gsoType] ?? GSO.none) !== GSO.none;
   if (isLarge && !device.has(NET_FEATURE.guestTcp4)) {

@@ -51,7 +51,7 @@ class MadeUpCard {
     guest.drive();
     this.#guest = guest;
     const links = new CardLinks({ link: ends.link, paths, mac: MACS[side] }, self, services.ring);
-    this.state = newNetState(device, links);
+    this.state = newNetState(device, links, undefined);
     for (let n = 0; n < RECEIVE_BUFFERS; n++) {
       guest.describe(NET_QUEUE.receive, n, guest.dataAt + n * RECEIVE_BYTES, RECEIVE_BYTES, DESCRIPTOR.write);
       guest.offer(NET_QUEUE.receive, n);

@@ -2,16 +2,14 @@
 import { type ActorContext, actor, actorKind } from '../../actors/runtime/actor.js';
 import type { FileToken } from '../../actors/runtime/files.js';
 import type { Ask } from '../../actors/runtime/protocol.js';
-import { bytes, u8, u16, u32 } from '../../bus/layout/fields.js';
-import { struct } from '../../bus/layout/struct.js';
 import { ok } from '../../bus/result.js';
 import { Capture } from '../network/capture.js';
 import { CardLinks, type StraightPath } from '../network/link/card-links.js';
 import type { LinkMemory } from '../network/link/frame-link.js';
 import { MTU } from '../network/wire/headers.js';
-import { VirtioDevice, type VirtioPlace, type VirtioServices } from '../virtio/virtio-device.js';
-import { DEVICE } from '../virtio/wire.js';
-import { moveFrames, NET_FEATURE, type NetCounters, type NetState, newNetState } from './net-frames.js';
+import type { VirtioPlace, VirtioServices } from '../virtio/virtio-device.js';
+import { LINK_UP, makeNetDevice, NetSpace } from './net-device.js';
+import { moveFrames, type NetCounters, type NetState, newNetState, TRANSMIT_KICK } from './net-frames.js';
 import { NetRehearsal } from './net-rehearsal.js';
 
 /** What the device is started with. */
@@ -33,21 +31,10 @@ export type VirtioNetProtocol = {
   counters: Ask<object, NetCounters>;
 };
 
-/** Configuration space (V1.2, 5.1.4). */
-const NetSpace = struct('NetSpace', 20, {
-  mac: bytes(0, 6),
-  status: u16(6),
-  queuePairsMax: u16(8),
-  mtu: u16(10),
-  speed: u32(12),
-  duplex: u8(16),
-  rssKeyBytes: u8(17),
-  rssTableEntries: u16(18),
-});
-const LINK_UP = 1;
-const QUEUE_SIZE = 256;
 const CAPTURE_FLUSH_MS = 200;
 const IDLE = { sleepMs: 60_000 } as const;
+/** While a vCPU has the turn. */
+const BRIEF = { sleepMs: 0.05 } as const;
 
 interface ActorState {
   readonly net: NetState;
@@ -57,17 +44,6 @@ interface ActorState {
   rehearsal: NetRehearsal | 'due' | 'done';
 }
 
-const SHAPE = {
-  deviceId: DEVICE.network,
-  features: Object.values(NET_FEATURE),
-  queueSizes: [QUEUE_SIZE, QUEUE_SIZE],
-  configBytes: NetSpace.sizeBytes,
-  configWritable: [0, 0],
-} as const;
-
-const makeDevice = (place: VirtioPlace, services: VirtioServices): VirtioDevice =>
-  new VirtioDevice(place, SHAPE, services);
-
 const virtioNet = actor<VirtioNetConfig, VirtioNetProtocol, ActorState>({
   name: 'virtio-net',
   mailboxMax: 16,
@@ -75,7 +51,7 @@ const virtioNet = actor<VirtioNetConfig, VirtioNetProtocol, ActorState>({
   start({ place, mac, link, paths = [], capture, rehearses = false }, context) {
     const ring = (number: number): void => context.ring({ actor: number }, 1);
     const services = { ring, warn: (text: string) => context.log.warn(text) };
-    const device = makeDevice(place, services);
+    const device = makeNetDevice(place, services);
     if (context.incarnation === 0) {
       const unused = { speed: 0, duplex: 0, rssKeyBytes: 0, rssTableEntries: 0 };
       NetSpace.write(device.config, 0, { mac, status: LINK_UP, queuePairsMax: 1, mtu: MTU, ...unused });
@@ -84,6 +60,9 @@ const virtioNet = actor<VirtioNetConfig, VirtioNetProtocol, ActorState>({
     const resumes = context.incarnation > 0;
     const links = new CardLinks({ link, paths, mac }, context.self.actor, ring);
     if (!resumes) links.drain();
+    // A predecessor may have taken notifications and died.
+    device.kick(TRANSMIT_KICK);
+    device.leaveTurn();
     const recorded =
       capture === undefined
         ? undefined
@@ -100,7 +79,13 @@ const virtioNet = actor<VirtioNetConfig, VirtioNetProtocol, ActorState>({
   },
   // A blocking actor: an event loop would wake three times as slowly, twice for every frame that is answered.
   slice(state, context) {
+    const { device, links, cut } = state.net;
+    // What was cut waits here: then nobody else may go on.
+    const turn = cut.length > 0 ? 'same' : device.takeTurn();
+    if (turn === undefined) return BRIEF;
+    if (turn === 'other') links.resume();
     const more = moveFrames(state.net);
+    if (cut.length === 0) device.leaveTurn();
     recordSoon(state, context);
     return more || rehearse(state, context.self.actor) ? 'again' : IDLE;
   },
@@ -116,7 +101,9 @@ function rehearse(state: ActorState, self: number): boolean {
   const { device, links } = state.net;
   if (rehearsal === 'done' || !device.isLive) return false;
   const current =
-    rehearsal === 'due' ? new NetRehearsal({ self, services, hasPaths: links.hasPaths, makeDevice }) : rehearsal;
+    rehearsal === 'due'
+      ? new NetRehearsal({ self, services, hasPaths: links.hasPaths, makeDevice: makeNetDevice })
+      : rehearsal;
   state.rehearsal = current.step() ? current : 'done';
   return state.rehearsal !== 'done';
 }

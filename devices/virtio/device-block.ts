@@ -2,8 +2,9 @@
  * What the two sides of a virtio device share beside guest memory: its registers, in a buffer of their own. One side is the
  * front end on the vCPUs' threads (mmio.front-end.ts), the other the device's worker (virtio-device.ts).
  *
- * Words are little-endian i32 and change by Atomics only, and nobody ever holds a lock, so that a worker may be killed at
- * any point. Who writes what: the front end everything but features offered, limits of queues, `needsReset` of the
+ * Words are little-endian i32 and change by Atomics only, and nobody waits for a lock, so that a worker may be killed at
+ * any point: where vCPUs help a device (net-assistant.ts), whoever does not get the turn leaves the work to the worker, and a worker takes
+ * the turn over that its predecessor had. Who writes what: the front end everything but features offered, limits of queues, `needsReset` of the
  * status, new interrupt bits, `attached` and the configuration space, which are the device's.
  */
 import { array, bytes, u32 } from '../../bus/layout/fields.js';
@@ -42,10 +43,16 @@ export const DeviceBlock = struct('DeviceBlock', 1408, {
   resettingTurns: u32(76),
   /** Counts the driver's writes to the configuration space. */
   configWrites: u32(80),
-  reserved: array(84, 11, u32),
+  /** Who works on the queues: 0 nobody, or whom {@link TURN} names; and who did so last. */
+  turn: u32(84),
+  turnBefore: u32(88),
+  reserved: array(92, 9, u32),
   queues: array(128, QUEUES_MAX * QUEUE_WORDS, u32),
   config: bytes(1152, CONFIG_BYTES_MAX),
 });
+
+/** Names in the word `turn`: the device's worker, or the vCPU `number` in its place. */
+export const TURN = { nobody: 0, worker: 1, vcpu: (number: number): number => number + 2 } as const;
 
 /** Words of one queue. */
 export const QUEUE_WORD = {

@@ -17,6 +17,8 @@ export interface MmioFrontEndConfig {
   readonly block: number;
   /** The device's actor. */
   readonly actor: number;
+  /** Sees to a notification of the queue with this number in the place of the actor; false when it does not. */
+  readonly helps?: (queue: number) => boolean;
 }
 
 const MAGIC = 0x74726976;
@@ -36,12 +38,14 @@ class Registers {
   readonly view: DeviceBlockView;
   readonly #vm: VmBlock;
   readonly #ring: () => void;
+  readonly #helps: ((queue: number) => boolean) | undefined;
   readonly #nap = new Int32Array(new SharedArrayBuffer(4));
 
-  constructor({ registers, memory, block, actor }: MmioFrontEndConfig, services: FrontEndServices) {
+  constructor({ registers, memory, block, actor, helps }: MmioFrontEndConfig, services: FrontEndServices) {
     this.view = new DeviceBlockView(registers);
     this.#vm = new VmBlock(memory.buffer, block);
     this.#ring = () => services.ring(actor);
+    this.#helps = helps;
   }
 
   /** Word of the selected queue; 0 when there is no such queue. */
@@ -75,7 +79,7 @@ class Registers {
     const queue = value & 0xffff;
     if (queue >= this.view.get('queueCount')) return;
     this.view.or('kicks', 1 << queue);
-    this.#ring();
+    if (this.#helps?.(queue) !== true) this.#ring();
   }
 
   /** Status as the driver sees it: while a reset is unfinished it is not yet 0. */

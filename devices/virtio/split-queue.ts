@@ -69,6 +69,15 @@ export class SplitQueue {
     this.#announced = this.#next;
   }
 
+  /** Another thread has used the queue meanwhile: goes on behind what that has used. */
+  resume(): void {
+    const index = this.#window.load16(this.#place.used + UsedHead.offsets.index);
+    if (index === REFUSED) this.#isBroken = true;
+    this.#next = this.#announced = index & 0xffff;
+    this.#staged = 0;
+    this.#stagedDescriptors = 0;
+  }
+
   /** Whether something about the queue was wrong. */
   get isBroken(): boolean {
     return this.#isBroken;

@@ -8,7 +8,7 @@ import { Gic } from '../../actors/shared-state/gic/gic.js';
 import { GuestWindow } from '../../actors/shared-state/guest-window/guest-window.js';
 import { type Ring, VmBlock, waker } from '../../actors/shared-state/vm/vm-block.js';
 import type { Chain } from './chain.js';
-import { DeviceBlockView, type DeviceShape, QUEUE_WORD } from './device-block.js';
+import { DeviceBlockView, type DeviceShape, QUEUE_WORD, TURN } from './device-block.js';
 import { SplitQueue } from './split-queue.js';
 import { FEATURE, featureWords, INTERRUPT, STATUS } from './wire.js';
 
@@ -46,6 +46,8 @@ const CHAINS_PER_TURN = 64;
 /** A driver hears of chains at the end of a turn, or after so many of them or so many bytes: an interrupt costs it a lot. */
 const QUIET_CHAINS_MAX = 16;
 const QUIET_BYTES_MAX = 256 << 10;
+/** A vCPU has a turn for some microseconds; one that does not end it for so many milliseconds has been killed, and the machine ends. */
+const INHERIT_NAPS_MAX = 1000;
 const TRANSPORT_FEATURES = [FEATURE.indirectDescriptors, FEATURE.eventIndex, FEATURE.version1];
 
 interface Attached {
@@ -59,24 +61,65 @@ export class VirtioDevice {
   readonly #view: DeviceBlockView;
   readonly #gic: Gic;
   readonly #intid: number;
-  readonly #warn: (text: string) => void;
+  #warn: (text: string) => void;
   readonly #queues: (Attached | undefined)[] = [];
   #epoch: number;
   #complained = false;
+  readonly #self: number;
+  /** A bit for each queue that another thread has used since. */
+  #stale = 0;
 
-  constructor(place: VirtioPlace, shape: VirtioShape, services: VirtioServices) {
+  /** `self`: whose turn its work is (device-block.ts). A vCPU helps the worker, and has the turn already. */
+  constructor(place: VirtioPlace, shape: VirtioShape, services: VirtioServices, self: number = TURN.worker) {
     const { buffer } = place.memory;
-    this.window = new GuestWindow(buffer, place, place.window);
     this.#view = new DeviceBlockView(place.registers);
+    this.#self = self;
+    if (self === TURN.worker) this.#inheritTurn();
+    this.window = new GuestWindow(buffer, place, place.window, self !== TURN.worker);
     this.#gic = new Gic(buffer, place.gic, waker(new VmBlock(buffer, place.block), services.ring));
     this.#intid = place.intid;
     this.#warn = services.warn;
     // A successor finds the device described, and perhaps a driver that relies on what was said.
-    if (this.#view.get('queueCount') === 0) {
+    if (self !== TURN.worker) this.#warn = () => undefined;
+    else if (this.#view.get('queueCount') === 0) {
       const features = featureWords([...shape.features, ...TRANSPORT_FEATURES]);
       this.#view.describe({ ...shape, features }, place.window);
     } else this.#announceSuccessor();
     this.#epoch = this.#view.get('epoch');
+  }
+
+  /** Waits until no vCPU has the turn. The worker before, which may have died in its own, has it no more. */
+  #inheritTurn(): void {
+    const nap = new Int32Array(new SharedArrayBuffer(4));
+    for (let naps = 0; !this.takeTurn() && this.#view.get('turn') !== TURN.worker && naps < INHERIT_NAPS_MAX; naps++)
+      Atomics.wait(nap, 0, 0, 1);
+    this.#view.set('turn', TURN.worker);
+    this.#view.set('turnBefore', TURN.worker);
+  }
+
+  /**
+   * Takes the turn to work on queues and links; undefined when somebody else has it, otherwise whether anybody else had it since this
+   * side's last one: what it knows of the links' ends is old then. Needless for a device that no vCPU helps.
+   */
+  takeTurn(): 'same' | 'other' | undefined {
+    if (!this.#view.replace('turn', TURN.nobody, this.#self)) return undefined;
+    if (this.#view.get('turnBefore') === this.#self) return 'same';
+    this.#view.set('turnBefore', this.#self);
+    this.#stale = -1;
+    return 'other';
+  }
+  /** Gives it back. */
+  leaveTurn(): void {
+    this.#view.set('turn', TURN.nobody);
+  }
+
+  /** Whether a queue was notified that nobody has looked at since. */
+  get isKicked(): boolean {
+    return this.#view.get('kicks') !== 0;
+  }
+  /** As if the driver had notified the queues of these bits. */
+  kick(bits: number): void {
+    this.#view.or('kicks', bits);
   }
 
   /** The configuration space; a change by the device goes through {@link changeConfig} once a driver may look. */
@@ -187,7 +230,12 @@ export class VirtioDevice {
     if (!this.isLive || view.queue(index, QUEUE_WORD.ready) === 0) return undefined;
     const generation = view.queue(index, QUEUE_WORD.generation);
     const known = this.#queues[index];
-    if (known?.generation === generation) return known.queue;
+    if (known?.generation === generation) {
+      if ((this.#stale & (1 << index)) !== 0) known.queue.resume();
+      this.#stale &= ~(1 << index);
+      return known.queue;
+    }
+    this.#stale &= ~(1 << index);
     const resumes = view.queue(index, QUEUE_WORD.attached) === generation;
     const size = view.queue(index, QUEUE_WORD.size);
     const place = {

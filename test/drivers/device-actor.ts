@@ -16,6 +16,8 @@ export interface Lent {
   /** Number of the actor; default 7. */
   readonly actor?: number;
   readonly incarnation?: number;
+  /** Hears whom it rings but itself. */
+  readonly onRing?: (actor: number) => void;
 }
 
 /** A timer the actor has set and nobody has let run yet. */
@@ -72,6 +74,7 @@ export class DeviceActor<Config, P, State> {
       },
       ring(to) {
         if (to.actor === self.actor) rung.self = true;
+        else lent.onRing?.(to.actor);
       },
       file: () => lent.file ?? denied('file'),
       folder: () => lent.folder ?? denied('folder'),

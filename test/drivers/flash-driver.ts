@@ -4,6 +4,7 @@ import type { FrontEnd } from '../../actors/shared-state/mmio/front-end.js';
 import { BANK_BYTES } from '../../devices/flash/cfi-table.js';
 import flashFrontEnd from '../../devices/flash/flash.front-end.js';
 import { createFlashShared, FlashBlock } from '../../devices/flash/flash-block.js';
+import { frontEndServices } from './front-end-services.js';
 
 const GUARD_BYTES = 1 << 20;
 const CANARY = 0xa5;
@@ -30,8 +31,7 @@ export class FlashDriver {
     const shared = createFlashShared();
     this.block = new FlashBlock(shared.block);
     const config = { shared, memory, host: GUARD_BYTES, ipa: IPA, isWritable, keeper: hasKeeper ? KEEPER : 0 };
-    this.frontEnd = flashFrontEnd(config, {
-      setLine: () => undefined,
+    const services = frontEndServices({
       ring: () => {
         this.rings++;
       },
@@ -39,8 +39,8 @@ export class FlashDriver {
         if (ipa !== IPA || bytes !== BANK_BYTES) throw new Error('rights of something else were changed');
         this.rights = rights;
       },
-      unixSeconds: () => 0,
     });
+    this.frontEnd = flashFrontEnd(config, services);
   }
 
   write(offset: number, bytes: number, value: number | bigint): void {

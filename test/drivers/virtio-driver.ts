@@ -11,6 +11,7 @@ import { createDeviceBlock } from '../../devices/virtio/device-block.js';
 import mmioFrontEnd, { type MmioFrontEndConfig } from '../../devices/virtio/mmio.front-end.js';
 import type { VirtioPlace } from '../../devices/virtio/virtio-device.js';
 import { STATUS } from '../../devices/virtio/wire.js';
+import { frontEndServices } from './front-end-services.js';
 
 const PAGE = 4096;
 const BLOCK_AT = 0x10000;
@@ -109,14 +110,12 @@ export class VirtioDriver {
     const registers = createDeviceBlock();
     this.place = { memory, block: BLOCK_AT, stage2: STAGE2_AT, gic: GIC_AT, window: 0, registers, intid: INTID };
     const config: MmioFrontEndConfig = { registers, memory, block: BLOCK_AT, actor: 7 };
-    this.#frontEnd = mmioFrontEnd(config, {
-      setLine: () => undefined,
+    const services = frontEndServices({
       ring: () => {
         this.rings++;
       },
-      setRights: () => undefined,
-      unixSeconds: () => 0,
     });
+    this.#frontEnd = mmioFrontEnd(config, services);
   }
 
   /** Memory that must be as it was: the stage-2 map, everything between the guest's frames, and frames it may not write. */

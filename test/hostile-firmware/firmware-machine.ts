@@ -12,6 +12,7 @@ import { faultSentence } from '../../devices/machine/boot-fault.js';
 import { planBoot } from '../../devices/machine/boot-plan.js';
 import { MEMORY_MAP } from '../../devices/machine/memory-map.js';
 import { BareMetalMachine } from '../drivers/bare-metal-machine.js';
+import { frontEndServices } from '../drivers/front-end-services.js';
 
 /** RAM that the firmware finds. */
 const RAM_MIB = 128;
@@ -72,10 +73,7 @@ export class FirmwareMachine extends BareMetalMachine {
     const host = this.#ramAt + ((RAM_MIB + GUARD_MIB + n * BANK_MIB) << 20);
     const ipa = FLASH_BASE + n * BANK_BYTES;
     const config = { shared: createFlashShared(), memory: this.memory, host, ipa, isWritable: n === 1, keeper: 0 };
-    const frontEnd = flashFrontEnd(config, {
-      setLine: () => undefined,
-      ring: () => undefined,
-      unixSeconds: () => 0,
+    const services = frontEndServices({
       setRights: (at, _bytes, rights) => {
         const bank = this.#bankAt(at);
         if (bank === undefined) throw new Error('rights of something else were changed');
@@ -83,6 +81,7 @@ export class FirmwareMachine extends BareMetalMachine {
         this.core.invalidateStage2();
       },
     });
+    const frontEnd = flashFrontEnd(config, services);
     return { frontEnd, host, rights: ARRAY_RIGHTS };
   }
 

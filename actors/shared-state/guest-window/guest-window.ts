@@ -38,8 +38,11 @@ export class GuestWindow {
   readonly #words: Int32Array;
   #isInside = false;
 
-  /** Window number `window` of the VM; a predecessor that died inside is counted as having left. */
-  constructor(memory: ArrayBufferLike, { block, stage2 }: WindowPlace, window: number) {
+  /**
+   * Window number `window` of the VM; a predecessor that died inside is counted as having left. `shares`: another thread uses the same
+   * window, never at the same time, and may be inside now.
+   */
+  constructor(memory: ArrayBufferLike, { block, stage2 }: WindowPlace, window: number, shares = false) {
     assert(Number.isInteger(window) && window >= 0 && window < VM_WINDOWS_MAX, 'the window has a slot in the VM block');
     this.#map = new Stage2Reader(memory, stage2);
     this.#block = new VmBlock(memory, block);
@@ -48,7 +51,7 @@ export class GuestWindow {
     this.#bytes = new Uint8Array(memory);
     this.#halves = new Int16Array(memory);
     this.#words = new Int32Array(memory);
-    if ((this.#block.windowTurns(window) & 1) !== 0) this.#block.leaveWindow(window);
+    if (!shares && (this.#block.windowTurns(window) & 1) !== 0) this.#block.leaveWindow(window);
   }
 
   /** Runs `body` inside. Turns do not nest. */

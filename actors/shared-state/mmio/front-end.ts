@@ -11,6 +11,12 @@ export interface FrontEndServices {
   setLine(intid: number, level: boolean): void;
   /** Rings a device's actor. */
   readonly ring: Ring;
+  /** Whether an actor's thread runs, as far as it says so itself. */
+  isAwake(actor: number): boolean;
+  /** Number of the vCPU. */
+  readonly cpu: number;
+  /** Its actor. */
+  self(): number;
   /**
    * Gives the guest `rights` (STAGE2_RIGHTS; 0: none) to what is mapped at exactly `[ipa, ipa + bytes)`. When it returns, no
    * processor uses a right that was taken. Not under a lock that another vCPU's front end may wait for.
@@ -28,6 +34,10 @@ export interface FrontEnd {
   settle?(): void;
   /** Milliseconds until the device wants `settle` called; a vCPU that sleeps is awake by then. */
   dueInMs?(): number;
+  /** Called before the vCPU sleeps until it is rung; `mayGoOn` while nobody wants anything of it, and nothing is due. */
+  rests?(mayGoOn: () => boolean): void;
+  /** Called after that. */
+  wakes?(): void;
 }
 
 /** Makes a front end of the device described by `config` (plain data and shared memory). */

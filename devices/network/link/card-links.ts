@@ -57,6 +57,15 @@ export class CardLinks {
     this.#mac = macNumber(mac);
   }
 
+  /** {@link LinkEnd.hear} for all of them. */
+  hear(actor: number): void {
+    for (const end of this.#ends) end.hear(actor);
+  }
+  /** {@link LinkEnd.resume} for all of them. */
+  resume(): void {
+    for (const end of this.#ends) end.resume();
+  }
+
   /** Whether there is a choice of where to send a frame. */
   get hasPaths(): boolean {
     return this.#paths.length > 0;

@@ -92,10 +92,14 @@ export class LinkEnd implements FrameSink {
   readonly receivedView: DataView;
   readonly #sender: QueueSender;
   readonly #receiver: QueueReceiver;
+  readonly #actors: Int32Array;
+  readonly #side: 0 | 1;
   #staged = 0;
   #corrupt = false;
 
-  private constructor(sender: QueueSender, receiver: QueueReceiver) {
+  private constructor(sender: QueueSender, receiver: QueueReceiver, actors: Int32Array, side: 0 | 1) {
+    this.#actors = actors;
+    this.#side = side;
     this.#sender = sender;
     this.#receiver = receiver;
     this.bytes = sender.bytes;
@@ -121,7 +125,17 @@ export class LinkEnd implements FrameSink {
     assert(sender.ok && receiver.ok, 'a link is made by createLink');
     // A sender that found the queue full is told when half of it is free, not for every frame.
     sender.value.configure(sender.value.depth >> 1, UNCHANGED);
-    return new LinkEnd(sender.value, receiver.value);
+    return new LinkEnd(sender.value, receiver.value, actors, memory.side);
+  }
+
+  /** Who is rung from here on when frames wait at this end. */
+  hear(actor: number): void {
+    Atomics.store(this.#actors, this.#side, actor | 0);
+  }
+  /** Another thread has used this end meanwhile, and is done. */
+  resume(): void {
+    this.#sender.resume();
+    this.#receiver.resume();
   }
 
   /** Whether the queue towards us was damaged; nothing is received from it any more. */
@@ -131,6 +145,10 @@ export class LinkEnd implements FrameSink {
   /** Whether a frame waits, as far as a look can tell. */
   get waiting(): boolean {
     return !this.#corrupt && this.#receiver.mayHaveData();
+  }
+  /** Whether a frame has room, as far as a look can tell. */
+  get hasRoom(): boolean {
+    return this.#sender.mayHaveSpace();
   }
   /** Where the frame lies that {@link next} found. */
   get offset(): number {
