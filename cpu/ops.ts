@@ -27,6 +27,8 @@ export interface AccessOptions {
   readonly element?: Val;
 }
 
+const isZero = (value: Val): boolean => isConstant(value) && BigInt(value.constant) === 0n;
+
 /** Names of functions outside generated code; see helpers.ts for what each does. */
 export type HelperName = string;
 
@@ -181,12 +183,14 @@ export abstract class Ops {
   }
   /** a + b. */
   add(a: Val, b: Val): Val {
-    if (isConstant(b) && BigInt(b.constant) === 0n) return a;
+    if (isZero(b)) return a;
+    // Not of 32 bits: a host address stays a sum, whatever the guest's address is.
+    if (a.type === 'i64' && isZero(a)) return b;
     return this.#binary('add', a, b);
   }
   /** a - b. */
   sub(a: Val, b: Val): Val {
-    if (isConstant(b) && BigInt(b.constant) === 0n) return a;
+    if (isZero(b)) return a;
     return this.#binary('sub', a, b);
   }
   /** a * b, low half. */
@@ -199,26 +203,28 @@ export abstract class Ops {
   }
   /** Bitwise or. */
   or(a: Val, b: Val): Val {
-    if (isConstant(a) && BigInt(a.constant) === 0n) return b;
+    if (isZero(a)) return b;
+    if (isZero(b)) return a;
     return this.#binary('or', a, b);
   }
   /** Bitwise exclusive or. */
   xor(a: Val, b: Val): Val {
+    if (isZero(b)) return a;
     return this.#binary('xor', a, b);
   }
   /** Shift left, amount modulo the width. */
   shl(a: Val, b: Val): Val {
-    if (isConstant(b) && BigInt(b.constant) === 0n) return a;
+    if (isZero(b)) return a;
     return this.#binary('shl', a, b);
   }
   /** Logical shift right. */
   shrU(a: Val, b: Val): Val {
-    if (isConstant(b) && BigInt(b.constant) === 0n) return a;
+    if (isZero(b)) return a;
     return this.#binary('shr_u', a, b);
   }
   /** Arithmetic shift right. */
   shrS(a: Val, b: Val): Val {
-    if (isConstant(b) && BigInt(b.constant) === 0n) return a;
+    if (isZero(b)) return a;
     return this.#binary('shr_s', a, b);
   }
   /** Rotate right. */
@@ -362,7 +368,7 @@ export abstract class Ops {
   /** a + b, setting all flags. */
   addSetFlags(a: Val, b: Val): Val {
     const result = this.add(a, b);
-    const copied = isConstant(b) && BigInt(b.constant) === 0n ? this.copy(result) : result;
+    const copied = isZero(a) || isZero(b) ? this.copy(result) : result;
     const overflow = this.and(this.xor(a, copied), this.xor(b, copied));
     const carry = this.ltU(copied, a);
     this.setNZ(copied);
@@ -499,17 +505,18 @@ export abstract class Ops {
   /** Atomic read-modify-write of 2^`log2` bytes at a host address; returns the old value (i64 for 8 bytes, else i32). */
   atomicRmw(op: AtomicOp, log2: number, address: Val, value: Val): Val {
     const code = ATOMIC_RMW[op] + [2, 3, 0, 1][log2]!;
+    const operand = log2 === 3 ? value : this.wrap(value);
     this.body.push(address);
-    this.body.push(log2 === 3 ? value : this.wrap(value));
+    this.body.push(operand);
     this.body.memory(0xfe000000 + code, log2, 0);
     return this.body.result(log2 === 3 ? 'i64' : 'i32');
   }
   /** Atomic compare-exchange of 2^`log2` bytes; returns the old value (i64 for 8 bytes, else i32). */
   atomicCompareExchange(log2: number, address: Val, expected: Val, value: Val): Val {
     const code = 0x48 + [2, 3, 0, 1][log2]!;
+    const operands = log2 === 3 ? [expected, value] : [this.wrap(expected), this.wrap(value)];
     this.body.push(address);
-    this.body.push(log2 === 3 ? expected : this.wrap(expected));
-    this.body.push(log2 === 3 ? value : this.wrap(value));
+    for (const operand of operands) this.body.push(operand);
     this.body.memory(0xfe000000 + code, log2, 0);
     return this.body.result(log2 === 3 ? 'i64' : 'i32');
   }

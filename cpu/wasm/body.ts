@@ -1,16 +1,18 @@
 /**
  * Emits one WebAssembly function body. Every operation writes its result to a temporary local at once, so semantics are
  * written as straight code over values; the engine's optimiser turns locals back into plain data flow. Temporaries are
- * reused from instruction to instruction (`resetTemporaries`), named locals are not.
+ * reused from instruction to instruction (`resetTemporaries`), named locals are not. What is read once and at once never gets a local
+ * (temporaries.ts).
  */
 import { assert } from '../../bus/assert.js';
 import { ByteSink, TYPE_CODE, type ValueType } from './module.js';
 import { WASM_OPS, type WasmOp } from './opcodes.js';
+import { LOCALS_MAX, Temporaries } from './temporaries.js';
 
 /** A value during emission: a local, or a constant not yet emitted (bigint for i64, number otherwise). */
 export interface Val {
   readonly type: ValueType;
-  /** Local index, or -1 for a constant. */
+  /** Local index, or that of a temporary beyond all locals, or -1 for a constant. */
   readonly local: number;
   /** The constant; meaningless when `local >= 0`. */
   readonly constant: number | bigint;
@@ -29,8 +31,21 @@ export const isConstant = (value: Val): boolean => value.local < 0;
 
 const SIGNATURE_TYPE: Readonly<Record<string, ValueType>> = { i: 'i32', l: 'i64', f: 'f32', d: 'f64', v: 'v128' };
 
+/** Operators whose operands may change places: a temporary comes first, since its value may lie on the stack already. */
+const COMMUTATIVE: ReadonlySet<string> = new Set<WasmOp>([
+  ...(['i32.add', 'i32.mul', 'i32.and', 'i32.or', 'i32.xor', 'i32.eq', 'i32.ne'] as const),
+  ...(['i64.add', 'i64.mul', 'i64.and', 'i64.or', 'i64.xor', 'i64.eq', 'i64.ne'] as const),
+]);
+
+/** Operators of one byte that may trap: divisions, and truncations of floats. */
+const mayTrap = (code: number): boolean =>
+  (code >= 0x6d && code <= 0x70) || (code >= 0x7f && code <= 0x82) || (code >= 0xa8 && code <= 0xb1);
+
 interface OpShape {
   readonly code: number;
+  /** It only makes a value: where nobody reads that it need not be there. */
+  readonly isPure: boolean;
+  readonly commutes: boolean;
   readonly result: ValueType;
   readonly lane: boolean;
 }
@@ -38,11 +53,15 @@ const SHAPES = new Map<string, OpShape>(
   Object.entries(WASM_OPS).map(([name, [code, signature]]) => {
     const result = SIGNATURE_TYPE[signature.slice(signature.indexOf(':') + 1, signature.indexOf(':') + 2)];
     assert(result !== undefined, `operator ${name} has a result type`);
-    return [name, { code, result, lane: signature.endsWith('#') }];
+    const isPure = code <= 0xc4 && !mayTrap(code);
+    return [name, { code, isPure, result, lane: signature.endsWith('#'), commutes: COMMUTATIVE.has(name) }];
   }),
 );
 
 const BLOCK_VOID = 0x40;
+
+/** Whether `a` is a temporary and `b` is none. */
+const comesFirst = (a: Val, b: Val): boolean => a.local >= LOCALS_MAX && b.local < LOCALS_MAX;
 
 /** One function body under construction. */
 export class FunctionBody {
@@ -51,6 +70,11 @@ export class FunctionBody {
   readonly #localTypes: ValueType[] = [];
   readonly #pools: Record<ValueType, Val[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   readonly #used: Record<ValueType, number> = { i32: 0, i64: 0, f32: 0, f64: 0, v128: 0 };
+  readonly #temporaries = new Temporaries();
+  readonly #temporaryTypes: ValueType[] = [];
+  /** Locals for temporaries, of which the first are taken. */
+  readonly #locals: Record<ValueType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+  readonly #taken: Record<ValueType, number> = { i32: 0, i64: 0, f32: 0, f64: 0, v128: 0 };
   /** Where the last `local.set` was written and of which local, for turning set+get into tee. */
   #lastSetAt = -1;
   #lastSetLocal = -1;
@@ -68,25 +92,52 @@ export class FunctionBody {
 
   /** A new named local. */
   local(type: ValueType): Val {
-    return { type, local: this.#params + this.#localTypes.push(type) - 1, constant: 0 };
+    const local = this.#params + this.#localTypes.push(type) - 1;
+    assert(local < LOCALS_MAX, 'a function has few locals');
+    return { type, local, constant: 0 };
   }
 
   /** A temporary, free again after {@link resetTemporaries}. */
   temporary(type: ValueType): Val {
     const pool = this.#pools[type];
     const index = this.#used[type]++;
-    return pool[index] ?? (pool[index] = this.local(type));
+    return pool[index] ?? (pool[index] = this.#newTemporary(type));
+  }
+
+  #newTemporary(type: ValueType): Val {
+    this.#temporaryTypes.push(type);
+    return { type, local: LOCALS_MAX + this.#temporaries.add(), constant: 0 };
+  }
+
+  /** A local for a temporary, until all are free. */
+  readonly #takeLocal = (temporary: number): number => {
+    const type = this.#temporaryTypes[temporary]!;
+    const pool = this.#locals[type];
+    const index = this.#taken[type]++;
+    return pool[index] ?? (pool[index] = this.local(type).local);
+  };
+
+  #settle(): void {
+    this.#temporaries.settle(this.code, this.#takeLocal);
+    this.#taken.i32 = this.#taken.i64 = this.#taken.f32 = this.#taken.f64 = this.#taken.v128 = 0;
   }
 
   /** Frees all temporaries: call between guest instructions. */
   resetTemporaries(): void {
     this.#used.i32 = this.#used.i64 = this.#used.f32 = this.#used.f64 = this.#used.v128 = 0;
     this.#lastSetAt = -1;
+    this.#settle();
   }
 
   /** Puts `value` on the operand stack. */
   push(value: Val): void {
     const code = this.code;
+    if (value.local >= LOCALS_MAX) {
+      this.#temporaries.get(value.local - LOCALS_MAX, code);
+      this.#lastSetAt = -1;
+      return;
+    }
+    this.#temporaries.push();
     if (value.local >= 0) {
       if (this.#lastSetLocal === value.local && this.#lastSetAt >= 0) {
         code.bytes[this.#lastSetAt] = 0x22; // local.set followed by local.get of the same local is local.tee
@@ -119,6 +170,12 @@ export class FunctionBody {
   /** Pops the operand stack into `target`. */
   pop(target: Val): void {
     assert(target.local >= 0, 'only a local can be assigned');
+    if (target.local >= LOCALS_MAX) {
+      this.#temporaries.set(target.local - LOCALS_MAX, this.code, -1);
+      this.#lastSetAt = -1;
+      return;
+    }
+    this.#temporaries.take();
     this.#lastSetAt = this.code.length;
     this.#lastSetLocal = target.local;
     this.code.byte(0x21);
@@ -142,6 +199,7 @@ export class FunctionBody {
   /** Writes the raw operator `code` (see WASM_OPS for the encoding of prefixed ones). */
   rawOp(code: number): void {
     this.#lastSetAt = -1;
+    this.#temporaries.take();
     if (code > 0xffffff)
       this.#prefixed(0xfe, code & 0xffff); // 0xfe0000NN: atomics
     else if (code >= 0xfd0000) this.#prefixed(0xfd, code & 0xffff);
@@ -153,9 +211,17 @@ export class FunctionBody {
   op(name: WasmOp, ...args: readonly Val[]): Val {
     const shape = SHAPES.get(name);
     assert(shape !== undefined && !shape.lane, `operator ${name} exists and takes no lane`);
-    for (const arg of args) this.push(arg);
+    const from = shape.isPure ? this.code.length : -1;
+    const first = args[0];
+    const second = args[1];
+    if (second !== undefined && first !== undefined && shape.commutes && comesFirst(second, first)) {
+      this.push(second);
+      this.push(first);
+    } else for (let n = 0; n < args.length; n++) this.push(args[n]!);
     this.rawOp(shape.code);
-    return this.result(shape.result);
+    const result = this.temporary(shape.result);
+    this.#temporaries.set(result.local - LOCALS_MAX, this.code, from);
+    return result;
   }
 
   /** Applies a lane operator (extract_lane, replace_lane) with its lane index. */
@@ -194,6 +260,7 @@ export class FunctionBody {
   /** Ends any pending peephole: what follows is a join point. */
   barrier(): void {
     this.#lastSetAt = -1;
+    this.#temporaries.barrier();
   }
 
   /** Opens a block; returns its depth, for {@link branch}. */
@@ -323,6 +390,7 @@ export class FunctionBody {
 
   /** The finished body: local declarations, code, `end`. */
   finish(): Uint8Array {
+    this.#settle();
     const out = new ByteSink();
     const groups: { type: ValueType; count: number }[] = [];
     for (const type of this.#localTypes) {

@@ -21,6 +21,14 @@ export class ByteSink {
     this.bytes = larger;
   }
 
+  /** Leaves room for `bytes` bytes that are written later; answers where. */
+  skip(bytes: number): number {
+    const at = this.length;
+    this.reserve(bytes);
+    this.length = at + bytes;
+    return at;
+  }
+
   /** Appends one byte. */
   byte(value: number): void {
     if (this.length === this.bytes.length) this.reserve(1);
