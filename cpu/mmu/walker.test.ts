@@ -127,6 +127,13 @@ const allowed = (bench: Bench, want: Want, as: As): boolean => {
   return result >= 0;
 };
 
+test('an entry that says it is one of a contiguous set translates as by itself', () => {
+  const bench = onePage((5n << 12n) | PAGE | (1n << 52n));
+  assert.is(bench.go(0x123n), 0x5123);
+  assert.is(bench.result.blockLog2, 12);
+  assert.is(bench.go(0x1000n), fault(FAULT.translation, 3), 'what its neighbours say is theirs');
+});
+
 test('permissions of pages: every combination of AP, UXN and PXN', () => {
   for (let bits = 0; bits < 16; bits++) {
     const user = (bits & 1) !== 0;

@@ -51,6 +51,16 @@ test('what the guest has sent is there after a flush', async () => {
   assert.is(driver.used(TRANSMIT).count, 64);
 });
 
+test('a window of another size interrupts the guest, which reads the new one', async () => {
+  const { driver, actor } = await bench();
+  const size = (): readonly number[] => [driver.read(REGISTER.config) & 0xffff, driver.read(REGISTER.config) >>> 16];
+  assert.equal(size(), [80, 24]);
+  assert.is(driver.read(REGISTER.interruptStatus), 0);
+  actor.declaration.on.resize(actor.state, { columns: 132, rows: 43 }, actor.context);
+  assert.is(driver.read(REGISTER.interruptStatus), 2, 'the configuration has changed');
+  assert.equal(size(), [132, 43]);
+});
+
 test('a guest that never stops sending, or sends half a gigabyte at once, does not hold the worker', async () => {
   for (const bytes of [0, 1, 2 * PAGE]) {
     const { driver, actor, reader, flush } = await bench();
