@@ -24,6 +24,18 @@ export const EXIT_USAGE = STATUS.badArgument.exit;
 /** Exit code for a failure of ours (EX_SOFTWARE). */
 export const EXIT_SOFTWARE = STATUS.corrupt.exit;
 
+/** The verbs that `args` begins with, as one types them. */
+function commandOf(program: Command, args: readonly string[]): string {
+  const names = [program.name()];
+  let command: Command | undefined = program;
+  for (const arg of args) {
+    command = command.commands.find((verb) => verb.name() === arg);
+    if (command === undefined) break;
+    names.push(arg);
+  }
+  return names.join(' ');
+}
+
 /** Runs `args` (without node and script) and answers the exit code. `version` is what `--version` prints. */
 export async function runProgram(
   verbs: readonly Verb[],
@@ -73,7 +85,7 @@ export async function runProgram(
       .replace(/^error: /, '')
       .replace(/\.?\s*$/s, '')
       .replaceAll(/\s+/g, ' ');
-    terminal.err(`wurley: ${what}; "wurley --help" lists what there is.\n`);
+    terminal.err(`wurley: ${what}; "${commandOf(program, args)} --help" lists what there is.\n`);
     return EXIT_USAGE;
   }
 }

@@ -28,11 +28,11 @@ async function pull(name: string, via: Via, terminal: Terminal): Promise<number>
   const pulled = await pullImage(name, { cache: cacheFolder(), env: process.env, report, now: () => Date.now(), via });
   done();
   if (!pulled.ok) {
-    terminal.err(`wurley: ${faultSentence(pulled.error)}\n`);
+    terminal.err(`wurley: ${faultSentence(pulled.error)}.\n`);
     return EXIT_FAILED;
   }
   const { image, caveat } = pulled.value;
-  if (caveat !== undefined) terminal.err(`wurley: note: ${caveat}\n`);
+  if (caveat !== undefined) terminal.err(`wurley: note: ${caveat}.\n`);
   terminal.out(`${name}: Linux ${image.manifest.release}, ${mib(image.sizeBytes)}\n`);
   return 0;
 }
@@ -53,11 +53,11 @@ async function rootfs(name: string, text: RootText & { readonly via: Via }, term
   });
   done();
   if (!built.ok) {
-    terminal.err(`wurley: ${faultSentence(built.error)}\n`);
+    terminal.err(`wurley: ${faultSentence(built.error)}.\n`);
     return asked ?? EXIT_FAILED;
   }
   const { packages, password, caveat } = built.value;
-  if (caveat !== undefined) terminal.err(`wurley: note: ${caveat}\n`);
+  if (caveat !== undefined) terminal.err(`wurley: note: ${caveat}.\n`);
   terminal.out(`${text.output}: ${name}, ${packages} packages\n`);
   if (password !== undefined) terminal.out(`password of root: ${password}\n`);
   return 0;
@@ -77,7 +77,7 @@ async function list(terminal: Terminal): Promise<number> {
       `${[name.padEnd(20), 'root file system'.padEnd(32), mib(sizeBytes).padStart(10), ` ${day}`].join(' ')}\n`,
     );
   }
-  if (images.length + roots.length === 0) terminal.err(`no images; pull one of ${NAMES}\n`);
+  if (images.length + roots.length === 0) terminal.err(`wurley: no images; pull one of ${NAMES}.\n`);
   return 0;
 }
 
@@ -87,7 +87,7 @@ async function remove(names: readonly string[], terminal: Terminal): Promise<num
     const remove = findRootEntry(name) === undefined ? removeImage : removeRoot;
     const removed = await remove(cacheFolder(), name);
     if (removed.ok) continue;
-    terminal.err(`wurley: ${faultSentence(removed.error)}\n`);
+    terminal.err(`wurley: ${faultSentence(removed.error)}.\n`);
     exitCode = EXIT_FAILED;
   }
   return exitCode;

@@ -27,7 +27,7 @@ const NET = ['--kernel', kernel, '--net', 'user'];
 /** Arguments, exit code, what the sentence says. */
 const CASES: readonly (readonly [readonly string[], number, RegExp])[] = [
   [[], USAGE, /nothing to run: give an image name/],
-  [['--colour'], USAGE, /unknown option '--colour'; "wurley --help" lists what there is/],
+  [['--colour'], USAGE, /unknown option '--colour'; "wurley run --help" lists what there is/],
   [['debian:5.10'], USAGE, /there is no image "debian:5\.10"; there are debian:/],
   [['debian:6.1-cloud', '--kernel', kernel], USAGE, /give an image name or --kernel, not/],
   [['--kernel', kernel, '--firmware', kernel], DATA, /is no EFI application/],
@@ -37,7 +37,11 @@ const CASES: readonly (readonly [readonly string[], number, RegExp])[] = [
   [['--firmware', kernel, '--firmware-vars', `${kernel},size=1`], USAGE, /"size=1" is not template=FILE/],
   [['--firmware', kernel, '--firmware-vars', kernel], DATA, /has 8 bytes, and a bank of the flash has 67108864/],
   [['--firmware', kernel, '--firmware-vars', folder], DATA, /firmware variables: is no regular file/],
-  [['--firmware', kernel, '--firmware-vars', join(folder, 'no', 'v')], DATA, /cannot be made \(ENOENT\)/],
+  [
+    ['--firmware', kernel, '--firmware-vars', join(folder, 'no', 'v')],
+    DATA,
+    /cannot be made: there is no such file or folder \(ENOENT\); give/,
+  ],
   [
     ['--firmware', kernel, '--firmware-vars', `${join(folder, 'new')},template=${kernel}`],
     DATA,
@@ -93,13 +97,25 @@ const CASES: readonly (readonly [readonly string[], number, RegExp])[] = [
   [['--kernel', kernel, '--disk', `${empty},format=qcow2`], DATA, /empty: /],
   [['--kernel', kernel, '--disk', `${empty},rw`], USAGE, /"rw" is none of ro, format=raw/],
   [['--kernel', kernel, '--snapshot-disk'], USAGE, /--snapshot-disk needs a --disk/],
-  [['--kernel', kernel, '--share', join(folder, 'none')], DATA, /cannot be opened as a folder \(ENOENT\)/],
+  [
+    ['--kernel', kernel, '--share', join(folder, 'none')],
+    DATA,
+    /cannot be opened as a folder: there is no such file or folder \(ENOENT\)/,
+  ],
   [['--kernel', kernel, '--share', `${folder},wo`], USAGE, /"wo" is none of rw, ro, tag=NAME/],
   [['--kernel', kernel, '--net', 'lan'], USAGE, /--net takes user, switch:NAME/],
   [['--kernel', kernel, '--pcap', 'x'], USAGE, /--pcap needs --net/],
-  [[...NET, '--pcap', join(folder, 'no', 'x')], DATA, /--pcap: .* cannot be written \(ENOENT\)/],
+  [
+    [...NET, '--pcap', join(folder, 'no', 'x')],
+    DATA,
+    /--pcap: .* cannot be written: there is no such file or folder \(ENOENT\)/,
+  ],
   [['--kernel', kernel, '--gdb', '65536'], USAGE, /--gdb takes PORT or PORT,wait/],
-  [['--kernel', kernel, '--dump-dtb', join(folder, 'no', 'such', 'folder')], DATA, /cannot be written/],
+  [
+    ['--kernel', kernel, '--dump-dtb', join(folder, 'no', 'such', 'folder')],
+    DATA,
+    /cannot be written: there is no such file or folder/,
+  ],
 ];
 
 test(

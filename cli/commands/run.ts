@@ -16,6 +16,7 @@ import { type BootPlan, type BootRequest, type NamedBytes, planBoot } from '../.
 import type { MachineDescription } from '../../devices/machine/description.js';
 import { RAM_RANGE } from '../../devices/machine/memory-map.js';
 import { primaryNodes } from '../host/gunyah-platform.js';
+import { hostReason } from '../host-reasons.js';
 import { imageArguments } from '../image/boot-arguments.js';
 import { CATALOG, findCatalogEntry } from '../image/catalog.js';
 import { READY_MARKER, rootBootArchive } from '../image/initramfs.js';
@@ -144,7 +145,12 @@ export const addRun: Verb = (program, terminal, done) => {
     .option('--no-jit', 'interpret only')
     .addHelpText(
       'after',
-      `\nExit codes: 0 power off, ${EXIT_RESET} reset or panic, ${EXIT_DATA} file refused, ${EXIT_CRASH} machine failed, ${EXIT_TIMEOUT} timeout.`,
+      [
+        '\nExit codes:',
+        `0 power off, ${EXIT_RESET} reset or panic, ${EXIT_USAGE} command line not understood, ${EXIT_DATA} file refused,`,
+        `${EXIT_CRASH} machine failed, ${EXIT_BUSY} port or socket not to be had, ${EXIT_TIMEOUT} timeout, ${EXIT_HANGUP} terminal gone,`,
+        `${EXIT_QUIT} Ctrl-] q or a second SIGINT, ${EXIT_PIPE} output closed, ${EXIT_TERMINATED} SIGTERM.`,
+      ].join('\n'),
     )
     .action(async (image: string | undefined, given: RunText, command: Command) => {
       const text = image === undefined || findRootEntry(image) === undefined ? given : withDefaults(given, command);
@@ -234,11 +240,8 @@ interface Events {
 
 async function dumpDeviceTree(path: string, plan: Result<Prepared, Refusal>): Promise<Result<number, Refusal>> {
   if (!plan.ok) return plan;
-  const written = await writeFile(path, plan.value.plan.deviceTree).then(
-    () => undefined,
-    (problem: Error) => problem.message,
-  );
-  return written === undefined ? ok(0) : refuse(EXIT_DATA, `${path}: cannot be written (${written})`);
+  const written = await writeFile(path, plan.value.plan.deviceTree).then(() => undefined, hostReason);
+  return written === undefined ? ok(0) : refuse(EXIT_DATA, `${path}: cannot be written: ${written}`);
 }
 
 const profileOf = (name: string): Profile | undefined => PROFILES.find((profile) => profile === name);

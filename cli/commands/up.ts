@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { Subject } from 'rxjs';
 import { err, ok, type Result } from '../../bus/result.js';
 import { VmHost } from '../host/vm-host.js';
+import { hostReason } from '../host-reasons.js';
 import { ControlClient } from '../lab/control-client.js';
 import type { VmView } from '../lab/control-views.js';
 import { type Lab, readLab } from '../lab/lab-file.js';
@@ -77,10 +78,7 @@ async function up(file: string | undefined, options: UpOptions, terminal: Termin
   try {
     text = readFileSync(path, 'utf8');
   } catch (problem) {
-    return refuse(
-      EXIT_DATA,
-      `${file}: cannot be read (${problem instanceof Error ? problem.message : String(problem)})`,
-    );
+    return refuse(EXIT_DATA, `${file}: cannot be read: ${hostReason(problem)}`);
   }
   const read = readLab(path, text);
   if (!read.ok) return refuse(EXIT_DATA, read.error);

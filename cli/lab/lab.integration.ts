@@ -64,7 +64,11 @@ test('command lines that are wrong, files that are missing, no lab: a sentence a
     [['up', labFile, '--metrics', 'http'], 64, /--metrics takes a port/],
     [['up', labFile, '--name', 'No Name'], 64, /--name takes/],
     [['up', labFile, '--colour'], 64, /unknown option/],
-    [['up', join(folder, 'missing.yaml')], 65, /missing\.yaml: cannot be read \(ENOENT/],
+    [
+      ['up', join(folder, 'missing.yaml')],
+      65,
+      /missing\.yaml: cannot be read: there is no such file or folder \(ENOENT\)/,
+    ],
     [['up', bad], 65, /^wurley: bad\.yaml:3:13: vms\.a\.kernel names gone\.elf, which is not there\.\n$/],
     [['ps'], 69, /no lab is running/],
     [['stop'], 64, /missing required argument/],

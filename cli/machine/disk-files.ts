@@ -9,6 +9,7 @@ import type { FileRights, FileStore } from '../../actors/runtime/files.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import type { DiskLayer } from '../../devices/virtio-blk/disk-layers.js';
 import { emptyImage, HEADER_AREA_BYTES, isQcow2, readHeader } from '../../devices/virtio-blk/qcow2/header.js';
+import { codeInWords } from '../host-reasons.js';
 
 /** A disk as the command line asks for it. */
 export interface DiskRequest {
@@ -91,10 +92,10 @@ function openLayer(
   if (!stat.isFile()) return err(`${path}: disk: is no regular file`);
   if (stat.size === 0) return err(`${path}: disk: is empty`);
   const opened = files.open(path, rights);
-  if (!opened.ok) return err(`${path}: disk: cannot be opened (${opened.error.detail})`);
+  if (!opened.ok) return err(`${path}: disk: cannot be opened: ${codeInWords(opened.error.detail)}`);
   const head = new Uint8Array(HEADER_AREA_BYTES);
   const read = files.use(opened.value).read(0, head);
-  if (!read.ok) return err(`${path}: disk: cannot be read (${read.error.detail})`);
+  if (!read.ok) return err(`${path}: disk: cannot be read: ${codeInWords(read.error.detail)}`);
   const looksQcow2 = isQcow2(head);
   const file = opened.value;
   if (format === 'raw' || (format === undefined && !looksQcow2)) {
@@ -137,7 +138,7 @@ function throwAway(sizeBytes: number, files: FileStore): Result<DiskLayer, strin
       const path = join(folder, 'overlay.qcow2');
       writeFileSync(path, emptyImage(sizeBytes), { mode: 0o600 });
       const opened = files.open(path, 'read-write');
-      if (!opened.ok) return err(`--snapshot-disk: ${path} cannot be opened (${opened.error.detail})`);
+      if (!opened.ok) return err(`--snapshot-disk: ${path} cannot be opened: ${codeInWords(opened.error.detail)}`);
       return ok({ file: opened.value, format: 'qcow2', isGuessed: false });
     } finally {
       rmSync(folder, { recursive: true, force: true });

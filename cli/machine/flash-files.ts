@@ -3,6 +3,7 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statS
 import type { FileStore, FileToken } from '../../actors/runtime/files.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { BANK_BYTES } from '../../devices/flash/cfi-table.js';
+import { codeInWords, hostReason } from '../host-reasons.js';
 
 /** What the command line asks for. */
 export interface VarsRequest {
@@ -39,7 +40,7 @@ export function openVars({ path, template }: VarsRequest, files: FileStore): Res
       if (fault !== undefined) return err(`${path}: firmware variables: ${fault}`);
     }
   } catch (thrown) {
-    return err(`${path}: firmware variables: ${reasonOf(thrown)}; give another path`);
+    return err(`${path}: firmware variables: ${hostReason(thrown)}; give another path`);
   }
   const opened = files.open(path, 'read-write');
   if (opened.ok) return opened;
@@ -48,7 +49,7 @@ export function openVars({ path, template }: VarsRequest, files: FileStore): Res
   return err(
     isReadOnly
       ? `${path}: firmware variables: may not be written, and firmware keeps its variables there; give a copy of it`
-      : `${path}: firmware variables: cannot be opened (${detail}); give another path`,
+      : `${path}: firmware variables: cannot be opened: ${codeInWords(detail)}; give another path`,
   );
 }
 
@@ -81,10 +82,6 @@ function makeVars(path: string, template: string | undefined): Result<undefined,
     return ok();
   } catch (thrown) {
     rmSync(draft, { force: true });
-    return err(`${path}: firmware variables: cannot be made (${reasonOf(thrown)}); give another path`);
+    return err(`${path}: firmware variables: cannot be made: ${hostReason(thrown)}; give another path`);
   }
-}
-
-function reasonOf(thrown: unknown): string {
-  return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : String(thrown);
 }

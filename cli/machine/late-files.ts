@@ -6,6 +6,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { err, ok, type Result } from '../../bus/result.js';
 import { isArm64Image } from '../../devices/machine/loaders/arm64-image.js';
+import { hostReason } from '../host-reasons.js';
 
 /** Bytes read of each file at once: all that is looked at before the rest is there (the translation cache hashes as many). */
 const HEAD_BYTES = 64 << 10;
@@ -69,8 +70,7 @@ export class LateFiles {
       if ((await readInto(handle, memory, bytes.byteOffset)) === memory.length) return ok();
       return err(`${file}: ${what}: became shorter while it was read; start again`);
     } catch (problem) {
-      const reason = problem instanceof Error && 'code' in problem ? String(problem.code) : 'unknown reason';
-      return err(`${file}: ${what}: cannot be read (${reason}); give another path`);
+      return err(`${file}: ${what}: cannot be read: ${hostReason(problem)}; give another path`);
     }
   }
 

@@ -14,6 +14,7 @@ import { switchKind } from '../../devices/network/switch/switch.actor.js';
 import type { VirtioPlace } from '../../devices/virtio/virtio-device.js';
 import type { HelperConfig } from '../../devices/virtio-net/net-helper.js';
 import { virtioNetKind } from '../../devices/virtio-net/virtio-net.actor.js';
+import { hostReason } from '../host-reasons.js';
 import { whyNotStarted } from './deaths.js';
 import type { NetworkPort } from './local-network.js';
 
@@ -87,8 +88,7 @@ function meetingPlace(name: string): Result<string, string> {
     if (statSync(folder).uid !== user) return err(`${folder} belongs to somebody else; set XDG_RUNTIME_DIR`);
     chmodSync(folder, 0o700);
   } catch (problem) {
-    const code = problem instanceof Error && 'code' in problem ? String(problem.code) : String(problem);
-    return err(`${folder} cannot be made (${code}); set XDG_RUNTIME_DIR`);
+    return err(`${folder} cannot be made: ${hostReason(problem)}; set XDG_RUNTIME_DIR`);
   }
   return ok(join(folder, `switch-${name}`));
 }

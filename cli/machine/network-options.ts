@@ -3,6 +3,7 @@ import type { FileStore, FileToken } from '../../actors/runtime/files.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import type { PublishedPort } from '../../devices/network/gateway/gateway.actor.js';
 import { parseIp, parseMac } from '../../devices/network/wire/addresses.js';
+import { codeInWords } from '../host-reasons.js';
 
 /** The options as text. */
 export interface NetworkText {
@@ -79,7 +80,7 @@ export function openCapture(
 ): Result<FileToken | undefined, string> {
   if (path === undefined) return ok(undefined);
   const failure = create(path);
-  if (failure !== undefined) return err(`--pcap: ${path} cannot be written (${failure})`);
+  if (failure !== undefined) return err(`--pcap: ${path} cannot be written: ${codeInWords(failure)}`);
   const opened = files.open(path, 'read-write');
-  return opened.ok ? opened : err(`--pcap: ${path} cannot be opened (${opened.error.detail})`);
+  return opened.ok ? opened : err(`--pcap: ${path} cannot be opened: ${codeInWords(opened.error.detail)}`);
 }

@@ -3,6 +3,7 @@
 import type { FileStore, FolderToken } from '../../actors/runtime/files.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { TAG_BYTES_MAX } from '../../devices/virtio-9p/virtio-9p.actor.js';
+import { codeInWords } from '../host-reasons.js';
 
 /** A share as the command line asks for it. */
 export interface ShareRequest {
@@ -46,5 +47,5 @@ export function parseShares(texts: readonly string[]): Result<readonly ShareRequ
 /** Opens the folder of a share; the error is a sentence. */
 export function openShare({ path, isReadOnly }: ShareRequest, files: FileStore): Result<FolderToken, string> {
   const opened = files.openFolder(path, isReadOnly ? 'read' : 'read-write');
-  return opened.ok ? opened : err(`--share: ${path} cannot be opened as a folder (${opened.error.detail})`);
+  return opened.ok ? opened : err(`--share: ${path} cannot be opened as a folder: ${codeInWords(opened.error.detail)}`);
 }

@@ -2,6 +2,7 @@
 import { closeSync, openSync } from 'node:fs';
 import type { FileFault, FileStore } from '../../actors/runtime/files.js';
 import { err, ok, type Result } from '../../bus/result.js';
+import { codeInWords, hostCode } from '../host-reasons.js';
 import { type BalloonRequest, parseBalloon } from './balloon-options.js';
 import { type DiskRequest, openDisk, parseDisk } from './disk-files.js';
 import { type NetworkRequest, type NetworkText, openCapture, parseNetwork } from './network-options.js';
@@ -119,7 +120,7 @@ export function openVirtio(
 }
 
 function cannotOpen(path: string, { detail }: FileFault): string {
-  return `${path} cannot be opened (${detail})`;
+  return `${path} cannot be opened: ${codeInWords(detail)}`;
 }
 
 /** Makes an empty file at `path`; answers the host's error name when it cannot. */
@@ -128,6 +129,6 @@ function createFile(path: string): string | undefined {
     closeSync(openSync(path, 'w', 0o600));
     return undefined;
   } catch (problem) {
-    return problem instanceof Error && 'code' in problem ? String(problem.code) : String(problem);
+    return hostCode(problem);
   }
 }

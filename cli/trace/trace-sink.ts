@@ -9,6 +9,7 @@ import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { TRACE_KINDS, TRACE_QUEUE } from '../../bus/tap/trace.js';
 import { traceStream } from '../../bus/tap/trace-stream.js';
+import { hostReason } from '../host-reasons.js';
 import type { TraceRequest } from './trace-option.js';
 import { traceJson, traceText } from './trace-text.js';
 
@@ -32,7 +33,7 @@ export function openTrace({ kinds, file }: TraceRequest): Result<TraceSink, stri
   try {
     if (file !== undefined) descriptor = openSync(file, 'w');
   } catch (problem) {
-    return err(`${file}: cannot be written (${problem instanceof Error ? problem.message : String(problem)})`);
+    return err(`${file}: cannot be written: ${hostReason(problem)}`);
   }
   const isJson = /\.jsonl?$/.test(file ?? '');
   const line = isJson ? traceJson : traceText;

@@ -1,6 +1,7 @@
 /** The options of `wurley image rootfs` as text, and checked. */
 import { readFileSync } from 'node:fs';
 import { err, ok, type Result } from '../../../bus/result.js';
+import { hostReason } from '../../host-reasons.js';
 import type { RootOptions } from './build-root.js';
 import type { Variant } from './root-catalog.js';
 
@@ -50,8 +51,7 @@ function readKeys(file: string): Result<string, string> {
   try {
     text = readFileSync(file, 'utf8');
   } catch (problem) {
-    const code = problem instanceof Error && 'code' in problem ? String(problem.code) : 'unknown reason';
-    return err(`--ssh-key ${file}: cannot be read (${code})`);
+    return err(`--ssh-key ${file}: cannot be read: ${hostReason(problem)}`);
   }
   const lines = text.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('#'));
   const isSound = text.length <= KEYS_BYTES_MAX && lines.length > 0 && lines.every((line) => KEY.test(line));

@@ -296,7 +296,10 @@ test('options that make no sense are told in a sentence', async () => {
     [['debian:bookworm', '-o', 'd.img', '--root-password', 'x'], /64 .*--root-password takes none, random, locked/],
     [['debian:bookworm', '-o', 'd.img', '--variant', 'x'], /64 .*--variant takes standard, minimal/],
     [['debian:bookworm', '-o', 'd.img', '--ssh-key', key], /64 .*ends in \.pub/],
-    [['debian:bookworm', '-o', 'd.img', '--ssh-key', '/nowhere'], /64 .*cannot be read \(ENOENT\)/],
+    [
+      ['debian:bookworm', '-o', 'd.img', '--ssh-key', '/nowhere'],
+      /64 .*cannot be read: there is no such file or folder \(ENOENT\)/,
+    ],
     [['debian:woody', '-o', 'd.img'], /65 .*none of debian:bookworm/],
     [
       ['debian:bookworm', '-o', join(folder, 'id.img')],
