@@ -23,7 +23,7 @@ const forScripts = (from) => ({
   setup({ onLoad }) {
     onLoad({ filter: /\.js$/ }, ({ path }) => {
       const place = JSON.stringify(relative(from, path));
-      const url = `new URL(${place}, require('node:url').pathToFileURL(__filename)).href`;
+      const url = `new URL(${place}, __bundleUrl).href`;
       const written = readFileSync(path, 'utf8');
       // The names inside other people's packages stand in nobody's messages.
       const short = { minifyIdentifiers: true, minifySyntax: true };
@@ -51,6 +51,9 @@ const lazyMsgpackr = (from) => ({
   },
 });
 
+/** What {@link forScripts} has modules say in place of `import.meta.url` stands on it; made once, as a start asks for a hundred. */
+const BUNDLE_URL = `const __bundleUrl = require('node:url').pathToFileURL(__filename);`;
+
 /** One CommonJS text with everything that `contents`, standing in `folder`, imports. */
 async function bundle(folder, contents, plugins = [lazyMsgpackr(folder), forScripts(folder)], external = []) {
   const built = await build({
@@ -69,7 +72,7 @@ async function bundle(folder, contents, plugins = [lazyMsgpackr(folder), forScri
     logLevel: 'silent',
     plugins,
     external,
-    ...(plugins.length > 0 ? { supported: { 'dynamic-import': false } } : {}),
+    ...(plugins.length > 0 ? { supported: { 'dynamic-import': false }, banner: { js: BUNDLE_URL } } : {}),
   });
   return built.outputFiles[0].text;
 }

@@ -61,9 +61,9 @@ export class Codec {
   private readonly slotBuffers = new WeakMap<Uint8Array, Map<number, Buffer>>();
 
   constructor(options: CodecOptions = {}) {
-    const { structures } = options;
+    const { structures, readWithStructures } = options;
     this.options = options;
-    this.writer = structures === undefined ? undefined : new RecordWriter(structures);
+    this.writer = structures === undefined && readWithStructures !== true ? undefined : new RecordWriter(structures);
     this.reader =
       structures === undefined || options.untrusted !== undefined ? undefined : new RecordReader(structures);
     this.limits = options.untrusted;

@@ -42,6 +42,33 @@ test('writes exactly the bytes msgpackr writes, or leaves the value to it', () =
   truthy(written > 1_500, `${written} written`);
 });
 
+test('without shapes it writes maps, which a reader with shapes and a plain one read alike', () => {
+  const { packr, decoder } = trio();
+  const writer = new RecordWriter(undefined);
+  const bytes = new Uint8Array(new SharedArrayBuffer(65_536));
+  let written = 0;
+  fc.assert(
+    fc.property(value, fc.nat(3), (one, at) => {
+      const end = writer.write(bytes, at, bytes.length, one);
+      is(writer.learn() || writer.define(one), false);
+      if (end === LEFT) return;
+      written++;
+      const decoded = decoder.decodeRange(bytes, at, end);
+      truthy(decoded.ok);
+      const other = new Codec({ structures: new StructureTable(createStructureTable(), 1) });
+      const told = new Uint8Array(new SharedArrayBuffer(65_536));
+      const size = other.write(told, 0, told.length, one);
+      const again = other.decodeRange(told, 0, size);
+      truthy(again.ok);
+      equal(decoded.value, again.value);
+      equal(decoded.value, packr.unpack(Uint8Array.from(bytes.subarray(at, end))));
+    }),
+    { numRuns: 1_000 },
+  );
+  truthy(written > 300, `${written} written`);
+  for (const room of [0, 5, 12]) is(writer.write(bytes, 0, room, { partition: 1, index: 2 }), LEFT);
+});
+
 test('notes shapes nobody has met, and then writes what msgpackr reads and would write', () => {
   const { packr, writer, decoder } = trio();
   const memory = new Uint8Array(new SharedArrayBuffer(65_536));

@@ -18,6 +18,8 @@ const SHAPE_BASE = 0x40;
 const DEPTH_MAX = 16;
 const TEXT_MAX = 0x40;
 const BINARY_MAX = 0x10000;
+/** Names of a map whose number fits in its first byte. */
+const MAP_MAX = 0x10;
 /** Longest fixed-size form: a type byte and eight bytes. */
 const SCALAR_BYTES_MAX = 9;
 
@@ -32,9 +34,9 @@ interface Step {
 }
 const step = (): Step => ({ shape: -1, guess: '', guessed: undefined, next: new Map() });
 
-/** Writes values into slots; belongs to one thread. */
+/** Writes values into slots; belongs to one thread. Without shapes an object is written as a map of its names. */
 export class RecordWriter {
-  private readonly structures: StructureTable;
+  private readonly structures: StructureTable | undefined;
   private readonly root = step();
   private known = 0;
   /** Whether the last `write` met a shape it does not know. */
@@ -43,13 +45,13 @@ export class RecordWriter {
   private readonly doubleBytes = new Uint8Array(this.double.buffer);
   private readonly bigs = new BigUint64Array(this.double.buffer);
 
-  constructor(structures: StructureTable) {
+  constructor(structures: StructureTable | undefined) {
     this.structures = structures;
   }
 
   /** Takes note of shapes added to the table since, and tells whether there were any; call it when `write` has left a value. */
   learn(): boolean {
-    if (this.structures.count === this.known) return false;
+    if (this.structures === undefined || this.structures.count === this.known) return false;
     const shapes = this.structures.load();
     for (; this.known < shapes.length; this.known++) {
       let at = this.root;
@@ -90,7 +92,7 @@ export class RecordWriter {
     let at: Step | undefined = this.root;
     for (const name of names) at = at?.next.get(name);
     if (at !== undefined && at.shape >= 0) return false;
-    if (names.includes('__proto__') || !this.structures.add(names)) return false;
+    if (names.includes('__proto__') || this.structures?.add(names) !== true) return false;
     this.learn();
     return true;
   }
@@ -126,8 +128,12 @@ export class RecordWriter {
         }
         if (depth === 0) return LEFT;
         if (Array.isArray(value)) return this.list(bytes, at, limit, value, depth);
-        if (Object.getPrototypeOf(value) === Object.prototype)
-          return this.record(bytes, at, limit, value as Readonly<Record<string, unknown>>, depth);
+        if (Object.getPrototypeOf(value) === Object.prototype) {
+          // WHY: an object whose prototype is Object's has names and values.
+          const fields = value as Readonly<Record<string, unknown>>;
+          if (this.structures === undefined) return this.map(bytes, at, limit, fields, depth);
+          return this.record(bytes, at, limit, fields, depth);
+        }
         return value.constructor === Uint8Array ? this.binary(bytes, at, limit, value as Uint8Array) : LEFT;
       default:
         return LEFT;
@@ -172,6 +178,28 @@ export class RecordWriter {
     bytes[at] = 0x60 + ((shape - ONE_BYTE_SHAPES) & 0x1f);
     bytes[at + 1] = (shape - ONE_BYTE_SHAPES) >> 5;
     return end + 1;
+  }
+
+  /** Names and values, one after the other. */
+  private map(
+    bytes: Uint8Array,
+    at: number,
+    limit: number,
+    value: Readonly<Record<string, unknown>>,
+    depth: number,
+  ): number {
+    const names = Object.keys(value);
+    const { length } = names;
+    if (length >= MAP_MAX) return LEFT;
+    let end = at;
+    bytes[end++] = 0x80 | length;
+    for (const name of names) {
+      if (name === '__proto__' || end + SCALAR_BYTES_MAX > limit) return LEFT;
+      end = this.text(bytes, end, limit, name);
+      if (end !== LEFT) end = this.any(bytes, end, limit, value[name], depth - 1);
+      if (end === LEFT) return LEFT;
+    }
+    return end;
   }
 
   private leaveUnknown(): typeof LEFT {

@@ -15,18 +15,16 @@ import { faultSentence } from '../../devices/machine/boot-fault.js';
 import { type BootPlan, type BootRequest, type NamedBytes, planBoot } from '../../devices/machine/boot-plan.js';
 import type { MachineDescription } from '../../devices/machine/description.js';
 import { RAM_RANGE } from '../../devices/machine/memory-map.js';
+import type { Unpackers } from '../../devices/machine/unpackers.js';
 import { primaryNodes } from '../host/gunyah-platform.js';
 import { hostReason } from '../host-reasons.js';
 import { imageArguments } from '../image/boot-arguments.js';
 import { CATALOG, findCatalogEntry } from '../image/catalog.js';
 import { READY_MARKER, rootBootArchive } from '../image/initramfs.js';
 import { progressLine } from '../image/progress-line.js';
-import { pullImage } from '../image/pull.js';
-import { obtainRoot } from '../image/rootfs/obtain-root.js';
 import { findRootEntry, ROOT_CATALOG } from '../image/rootfs/root-catalog.js';
 import { findRoot } from '../image/rootfs/root-store.js';
 import { cacheFolder, findImage, type StoredImage } from '../image/store.js';
-import { hostUnpackers } from '../image/unpackers.js';
 import { readBootFile } from '../machine/boot-files.js';
 import { codeBudgetOf } from '../machine/code-budget.js';
 import { codeCacheFolder, openCodeCache } from '../machine/code-cache.js';
@@ -87,6 +85,14 @@ const refuse = (exitCode: number, text: string): Result<never, Refusal> => err({
 
 /** An option that may be given several times. */
 const gather = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
+
+/** Decompressors, loaded when a kernel is packed: like all that pulls images, a start that needs none of it does not wait for it. */
+const unpackers: Unpackers = {
+  gzip: async (packed, limitBytes) => (await loadUnpackers()).gzip(packed, limitBytes),
+  xz: async (packed, limitBytes) => (await loadUnpackers()).xz(packed, limitBytes),
+  zstd: async (packed, limitBytes) => (await loadUnpackers()).zstd(packed, limitBytes),
+};
+const loadUnpackers = async (): Promise<Unpackers> => (await import('../image/unpackers.js')).hostUnpackers;
 
 /** Adds the `run` verb to the program. */
 export const addRun: Verb = (program, terminal, done) => {
@@ -322,7 +328,7 @@ async function prepare(
     ...given,
     acpi: acpiOf(text, bootArguments),
   };
-  const plan = await planBoot(request, hostUnpackers);
+  const plan = await planBoot(request, unpackers);
   return plan.ok
     ? ok({ plan: plan.value, description, virtio, readyMarker })
     : refuse(EXIT_DATA, faultSentence(plan.error));
@@ -364,6 +370,7 @@ async function rootOf(
   const pulling = { cache, env: process.env, report, now: () => Date.now(), via: 'auto' } as const;
   let asked: number | undefined;
   const onInterrupt = interruptible((exitCode) => void (asked = exitCode));
+  const { obtainRoot } = await import('../image/rootfs/obtain-root.js');
   const root = await obtainRoot(entry.name, { ...pulling, onInterrupt });
   done();
   if (!root.ok) return refuse(asked ?? EXIT_DATA, faultSentence(root.error));
@@ -384,6 +391,7 @@ async function imageOf(name: string, terminal: Terminal): Promise<Result<StoredI
   terminal.err(`wurley: ${name} is not here yet and is pulled now.\n`);
   const stream = { isTTY: terminal.isTTY, columns: terminal.columns, write: (line: string) => terminal.err(line) };
   const { report, done } = progressLine(stream, () => performance.now());
+  const { pullImage } = await import('../image/pull.js');
   const pulled = await pullImage(name, { cache, env: process.env, report, now: () => Date.now(), via: 'auto' });
   done();
   return pulled.ok ? ok(pulled.value.image) : refuse(EXIT_DATA, faultSentence(pulled.error));

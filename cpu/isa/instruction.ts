@@ -99,7 +99,7 @@ export interface Instruction {
   readonly untested: boolean;
   readonly run: (operands: never, k: Ops) => void;
   /** See {@link readFields}. */
-  readonly lastFields: Record<string, number>;
+  lastFields: Record<string, number> | undefined;
 }
 
 /** The kind a field's name declares, or undefined when it is not a register. */
@@ -111,6 +111,32 @@ function registerKind(name: string): RegisterKind | undefined {
 
 const BITS = /^[01]+$/;
 
+/** Fields and register operands that were met before: a table has a thousand patterns of the same few, and each thread that starts makes it. */
+const knownFields = new Map<string, PatternField>();
+const knownRegisters = new Map<string, RegisterOperand>();
+
+/** The field that `token` describes, which ends at bit `shift`. */
+function fieldAt(token: string, colon: number, width: number, shift: number): PatternField {
+  const key = `${token}@${shift}`;
+  let field = knownFields.get(key);
+  if (field === undefined) {
+    field = { name: token.slice(0, colon), shift, mask: (2 ** width - 1) >>> 0, width };
+    knownFields.set(key, field);
+  }
+  return field;
+}
+
+/** The register operand in field `name`; undefined when it is no register. */
+function registerIn(name: string): RegisterOperand | undefined {
+  const known = knownRegisters.get(name);
+  if (known !== undefined) return known;
+  const kind = registerKind(name);
+  if (kind === undefined) return undefined;
+  const operand: RegisterOperand = { name, kind, number: (f) => f[name] ?? 0 };
+  knownRegisters.set(name, operand);
+  return operand;
+}
+
 /** Splits a pattern into its fixed bits and fields; throws when it is not exactly 32 bits. */
 function parsePattern(name: string, pattern: string): { mask: number; value: number; fields: PatternField[] } {
   let position = 32;
@@ -120,19 +146,21 @@ function parsePattern(name: string, pattern: string): { mask: number; value: num
   for (const token of pattern.split(' ')) {
     const colon = token.indexOf(':');
     if (colon < 0) {
-      assert(BITS.test(token), `${name}: pattern token ${token} is neither bits nor field:width`);
+      if (!BITS.test(token)) assert(false, `${name}: pattern token ${token} is neither bits nor field:width`);
       position -= token.length;
       mask = (mask | ((2 ** token.length - 1) << position)) >>> 0;
       value = (value | (Number.parseInt(token, 2) << position)) >>> 0;
     } else {
       const width = Number(token.slice(colon + 1));
       position -= width;
-      fields.push({ name: token.slice(0, colon), shift: position, mask: (2 ** width - 1) >>> 0, width });
+      fields.push(fieldAt(token, colon, width, position));
     }
   }
-  assert(position === 0, `${name}: pattern covers ${32 - position} bits, not 32`);
+  if (position !== 0) assert(false, `${name}: pattern covers ${32 - position} bits, not 32`);
   return { mask, value, fields };
 }
+
+const NOTHING: readonly never[] = [];
 
 /** Declares an instruction. `run` is its semantics: it is executed once for each translation, never at guest run time. */
 export function instruction<
@@ -147,27 +175,29 @@ export function instruction<
   run: (op: Operands<P, V, I, D>, k: Ops) => void,
 ): Instruction {
   const { mask, value, fields } = parsePattern(name, pattern);
-  const variants = (declaration.variant ?? []).map((variant) => {
-    const field = fields.find((f) => f.name === variant);
-    assert(field !== undefined, `${name}: variant ${variant} is not in the pattern`);
-    return field;
-  });
+  const variants = declaration.variant === undefined ? NOTHING : variantsOf(name, declaration.variant, fields);
   const registers: RegisterOperand[] = [];
   for (const field of fields) {
-    const kind = registerKind(field.name);
-    if (kind !== undefined) registers.push({ name: field.name, kind, number: (f) => f[field.name] ?? 0 });
+    const operand = registerIn(field.name);
+    if (operand !== undefined) registers.push(operand);
   }
   // WHY the casts in this function: the typed view of fields, operands and semantics that a declaration sees is erased
   // here into the untyped table entry; parsePattern has checked that the names are the pattern's own.
-  const derived = (declaration.derived ?? {}) as Record<string, readonly [RegisterKind, (fields: RawFields) => number]>;
-  for (const [derivedName, [kind, number]] of Object.entries(derived)) {
+  const derived = declaration.derived as
+    | Record<string, readonly [RegisterKind, (fields: RawFields) => number]>
+    | undefined;
+  for (const derivedName in derived) {
+    const [kind, number] = derived[derivedName]!;
     registers.push({ name: derivedName, kind, number });
   }
-  const immediates = Object.entries(
-    (declaration.imm ?? {}) as Record<string, (fields: RawFields) => bigint | number>,
-  ).map(([immName, compute]) => ({ name: immName, compute }));
-  assert(immediates.length <= 2, `${name}: at most two immediates`);
-  assert(registers.length <= (immediates.length === 0 ? 6 : 4), `${name}: too many register operands for a record`);
+  const imm = declaration.imm as Record<string, (fields: RawFields) => bigint | number> | undefined;
+  const immediates =
+    imm === undefined ? NOTHING : Object.entries(imm).map(([immName, compute]) => ({ name: immName, compute }));
+  // Sentences are put together when they are needed: a thousand instructions are right.
+  if (immediates.length > 2) assert(false, `${name}: at most two immediates`);
+  if (registers.length > (immediates.length === 0 ? 6 : 4)) {
+    assert(false, `${name}: too many register operands for a record`);
+  }
   return {
     name,
     mask,
@@ -183,8 +213,17 @@ export function instruction<
     hot: declaration.hot === true,
     untested: declaration.untested === true,
     run: run as (operands: never, k: Ops) => void,
-    lastFields: Object.fromEntries(fields.map((field) => [field.name, 0])),
+    lastFields: undefined,
   };
+}
+
+/** The fields that a declaration names as its variants. */
+function variantsOf(name: string, variants: readonly string[], fields: readonly PatternField[]): PatternField[] {
+  return variants.map((variant) => {
+    const field = fields.find((f) => f.name === variant);
+    assert(field !== undefined, `${name}: variant ${variant} is not in the pattern`);
+    return field;
+  });
 }
 
 /** The field values of `word` under `entry`'s pattern. */
@@ -199,8 +238,9 @@ export function fieldsOf(entry: Instruction, word: number): RawFields {
  * kernel.
  */
 export function readFields(entry: Instruction, word: number): RawFields {
-  const values = entry.lastFields;
   const { fields } = entry;
+  entry.lastFields ??= Object.fromEntries(fields.map((field) => [field.name, 0]));
+  const values = entry.lastFields;
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i]!;
     values[field.name] = (word >>> field.shift) & field.mask;
