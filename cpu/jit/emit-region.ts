@@ -11,6 +11,7 @@ import type { Block, Region } from './region.js';
 import type { KnownFlags } from './region-flags.js';
 import { RegionOps, type RegionRegisters, type Terminator } from './region-ops.js';
 import { RegisterFlow } from './register-flow.js';
+import { sharedAddresses } from './same-address.js';
 
 /** Part of its instructions that a region is taken to run without a loop, the other way round. */
 const ENTRY_SHARE = 8;
@@ -123,7 +124,7 @@ class RegionEmitter {
       return;
     }
     const flow = this.#flow;
-    k.startBlock(this.#guesses.get(block), flags, flow.writtenAt(block));
+    k.startBlock(this.#guesses.get(block), flags, flow.writtenAt(block), sharedAddresses(block));
     let terminator: Terminator = { kind: 'next' };
     for (const [n, instruction] of block.instructions.entries()) {
       k.body.resetTemporaries();

@@ -14,6 +14,7 @@ import { baseRegisterOf, type LoopGuesses, type RememberedBases } from './loop-g
 import type { RegionInstruction } from './region.js';
 import { type KnownFlags, RegionFlags } from './region-flags.js';
 import { NO_REGISTERS, type RegisterSet } from './register-flow.js';
+import type { SharedAddress } from './same-address.js';
 
 /** How a block ends, as its last instruction's semantics said. Targets are page offsets. */
 export type Terminator =
@@ -85,6 +86,7 @@ export class RegionOps extends Ops {
   #chain: ReadonlySet<RegionInstruction> | undefined;
   /** By base register of such an access, i32: the addend of its last one, most often that of the next one too. */
   readonly #addendGuesses: Val[] = [];
+  #shared: ReadonlyMap<RegionInstruction, SharedAddress> | undefined;
   /** By strength and base register: a page checked for reading must never serve a store of another loop. */
   readonly #rememberedLocals = {
     read: new Map<number, RememberedLocals>(),
@@ -131,7 +133,7 @@ export class RegionOps extends Ops {
   emitEntry(usesFp: boolean, loops: Iterable<LoopGuesses>, work: number): void {
     const { body } = this;
     this.assign(this.page, this.and(this.stateLoad('u64', STATE.pc), i64(~0xfffn)));
-    this.assign(this.budget, this.sub(this.stateLoad('u32', STATE.budget), i32(work)));
+    this.assign(this.budget, this.add(this.stateLoad('u32', STATE.budget), i32(-work)));
     if (usesFp) {
       this.body.openIf(this.stateLoad('u32', STATE.fpTrap));
       body.return(i32(EXIT.step));
@@ -231,7 +233,7 @@ export class RegionOps extends Ops {
 
   /** Takes `work` off the budget before a backward branch to `offset`; leaves when it is used up. */
   emitBudget(offset: number, work: number): void {
-    this.assign(this.budget, this.sub(this.budget, i32(work)));
+    this.assign(this.budget, this.add(this.budget, i32(-work)));
     this.body.openIf(this.op('i32.le_s', this.budget, i32(0)));
     this.leaveTo(offset, EXIT.pause);
     this.body.end();
@@ -248,8 +250,14 @@ export class RegionOps extends Ops {
   }
 
   /** Begins a block at which every arrival has these flags (undefined: they may come from several places), and registers may have been written. */
-  startBlock(guesses: LoopGuesses | undefined, flags: KnownFlags | undefined, written: RegisterSet): void {
+  startBlock(
+    guesses: LoopGuesses | undefined,
+    flags: KnownFlags | undefined,
+    written: RegisterSet,
+    shared: ReadonlyMap<RegionInstruction, SharedAddress>,
+  ): void {
     this.written = written;
+    this.#shared = shared;
     this.#flags.known = flags;
     this.#remembered = guesses?.remembered;
     this.#chain = guesses?.chain;
@@ -431,8 +439,10 @@ export class RegionOps extends Ops {
     const base = options === undefined && this.body.depth === this.#instructionDepth ? this.#baseOf(va) : -1;
     const isChained = this.#instruction !== undefined && this.#chain?.has(this.#instruction) === true;
     if (base < 0) {
-      if (!isChained || options !== undefined || this.body.depth !== this.#instructionDepth)
+      const shared = this.#instruction === undefined ? undefined : this.#shared?.get(this.#instruction);
+      if (options !== undefined || this.body.depth !== this.#instructionDepth || (shared === undefined && !isChained))
         access(this.hostAddress(va, bytes, write, options));
+      else if (shared !== undefined) access(this.#sharedHost(shared, va, bytes));
       else access(this.add(this.wrap(va), this.guessAddend(this.checkedEntry(va, bytes, write))));
       return;
     }
@@ -463,6 +473,13 @@ export class RegionOps extends Ops {
     this.#checked[base] = write ? 'write' : 'read';
     this.remember(va, this.checkedEntry(va, bytes, write), locals, isChained);
     access(this.add(this.wrap(va), locals.addend));
+  }
+
+  #sharedHost(shared: SharedAddress, va: Val, bytes: number): Val {
+    if (shared.host !== undefined) return shared.host;
+    shared.host = this.body.local('i32');
+    this.assign(shared.host, emitHostAddress(this, va, this.checkedEntry(va, bytes, shared.writes)));
+    return shared.host;
   }
 
   #localsOf(base: number): { readonly page: Val; readonly addend: Val } {
