@@ -2,7 +2,7 @@
 
 import type { ActorContext } from '../runtime/actor.js';
 import type { ActorRef } from '../runtime/protocol.js';
-import { STOP, VmBlock } from '../shared-state/vm/vm-block.js';
+import { POWER, STOP, VmBlock } from '../shared-state/vm/vm-block.js';
 import { DEBUG_BYTES_MAX, type DebugReports, type DebugStop } from '../vcpu/debug.protocol.js';
 import type { VcpuProtocol } from '../vcpu/vcpu.protocol.js';
 import type { GdbConfig, GdbProtocol } from './gdb.protocol.js';
@@ -18,8 +18,7 @@ export class VcpuTarget implements GdbTarget {
   readonly system: readonly string[];
   readonly #context: ActorContext<GdbProtocol>;
   readonly #processors: readonly ActorRef<VcpuProtocol>[];
-  readonly #config: GdbConfig;
-  readonly #on: boolean[] = [];
+  readonly #block: VmBlock;
   /** vCPUs known to stand still, and their registers where nothing has changed them since. */
   readonly #held: boolean[] = [];
   readonly #files: (Uint8Array | undefined)[] = [];
@@ -30,7 +29,7 @@ export class VcpuTarget implements GdbTarget {
 
   constructor(context: ActorContext<GdbProtocol>, config: GdbConfig) {
     this.#context = context;
-    this.#config = config;
+    this.#block = new VmBlock(config.memory.buffer, config.block);
     this.#processors = config.processors;
     this.cpus = config.processors.length;
     this.system = config.systemRegisters;
@@ -42,7 +41,7 @@ export class VcpuTarget implements GdbTarget {
   }
 
   isOn(cpu: number): boolean {
-    return this.#on[cpu] === true;
+    return this.#block.power(cpu) !== POWER.off;
   }
 
   /** A vCPU tells that it stopped; false for old news. */
@@ -127,7 +126,6 @@ export class VcpuTarget implements GdbTarget {
       this.#processors.map(async (ref, cpu) => {
         if (this.#held[cpu] === true) return;
         const answer = await this.#context.ask(ref, 'debugStop', { reporter }, PATIENCE);
-        this.#on[cpu] = answer.ok && answer.value.isOn;
         this.#held[cpu] = answer.ok;
       }),
     );
@@ -135,8 +133,7 @@ export class VcpuTarget implements GdbTarget {
   }
 
   kill(): void {
-    const block = new VmBlock(this.#config.memory.buffer, this.#config.block);
-    block.end(STOP.requested);
+    this.#block.end(STOP.requested);
     for (const ref of this.#processors) this.#context.ring(ref, 1);
   }
 }

@@ -23,7 +23,7 @@ export interface DebugStop {
 /** What a vCPU does for a debugger. All but the first two need it to stand still. */
 export type VcpuDebugProtocol = {
   /** Stops before the next instruction, and tells `reporter` of later stops. Answers at once when it stands still already. */
-  debugStop: Ask<{ reporter: ActorRef<DebugReports> }, { isOn: boolean }>;
+  debugStop: Ask<{ reporter: ActorRef<DebugReports> }, object>;
   /**
    * Goes on, for one instruction or until something stops it. The guest's clock stood still for `awayMs` milliseconds since
    * the debugger first stopped it, in all.

@@ -88,7 +88,7 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
     statistics: (shell) => ok(shell.statistics()),
     debugStop(shell, { reporter }) {
       shell.debugger.hold(reporter);
-      return ok({ isOn: shell.isOn });
+      return ok({});
     },
     debugGo(shell, { step, awayMs, turn }) {
       shell.debugGo(step, awayMs, turn);

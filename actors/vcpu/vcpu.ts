@@ -389,11 +389,6 @@ export class Vcpu {
     return this.#debugger;
   }
 
-  /** Whether the vCPU is powered on. */
-  get isOn(): boolean {
-    return this.#mode !== 'off';
-  }
-
   /** A debugger lets the guest go on, by one instruction or freely. `awayMs`: how long its clock stood still in all. */
   debugGo(step: boolean, awayMs: number, turn: number): void {
     this.#timer.setAway(awayMs);
