@@ -1,4 +1,5 @@
 /** House rules that no other tool checks. Each test names the files that break its rule. */
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,6 +31,20 @@ function code({ text }: Source): string {
 }
 
 const isTest = ({ path }: Source): boolean => /\.(test|integration)\.ts$/.test(path);
+
+const TOP_FILES = ['README.md', 'package.json', 'package-lock.json', 'tsconfig.json'];
+
+if (existsSync(join(ROOT, '.git'))) {
+  test('the top level has the folders and files it is to have, and nothing that a tool has left there', () => {
+    const tracked = execFileSync('git', ['ls-files'], { cwd: ROOT, encoding: 'utf8' }).trim().split('\n');
+    const names = new Set(tracked.map((path) => path.split('/')[0] ?? ''));
+    const known = [...FOLDERS, ...TOP_FILES, 'docs'];
+    assert.equal(
+      [...names].filter((name) => !name.startsWith('.') && !known.includes(name)),
+      [],
+    );
+  });
+} else test.skip('the top level has what it is to have', 'this is no git work tree');
 
 test('clock, random, timers, process, files and workers are reached only through actors/runtime and cli/', () => {
   const ambient =
