@@ -16,10 +16,12 @@ const WORDS: Readonly<Record<string, string>> = {
   EMFILE: 'this process has too many files open',
 };
 
-/** The host's name for what was thrown, such as `ENOENT`, or what was thrown as text where it has none. */
-export function hostCode(thrown: unknown): string {
-  return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : String(thrown);
-}
+/** The host's name for what was thrown, such as `ENOENT`; undefined where it has none. */
+export const errnoOf = (thrown: unknown): string | undefined =>
+  thrown instanceof Error && 'code' in thrown ? String(thrown.code) : undefined;
+
+/** The same, or what was thrown as text. */
+export const hostCode = (thrown: unknown): string => errnoOf(thrown) ?? String(thrown);
 
 /** A code in words, with the code behind them; one that has none as it is. */
 export function codeInWords(code: string): string {

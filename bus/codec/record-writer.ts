@@ -32,6 +32,9 @@ interface Step {
   guessed: Step | undefined;
   readonly next: Map<string, Step>;
 }
+/** An object by its names. */
+type Fields = Readonly<Record<string, unknown>>;
+
 const step = (): Step => ({ shape: -1, guess: '', guessed: undefined, next: new Map() });
 
 /** Writes values into slots; belongs to one thread. Without shapes an object is written as a map of its names. */
@@ -130,7 +133,7 @@ export class RecordWriter {
         if (Array.isArray(value)) return this.list(bytes, at, limit, value, depth);
         if (Object.getPrototypeOf(value) === Object.prototype) {
           // WHY: an object whose prototype is Object's has names and values.
-          const fields = value as Readonly<Record<string, unknown>>;
+          const fields = value as Fields;
           if (this.structures === undefined) return this.map(bytes, at, limit, fields, depth);
           return this.record(bytes, at, limit, fields, depth);
         }
@@ -140,13 +143,7 @@ export class RecordWriter {
     }
   }
 
-  private record(
-    bytes: Uint8Array,
-    at: number,
-    limit: number,
-    value: Readonly<Record<string, unknown>>,
-    depth: number,
-  ): number {
+  private record(bytes: Uint8Array, at: number, limit: number, value: Fields, depth: number): number {
     let reached = this.root;
     let end = at + 1;
     for (const name in value) {
@@ -181,13 +178,7 @@ export class RecordWriter {
   }
 
   /** Names and values, one after the other. */
-  private map(
-    bytes: Uint8Array,
-    at: number,
-    limit: number,
-    value: Readonly<Record<string, unknown>>,
-    depth: number,
-  ): number {
+  private map(bytes: Uint8Array, at: number, limit: number, value: Fields, depth: number): number {
     const names = Object.keys(value);
     const { length } = names;
     if (length >= MAP_MAX) return LEFT;

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { err, ok, type Result } from '../../bus/result.js';
 import type { NamedBytes } from '../../devices/machine/boot-plan.js';
+import { errnoOf } from '../host-reasons.js';
 import { type LateFiles, readInto } from './late-files.js';
 
 /** What a pipe may bring: there is no telling beforehand. */
@@ -38,7 +39,7 @@ export async function readBootFile(
     if (!bytes.ok) return err(`${file}: ${what}: ${bytes.error}; give another file`);
     return ok({ file, bytes: bytes.value });
   } catch (problem) {
-    const code = problem instanceof Error && 'code' in problem ? String(problem.code) : 'unknown reason';
+    const code = errnoOf(problem) ?? 'unknown reason';
     return err(`${file}: ${what}: ${REASONS[code] ?? `cannot be read (${code})`}; give another path`);
   } finally {
     if (handle !== undefined && late?.keeps(handle) !== true) await handle.close();

@@ -9,7 +9,7 @@ import { QueueReceiver } from '../../bus/message-queue/queue-receiver.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import { TRACE_KINDS, TRACE_QUEUE } from '../../bus/tap/trace.js';
 import { traceStream } from '../../bus/tap/trace-stream.js';
-import { hostReason } from '../host-reasons.js';
+import { errnoOf, hostReason } from '../host-reasons.js';
 import type { TraceRequest } from './trace-option.js';
 import { traceJson, traceText } from './trace-text.js';
 
@@ -61,7 +61,7 @@ function writeAll(descriptor: number, text: string): void {
       at += writeSync(descriptor, bytes, at);
     } catch (problem) {
       // A terminal or pipe that is set not to block and full: try again.
-      if (!(problem instanceof Error && 'code' in problem && problem.code === 'EAGAIN')) throw problem;
+      if (errnoOf(problem) !== 'EAGAIN') throw problem;
     }
   }
 }

@@ -219,9 +219,7 @@ export class FunctionBody {
       this.push(first);
     } else for (let n = 0; n < args.length; n++) this.push(args[n]!);
     this.rawOp(shape.code);
-    const result = this.temporary(shape.result);
-    this.#temporaries.set(result.local - LOCALS_MAX, this.code, from);
-    return result;
+    return this.result(shape.result, from);
   }
 
   /** Applies a lane operator (extract_lane, replace_lane) with its lane index. */
@@ -250,10 +248,11 @@ export class FunctionBody {
     return this.result('v128');
   }
 
-  /** Pops the operand stack into a new temporary. */
-  result(type: ValueType): Val {
+  /** Pops the operand stack into a new temporary. `from`: see {@link Temporaries.set}. */
+  result(type: ValueType, from = -1): Val {
     const value = this.temporary(type);
-    this.pop(value);
+    this.#temporaries.set(value.local - LOCALS_MAX, this.code, from);
+    this.#lastSetAt = -1;
     return value;
   }
 

@@ -4,6 +4,7 @@ import { access, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ok, type Result } from '../../../bus/result.js';
 import { type BootFault, refuse } from '../../../devices/machine/boot-fault.js';
+import { errnoOf } from '../../host-reasons.js';
 
 /** Begins the name of a working folder, which lies beside the output; the process that works there and letters of its own follow. */
 export const WORK = '.wurley-rootfs-';
@@ -27,8 +28,8 @@ const REASONS: Readonly<Record<string, string>> = {
 
 /** A failure of the host's file system as a sentence about `output`; anything else is thrown again. */
 export function hostFault(problem: unknown, output: string): Result<never, BootFault> {
-  const code = problem instanceof Error && 'code' in problem ? problem.code : undefined;
-  if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) throw problem;
+  const code = errnoOf(problem);
+  if (code === undefined || !/^E[A-Z0-9]+$/.test(code)) throw problem;
   const path = problem instanceof Error && 'path' in problem ? ` (${code} at ${String(problem.path)})` : ` (${code})`;
   return refuse(output, FIELD, `cannot be written: ${REASONS[code] ?? 'the host refuses'}${path}`);
 }
@@ -69,6 +70,6 @@ function isAlive(pid: number): boolean {
     return process.kill(pid, 0);
   } catch (problem) {
     // Another user's process may not be signalled, and lives.
-    return problem instanceof Error && 'code' in problem && problem.code === 'EPERM';
+    return errnoOf(problem) === 'EPERM';
   }
 }
