@@ -6,7 +6,7 @@
 import type { FrontEndServices } from '../../actors/shared-state/mmio/front-end.js';
 import { CardLinks, type CardPlaces } from '../network/link/card-links.js';
 import { TURN } from '../virtio/device-block.js';
-import type { VirtioDevice, VirtioPlace } from '../virtio/virtio-device.js';
+import type { VirtioDevice, VirtioPlace, VirtioServices } from '../virtio/virtio-device.js';
 import { makeNetDevice } from './net-device.js';
 import { moveFrames, NET_QUEUE, type NetState, newNetState } from './net-frames.js';
 import { NetRehearsal } from './net-rehearsal.js';
@@ -24,6 +24,8 @@ export class NetHelper {
   readonly #config: HelperConfig;
   readonly #card: number;
   readonly #services: FrontEndServices;
+  /** For the device: what its driver does wrong the worker tells. */
+  readonly #quiet: VirtioServices;
   readonly #device: VirtioDevice;
   #state: NetState | undefined;
   #rehearsal: NetRehearsal | 'due' | 'done' = 'due';
@@ -38,8 +40,8 @@ export class NetHelper {
     this.#config = config;
     this.#card = card;
     this.#services = services;
-    const quiet = { ring: services.ring, warn: () => undefined };
-    this.#device = makeNetDevice(config.place, quiet, TURN.vcpu(services.cpu));
+    this.#quiet = { ring: services.ring, warn: () => undefined };
+    this.#device = makeNetDevice(config.place, this.#quiet, TURN.vcpu(services.cpu));
   }
 
   /** The guest has notified `queue`: false when the worker is to see to it. */
@@ -101,9 +103,8 @@ export class NetHelper {
     while (this.#rehearsal !== 'done' && mayGoOn()) {
       if (this.#rehearsal === 'due') {
         const hasPaths = this.#config.paths.length > 0;
-        const services = { ring: this.#services.ring, warn: () => undefined };
         const self = this.#services.self();
-        this.#rehearsal = new NetRehearsal({ self, services, hasPaths, makeDevice: makeNetDevice });
+        this.#rehearsal = new NetRehearsal({ self, services: this.#quiet, hasPaths, makeDevice: makeNetDevice });
       }
       if (!this.#rehearsal.step()) this.#rehearsal = 'done';
     }

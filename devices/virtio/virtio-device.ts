@@ -61,7 +61,7 @@ export class VirtioDevice {
   readonly #view: DeviceBlockView;
   readonly #gic: Gic;
   readonly #intid: number;
-  #warn: (text: string) => void;
+  readonly #warn: (text: string) => void;
   readonly #queues: (Attached | undefined)[] = [];
   #epoch: number;
   #complained = false;
@@ -80,11 +80,10 @@ export class VirtioDevice {
     this.#intid = place.intid;
     this.#warn = services.warn;
     // A successor finds the device described, and perhaps a driver that relies on what was said.
-    if (self !== TURN.worker) this.#warn = () => undefined;
-    else if (this.#view.get('queueCount') === 0) {
+    if (self === TURN.worker && this.#view.get('queueCount') === 0) {
       const features = featureWords([...shape.features, ...TRANSPORT_FEATURES]);
       this.#view.describe({ ...shape, features }, place.window);
-    } else this.#announceSuccessor();
+    } else if (self === TURN.worker) this.#announceSuccessor();
     this.#epoch = this.#view.get('epoch');
   }
 
