@@ -206,6 +206,7 @@ export class Core {
         return 0;
       },
       attend: machine.attend,
+      turn: this.#turn,
     };
     if (options.observer !== undefined) observeSystem(helpers, state, options.observer);
     // Addresses come as signed numbers from generated code.
@@ -230,6 +231,8 @@ export class Core {
     }
     state.setHalves(STATE.monitorAddress, -1, -1);
     state.set32(STATE.lookAt, layout.state + STATE.noLook);
+    // One piece, unless who gives turns wants more.
+    state.set32(STATE.piece, 0x7fffffff);
     state.set32(STATE.pairLock, options.pairLock ?? layout.state + STATE.ownLock);
     if (this.#bare || options.observer !== undefined) state.set32(STATE.longWay, LONG_WAY.always);
     if (this.#bare) {
@@ -293,9 +296,10 @@ export class Core {
       // Exceptions count too: a guest that does nothing but fault must not keep its shell from looking around.
       const rest = this.get32(STATE.budget) - WORK.core;
       this.set32(STATE.budget, rest);
-      if (rest <= 0 && !this.work.takesPiece(rest)) return this.#handle(EXIT.pause);
+      if (rest <= 0 && !this.work.takesPiece(rest, this.#turn)) return this.#handle(EXIT.pause);
     }
   }
+  readonly #turn = (): number => this.#peripherals.turn?.() ?? 0;
 
   #runCode(): number {
     const reason = this.#run(this.#at);

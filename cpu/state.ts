@@ -78,8 +78,8 @@ export const STATE = {
   /** i32: 1 while every call is the shell's, because somebody hears of them: none is answered inside generated code. */
   callsWatched: 496,
   /**
-   * i32: work that is given to STATE.budget in pieces of STATE.piece while nobody has anything for the vCPU: generated code looks
-   * between two pieces and goes on.
+   * i32: work that is given to STATE.budget in pieces of STATE.piece: generated code looks between two pieces whether somebody has anything for
+   * the vCPU, and goes on. When there is none left it asks for another turn (SystemPeripherals.turn).
    */
   rest: 500,
   piece: 504,

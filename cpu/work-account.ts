@@ -30,12 +30,16 @@ export class WorkAccount {
   }
 
   /**
-   * STATE.budget has come to `budget`, which is not above 0: goes on with a piece of what is left of the run (STATE.rest), as generated code
-   * does (interpreter/build.ts). False when there is nothing left, or somebody has something for the vCPU.
+   * STATE.budget has come to `budget`, which is not above 0: goes on with a piece of what is left of the turn (STATE.rest) or what `turn` gives
+   * for another, as generated code does (interpreter/build.ts). False when there is nothing left, or somebody has something for the vCPU.
    */
-  takesPiece(budget: number): boolean {
+  takesPiece(budget: number, turn: () => number): boolean {
     const state = this.#state;
-    const left = state.get32(STATE.rest);
+    let left = state.get32(STATE.rest);
+    if (left <= -budget) {
+      left += turn();
+      state.set32(STATE.rest, left);
+    }
     if (left <= -budget || Atomics.load(state.words, state.get32(STATE.lookAt) >>> 2) !== 0) return false;
     const piece = Math.min(left, Math.max(state.get32(STATE.piece), 1 - budget));
     state.set32(STATE.rest, left - piece);

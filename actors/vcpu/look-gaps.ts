@@ -48,9 +48,13 @@ class Gaps {
   #allMs = 0;
   #maxMs = 0;
 
-  add(ms: number): void {
+  /** The bucket of a gap. */
+  static bucket(ms: number): number {
     const bucket = Math.log2(ms * 1e3) * STEPS;
-    const at = bucket > 0 ? Math.min(BUCKETS - 1, bucket | 0) : 0;
+    return bucket > 0 ? Math.min(BUCKETS - 1, bucket | 0) : 0;
+  }
+
+  add(ms: number, at: number): void {
     this.#count[at]!++;
     this.#sumMs[at]! += ms;
     this.#allMs += ms;
@@ -97,18 +101,23 @@ export class LookGaps {
     this.#waitedMs = waitedMs;
   }
 
-  /** The vCPU has just looked, at `nowMs`, and runs its guest. */
-  looked(nowMs: number): void {
+  /** The vCPU has just looked, at `nowMs`, and runs its guest. How long its thread waited for a processor meanwhile, if it looks late; else 0. */
+  looked(nowMs: number): number {
     const since = this.#lookedMs;
     this.#lookedMs = nowMs;
     const gap = since === undefined ? 0 : nowMs - since;
     const isClose = gap > (this.#isSettled ? CLOSELY_MS.later : CLOSELY_MS.atFirst);
     const waited = isClose || this.#looks++ % REFRESH_LOOKS === 0 ? this.#waitedMeanwhile() : 0;
-    if (since === undefined) return;
+    if (since === undefined) return 0;
     if (gap > LATE_MS) this.#late++;
-    this.#seen.add(gap);
-    this.#own.add(isClose ? Math.max(0, gap - waited) : gap);
+    const bucket = Gaps.bucket(gap);
+    this.#seen.add(gap, bucket);
+    if (isClose) {
+      const own = Math.max(0, gap - waited);
+      this.#own.add(own, Gaps.bucket(own));
+    } else this.#own.add(gap, bucket);
     if (!this.#isSettled && this.#seen.allMs >= SETTLED_MS) this.#settle();
+    return isClose ? waited : 0;
   }
 
   #settle(): void {

@@ -75,10 +75,9 @@ export class VcpuMeter {
     this.#gaps = new LookGaps(waitedMs);
   }
 
-  /** The vCPU has looked at interrupts, and a run of guest code starts at `nowMs`, which this returns. */
-  runStarts(nowMs: number): number {
-    this.#gaps.looked(nowMs);
-    return nowMs;
+  /** The vCPU has looked at interrupts, and guest code goes on at `nowMs`; see LookGaps. */
+  looked(nowMs: number): number {
+    return this.#gaps.looked(nowMs);
   }
 
   /** The thread begins a slice at `nowMs`; what lay between slices was sleep. */

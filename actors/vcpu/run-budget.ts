@@ -1,37 +1,60 @@
-/** How much work a vCPU does between two looks around, and in how many pieces it is given to generated code. */
-import type { Core } from '../../cpu/core.js';
-import { STATE } from '../../cpu/state.js';
+/** How much work a vCPU does between two looks at the clock, its timers and requests: a turn. */
 
 /**
- * Work (STATE.budget) between two looks at timers and requests. It follows the guest: a look costs about a microsecond, so
- * a guest that runs from registers gets more of it, one that waits for memory less, for some 30 microseconds between two.
+ * Work (STATE.budget) of a turn. It follows the guest: one that runs from registers gets more of it, one that waits for memory less, for some
+ * 14 microseconds a turn; a look costs a tenth of one. A run has several turns, and all else that is looked at is looked at between runs.
  */
-const BUDGET = { min: 500, max: 64_000, shortMs: 0.02, aimMs: 0.03, longMs: 0.045 } as const;
+const TURN = { min: 250, max: 48_000, shortMs: 0.01, aimMs: 0.014, longMs: 0.02 } as const;
+/** A run begins no turn after this time. */
+const RUN_MS = 0.028;
 
 /**
- * After a sleep all caches of the host are others', and guest code runs at a tenth of its speed for some hundred microseconds. So many runs
- * have this much work and change nothing: small runs would only add their own cold code to it.
+ * A guest may change its pace a hundredfold within a turn, and back, many times a millisecond: then turns stay as short as its slow part needs them.
+ * Other turns that are too long have nothing to do with the guest (garbage collections, and whatever a host does with its processors), and short turns
+ * do not help. So what is beyond `ms` is summed up; where it is much, in `count` turns of a window at least, short turns are tried for a window.
+ */
+const JOLT = {
+  ...{ ms: 0.04, mostMs: 0.1, count: 4, windowMs: 4, share: 0.015 },
+  /** Work of turns that are tried: what a look's cost allows. They have helped if they leave less than this part. */
+  ...{ work: 800, helped: 1 / 4 },
+  /** Later they may leave this part of what was before, and give up where it is more than the second. */
+  ...{ leaves: 1 / 8, givesUp: 1 / 2 },
+  /** Where they have, turns grow by a factor after some windows; where that was too much they shrink, and it takes twice as many windows, else half. */
+  ...{ grows: 2, shrinks: 1.5, windowsMost: 64 },
+  /** Where they have not, so many windows pass before they are tried again, each time twice as many. */
+  ...{ patience: 64, patienceMost: 1024 },
+} as const;
+
+/**
+ * After a sleep all caches of the host are others', and guest code runs at a tenth of its speed for some hundred microseconds. So many turns
+ * have this much work and change nothing: small ones would only add their own cold code to it.
  */
 const COLD_RUNS = 8;
 const COLD_WORK = 6_000;
 
 /** See above. */
 export class RunBudget {
-  #warmWork: number = BUDGET.min;
-  /** Milliseconds that a unit of work took in the last run. */
+  #warmWork = 500;
+  readonly #jolts = new Jolts();
+  /** Milliseconds that a unit of work took in the last turn. */
   #perWork = 0;
   #cold = 0;
 
-  /** Work of the next run. */
+  /** Work of the next turn. */
   get work(): number {
-    return this.#cold > 0 ? COLD_WORK : this.#warmWork;
+    return this.#cold > 0 ? COLD_WORK : Math.min(this.#warmWork, this.#jolts.bound);
   }
 
-  /** Work of the next run, which is over when a timer is due in `dueMs` milliseconds, if the guest keeps its pace: its interrupt is not to wait for the run's end. */
+  /** Work of the next turn, which is over when a timer is due in `dueMs` milliseconds, if the guest keeps its pace: its interrupt is not to wait for the turn's end. */
   workBefore(dueMs: number): number {
     const { work } = this;
     if (this.#cold > 0 || dueMs >= work * this.#perWork) return work;
-    return Math.max(Math.min(work, BUDGET.min), Math.ceil(dueMs / this.#perWork));
+    return Math.max(Math.min(work, TURN.min), Math.ceil(dueMs / this.#perWork));
+  }
+
+  /** Whether a run goes on that has taken `tookMs`. */
+  goesOn(tookMs: number): boolean {
+    return tookMs < RUN_MS;
   }
 
   /** The vCPU has slept. */
@@ -39,99 +62,81 @@ export class RunBudget {
     this.#cold = COLD_RUNS;
   }
 
-  /** A run used all of its `work` and took `tookMs` milliseconds. */
+  /** A turn used all of its `work` and took `tookMs` milliseconds, in which its thread did not wait for a processor. */
   adjust(tookMs: number, work: number): void {
     if (this.#cold > 0) {
       this.#cold--;
       return;
     }
     this.#perWork = tookMs / work;
-    if (tookMs > BUDGET.longMs) this.#warmWork = Math.max(BUDGET.min, Math.floor((work * BUDGET.aimMs) / tookMs));
-    else if (tookMs < BUDGET.shortMs && work >= this.#warmWork) this.#warmWork = Math.min(BUDGET.max, work * 2);
+    if (tookMs < TURN.shortMs && work >= Math.min(this.#warmWork, this.#jolts.bound))
+      this.#warmWork = Math.min(this.#jolts.bound, Math.ceil(work * Math.min(2, TURN.aimMs / tookMs)));
+    else if (tookMs > TURN.longMs) this.#warmWork = Math.max(TURN.min, Math.floor((work * TURN.aimMs) / tookMs));
+    this.#jolts.took(tookMs);
   }
 }
 
-/** So many runs after somebody had something for a vCPU (some 2 ms), each run is done in so many pieces. */
-const ATTENTIVE_RUNS = 64;
-const PIECES = 64;
-/** Work of a piece, at least. */
-const PIECE_MIN = 250;
-/** Looks in WFI in one run of guest code, inside generated code: about a nanosecond each. */
-const WAIT_LOOKS = 16_000;
-const LOOK_MS = 1e-6;
-/** How often the guest may sleep inside a run and go on with all of a run's work. */
-const REFILLS_MAX = 16;
+/** See {@link JOLT}. */
+class Jolts {
+  /** No turn has more work. */
+  bound: number = TURN.max;
+  #isTrial = false;
+  /** Of the current window. */
+  #ms = 0;
+  #count = 0;
+  #beyondMs = 0;
+  /** What was beyond in the window before short turns were tried. */
+  #beforeMs = 0;
+  /** Windows until something else is tried, and how many it will be the next time, for either case. */
+  #waits = 0;
+  #windows = 1;
+  #patience: number = JOLT.patience;
 
-/** A run's work, which generated code takes in pieces (STATE.rest): more of them while others have something for the vCPU. */
-export class RunPieces {
-  readonly #core: Core;
-  /** Of the run's work, what is not used up yet. */
-  left = 0;
-  #given = 0;
-  #refills = 0;
-  #piece = 0;
-  #looks = 0;
-  #attended = 0;
-  /** Runs that are still done in pieces. */
-  #attentive = 0;
-
-  constructor(core: Core) {
-    this.#core = core;
+  /** A turn took `tookMs`. */
+  took(tookMs: number): void {
+    this.#ms += tookMs;
+    if (tookMs > JOLT.ms) {
+      this.#count++;
+      this.#beyondMs += Math.min(tookMs - JOLT.ms, JOLT.mostMs);
+    }
+    if (this.#ms < JOLT.windowMs) return;
+    const isMuch = this.#count >= JOLT.count && this.#beyondMs > this.#ms * JOLT.share;
+    const rest = this.#beyondMs / this.#beforeMs;
+    if (this.#isTrial) this.#tried(rest < JOLT.helped);
+    else if (this.bound < TURN.max) this.#bounded(isMuch && rest > JOLT.leaves, rest > JOLT.givesUp);
+    else if (this.#waits > 0) this.#waits--;
+    else if (isMuch) {
+      this.#isTrial = true;
+      this.#beforeMs = this.#beyondMs;
+      this.bound = JOLT.work;
+    }
+    this.#ms = this.#count = this.#beyondMs = 0;
   }
 
-  /** Somebody had something for the vCPU, and may have again. */
-  called(): void {
-    this.#attentive = ATTENTIVE_RUNS;
+  #tried(hasHelped: boolean): void {
+    this.#isTrial = false;
+    if (hasHelped) {
+      this.#patience = JOLT.patience;
+      this.#waits = this.#windows = 1;
+      return;
+    }
+    this.bound = TURN.max;
+    this.#waits = this.#patience;
+    this.#patience = Math.min(this.#patience * 2, JOLT.patienceMost);
   }
 
-  /** A run of `work` begins; `mayWait`: it may look in WFI. */
-  begins(work: number, mayWait: boolean): void {
-    const core = this.#core;
-    this.left = this.#given = work;
-    this.#refills = REFILLS_MAX;
-    this.#piece = this.#attentive > 0 ? Math.max(PIECE_MIN, Math.ceil(work / PIECES)) : work;
-    if (this.#attentive > 0) this.#attentive--;
-    this.#looks = mayWait ? WAIT_LOOKS : 0;
-    this.#attended = core.get32(STATE.attended);
-    core.set32(STATE.waitLooks, this.#looks);
-    core.set32(STATE.piece, this.#piece);
-  }
-
-  /** The guest has slept and has as much to do as at the start of a run: what it had left would not see it through. */
-  refill(work: number): void {
-    if (this.#refills === 0 || this.left >= work) return;
-    this.#refills--;
-    this.#given += work - this.left;
-    this.left = work;
-  }
-  /** What the run was given in all. */
-  get given(): number {
-    return this.#given;
-  }
-  /** What the run has used up. */
-  get used(): number {
-    return this.#given - this.left;
-  }
-
-  /** Runs guest code with what is left; why it returned. */
-  run(): number {
-    const core = this.#core;
-    const first = Math.min(this.#piece, this.left);
-    core.set32(STATE.rest, this.left - first);
-    const reason = core.run(first);
-    this.left = core.get32(STATE.budget) + core.get32(STATE.rest);
-    return reason;
-  }
-
-  /** Somebody was woken that may need this processor: no more looks in WFI inside generated code. */
-  watchesNot(): void {
-    this.#looks -= this.#core.get32(STATE.waitLooks);
-    this.#core.set32(STATE.waitLooks, 0);
-  }
-
-  /** The run is over: about how long it looked in WFI, in milliseconds. */
-  ends(): number {
-    if (this.#core.get32(STATE.attended) !== this.#attended) this.called();
-    return (this.#looks - this.#core.get32(STATE.waitLooks)) * LOOK_MS;
+  #bounded(isMuch: boolean, isAsBefore: boolean): void {
+    if (isMuch && this.bound === JOLT.work) {
+      if (isAsBefore) this.#tried(false);
+    } else if (isMuch) {
+      this.bound = Math.max(JOLT.work, Math.floor(this.bound / JOLT.shrinks));
+      this.#windows = Math.min(this.#windows * 2, JOLT.windowsMost);
+      this.#waits = this.#windows;
+    } else if (this.#waits > 0) this.#waits--;
+    else {
+      this.bound = Math.min(TURN.max, this.bound * JOLT.grows);
+      this.#windows = Math.max(1, this.#windows >> 1);
+      this.#waits = this.#windows;
+    }
   }
 }

@@ -35,8 +35,8 @@ import { VcpuMeter } from './meter.js';
 import { PowerOn } from './power-on.js';
 import { makeProxied, type ProxiedVcpu } from './proxied-vcpu.js';
 import { RemoteMaintenance } from './remote-maintenance.js';
-import { RunBudget, RunPieces } from './run-budget.js';
 import { RunToken } from './run-token.js';
+import { RunTurns } from './run-turns.js';
 import type { VcpuTracer } from './tracer.js';
 import type { VcpuConfig, VcpuStatistics } from './vcpu.protocol.js';
 import { readStatistics } from './vcpu-statistics.js';
@@ -101,8 +101,7 @@ export class Vcpu {
   readonly #reset: PowerOn;
   #linesChanged = false;
   readonly #thread: VcpuThread;
-  readonly #budget = new RunBudget();
-  readonly #pieces: RunPieces;
+  readonly #turns: RunTurns;
   readonly #watch: WfiWatch;
   /** The call that was just answered gave the run token away. */
   #hasYielded = false;
@@ -117,7 +116,7 @@ export class Vcpu {
     const block = new VmBlock(buffer, ticket.block);
     this.#block = block;
     const ring: Ring = (actor) => {
-      if (this.#watch.rings(actor)) this.#pieces.watchesNot();
+      if (this.#watch.rings(actor)) this.#turns.watchesNot();
       thread.ring(actor);
     };
     this.#wake = waker(block, ring);
@@ -167,6 +166,7 @@ export class Vcpu {
           return known;
         },
         poll: () => this.#poll(),
+        turn: () => this.#turns.turn(),
         sendEvent: () => this.#sendEvent(),
         call: () => this.#calls.answerAtOnce(),
       },
@@ -179,7 +179,11 @@ export class Vcpu {
     });
     this.core.set32(STATE.lookAt, block.lookAt(self));
     this.#meter = new VcpuMeter(this.core, thread.processorWaitMs);
-    this.#pieces = new RunPieces(this.core);
+    this.#turns = new RunTurns(this.core, this.#meter, {
+      nowMs: () => thread.clock.monotonicMs(),
+      looked: (nowMs) => void (this.#timer.dueInMs(nowMs) <= 0 && this.#poll()),
+      dueInMs: (nowMs) => this.#timer.dueInMs(nowMs),
+    });
     this.#reset = new PowerOn(this.core, this.#timer);
     this.#gunyah = this.#gunyahCalls(config, stage2, thread, ring);
     const recorded = { partition: ticket.partition, index: self, state: () => this.core.state };
@@ -419,15 +423,14 @@ export class Vcpu {
 
   /** Runs the guest until its budget is used up or something but a call stops it: calls are answered in between. */
   #runGuest(): number {
-    const pieces = this.#pieces;
+    const turns = this.#turns;
     this.#hasYielded = false;
     if (this.#tracer?.steps === true) return this.#stepGuest(this.#tracer);
-    const started = this.#meter.runStarts(this.#nowMs);
-    pieces.begins(this.#budget.workBefore(this.#timer.dueInMs(started)), this.#mayWatch && this.#watch.isLikelyShort);
+    const started = turns.begins(this.#mayWatch && this.#watch.isLikelyShort);
     this.core.set32(STATE.callsWatched, this.#recorder?.isOn === true ? 1 : 0);
     let reason: number;
     do {
-      reason = pieces.run();
+      reason = turns.run();
       if (reason === EXIT.hvc) {
         this.#exits[reason]!++;
         this.#calls.answer('hvc');
@@ -436,16 +439,14 @@ export class Vcpu {
       } else if (reason === EXIT.wfi) {
         if (!this.#watches()) break;
         this.#exits[reason]!++;
-        pieces.refill(this.#budget.work);
+        turns.refill();
       } else if (reason !== EXIT.pause) break;
       reason = EXIT.pause;
-    } while (pieces.left > 0 && this.#block.stop === STOP.none);
-    const lookedMs = pieces.ends();
+    } while (turns.goesOn() && this.#block.stop === STOP.none);
+    const lookedMs = turns.ends();
     const waitedMs = this.#watch.takeWatchedMs();
     const tookMs = this.#nowMs - started - waitedMs - lookedMs;
-    this.#meter.ran(tookMs, pieces.used - this.core.work.takeCharged());
-    // How long looks take is known too roughly, and what follows a sleep is slow for a while.
-    if (reason === EXIT.pause && lookedMs === 0 && waitedMs === 0) this.#budget.adjust(tookMs, pieces.given);
+    this.#meter.ran(tookMs, turns.used - this.core.work.takeCharged());
     return reason;
   }
 
@@ -483,7 +484,7 @@ export class Vcpu {
     }
     block.setSleeping(self, false);
     this.#frontEnds.wakes();
-    this.#budget.woke();
+    this.#turns.woke();
     if (!isMine || this.#token?.acquire() === false) return false;
     block.setOutside(self, false);
     return this.#isNowInterrupted();
@@ -525,7 +526,7 @@ export class Vcpu {
     if (missed || ms <= 0) return 'again';
     this.#token?.release();
     this.#meter.sleeps++;
-    this.#budget.woke();
+    this.#turns.woke();
     return { sleepMs: this.#mode === 'stopped' ? ms : this.#watchdogDueInMs(ms) };
   }
 
@@ -596,7 +597,7 @@ export class Vcpu {
   #poll(): void {
     this.#timer.poll();
     const isCalled = this.#block.seesLook(this.index) && this.#block.takeLook(this.index);
-    if (isCalled) this.#pieces.called();
+    if (isCalled) this.#turns.called();
     if (isCalled || this.#linesChanged) this.#updateLines();
   }
 

@@ -325,23 +325,28 @@ function piecesBody(frame: ModuleFrame, exceptions: number): Uint8Array {
   const look = (): Val => k.atomicLoad(2, k.stateLoad('u32', STATE.lookAt));
   /** Leaves to the core for whatever is to be done before the next instruction, or takes an interrupt here. */
   const settle = (): void => body.return(body.call(exceptions, [k.state, i32(EXIT.context)], 'i32'));
+  const isOpen = (): Val =>
+    k.and(k.and(k.stateLoad('u32', STATE.interrupts), k.not(k.stateLoad('u32', STATE.daif))), i32(INTERRUPTS));
   /** Takes what others have for the vCPU, and an interrupt if PSTATE lets one through. */
   const attendTo = (): void => {
     body.call(attend, [k.state], 'i32');
-    const open = k.and(k.stateLoad('u32', STATE.interrupts), k.not(k.stateLoad('u32', STATE.daif)));
-    k.if(k.and(open, i32(INTERRUPTS)), settle);
+    k.if(isOpen(), settle);
   };
   k.if(k.op('i32.or', k.eq(reason, i32(EXIT.context)), k.eq(reason, i32(EXIT.eret))), () =>
     body.return(body.call(exceptions, [k.state, reason], 'i32')),
   );
   k.if(k.eq(reason, i32(EXIT.pause)), () => {
-    const rest = k.copy(k.stateLoad('u32', STATE.rest));
+    const rest = k.variable('i32', k.stateLoad('u32', STATE.rest));
+    const isTurn = k.copy(k.op('i32.le_s', rest, i32(0)));
+    k.if(isTurn, () => k.assign(rest, body.call(frame.indexOf('turn'), [k.state], 'i32')));
     k.if(k.op('i32.gt_s', rest, i32(0)), () => {
       const piece = k.copy(k.stateLoad('u32', STATE.piece));
       const given = k.select(k.op('i32.lt_s', piece, rest), piece, rest);
       k.stateStore('u32', STATE.rest, k.sub(rest, given));
       k.stateStore('u32', STATE.budget, k.add(k.stateLoad('u32', STATE.budget), given));
       k.if(look(), attendTo);
+      // Timers are looked at between two turns.
+      k.if(isTurn, () => k.if(isOpen(), settle));
       goOn();
     });
   });

@@ -33,4 +33,6 @@ export const HELPERS: HelperTable = {
   barrier: 0,
   /** (): somebody has something for this vCPU (STATE.lookAt): brings STATE.interrupts up to date. */
   attend: 0,
+  /** (): a turn's work is used up: work of the next one, 0 when the run is over; brings STATE.interrupts up to date. */
+  turn: 0,
 };

@@ -17,6 +17,11 @@ export interface SystemPeripherals {
   /** Called at least every few thousand backward branches: the place to update lines that depend on time. */
   poll(): void;
   /**
+   * The work that a run was given is used up: how much there is for another turn of it, 0 when the run is over. It may change this vCPU's
+   * interrupt lines before it returns. Absent: a run is one turn.
+   */
+  turn?(): number;
+  /**
    * HVC (immediate in STATE.exitInfo): carries it out if all it does is to answer in the registers, without any effect on
    * this vCPU's interrupts, power state or address space. False: it has done nothing, and the call leaves `Core.run`.
    */

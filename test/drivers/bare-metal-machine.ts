@@ -100,13 +100,17 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
   readonly uart: Pl011;
   readonly #devices: readonly DeviceWindow[];
   readonly #onOutput: (text: string) => void;
+  readonly #turn: (() => number) | undefined;
+  /** The slice has another turn. */
+  #hasTurn = false;
   readonly #start = performance.now();
   #output = '';
   #signalsChanged = true;
 
   /**
    * @param eager compiles hot code at every pause, which come often; @param mapped false: the core translates all addresses; @param stepped runs by single steps; @param base where it lies in the host's memory, a multiple of 64 KiB;
-   *   @param onOutput receives console output a line at a time
+   *   @param onOutput receives console output a line at a time; @param turn SystemPeripherals.turn: absent, {@link run} gives a slice in two turns,
+   *   and the core alone one
    */
   constructor(
     ramMiB: number,
@@ -117,6 +121,7 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
       readonly base?: number;
       readonly mapped?: boolean;
       readonly onOutput?: (text: string) => void;
+      readonly turn?: () => number;
     } = {},
   ) {
     this.#ramBytes = ramMiB << 20;
@@ -128,6 +133,7 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bytes = new Uint8Array(this.memory.buffer);
     this.#onOutput = options.onOutput ?? (() => undefined);
+    this.#turn = options.turn;
     this.#gic = new Gic(this.memory.buffer, base + GIC_AT, () => {
       this.#signalsChanged = true;
     });
@@ -296,6 +302,14 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
     if (this.#signalsChanged) this.#updateLines();
   }
 
+  turn(): number {
+    if (this.#turn !== undefined) return this.#turn();
+    if (!this.#hasTurn) return 0;
+    this.#hasTurn = false;
+    this.poll();
+    return (this.#eager ? EAGER_SLICE : SLICE) / 2;
+  }
+
   #driveTimer(timer: { readonly control: bigint; readonly compare: bigint }, interrupt: number): void {
     const fires = (timer.control & 3n) === TIMER_ENABLE && this.#counter() >= timer.compare;
     this.#gic.setLine(interrupt, fires, 0);
@@ -318,7 +332,9 @@ export class BareMetalMachine implements PhysicalMemory, SystemPeripherals {
   run(deadlineMs: number, slicesMax = Number.POSITIVE_INFINITY): Stop {
     const end = performance.now() + deadlineMs;
     for (let slice = 0; slice < slicesMax; slice++) {
-      const reason = this.#stepped ? this.#steps() : this.core.run(this.#eager ? EAGER_SLICE : SLICE);
+      this.#hasTurn = true;
+      const reason = this.#stepped ? this.#steps() : this.core.run((this.#eager ? EAGER_SLICE : SLICE) / 2);
+      this.#hasTurn = false;
       if (this.#eager) this.core.jit?.compileQueue();
       switch (reason) {
         case EXIT.hvc: {

@@ -1,0 +1,79 @@
+/** What a run gives out, on guest code whose work is known, by a clock that moves as the test says. */
+import { equal, is, ok } from 'uvu/assert';
+import { EXIT, STATE } from '../../cpu/state.js';
+import { BareMetalMachine } from '../../test/drivers/bare-metal-machine.js';
+import { spec } from '../../test/harness/spec.js';
+import { VcpuMeter } from './meter.js';
+import { RunTurns } from './run-turns.js';
+
+const test = spec('turns of a run');
+const CODE = 0x4008_0000;
+/** ADD X0, X0, #1; ADD X1, X1, X0; B to the start. */
+const LOOP = [0x91000400, 0x8b000021, 0x17fffffe];
+
+/** Turns of a machine that executes LOOP; the clock moves by `turnMs` before each look. */
+function started(turnMs: number) {
+  let nowMs = 100;
+  const looks: number[] = [];
+  const machine = new BareMetalMachine(64, { turn: (): number => turns.turn() });
+  machine.load(CODE, new Uint8Array(Uint32Array.from(LOOP).buffer));
+  machine.core.reset(BigInt(CODE), 0n);
+  const { core } = machine;
+  const clock = {
+    nowMs: () => {
+      nowMs += turnMs;
+      return nowMs;
+    },
+    looked: (at: number) => void looks.push(at),
+    dueInMs: () => Number.POSITIVE_INFINITY,
+  };
+  const turns: RunTurns = new RunTurns(core, new VcpuMeter(core, () => 0), clock);
+  return { core, turns, looks, executed: () => Number(core.get64(0)) * 3 };
+}
+
+test('a run is several turns, between which the clock is looked at without leaving it', () => {
+  const { core, turns, looks, executed } = started(0.012);
+  for (let run = 0; run < 500; run++) {
+    const before = looks.length;
+    turns.begins(false);
+    is(turns.run(), EXIT.pause);
+    is(turns.goesOn(), false);
+    // Looks 12, 24 and 36 us after it began.
+    equal(looks.length - before, 3);
+    turns.ends();
+    if (run === 400) core.work.takeCharged();
+    if (run < 400) continue;
+    ok(turns.used - core.work.takeCharged() > 0);
+  }
+  ok(executed() > 500 * 3 * 200);
+});
+
+test('what runs have used is what was executed', () => {
+  const { core, turns, executed } = started(0.012);
+  for (let run = 0; run < 2_000; run++) {
+    turns.begins(false);
+    turns.run();
+  }
+  const before = executed();
+  let used = 0;
+  for (let run = 0; run < 500; run++) {
+    turns.begins(false);
+    turns.run();
+    used += turns.used;
+  }
+  const took = executed() - before;
+  ok(Math.abs(used / took - 1) < 0.15, `${used} used, ${took} executed`);
+  is(core.get32(STATE.rest), 0);
+});
+
+test('a long turn is the run’s last', () => {
+  const { turns, looks } = started(0.05);
+  turns.begins(false);
+  is(turns.run(), EXIT.pause);
+  is(looks.length, 1);
+  is(turns.goesOn(), false);
+  is(turns.turn(), 0);
+  is(looks.length, 1);
+});
+
+test.run();

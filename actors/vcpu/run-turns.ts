@@ -1,0 +1,163 @@
+/** A run of guest code, as it is given out: in turns, and those in pieces. */
+import type { Core } from '../../cpu/core.js';
+import { STATE } from '../../cpu/state.js';
+import type { VcpuMeter } from './meter.js';
+import { RunBudget } from './run-budget.js';
+
+/** So many runs after somebody had something for a vCPU (some 2 ms), each turn is done in so many pieces. */
+const ATTENTIVE_RUNS = 64;
+const PIECES = 24;
+/** Work of a piece, at least. */
+const PIECE_MIN = 250;
+/** Looks in WFI in one run of guest code, inside generated code: about a nanosecond each. */
+const WAIT_LOOKS = 16_000;
+const LOOK_MS = 1e-6;
+/** How often the guest may sleep inside a run and go on with all of a turn's work. */
+const REFILLS_MAX = 16;
+/** A thread that waited longer for a processor finds its caches others': how long its turn took says nothing. */
+const WAITED_MS = 0.005;
+
+/** What it needs of its vCPU. */
+interface TurnClock {
+  nowMs(): number;
+  /** It was looked at, and shows `nowMs`: whatever is due is done. */
+  looked(nowMs: number): void;
+  /** Milliseconds from `nowMs` until a timer is due. */
+  dueInMs(nowMs: number): number;
+}
+
+/**
+ * See the head of this file. Between two pieces generated code looks whether others have something for the vCPU (STATE.rest); at the end of a turn it asks
+ * for another one ({@link turn}), for which the clock is looked at. Both without leaving the run.
+ */
+export class RunTurns {
+  readonly #core: Core;
+  readonly #meter: VcpuMeter;
+  readonly #clock: TurnClock;
+  readonly #budget = new RunBudget();
+  /** Of the turn's work, what is not used up yet. */
+  left = 0;
+  #given = 0;
+  #refills = 0;
+  #piece = 0;
+  #looks = 0;
+  #attended = 0;
+  /** Runs whose turns are still done in pieces. */
+  #attentive = 0;
+  #runMs = 0;
+  #turnMs = 0;
+  #turnWork = 0;
+  /** STATE.waitLooks when the turn began. */
+  #turnLooks = 0;
+  #hasRested = false;
+  #isOver = false;
+
+  constructor(core: Core, meter: VcpuMeter, clock: TurnClock) {
+    this.#core = core;
+    this.#meter = meter;
+    this.#clock = clock;
+  }
+
+  /** Somebody had something for the vCPU, and may have again. */
+  called(): void {
+    this.#attentive = ATTENTIVE_RUNS;
+  }
+
+  /** The vCPU has slept, or is about to. */
+  woke(): void {
+    this.#budget.woke();
+  }
+
+  /** A run begins, which this returns the time of; `mayWait`: it may look in WFI. */
+  begins(mayWait: boolean): number {
+    const core = this.#core;
+    const nowMs = this.#clock.nowMs();
+    this.#meter.looked(nowMs);
+    this.#runMs = nowMs;
+    this.#isOver = false;
+    this.left = this.#given = this.#beginTurn(nowMs);
+    this.#refills = REFILLS_MAX;
+    if (this.#attentive > 0) this.#attentive--;
+    this.#looks = mayWait ? WAIT_LOOKS : 0;
+    this.#turnLooks = this.#looks;
+    this.#attended = core.get32(STATE.attended);
+    core.set32(STATE.waitLooks, this.#looks);
+    return nowMs;
+  }
+
+  #beginTurn(nowMs: number): number {
+    const work = this.#budget.workBefore(this.#clock.dueInMs(nowMs));
+    this.#turnWork = work;
+    this.#turnMs = nowMs;
+    this.#hasRested = false;
+    this.#piece = this.#attentive > 0 ? Math.max(PIECE_MIN, Math.ceil(work / PIECES)) : work;
+    this.#core.set32(STATE.piece, this.#piece);
+    return work;
+  }
+
+  /** A turn's work is used up: how much there is for another, 0 when the run is over. */
+  turn(): number {
+    if (this.#isOver) return 0;
+    const nowMs = this.#clock.nowMs();
+    const waitedMs = this.#meter.looked(nowMs);
+    const looks = this.#core.get32(STATE.waitLooks);
+    // How long looks take is known too roughly, and what follows a sleep is slow for a while.
+    const isEven = waitedMs < WAITED_MS && !this.#hasRested && looks === this.#turnLooks;
+    if (isEven) this.#budget.adjust(nowMs - this.#turnMs, this.#turnWork);
+    this.#turnLooks = looks;
+    this.#clock.looked(nowMs);
+    if (this.#budget.goesOn(nowMs - this.#runMs)) {
+      const work = this.#beginTurn(nowMs);
+      this.#given += work;
+      return work;
+    }
+    this.#isOver = true;
+    return 0;
+  }
+
+  /** Whether there is work left, or was given for another turn. */
+  goesOn(): boolean {
+    if (this.left > 0) return true;
+    const work = this.turn();
+    this.left += work;
+    return work > 0;
+  }
+
+  /** The guest has slept and has as much to do as at the start of a turn: what it had left would not see it through. */
+  refill(): void {
+    this.#hasRested = true;
+    const { work } = this.#budget;
+    if (this.#refills === 0 || this.left >= work) return;
+    this.#refills--;
+    this.#given += work - this.left;
+    this.left = work;
+  }
+  /** What the run has used up. */
+  get used(): number {
+    return this.#given - this.left;
+  }
+
+  /** Runs guest code with what is left; why it returned. */
+  run(): number {
+    const core = this.#core;
+    const first = Math.min(this.#piece, this.left);
+    core.set32(STATE.rest, this.left - first);
+    const reason = core.run(first);
+    this.left = core.get32(STATE.budget) + core.get32(STATE.rest);
+    return reason;
+  }
+
+  /** Somebody was woken that may need this processor: no more looks in WFI inside generated code. */
+  watchesNot(): void {
+    const left = this.#core.get32(STATE.waitLooks);
+    this.#looks -= left;
+    this.#turnLooks -= left;
+    this.#core.set32(STATE.waitLooks, 0);
+  }
+
+  /** The run is over: about how long it looked in WFI, in milliseconds. */
+  ends(): number {
+    if (this.#core.get32(STATE.attended) !== this.#attended) this.called();
+    return (this.#looks - this.#core.get32(STATE.waitLooks)) * LOOK_MS;
+  }
+}
