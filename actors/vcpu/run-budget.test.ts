@@ -17,6 +17,18 @@ test('work follows the guest, to some 14 microseconds a turn', () => {
   is(budget.work * 20e-6 >= 0.01 && budget.work * 20e-6 <= 0.02, true);
 });
 
+test('turns are longer while the processor is young', () => {
+  const budget = new RunBudget();
+  budget.isYoung = true;
+  turns(budget, 20, 1e-6);
+  ok(budget.work * 1e-6 >= 0.03 && budget.work * 1e-6 <= 0.06);
+  ok(budget.goesOn(0.1));
+  budget.isYoung = false;
+  turns(budget, 20, 1e-6);
+  ok(budget.work * 1e-6 >= 0.01 && budget.work * 1e-6 <= 0.02);
+  ok(!budget.goesOn(0.1));
+});
+
 test('turns after a sleep have fixed work, and how slow they are is forgotten', () => {
   const budget = new RunBudget();
   turns(budget, 20, 1e-6);

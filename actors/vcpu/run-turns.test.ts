@@ -11,9 +11,10 @@ const CODE = 0x4008_0000;
 /** ADD X0, X0, #1; ADD X1, X1, X0; B to the start. */
 const LOOP = [0x91000400, 0x8b000021, 0x17fffffe];
 
-/** Turns of a machine that executes LOOP; the clock moves by `turnMs` before each look. */
-function started(turnMs: number) {
+/** Turns of a machine that executes LOOP; the clock moves by `turnMs` before each look. `ageMs`: how long ago its first run was. */
+function started(turnMs: number, ageMs = 6_000) {
   let nowMs = 100;
+  let isCalled = false;
   const looks: number[] = [];
   const machine = new BareMetalMachine(64, { turn: (): number => turns.turn() });
   machine.load(CODE, new Uint8Array(Uint32Array.from(LOOP).buffer));
@@ -26,9 +27,15 @@ function started(turnMs: number) {
     },
     looked: (at: number) => void looks.push(at),
     dueInMs: () => Number.POSITIVE_INFINITY,
+    isCalled: () => isCalled,
   };
   const turns: RunTurns = new RunTurns(core, new VcpuMeter(core, () => 0), clock);
-  return { core, turns, looks, executed: () => Number(core.get64(0)) * 3 };
+  turns.begins(false);
+  nowMs += ageMs;
+  const called = (): void => {
+    isCalled = true;
+  };
+  return { core, turns, looks, called, executed: () => Number(core.get64(0)) * 3 };
 }
 
 test('a run is several turns, between which the clock is looked at without leaving it', () => {
@@ -46,6 +53,18 @@ test('a run is several turns, between which the clock is looked at without leavi
     ok(turns.used - core.work.takeCharged() > 0);
   }
   ok(executed() > 500 * 3 * 200);
+});
+
+test('a young processor has longer runs, unless somebody has something for it', () => {
+  const { turns, looks, called } = started(0.036, 0);
+  turns.begins(false);
+  is(turns.run(), EXIT.pause);
+  // Looks 36, 72, 108 and 144 us after it began.
+  is(looks.length, 4);
+  called();
+  turns.begins(false);
+  is(turns.run(), EXIT.pause);
+  is(looks.length, 5);
 });
 
 test('what runs have used is what was executed', () => {

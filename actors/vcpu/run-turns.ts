@@ -14,6 +14,9 @@ const WAIT_LOOKS = 16_000;
 const LOOK_MS = 1e-6;
 /** How often the guest may sleep inside a run and go on with all of a turn's work. */
 const REFILLS_MAX = 16;
+/** Until so long after its first run V8 is at work on a vCPU's own code. Pieces are then smaller parts of its turns, which are longer. */
+const YOUNG_MS = 5_000;
+const YOUNG_PIECES = 3;
 /** A thread that waited longer for a processor finds its caches others': how long its turn took says nothing. */
 const WAITED_MS = 0.005;
 
@@ -24,6 +27,8 @@ interface TurnClock {
   looked(nowMs: number): void;
   /** Milliseconds from `nowMs` until a timer is due. */
   dueInMs(nowMs: number): number;
+  /** Whether others have something for the vCPU. */
+  isCalled(): boolean;
 }
 
 /**
@@ -51,6 +56,7 @@ export class RunTurns {
   #turnLooks = 0;
   #hasRested = false;
   #isOver = false;
+  #youngUntilMs: number | undefined;
 
   constructor(core: Core, meter: VcpuMeter, clock: TurnClock) {
     this.#core = core;
@@ -74,6 +80,8 @@ export class RunTurns {
     const nowMs = this.#clock.nowMs();
     this.#meter.looked(nowMs);
     this.#runMs = nowMs;
+    this.#youngUntilMs ??= nowMs + YOUNG_MS;
+    this.#budget.isYoung = nowMs < this.#youngUntilMs;
     this.#isOver = false;
     this.left = this.#given = this.#beginTurn(nowMs);
     this.#refills = REFILLS_MAX;
@@ -90,7 +98,8 @@ export class RunTurns {
     this.#turnWork = work;
     this.#turnMs = nowMs;
     this.#hasRested = false;
-    this.#piece = this.#attentive > 0 ? Math.max(PIECE_MIN, Math.ceil(work / PIECES)) : work;
+    const pieces = (this.#attentive > 0 ? PIECES : 1) * (this.#budget.isYoung ? YOUNG_PIECES : 1);
+    this.#piece = pieces === 1 ? work : Math.max(PIECE_MIN, Math.ceil(work / pieces));
     this.#core.set32(STATE.piece, this.#piece);
     return work;
   }
@@ -106,7 +115,8 @@ export class RunTurns {
     if (isEven) this.#budget.adjust(nowMs - this.#turnMs, this.#turnWork);
     this.#turnLooks = looks;
     this.#clock.looked(nowMs);
-    if (this.#budget.goesOn(nowMs - this.#runMs)) {
+    const isWanted = this.#budget.isYoung && this.#clock.isCalled();
+    if (!isWanted && this.#budget.goesOn(nowMs - this.#runMs)) {
       const work = this.#beginTurn(nowMs);
       this.#given += work;
       return work;

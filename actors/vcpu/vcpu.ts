@@ -183,6 +183,7 @@ export class Vcpu {
       nowMs: () => thread.clock.monotonicMs(),
       looked: (nowMs) => void (this.#timer.dueInMs(nowMs) <= 0 && this.#poll()),
       dueInMs: (nowMs) => this.#timer.dueInMs(nowMs),
+      isCalled: () => block.seesLook(self),
     });
     this.#reset = new PowerOn(this.core, this.#timer);
     this.#gunyah = this.#gunyahCalls(config, stage2, thread, ring);
