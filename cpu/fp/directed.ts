@@ -4,7 +4,7 @@
  * is subnormal, zero by cancellation, or overflows, on the way or at the end; else the exact operation does it. It makes no objects: a
  * guest that computes like this all the time would have its vCPU collect garbage all the time (docs/adr/0286).
  */
-import { fmaF32Fast, fmaF64Fast, productError, split, splitFma, sumError } from './fast-path.js';
+import { fmaF32Fast, fmaF64Fast, SPLITTER, sumError } from './fast-path.js';
 import { ROUNDING } from './format.js';
 import { FP_CODE } from './helper-codes.js';
 
@@ -19,36 +19,37 @@ const SINGLE_RESULT_MAX = 2 ** 126;
 /** The tail of a sum of three is at most this part of its head where nothing has cancelled. */
 const TAIL_PART = 2 ** -20;
 
-/** What a lane came to: the nearest number (or one of the two nearest), and something with the sign of what is missing from it. */
-const at = { nearest: 0, missing: 1 } as const;
-const lane = new Float64Array(2);
+/**
+ * A lane's operands, and what it came to: the nearest number (or one of the two nearest), and something with the sign of what is missing
+ * from it. They are here because V8 makes an object of each number that one function gives another, unless it joins them.
+ */
+const at = { a: 0, b: 1, c: 2, nearest: 3, missing: 4, x: 5, y: 6, error: 7 } as const;
+const lane = new Float64Array(8);
 const results = new Float64Array(4);
 
-const stepped = new Float64Array(1);
-const steppedWords = new Int32Array(stepped.buffer); // [0] is the low word: WebAssembly hosts are little-endian
-const steppedSingle = new Float32Array(1);
-const steppedSingleWord = new Int32Array(steppedSingle.buffer);
+const laneWords = new Int32Array(lane.buffer); // a number's low word comes first: WebAssembly hosts are little-endian
+const single = new Float32Array(1);
+const singleWord = new Int32Array(single.buffer);
+const LOW = at.nearest * 2;
 
-/** The double next to `value`, which is normal: away from zero, or towards it. */
-function nextDouble(value: number, away: boolean): number {
-  stepped[0] = value;
-  const low = steppedWords[0]!;
-  steppedWords[0] = away ? low + 1 : low - 1;
-  if (away && low === -1) steppedWords[1] = steppedWords[1]! + 1;
-  else if (!away && low === 0) steppedWords[1] = steppedWords[1]! - 1;
-  return stepped[0]!;
+/** Moves the lane's result, a normal double, to the next one away from zero, or towards it. */
+function stepDouble(away: boolean): void {
+  const low = laneWords[LOW]!;
+  laneWords[LOW] = away ? low + 1 : low - 1;
+  if (away && low === -1) laneWords[LOW + 1] = laneWords[LOW + 1]! + 1;
+  else if (!away && low === 0) laneWords[LOW + 1] = laneWords[LOW + 1]! - 1;
 }
 
-function nextSingle(value: number, away: boolean): number {
-  steppedSingle[0] = value;
-  steppedSingleWord[0] = steppedSingleWord[0]! + (away ? 1 : -1);
-  return steppedSingle[0]!;
+function stepSingle(away: boolean): void {
+  single[0] = lane[at.nearest]!;
+  singleWord[0] = singleWord[0]! + (away ? 1 : -1);
+  lane[at.nearest] = single[0]!;
 }
 
-/** Whether the number of which `missing` is missing from `nearest` is rounded to the next one, and that one lies further from zero. */
-function goesAway(rounding: number, nearest: number, missing: number): boolean | undefined {
-  const isAbove = missing > 0;
-  const away = isAbove === nearest > 0;
+/** Whether the lane's result is rounded to the next number, and that one lies further from zero. */
+function goesAway(rounding: number): boolean | undefined {
+  const isAbove = lane[at.missing]! > 0;
+  const away = isAbove === lane[at.nearest]! > 0;
   if (rounding === ROUNDING.plusInfinity) return isAbove ? away : undefined;
   if (rounding === ROUNDING.minusInfinity) return isAbove ? undefined : away;
   return rounding === ROUNDING.zero && !away ? false : undefined;
@@ -57,10 +58,35 @@ function goesAway(rounding: number, nearest: number, missing: number): boolean |
 const isMiddle = (a: number): boolean => a === 0 || (Math.abs(a) >= DOUBLE_MIN && Math.abs(a) <= DOUBLE_MAX);
 const isNormalSingle = (a: number): boolean => a === 0 || (Math.abs(a) >= SINGLE_MIN && Math.abs(a) <= SINGLE_MAX);
 
-/** `a * b + c` in double precision; false where the terms do not tell. */
-function doubleFma(a: number, b: number, c: number, rounding: number): boolean {
-  splitFma(a, b, c, a * b);
-  const { head, tail, tailError } = split;
+/** What the host's product of x and y lacks (productError of fast-path.ts, whose operands and result would be objects here). */
+function findProductError(): void {
+  const x = lane[at.x]!;
+  const y = lane[at.y]!;
+  const xScaled = SPLITTER * x;
+  const xHigh = xScaled - (xScaled - x);
+  const xLow = x - xHigh;
+  const yScaled = SPLITTER * y;
+  const yHigh = yScaled - (yScaled - y);
+  const yLow = y - yHigh;
+  lane[at.error] = xLow * yLow - (x * y - xHigh * yHigh - xLow * yHigh - xHigh * yLow);
+}
+
+/** `a * b + c` of the lane in double precision, split as splitFma of fast-path.ts does it; false where the terms do not tell. */
+function doubleFma(rounding: number): boolean {
+  const a = lane[at.a]!;
+  const b = lane[at.b]!;
+  const c = lane[at.c]!;
+  const product = a * b;
+  lane[at.x] = a;
+  lane[at.y] = b;
+  findProductError();
+  const low = lane[at.error]!;
+  const inner = c + low;
+  const head = product + inner;
+  const headError = sumError(product, inner, head);
+  const innerError = sumError(c, low, inner);
+  const tail = headError + innerError;
+  const tailError = sumError(headError, innerError, tail);
   if (tailError !== 0 && !(Math.abs(tail) <= TAIL_PART * Math.abs(head))) return false;
   const sum = head + tail;
   const error = sumError(head, tail, sum);
@@ -70,8 +96,10 @@ function doubleFma(a: number, b: number, c: number, rounding: number): boolean {
   return true;
 }
 
-/** One operation in double precision, to {@link lane}. False: not known. */
-function double(code: number, a: number, b: number, c: number, rounding: number): boolean {
+/** One operation of the {@link lane} in double precision. False: not known. */
+function inDouble(code: number, rounding: number): boolean {
+  const a = lane[at.a]!;
+  const b = lane[at.b]!;
   switch (code) {
     case FP_CODE.add: {
       const sum = a + b;
@@ -80,36 +108,45 @@ function double(code: number, a: number, b: number, c: number, rounding: number)
       return true;
     }
     case FP_CODE.mul: {
-      const product = a * b;
-      lane[at.nearest] = product;
-      lane[at.missing] = productError(a, b, product);
+      lane[at.nearest] = a * b;
+      lane[at.x] = a;
+      lane[at.y] = b;
+      findProductError();
+      lane[at.missing] = lane[at.error]!;
       return true;
     }
     case FP_CODE.div: {
       const quotient = a / b;
-      const back = quotient * b;
-      // What remains of a division is representable, and so is each difference on the way.
-      const rest = a - back - productError(quotient, b, back);
       lane[at.nearest] = quotient;
+      lane[at.x] = quotient;
+      lane[at.y] = b;
+      findProductError();
+      // What remains of a division is representable, and so is each difference on the way.
+      const rest = a - quotient * b - lane[at.error]!;
       lane[at.missing] = b > 0 ? rest : -rest;
       return true;
     }
     case FP_CODE.sqrt: {
       const root = Math.sqrt(a);
-      const square = root * root;
       lane[at.nearest] = root;
-      lane[at.missing] = a - square - productError(root, root, square);
+      lane[at.x] = root;
+      lane[at.y] = root;
+      findProductError();
+      lane[at.missing] = a - root * root - lane[at.error]!;
       return true;
     }
     case FP_CODE.madd:
-      return doubleFma(a, b, c, rounding);
+      return doubleFma(rounding);
     default:
       return false;
   }
 }
 
-/** One operation in single precision. */
-function single(code: number, a: number, b: number, c: number, rounding: number): boolean {
+/** One operation of the {@link lane} in single precision. */
+function inSingle(code: number, rounding: number): boolean {
+  const a = lane[at.a]!;
+  const b = lane[at.b]!;
+  const c = lane[at.c]!;
   switch (code) {
     case FP_CODE.add:
     case FP_CODE.madd: {
@@ -199,11 +236,12 @@ export function directedLanes(
     if (code === FP_CODE.sub || code === FP_CODE.abd) b = -b;
     else if (code === FP_CODE.msub || code === FP_CODE.nmadd) a = -a;
     if (code === FP_CODE.nmadd || code === FP_CODE.nmsub) c = -c;
-    if (!(isDouble ? double(operation, a, b, c, rounding) : single(operation, a, b, c, rounding)))
-      return DIRECTED.unknown;
-    let result = lane[at.nearest]!;
+    lane[at.a] = a;
+    lane[at.b] = b;
+    lane[at.c] = c;
+    if (!(isDouble ? inDouble(operation, rounding) : inSingle(operation, rounding))) return DIRECTED.unknown;
     const missing = lane[at.missing]!;
-    const magnitude = Math.abs(result);
+    const magnitude = Math.abs(lane[at.nearest]!);
     // A zero's sign depends on the rounding mode; a NaN is neither.
     const isPlain = isDouble
       ? magnitude > 0 && magnitude < Infinity
@@ -211,12 +249,14 @@ export function directedLanes(
     if (!isPlain || !(Math.abs(missing) < Infinity)) return DIRECTED.unknown;
     if (missing !== 0) {
       isInexact = true;
-      const away = goesAway(rounding, result, missing);
-      if (away !== undefined) result = isDouble ? nextDouble(result, away) : nextSingle(result, away);
+      const away = goesAway(rounding);
+      if (away !== undefined && isDouble) stepDouble(away);
+      else if (away !== undefined) stepSingle(away);
     }
-    if (code === FP_CODE.nmul) result = -result;
-    else if (code === FP_CODE.abd) result = Math.abs(result);
-    results[n] = result;
+    const result = lane[at.nearest]!;
+    if (code === FP_CODE.nmul) results[n] = -result;
+    else if (code === FP_CODE.abd) results[n] = Math.abs(result);
+    else results[n] = result;
   }
   view.setInt32(base, 0, true);
   view.setInt32(base + 4, 0, true);

@@ -14,7 +14,7 @@ const F32_MIN_NORMAL = 2 ** -126;
 const PRODUCT_MIN = 2 ** -900;
 
 /** Veltkamp's constant, which splits a double into two halves of at most 26 bits. */
-const SPLITTER = 2 ** 27 + 1;
+export const SPLITTER = 2 ** 27 + 1;
 
 /**
  * True if `result` is normal, finite and above the smallest normal number, which a tiny value may have been rounded up
@@ -94,7 +94,7 @@ export function sumError(a: number, b: number, sum: number): number {
  * The rounding error of `product = a * b` (Dekker, with Veltkamp's splitting); exact if `|product| >= 2^-969`. An
  * overflow on the way gives a NaN or an infinity.
  */
-export function productError(a: number, b: number, product: number): number {
+function productError(a: number, b: number, product: number): number {
   const aScaled = SPLITTER * a;
   const aHigh = aScaled - (aScaled - a);
   const aLow = a - aHigh;
@@ -139,10 +139,10 @@ export function fmaF32Fast(a: number, b: number, c: number): number | undefined 
 }
 
 /** `head + tail + tailError` is `a * b + c` exactly, with `|tailError|` at most half a unit of `tail`; see {@link splitFma}. */
-export const split = { head: 0, tail: 0, tailError: 0 };
+const split = { head: 0, tail: 0, tailError: 0 };
 
 /** Writes {@link split}: the product and two sums with their errors, then the two small errors added. */
-export function splitFma(a: number, b: number, c: number, product: number): void {
+function splitFma(a: number, b: number, c: number, product: number): void {
   const low = productError(a, b, product);
   const inner = c + low;
   const innerError = sumError(c, low, inner);

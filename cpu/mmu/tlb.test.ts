@@ -10,12 +10,15 @@ const test = spec('mmu/tlb');
 const STATE_AT = 65536;
 
 class Bench {
-  readonly memory = new WebAssembly.Memory({ initial: 128, maximum: 128, shared: true });
-  readonly state = new CpuState(this.memory.buffer, STATE_AT);
+  readonly memory: WebAssembly.Memory;
+  readonly state: CpuState;
+  readonly tlb: SoftwareTlb;
   forgotten = 0;
-  readonly tlb = new SoftwareTlb(this.state, memoryFill(this.memory), () => this.forgotten++);
 
-  constructor() {
+  constructor(pages = 128) {
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.state = new CpuState(this.memory.buffer, STATE_AT);
+    this.tlb = new SoftwareTlb(this.state, memoryFill(this.memory), () => this.forgotten++);
     assert.ok(STATE_AT + VCPU_AREA_BYTES < this.memory.buffer.byteLength);
     this.tlb.select(0);
   }
@@ -142,6 +145,31 @@ test('an entry that replaced a writable one keeps its own right', () => {
   bench.fill(0x5000 + (1 << 22), 0x6000, { write: true }); // the same index
   bench.tlb.retractWrites(0x3000);
   assert.is(bench.find(0x5000 + (1 << 22), AS.el1, true), 0x6000);
+});
+
+// A host's memory has 4 GiB, and the number of its frames was computed with 32 bits: nothing was ever taken back there.
+test('the right to write is taken back all over a memory of 4 GiB, from one frame alone', () => {
+  for (const frame of [0x3000, 0x7fff_f000, 0x8000_0000, 0xf000_3000]) {
+    for (const aliases of [1, 2, 3]) {
+      const bench = new Bench(65_536);
+      const [near, far] = [(frame ^ 0x4000_0000) >>> 0, (frame ^ 0x1000_0000) >>> 0];
+      bench.fill(0x2000, near, { write: true });
+      for (let i = 0; i < aliases; i++) bench.fill(0x5000 + i * 4096, frame, { write: true });
+      bench.fill(0x90_0000, far, { write: true });
+      bench.tlb.retractWrites(frame);
+      for (let i = 0; i < aliases; i++) {
+        assert.is(bench.find(0x5000 + i * 4096, AS.el1, true), -1, `${frame.toString(16)} ${aliases}`);
+        assert.is(bench.find(0x5000 + i * 4096, AS.el1), frame);
+      }
+      assert.is(bench.find(0x2000, AS.el1, true), near);
+      assert.is(bench.find(0x90_0000, AS.el1, true), far);
+      bench.tlb.retractWrites(near);
+      assert.is(bench.find(0x2000, AS.el1, true), -1);
+      assert.is(bench.find(0x90_0000, AS.el1, true), far);
+      bench.tlb.retractWrites(far);
+      assert.is(bench.find(0x90_0000, AS.el1, true), -1);
+    }
+  }
 });
 
 test.run();

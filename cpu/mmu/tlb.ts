@@ -25,7 +25,9 @@ const BLOCKS_MAX = 8192;
 /** Entries of a bank that are emptied one by one; when more were filled, the whole bank is. */
 const LISTED_MAX = 64;
 const NO_ASID = -1;
-/** In `#writers`: more than one entry may hold a write tag for the frame. */
+/** Frames share places in `#writers` with those so many frames away (256 MiB). */
+const PLACES = 1 << 16;
+/** In `#writers`: more than one entry may hold a write tag for frames of the place. */
 const MANY = -1;
 
 /** See the head of this file. */
@@ -55,8 +57,8 @@ export class SoftwareTlb {
   readonly #refills: number;
   /** Entries filled, by the core and by generated code. */
   fills = 0;
-  /** By frame number: 0 no write tag, n + 1 only entry n (counted over all banks), MANY unknown. */
-  readonly #writers: Int32Array;
+  /** By place of a frame: 0 no write tag, n + 1 only entry n (counted over all banks), MANY unknown. */
+  readonly #writers = new Int32Array(PLACES);
   readonly #onForget: (slot?: number) => void;
 
   /** @param onForget called when a slot gets another ASID, or (without one) blocks are forgotten: code addresses of the slot, or all, must go */
@@ -67,7 +69,6 @@ export class SoftwareTlb {
     this.#first = this.#at >>> 2;
     this.#refills = (state.at + REFILLS.at) >>> 2;
     this.#fillMemory = fillMemory;
-    this.#writers = new Int32Array(state.bytes.length >>> 12);
     this.#onForget = onForget;
     this.#prepare(0);
     this.selectBanks(0, 0);
@@ -142,11 +143,11 @@ export class SoftwareTlb {
     if (nth < LISTED_MAX) this.#listed[bank * LISTED_MAX + nth] = number % ENTRIES;
     this.#fills[bank] = nth + 1;
     if (!write) return;
-    const index = frame >>> 12;
-    const known = this.#writers[index]!;
-    if (known === 0) this.#writers[index] = number + 1;
+    const place = placeOf(frame);
+    const known = this.#writers[place]!;
+    if (known === 0) this.#writers[place] = number + 1;
     else if (known !== number + 1 && known !== MANY) {
-      this.#writers[index] = this.#holdsWrite(known - 1, frame) ? MANY : number + 1;
+      this.#writers[place] = this.#writesAt(known - 1, place) ? MANY : number + 1;
     }
   }
 
@@ -169,24 +170,44 @@ export class SoftwareTlb {
   /** Takes back every right to write the frame at host address `frame` directly. */
   retractWrites(frame: number): void {
     this.#takeRefills();
-    const index = frame >>> 12;
-    const known = this.#writers[index]!;
+    const place = placeOf(frame);
+    const known = this.#writers[place]!;
     if (known === 0) return;
-    this.#writers[index] = 0;
     if (known !== MANY) {
-      if (this.#holdsWrite(known - 1, frame)) this.#clearWrite(known - 1);
+      const number = known - 1;
+      if (this.#writesAt(number, place) && !this.#retractWrite(number, frame)) return;
+      this.#writers[place] = 0;
       return;
     }
+    let left = 0;
     for (let bank = 0; bank < TLB_BANKS; bank++) {
       if (this.#used[bank] === 0) continue;
-      for (let n = bank * ENTRIES; n < (bank + 1) * ENTRIES; n++) if (this.#holdsWrite(n, frame)) this.#clearWrite(n);
+      for (let number = bank * ENTRIES; number < (bank + 1) * ENTRIES; number++) {
+        if (!this.#writesAt(number, place) || this.#retractWrite(number, frame)) continue;
+        left = left === 0 ? number + 1 : MANY;
+      }
     }
+    this.#writers[place] = left;
   }
 
-  #holdsWrite(number: number, frame: number): boolean {
+  /** Host address of the frame that an entry gives the right to write; odd if it gives none. */
+  #writtenFrame(number: number): number {
     const entry = this.#first + number * ENTRY_WORDS;
     const page = this.#words[entry + WRITE]!;
-    return (page & 0xfff) === 0 && ((page + this.#words[entry + ADDEND]!) | 0) === (frame | 0);
+    return (page & 0xfff) === 0 ? (page + this.#words[entry + ADDEND]!) | 0 : 1;
+  }
+
+  /** Whether an entry gives the right to write a frame of `place`. */
+  #writesAt(number: number, place: number): boolean {
+    const frame = this.#writtenFrame(number);
+    return (frame & 1) === 0 && placeOf(frame) === place;
+  }
+
+  /** Takes that right back if it is for `frame`; whether it was. */
+  #retractWrite(number: number, frame: number): boolean {
+    if (this.#writtenFrame(number) !== (frame | 0)) return false;
+    this.#clearWrite(number);
+    return true;
   }
 
   #clearWrite(number: number): void {
@@ -324,6 +345,11 @@ export class SoftwareTlb {
     for (let as = 0; as < 3; as++) this.#flushBank(slot * 3 + as);
     this.#onForget(slot);
   }
+}
+
+/** Where `#writers` has the frame at host address `frame`; as a signed number too. */
+function placeOf(frame: number): number {
+  return (frame >>> 12) & (PLACES - 1);
 }
 
 /** Number of the block of 2^log2 bytes around hi:lo, joined with its size; the top byte is ignored. Generated code computes the same. */
