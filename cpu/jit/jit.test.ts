@@ -107,6 +107,32 @@ test('the background translates what is reported, and the vCPU goes on meanwhile
   assert.not(jit.enter(page, 0));
 });
 
+test('the background is asked for what the interpreter comes to most often first, and not for what it has made already', () => {
+  const { jit, background, ...bench } = new Bench();
+  const page = bench.pages.pageAt(CODE);
+  jit.request(page, 0);
+  jit.onPause();
+  for (let n = 1; n <= 40; n++) {
+    jit.request(page, n * 8);
+    bench.view.setUint16(page.records + n * 2 * RECORD_BYTES + RECORD.count, 1_000 + (n % 10), true);
+  }
+  background.work();
+  jit.onPause();
+  jit.onPause();
+  const wanted = (): number[] =>
+    (background.asked[0]?.entries ?? []).flatMap((e) => (e.isBeside ? [] : [e.offset / 8]));
+  const first = wanted();
+  assert.is(first.length, 24);
+  const isHotter = first.every((n) => n % 10 >= 4);
+  assert.ok(isHotter, String(first));
+  jit.store.install(page, 10 * 8, jit.store.add(1), null, 1);
+  background.work();
+  for (let n = 0; n < 5; n++) jit.onPause();
+  const second = wanted();
+  assert.is(second.length, 15, 'the other sixteen, but for the one that is there');
+  assert.not.ok(second.includes(10) || second.some((n) => first.includes(n)));
+});
+
 /** Another vCPU, which has had three regions in two pages compiled. */
 function hasCompiledThree(): Bench {
   const bench = new Bench();

@@ -20,6 +20,8 @@ import { type EntryPoint, REGIONS_TABLE, type TranslatedRegion } from './transla
 
 /** Regions compiled into one module, at most: a module and its instance cost 0.3 to 0.5 ms whatever they hold. */
 const BATCH_MAX = 64;
+/** The same for one that is compiled in the background, which the guest waits for meanwhile with the interpreter. */
+const PORTION_MAX = 24;
 /** Pauses (budget used up) after which a smaller batch is compiled anyway, on the vCPU's own thread. */
 const PATIENCE_PAUSES = 100;
 /**
@@ -270,26 +272,38 @@ export class Jit {
 
   /** Translates and compiles requested entry points as one module, here or in the background. */
   compileQueue(): void {
-    const requests = this.#queue.slice(0, BATCH_MAX);
+    const { background } = this.#host;
+    const isElsewhere = background !== undefined && this.#inBackground;
+    if (isElsewhere && this.#inFlight.size >= IN_FLIGHT_MAX) return;
+    const requests = this.#takeHottest(isElsewhere ? PORTION_MAX : BATCH_MAX);
     if (requests.length === 0) return;
     const entries = this.#entriesOf(requests);
-    const { background } = this.#host;
-    if (background !== undefined && this.#inBackground) {
-      if (this.#inFlight.size >= IN_FLIGHT_MAX) return;
-      this.#queue.splice(0, requests.length);
+    if (isElsewhere) {
       const ticket = this.#nextTicket++;
       if (this.#inFlight.size === 0) this.#waited = 0;
       this.#inFlight.set(ticket, requests);
       background.send(ticket, entries);
       return;
     }
-    this.#queue.splice(0, requests.length);
     const { view, decoder, onRefusal } = this.#host;
     const { modules, instructions, refusals } = compileBatch(view, decoder, entries);
     for (const refusal of refusals) onRefusal?.(refusal);
     const own = modules.map((module) => ({ id: 0, ...module }));
     const installing = this.#install(requests, { instructions, refused: refusals.length, modules: own });
     while (installing.next().done !== true);
+  }
+
+  /** Takes what the interpreter comes to most often from the queue, up to `count` requests. What was made beside others meanwhile needs nothing more. */
+  #takeHottest(count: number): readonly Request[] {
+    const waiting = this.#queue.filter(({ page, offset }) => !this.store.has(page, offset));
+    if (waiting.length > count) {
+      const { view } = this.#host;
+      const arrivals = ({ page, offset }: Request): number =>
+        view.getUint16(page.records + (offset >> 2) * RECORD_BYTES + RECORD.count, true);
+      waiting.sort((a, b) => arrivals(b) - arrivals(a));
+    }
+    this.#queue = waiting.splice(count);
+    return waiting;
   }
 
   /** What is asked for, and besides what else of the same pages leads through the same code, as far as is known yet. */
