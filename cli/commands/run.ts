@@ -417,7 +417,6 @@ async function boot(
 ): Promise<Result<number, Refusal>> {
   const folder = codeCacheFolder();
   const codeCache = folder === undefined ? undefined : openCodeCache(folder, plan);
-  if (text.jit) codeCache?.begin();
   let machine: Machine | undefined;
   const onTerminal = process.stdin.isTTY === true;
   // The first death, which may come before there is a machine to end.

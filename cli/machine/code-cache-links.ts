@@ -33,6 +33,11 @@ export class CodeCacheLinks {
     return this.#cache.records();
   }
 
+  /** Begins to read what {@link load} gives first. */
+  begin(): void {
+    this.#cache.begin();
+  }
+
   /** Reads the cache and gives it to all vCPUs, which have begun without it. */
   async load(): Promise<void> {
     for await (const volumes of this.#cache.load()) {

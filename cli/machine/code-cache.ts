@@ -54,9 +54,9 @@ export interface BuildOrder {
 
 /** The cache as one machine uses it. */
 export interface CodeCache {
-  /** Begins to read what is loaded first, if that has not begun: while there is nothing else to do but to wait for workers. */
+  /** Begins to read what is loaded first, if that has not begun. */
   begin(): void;
-  /** What the interpreter knew of instruction words, for processor 0 to go on in: zeros where nothing was kept. */
+  /** What the interpreter knew of instruction words, for processor 0 to go on in: zeros where nothing was kept. Read once. */
   records(): Promise<SharedArrayBuffer>;
   /**
    * What is there, as modules; to be called once. The image's first volume comes as soon as it can: a guest that begins is interpreted
@@ -81,6 +81,16 @@ function workloadKeys({ placements, entry }: BootPlan): { readonly image: string
   return { image, workload: `${image}-${initrd === undefined ? 'alone' : nameOf(initrd.bytes)}` };
 }
 
+/** Whether the cache's folder, made if need be, is the user's: a cache that cannot be used is none. */
+function isUsableFolder(folder: string): boolean {
+  try {
+    makeOwnFolder(folder);
+    return isOurs(folder, 'folder');
+  } catch {
+    return false;
+  }
+}
+
 /** Opens the cache below `cacheFolder` for a machine that boots `plan`. After findHostFeatures. */
 export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
   const folder = join(cacheFolder, 'code');
@@ -91,21 +101,12 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
   const places = [{ path: imagePath, isFirst: true }, ...Array.from({ length: VOLUMES_MAX }, own)];
   const recordsPath = inFolder(`${image}.records`);
   const table = new SharedArrayBuffer(MEMO_BYTES);
-  let isUsable = false;
   let known = 0;
-  let reading: Promise<CodeFileParts | undefined> | undefined;
+  let usable: boolean | undefined;
+  const isUsable = (): boolean => (usable ??= isUsableFolder(folder));
   let readingRecords: Promise<boolean> | undefined;
-  const read = async (): Promise<CodeFileParts | undefined> => {
-    try {
-      makeOwnFolder(folder);
-      if (!isOurs(folder, 'folder')) return undefined;
-      isUsable = true;
-      readingRecords = readRecordsFile(recordsPath, new Uint8Array(table));
-      return await readCodeFile(imagePath);
-    } catch {
-      return undefined; // a cache that cannot be used is none
-    }
-  };
+  let reading: Promise<CodeFileParts | undefined> | undefined;
+  const read = async (): Promise<CodeFileParts | undefined> => (isUsable() ? await readCodeFile(imagePath) : undefined);
   const modulesOf = (parts: CodeFileParts | undefined): readonly SavedVolume[] => {
     const volume = parts && volumeOf(parts);
     if (volume === undefined) return [];
@@ -117,14 +118,13 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
       reading ??= read();
     },
     async records() {
-      reading ??= read();
-      await readingRecords;
+      if (isUsable()) await (readingRecords ??= readRecordsFile(recordsPath, new Uint8Array(table)));
       return table;
     },
     async *load() {
       reading ??= read();
       yield modulesOf(await reading);
-      if (!isUsable) return;
+      if (!isUsable()) return;
       const others: SavedVolume[] = [];
       // One after the other: this thread has a console to serve meanwhile.
       for (const { path } of places.slice(1)) others.push(...modulesOf(await readCodeFile(path)));
@@ -132,7 +132,7 @@ export function openCodeCache(cacheFolder: string, plan: BootPlan): CodeCache {
     },
     keep(pages) {
       const entries = pages.reduce((sum, { warm, hot }) => sum + warm.length + hot.length, 0);
-      if (!isUsable || known === places.length) return;
+      if (!isUsable() || known === places.length) return;
       if (entries < (known === 0 ? NEW_ENTRIES_MIN.first : NEW_ENTRIES_MIN.more)) return;
       try {
         const records = { path: recordsPath, table: new Uint8Array(table).slice() };

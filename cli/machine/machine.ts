@@ -142,6 +142,7 @@ export interface StartFault {
 export async function startMachine(system: ActorSystem, options: MachineOptions): Promise<Result<Machine, StartFault>> {
   try {
     const { name, interpreter, jit } = options;
+    if (jit) void options.codeCache?.records(); // read while the core starts
     const host = await Host.start(system, { name, interpreter, jit });
     const machine = await assemble(host, await layFoundation(host, options), options);
     const dispose = async (): Promise<void> => {
@@ -168,15 +169,17 @@ async function layFoundation(host: Host, options: MachineOptions): Promise<Found
   const { plan, description, gunyah: profile } = options;
   const { cpus, ramBytes } = description;
   const { partition, parts } = await newPartition(host, cpus, suitedArena(description));
+  // Before the processors are made: images are read into it meanwhile.
+  const mapping = mapMemory(host, partition, plan, ramBytes, options.late);
+  const placing = mapping.then(({ place }) => place());
+  for (const heardOfBelow of [mapping, placing]) heardOfBelow.catch(() => undefined);
   const given = profile === undefined ? undefined : await giveObjects(host, partition);
   const tickets = await newProcessors(host, partition, cpus);
-  const mapping = mapMemory(host, partition, plan, ramBytes, options.late);
   // Firmware's flash is mapped before its keeper starts; nothing else waits for memory but what is put there.
   const banks = plan.firmwareItems === undefined ? undefined : (await mapping).banks;
-  mapping.catch(() => undefined); // heard of below
   return {
     ...{ partition, parts, tickets, banks },
-    meanwhile: async () => (await mapping).place(),
+    meanwhile: () => placing,
     gunyah: given && profile && ((index) => placesOf(host, given, profile, index)),
     registers: bootRegisters(plan),
     async ready() {
@@ -302,6 +305,8 @@ async function assembleUntil(
       { name: `${name}-vcpu${ticket.index}` },
     ),
   );
+  // Not before: it keeps this thread busy, which the threads that start wait for.
+  links?.begin();
   const ends = channels.map(([, end]) => end);
   // Nothing waits for it to be there: what its processors ask meanwhile waits in the channels.
   const translating = translates

@@ -19,10 +19,12 @@ const OWNER_MASK = 0xffff;
 /** One thread's view of the ledger. */
 export class FrameLedger {
   readonly #words: Uint32Array;
+  readonly #bytes: Buffer;
 
   /** The ledger at byte `at` for `frames` frames. */
   constructor(memory: ArrayBufferLike, at: number, frames: number) {
     this.#words = new Uint32Array(memory, at, frames);
+    this.#bytes = Buffer.from(memory, at, frames * 4);
   }
 
   /** Bytes a ledger of `frames` frames takes. */
@@ -45,11 +47,17 @@ export class FrameLedger {
   ): void {
     const first = host / HYP_PAGE_BYTES;
     const expected = (FRAME_STATE[from.state] << 16) | from.owner;
-    let frame = first;
-    while (frame < first + frames && this.#words[frame] === expected) frame++;
-    // The sentence is made for the frame that is wrong only: there are 131,072 in half a gigabyte.
-    if (frame < first + frames) assert(false, `frame ${frame} is not ${from.state} of partition ${from.owner}`);
+    if (!this.#areAll(expected, first, frames)) {
+      const wrong = this.#words.subarray(first, first + frames).findIndex((word) => word !== expected);
+      assert(false, `frame ${first + wrong} is not ${from.state} of partition ${from.owner}`);
+    }
     this.#words.fill((FRAME_STATE[to.state] << 16) | to.owner, first, first + frames);
+  }
+
+  /** Whether `frames` words from `first` on, one at least, are `expected`: the first is, and each is what the next one is. */
+  #areAll(expected: number, first: number, frames: number): boolean {
+    const [from, end] = [first * 4, (first + frames) * 4];
+    return this.#words[first] === expected && this.#bytes.compare(this.#bytes, from, end - 4, from + 4, end) === 0;
   }
 
   /** Frames per owner and state, for audits: `owner:state` to count. */

@@ -72,18 +72,7 @@ export class Stage2Map extends Stage2Reader {
 
   /** Maps page `page` to the frame at byte `frame`; returns false when no table could be allocated. */
   map(page: number, frame: number, rights: number): boolean {
-    assert(page >= 0 && page < STAGE2_PAGES_MAX, 'the page is inside the map');
-    assert(frame % HYP_PAGE_BYTES === 0 && (rights & ~STAGE2_RIGHTS.all) === 0, 'frame and rights are well-formed');
-    let leaf = this.words[this.root + (page >>> 10)] ?? 0;
-    if (leaf === 0) {
-      const table = this.#allocate();
-      if (table === undefined) return false;
-      this.#tables.push(table);
-      leaf = table | 0;
-      Atomics.store(this.words, this.root + (page >>> 10), leaf);
-    }
-    Atomics.store(this.words, (leaf >>> 2) + (page & (LEAF_ENTRIES - 1)), rights === 0 ? 0 : frame | rights);
-    return true;
+    return this.mapRange(page, 1, frame, rights) === 1;
   }
 
   /**
@@ -92,20 +81,27 @@ export class Stage2Map extends Stage2Reader {
    */
   mapRange(page: number, pages: number, frame: number, rights: number): number {
     assert(page >= 0 && page + pages <= STAGE2_PAGES_MAX, 'the pages are inside the map');
-    let done = 0;
-    while (done < pages) {
-      // The first of a leaf sees to the table.
-      if (!this.map(page + done, frame + done * HYP_PAGE_BYTES, rights)) return done;
-      const from = page + done;
-      const leaf = (this.words[this.root + (from >>> 10)] ?? 0) >>> 2;
-      const end = Math.min(page + pages, (from | (LEAF_ENTRIES - 1)) + 1);
-      const kept = rights === 0 ? 0 : -1;
-      for (let next = from + 1, to = frame + (done + 1) * HYP_PAGE_BYTES; next < end; next++, to += HYP_PAGE_BYTES) {
-        Atomics.store(this.words, leaf + (next & (LEAF_ENTRIES - 1)), (to | rights) & kept);
+    assert(frame % HYP_PAGE_BYTES === 0 && (rights & ~STAGE2_RIGHTS.all) === 0, 'frame and rights are well-formed');
+    const { words } = this;
+    const kept = rights === 0 ? 0 : -1;
+    let to = frame;
+    for (let from = page, end = 0; from < page + pages; from = end) {
+      end = Math.min(page + pages, (from | (LEAF_ENTRIES - 1)) + 1);
+      const root = this.root + (from >>> 10);
+      const known = words[root] ?? 0;
+      const table = known === 0 ? this.#allocate() : known;
+      if (table === undefined) return from - page;
+      let at = (table >>> 2) + (from & (LEAF_ENTRIES - 1));
+      if (known !== 0) {
+        for (let n = end - from; n > 0; n--, at++, to += HYP_PAGE_BYTES) Atomics.store(words, at, (to | rights) & kept);
+        continue;
       }
-      done += end - from;
+      // Nobody reads it yet: half a gigabyte has 131,072 entries, and the thread that maps them has just started.
+      for (let n = end - from; n > 0; n--, at++, to += HYP_PAGE_BYTES) words[at] = (to | rights) & kept;
+      this.#tables.push(table);
+      Atomics.store(words, root, table | 0);
     }
-    return done;
+    return pages;
   }
 
   /** Removes the mapping of `page`. */
