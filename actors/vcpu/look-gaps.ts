@@ -11,7 +11,7 @@
 /** Longer gaps are late. */
 const LATE_MS = 0.05;
 /** Gaps longer than this are looked at closely: in the first seconds an eighth of all are late, and each look costs a system call. */
-const CLOSELY_MS = { atFirst: 0.25, later: LATE_MS } as const;
+const CLOSELY_MS = { atFirst: 1, later: LATE_MS } as const;
 /** So many looks apart the thread's waits are read anew, so that waits of short gaps are not taken for one of a long gap. */
 const REFRESH_LOOKS = 64;
 /** Buckets: 2^(n / STEPS) microseconds, up to some 17 seconds. */

@@ -19,11 +19,15 @@ test('work follows the guest, to some 14 microseconds a turn', () => {
 
 test('turns are longer while the processor is young', () => {
   const budget = new RunBudget();
-  budget.isYoung = true;
+  budget.setYoung(true, true);
   turns(budget, 20, 1e-6);
   ok(budget.work * 1e-6 >= 0.03 && budget.work * 1e-6 <= 0.06);
   ok(budget.goesOn(0.1));
-  budget.isYoung = false;
+  budget.setYoung(true, false);
+  turns(budget, 20, 1e-6);
+  ok(budget.work * 1e-6 >= 0.01 && budget.work * 1e-6 <= 0.02, 'others wait for the end of a turn');
+  ok(budget.goesOn(0.1));
+  budget.setYoung(false, true);
   turns(budget, 20, 1e-6);
   ok(budget.work * 1e-6 >= 0.01 && budget.work * 1e-6 <= 0.02);
   ok(!budget.goesOn(0.1));

@@ -8,8 +8,8 @@ const TURN = { min: 250, max: 48_000, shortMs: 0.01, aimMs: 0.014, longMs: 0.02 
 /** A run begins no turn after this time. */
 const RUN_MS = 0.028;
 /**
- * A vCPU's own code is slow until V8 has optimised it: a turn costs it a microsecond or two and a run four, an eighth of a boot's time. So its turns and
- * runs are so many times as long while it is young.
+ * A vCPU's own code is slow until V8 has optimised it: a turn costs it a microsecond or two and a run four, an eighth of a boot's time. So while it is
+ * young its runs are so many times as long, and its turns where it has the machine for itself: others' requests for maintenance wait for the turn's end.
  */
 const YOUNG = { turn: 3, run: 4.5 } as const;
 
@@ -41,11 +41,17 @@ const COLD_WORK = 6_000;
 export class RunBudget {
   #warmWork = 500;
   readonly #jolts = new Jolts();
-  /** See {@link YOUNG}. */
-  isYoung = false;
+  #turnScale = 1;
+  #runScale = 1;
   /** Milliseconds that a unit of work took in the last turn. */
   #perWork = 0;
   #cold = 0;
+
+  /** See {@link YOUNG}. */
+  setYoung(isYoung: boolean, isAlone: boolean): void {
+    this.#runScale = isYoung ? YOUNG.run : 1;
+    this.#turnScale = isYoung && isAlone ? YOUNG.turn : 1;
+  }
 
   /** Work of the next turn. */
   get work(): number {
@@ -61,7 +67,7 @@ export class RunBudget {
 
   /** Whether a run goes on that has taken `tookMs`. */
   goesOn(tookMs: number): boolean {
-    return tookMs < RUN_MS * (this.isYoung ? YOUNG.run : 1);
+    return tookMs < RUN_MS * this.#runScale;
   }
 
   /** The vCPU has slept. */
@@ -76,11 +82,11 @@ export class RunBudget {
       return;
     }
     this.#perWork = tookMs / work;
-    const scaledMs = this.isYoung ? tookMs / YOUNG.turn : tookMs;
+    const scaledMs = tookMs / this.#turnScale;
     if (scaledMs < TURN.shortMs && work >= Math.min(this.#warmWork, this.#jolts.bound))
       this.#warmWork = Math.min(this.#jolts.bound, Math.ceil(work * Math.min(2, TURN.aimMs / scaledMs)));
     else if (scaledMs > TURN.longMs) this.#warmWork = Math.max(TURN.min, Math.floor((work * TURN.aimMs) / scaledMs));
-    if (!this.isYoung) this.#jolts.took(tookMs);
+    if (this.#runScale === 1) this.#jolts.took(tookMs);
   }
 }
 

@@ -57,6 +57,9 @@ export class RunTurns {
   #hasRested = false;
   #isOver = false;
   #youngUntilMs: number | undefined;
+  #isYoung = false;
+  /** Pieces of a turn, at least. */
+  #parts = 1;
 
   constructor(core: Core, meter: VcpuMeter, clock: TurnClock) {
     this.#core = core;
@@ -81,7 +84,10 @@ export class RunTurns {
     this.#meter.looked(nowMs);
     this.#runMs = nowMs;
     this.#youngUntilMs ??= nowMs + YOUNG_MS;
-    this.#budget.isYoung = nowMs < this.#youngUntilMs;
+    this.#isYoung = nowMs < this.#youngUntilMs;
+    const isAlone = core.get32(STATE.alone) === 1;
+    this.#budget.setYoung(this.#isYoung, isAlone);
+    this.#parts = this.#isYoung && isAlone ? YOUNG_PIECES : 1;
     this.#isOver = false;
     this.left = this.#given = this.#beginTurn(nowMs);
     this.#refills = REFILLS_MAX;
@@ -98,7 +104,7 @@ export class RunTurns {
     this.#turnWork = work;
     this.#turnMs = nowMs;
     this.#hasRested = false;
-    const pieces = (this.#attentive > 0 ? PIECES : 1) * (this.#budget.isYoung ? YOUNG_PIECES : 1);
+    const pieces = (this.#attentive > 0 ? PIECES : 1) * this.#parts;
     this.#piece = pieces === 1 ? work : Math.max(PIECE_MIN, Math.ceil(work / pieces));
     this.#core.set32(STATE.piece, this.#piece);
     return work;
@@ -115,7 +121,7 @@ export class RunTurns {
     if (isEven) this.#budget.adjust(nowMs - this.#turnMs, this.#turnWork);
     this.#turnLooks = looks;
     this.#clock.looked(nowMs);
-    const isWanted = this.#budget.isYoung && this.#clock.isCalled();
+    const isWanted = this.#isYoung && this.#clock.isCalled();
     if (!isWanted && this.#budget.goesOn(nowMs - this.#runMs)) {
       const work = this.#beginTurn(nowMs);
       this.#given += work;

@@ -1,7 +1,7 @@
 /** Turns words of guest code into the records that the interpreter executes. */
-import { type Instruction, type RawFields, readFields } from '../isa/instruction.js';
+import { type Instruction, type PatternField, type RawFields, readFields } from '../isa/instruction.js';
 import { SLOT_DISCARD, SLOT_ZERO } from '../state.js';
-import { HANDLER, type HandlerNumbers, RECORD, REGION_BIT, registerOffset, variantIndex } from './record.js';
+import { HANDLER, type HandlerNumbers, RECORD, REGION_BIT, registerOffset } from './record.js';
 
 /**
  * Name of the section of the interpreter's module with a byte for each handler: bit i says that register operand i is read.
@@ -13,7 +13,10 @@ export const READS_SECTION = 'reads';
 interface Plan {
   /** Handler of its first variant combination. */
   readonly handler: number;
+  readonly variants: readonly PatternField[];
   readonly registers: readonly {
+    /** The field that is its number; where there is none, what it is by all fields. */
+    readonly field: PatternField | undefined;
     readonly number: (fields: RawFields) => number;
     readonly offset: number;
     /** Whether number 31 is the zero register. */
@@ -44,21 +47,27 @@ export class RecordWriter {
       memory.setUint16(at + RECORD.handler, HANDLER.undefined, true);
       return;
     }
-    const { handler: first, registers, immediates } = this.#planOf(entry);
-    const fields = readFields(entry, word);
-    const handler = first + variantIndex(entry, fields);
+    const { handler: first, variants, registers, immediates } = this.#planOf(entry);
+    // As variantIndex has it.
+    let variant = 0;
+    for (let i = 0; i < variants.length; i++) {
+      const { shift, mask } = variants[i]!;
+      variant = variant * (mask + 1) + ((word >>> shift) & mask);
+    }
+    const handler = first + variant;
     for (let i = 0; i < registers.length; i++) {
-      const { number, offset, hasZero } = registers[i]!;
-      let slot = number(fields);
+      const { field, number, offset, hasZero } = registers[i]!;
+      let slot = field === undefined ? number(readFields(entry, word)) : (word >>> field.shift) & field.mask;
       if (hasZero && slot === 31) slot = ((this.#reads[handler]! >> i) & 1) === 1 ? SLOT_ZERO : SLOT_DISCARD;
       memory.setUint8(at + offset, slot);
     }
     const immediateAt = at + RECORD.immediate;
     if (immediates.length === 2) {
+      const fields = readFields(entry, word);
       memory.setInt32(immediateAt, Number(immediates[0]!(fields)), true);
       memory.setInt32(immediateAt + 4, Number(immediates[1]!(fields)), true);
     } else if (immediates.length === 1) {
-      const value = immediates[0]!(fields);
+      const value = immediates[0]!(readFields(entry, word));
       if (typeof value === 'number' && (value | 0) === value) {
         memory.setInt32(immediateAt, value, true);
         memory.setInt32(immediateAt + 4, value >> 31, true);
@@ -74,8 +83,10 @@ export class RecordWriter {
     if (known !== undefined) return known;
     const plan = {
       handler: this.#numbers.at(entry, 0),
-      registers: entry.registers.map(({ number, kind }, i) => {
-        return { number, offset: registerOffset(i), hasZero: kind === 'x' };
+      variants: entry.variants,
+      registers: entry.registers.map(({ name, number, kind }, i) => {
+        const field = entry.fields.find((one) => one.name === name);
+        return { field, number, offset: registerOffset(i), hasZero: kind === 'x' };
       }),
       immediates: entry.immediates.map(({ compute }) => compute),
     };

@@ -66,7 +66,7 @@ interface Declaration<P extends string, V extends string, I extends string, D ex
 }
 
 /** A bit field of a pattern. */
-interface PatternField {
+export interface PatternField {
   readonly name: string;
   readonly shift: number;
   readonly mask: number;
@@ -98,8 +98,9 @@ export interface Instruction {
   readonly hot: boolean;
   readonly untested: boolean;
   readonly run: (operands: never, k: Ops) => void;
-  /** See {@link readFields}. */
+  /** See {@link readFields}: what it answered last, and for which word. */
   lastFields: Record<string, number> | undefined;
+  lastWord: number | undefined;
 }
 
 /** The kind a field's name declares, or undefined when it is not a register. */
@@ -214,6 +215,7 @@ export function instruction<
     untested: declaration.untested === true,
     run: run as (operands: never, k: Ops) => void,
     lastFields: undefined,
+    lastWord: undefined,
   };
 }
 
@@ -239,7 +241,9 @@ export function fieldsOf(entry: Instruction, word: number): RawFields {
  */
 export function readFields(entry: Instruction, word: number): RawFields {
   const { fields } = entry;
+  if (entry.lastWord === word && entry.lastFields !== undefined) return entry.lastFields;
   entry.lastFields ??= Object.fromEntries(fields.map((field) => [field.name, 0]));
+  entry.lastWord = word;
   const values = entry.lastFields;
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i]!;
