@@ -1,5 +1,5 @@
 /** `wurley image pull|ls|rm`: Debian's kernels with a busybox initial RAM disk, in the user's cache; `rootfs`: a disk with Debian. */
-import { Option } from 'commander';
+import { Argument, Option } from 'commander';
 import { faultSentence } from '../../devices/machine/boot-fault.js';
 import { CATALOG } from '../image/catalog.js';
 import { progressLine } from '../image/progress-line.js';
@@ -14,9 +14,8 @@ import { interruptible } from '../terminal/raw-terminal.js';
 
 /** Exit code when an image could not be had, was refused, or is not there (sysexits.h EX_DATAERR). */
 const EXIT_FAILED = 65;
-const NAMES = CATALOG.map((entry) => entry.name).join(', ');
-
-const ROOT_NAMES = ROOT_CATALOG.map((entry) => entry.name).join(', ');
+const KERNELS = CATALOG.map((entry) => entry.name);
+const ROOTS = ROOT_CATALOG.map((entry) => entry.name);
 
 type Via = 'auto' | 'apt' | 'https';
 
@@ -77,7 +76,7 @@ async function list(terminal: Terminal): Promise<number> {
       `${[name.padEnd(20), 'root file system'.padEnd(32), mib(sizeBytes).padStart(10), ` ${day}`].join(' ')}\n`,
     );
   }
-  if (images.length + roots.length === 0) terminal.err(`wurley: no images; pull one of ${NAMES}.\n`);
+  if (images.length + roots.length === 0) terminal.err(`wurley: no images; pull one of ${KERNELS.join(', ')}.\n`);
   return 0;
 }
 
@@ -93,6 +92,8 @@ async function remove(names: readonly string[], terminal: Terminal): Promise<num
   return exitCode;
 }
 
+const oneOf = (names: readonly string[]): Argument => new Argument('<name>', 'which one').choices(names);
+
 /** Adds the `image` verb to the program. */
 export const addImage: Verb = (program, terminal, done) => {
   const image = program.command('image').description('kernels and initial RAM disks to run');
@@ -101,7 +102,7 @@ export const addImage: Verb = (program, terminal, done) => {
     .default('auto');
   image
     .command('pull')
-    .argument('<name>', `one of ${NAMES}`)
+    .addArgument(oneOf(KERNELS))
     .addOption(via)
     .description("get Debian's kernel and busybox, verify them, build an initial RAM disk")
     .action(async (name: string, options: { readonly via: Via }) => {
@@ -109,7 +110,7 @@ export const addImage: Verb = (program, terminal, done) => {
     });
   image
     .command('rootfs')
-    .argument('<name>', `one of ${ROOT_NAMES}`)
+    .addArgument(oneOf(ROOTS))
     .requiredOption('-o, --output <file>', 'the disk image to make: .qcow2 or .img')
     .option('--format <name>', 'qcow2 or raw, whatever the name says')
     .option('--size <size>', 'size of the disk', '4G')
