@@ -6,7 +6,9 @@
  *
  * A `Val` is a value computed at guest run time; it stays valid until the end of the instruction.
  */
+
 import { assert } from '../bus/assert.js';
+import type { FastBounds } from './isa/fp/fast-bounds.js';
 import type { Reg } from './isa/operand.js';
 import { MEMORY_KINDS, type MemoryKind } from './memory-kinds.js';
 import { type ExitReason, STATE } from './state.js';
@@ -487,6 +489,10 @@ export abstract class Ops {
   stateLoad(kind: MemoryKind, offset: number): Val {
     const { load, type, alignLog2 } = MEMORY_KINDS[kind];
     return this.body.load(load, type, alignLog2, this.state, offset);
+  }
+  /** Where they are at hand. */
+  fastBounds(): FastBounds | undefined {
+    return undefined;
   }
   /** Writes a field of the state block. */
   stateStore(kind: MemoryKind, offset: number, value: Val): void {

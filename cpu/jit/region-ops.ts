@@ -5,6 +5,7 @@
  */
 import { assert } from '../../bus/assert.js';
 import { emitHostAddress, emitTlbLookup } from '../interpreter/handler-ops.js';
+import type { FastBounds } from '../isa/fp/fast-bounds.js';
 import type { Reg } from '../isa/operand.js';
 import { MEMORY_KINDS, type MemoryKind } from '../memory-kinds.js';
 import { type AccessOptions, type FlagName, type HelperName, Ops } from '../ops.js';
@@ -13,6 +14,7 @@ import { type FunctionBody, i32, i64, isConstant, type Val } from '../wasm/body.
 import { baseRegisterOf, type LoopGuesses, type RememberedBases } from './loop-guesses.js';
 import type { RegionInstruction } from './region.js';
 import { type KnownFlags, RegionFlags } from './region-flags.js';
+import { RegionFp } from './region-fp.js';
 import { NO_REGISTERS, type RegisterSet } from './register-flow.js';
 import type { SharedAddress } from './same-address.js';
 
@@ -59,9 +61,7 @@ export class RegionOps extends Ops {
   readonly page: Val;
   readonly budget: Val;
   readonly #tlb: Val;
-  /** STATE.fpFast and STATE.fpcr: only what ends or leaves the region, or is done by a handler, changes them. */
-  readonly #fpFast: Val;
-  readonly #fpcr: Val;
+  readonly #fp: RegionFp;
   readonly #exitPc: Val;
   readonly #exitReason: Val;
   /** i32: the registers to store when the region is left by its slow exit, as masks. */
@@ -110,8 +110,7 @@ export class RegionOps extends Ops {
     this.page = body.local('i64');
     this.budget = body.local('i32');
     this.#tlb = body.local('i32');
-    this.#fpFast = body.local('i32');
-    this.#fpcr = body.local('i32');
+    this.#fp = new RegionFp(body);
     this.#exitPc = body.local('i64');
     this.#exitReason = body.local('i32');
     this.#exitX = body.local('i32');
@@ -167,10 +166,7 @@ export class RegionOps extends Ops {
 
   #reload(): void {
     this.assign(this.#tlb, super.stateLoad('u32', STATE.tlb));
-    if (this.#registers.v !== 0) {
-      this.assign(this.#fpFast, super.stateLoad('u32', STATE.fpFast));
-      this.assign(this.#fpcr, super.stateLoad('u32', STATE.fpcr));
-    }
+    if (this.#registers.v !== 0) this.#fp.reload(this, (offset) => super.stateLoad('u32', offset));
     this.#flags.setMemory();
   }
 
@@ -387,11 +383,11 @@ export class RegionOps extends Ops {
   }
 
   override stateLoad(kind: MemoryKind, offset: number): Val {
-    if (this.#registers.v !== 0 && kind === 'u32') {
-      if (offset === STATE.fpFast) return this.#fpFast;
-      if (offset === STATE.fpcr) return this.#fpcr;
-    }
-    return super.stateLoad(kind, offset);
+    const known = this.#registers.v !== 0 && kind === 'u32' ? this.#fp.field(offset) : undefined;
+    return known ?? super.stateLoad(kind, offset);
+  }
+  override fastBounds(): FastBounds | undefined {
+    return this.#registers.v === 0 ? undefined : this.#fp.bounds;
   }
 
   // ---- memory ----

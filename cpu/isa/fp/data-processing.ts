@@ -20,7 +20,7 @@ import {
   roundIntegral,
   stands,
 } from './fast.js';
-import { checked, doubtful, type Exact, type Need, type Scalar, scalarType } from './slow.js';
+import { checked, doubtful, type Exact, exactVector, type Need, type Scalar, scalarType } from './slow.js';
 
 /** A scalar in the lowest lane, zeros above. */
 export function widened(k: Ops, value: Val): Val {
@@ -36,6 +36,20 @@ type Code = Exact['code'];
 
 /** A scalar's condition is an i32 already. */
 const asItIs = (ok: Val): Val => ok;
+
+/** The vector with `fast` in its lowest lane, or with the exact operation's result where that does not stand. */
+function settled(k: Ops, need: Need, fast: Fast, exact: Exact, operands: () => readonly Val[]): Val {
+  const value = widened(k, fast.value);
+  if (fast.isBounded !== true) return checked(k, value, doubtful(k, need, stands(k, fast, asItIs)), exact, operands);
+  // One comparison where all is well: neither a closer look nor STATE.fpFast joins it there.
+  const result = k.variable('v128', value);
+  const otherwise = (isDoubtful: Val): void =>
+    k.slowIf(isDoubtful, () => k.assign(result, exactVector(k, exact, operands())));
+  const { reconsider } = fast;
+  if (reconsider === undefined) otherwise(k.eqz(fast.ok));
+  else k.if(k.eqz(fast.ok), () => otherwise(doubtful(k, need, reconsider())));
+  return result;
+}
 
 /** Whether an operation's result is a number: enough for those that round nothing. */
 const isNumber = (k: Ops, type: Scalar, value: Val): Val => float(k, type, 'eq', value, value);
@@ -53,11 +67,8 @@ function binary(
     const type = scalarType(op.t);
     const fast = compute(k, type, k.vscalar(op.vn, type), k.vscalar(op.vm, type));
     const exact = { code, shape: scalarShape(op.t) };
-    const isDoubtful = doubtful(k, need, stands(k, fast, asItIs));
-    k.setVreg(
-      op.vd,
-      checked(k, widened(k, fast.value), isDoubtful, exact, () => [k.vreg(op.vn), k.vreg(op.vm)]),
-    );
+    const registers = (): readonly Val[] => [k.vreg(op.vn), k.vreg(op.vm)];
+    k.setVreg(op.vd, settled(k, need, fast, exact, registers));
   });
 }
 
@@ -79,11 +90,10 @@ function unary(
 ): Instruction {
   return instruction(name, `000 11110 0 t:1 1 ${opcode} 10000 vn:5 vd:5`, { variant: ['t'] }, (op, k) => {
     const type = scalarType(op.t);
-    const { value, ok } = compute(k, type, k.vscalar(op.vn, type));
-    const call = { ...exact, shape: scalarShape(op.t) };
+    const fast = compute(k, type, k.vscalar(op.vn, type));
     k.setVreg(
       op.vd,
-      checked(k, widened(k, value), doubtful(k, need, ok), call, () => [k.vreg(op.vn)]),
+      settled(k, need, fast, { ...exact, shape: scalarShape(op.t) }, () => [k.vreg(op.vn)]),
     );
   });
 }
@@ -142,10 +152,8 @@ function fused(name: string, o1: '0' | '1', o0: '0' | '1', code: Code): Instruct
     (op, k) => {
       const type = scalarType(op.t);
       const fast = fusedScalar(k, type, op, o1 !== o0, o1 === '1');
-      const isDoubtful = doubtful(k, 'rounding', stands(k, fast, asItIs));
-      const exact = { code, shape: scalarShape(op.t) };
       const registers = (): readonly Val[] => [k.vreg(op.vn), k.vreg(op.vm), k.vreg(op.va)];
-      k.setVreg(op.vd, checked(k, widened(k, fast.value), isDoubtful, exact, registers));
+      k.setVreg(op.vd, settled(k, 'rounding', fast, { code, shape: scalarShape(op.t) }, registers));
     },
   );
 }

@@ -7,6 +7,7 @@ import type { Ops } from '../../ops.js';
 import { i32, i64, type Val } from '../../wasm/body.js';
 import { features } from '../../wasm/features.js';
 import type { WasmOp } from '../../wasm/opcodes.js';
+import { FAST_BOUNDS, type FastBounds } from './fast-bounds.js';
 
 /** Types that the fast path computes on. */
 export type FloatType = 'f32' | 'f64' | 'f32x4' | 'f64x2';
@@ -15,7 +16,9 @@ export type FloatType = 'f32' | 'f64' | 'f32x4' | 'f64x2';
 export interface Fast {
   readonly value: Val;
   readonly ok: Val;
-  /** Looks closer, to be emitted where `ok` fails: the same condition, weaker where the result is exact after all. */
+  /** `ok` says as well that STATE.fpFast holds (Ops.fastBounds). */
+  readonly isBounded?: boolean;
+  /** Looks closer, to be emitted where `ok` fails: whether the result is exact after all. */
   readonly reconsider?: () => Val;
 }
 
@@ -56,20 +59,25 @@ const MIN_NORMAL = { f32: 2 ** -126, f64: 2 ** -1022, f32x4: 2 ** -126, f64x2: 2
 
 const isZero = (k: Ops, type: FloatType, a: Val): Val => float(k, type, 'eq', a, constant(k, type, 0));
 
-/** Below infinity in magnitude, and no NaN. */
-export function isFiniteNumber(k: Ops, type: FloatType, a: Val): Val {
-  return float(k, type, 'lt', float(k, type, 'abs', a), constant(k, type, Infinity));
+/** Bounds that hold STATE.fpFast too, for scalars, where there are some. */
+function boundsFor(k: Ops, type: FloatType): FastBounds['f64'] | undefined {
+  return type === 'f64' || type === 'f32' ? k.fastBounds()?.[type] : undefined;
 }
 
-/** Normal, finite, and above the smallest normal number, which a tiny value may have been rounded up to. */
-export function isPlain(k: Ops, type: FloatType, a: Val): Val {
+/** Below infinity in magnitude, and no NaN. */
+function isFiniteNumber(k: Ops, type: FloatType, a: Val, infinity = constant(k, type, Infinity)): Val {
+  return float(k, type, 'lt', float(k, type, 'abs', a), infinity);
+}
+
+/** Normal, finite, and above the smallest normal number, which a tiny value may have been rounded up to; `bound`: see {@link FastBounds}. */
+export function isPlain(k: Ops, type: FloatType, a: Val, bound?: Val): Val {
   if (type === 'f64') {
     const bits = k.and(k.op('i64.reinterpret_f64', a), i64(0x7fff_ffff_ffff_ffffn));
-    return k.ltU(k.sub(bits, i64(0x0010_0000_0000_0001n)), i64(0x7fe0_0000_0000_0000n - 1n));
+    return k.ltU(k.sub(bits, i64(0x0010_0000_0000_0001n)), bound ?? i64(FAST_BOUNDS.f64.plain));
   }
   if (type === 'f32') {
     const bits = k.and(k.op('i32.reinterpret_f32', a), i32(0x7fff_ffff));
-    return k.ltU(k.sub(bits, i32(0x0080_0001)), i32(0x7f00_0000 - 1));
+    return k.ltU(k.sub(bits, i32(0x0080_0001)), bound ?? i32(FAST_BOUNDS.f32.plain));
   }
   const magnitude = float(k, type, 'abs', a);
   return both(
@@ -83,13 +91,18 @@ export function isPlain(k: Ops, type: FloatType, a: Val): Val {
 /** a + b or a - b: a subnormal sum is exact. */
 export function fastSum(k: Ops, type: FloatType, operator: 'add' | 'sub', a: Val, b: Val): Fast {
   const value = float(k, type, operator, a, b);
-  return { value, ok: isFiniteNumber(k, type, value) };
+  const bounds = boundsFor(k, type);
+  return { value, ok: isFiniteNumber(k, type, value, bounds?.infinity), isBounded: bounds !== undefined };
 }
 
 /** Plain results stand; a zero stands where `exactZero` says that it is exact. */
 function plainOrZero(k: Ops, type: FloatType, value: Val, exactZero: () => Val): Fast {
-  const ok = isPlain(k, type, value);
-  return { value, ok, reconsider: () => either(k, type, ok, both(k, type, isZero(k, type, value), exactZero())) };
+  const bounds = boundsFor(k, type);
+  const ok = isPlain(k, type, value, bounds?.plain);
+  const isExactZero = (): Val => both(k, type, isZero(k, type, value), exactZero());
+  // Lanes are looked at together: where one fails, the others may be plain.
+  const reconsider = isVector(type) ? (): Val => either(k, type, ok, isExactZero()) : isExactZero;
+  return { value, ok, isBounded: bounds !== undefined, reconsider };
 }
 
 /** a * b. */
@@ -107,7 +120,9 @@ export function fastQuotient(k: Ops, type: FloatType, a: Val, b: Val): Fast {
 /** The square root. */
 export function fastRoot(k: Ops, type: FloatType, a: Val): Fast {
   const value = float(k, type, 'sqrt', a);
-  return { value, ok: float(k, type, 'lt', value, constant(k, type, Infinity)) };
+  const bounds = boundsFor(k, type);
+  const ok = float(k, type, 'lt', value, bounds?.infinity ?? constant(k, type, Infinity));
+  return { value, ok, isBounded: bounds !== undefined };
 }
 
 /** The rounding error of `sum = a + b` (Knuth). */
@@ -245,7 +260,8 @@ export function fastFusedSingle(k: Ops, a: Val, b: Val, c: Val): Fast {
   const sum = fusedSum(k, 'f64', wide(a), wide(b), wide(c));
   const value = k.op('f32.demote_f64', sum.value);
   const plain = plainOrZero(k, 'f32', value, () => isZero(k, 'f64', sum.value));
-  return { value, ok: k.and(sum.ok, plain.ok), reconsider: () => k.and(sum.ok, plain.reconsider?.() ?? plain.ok) };
+  const reconsider = (): Val => k.and(sum.ok, plain.reconsider?.() ?? plain.ok);
+  return { ...plain, ok: k.and(sum.ok, plain.ok), reconsider };
 }
 
 const UPPER_HALF = [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15];
