@@ -300,7 +300,7 @@ test('options that make no sense are told in a sentence', async () => {
       ['debian:bookworm', '-o', 'd.img', '--ssh-key', '/nowhere'],
       /64 .*cannot be read: there is no such file or folder \(ENOENT\)/,
     ],
-    [['debian:woody', '-o', 'd.img'], /65 .*none of debian:bookworm/],
+    [['debian:woody', '-o', 'd.img'], /64 .*Allowed choices are debian:bookworm/],
     [
       ['debian:bookworm', '-o', join(folder, 'id.img')],
       /65 .*id\.img: disk image: is there already; --force replaces it/,
