@@ -6,7 +6,6 @@
  *
  * A `Val` is a value computed at guest run time; it stays valid until the end of the instruction.
  */
-
 import { assert } from '../bus/assert.js';
 import type { FastBounds } from './isa/fp/fast-bounds.js';
 import type { Reg } from './isa/operand.js';

@@ -61,7 +61,8 @@ export class RegionOps extends Ops {
   readonly page: Val;
   readonly budget: Val;
   readonly #tlb: Val;
-  readonly #fp: RegionFp;
+  /** Only where there are vector registers. */
+  readonly #fp: RegionFp | undefined;
   readonly #exitPc: Val;
   readonly #exitReason: Val;
   /** i32: the registers to store when the region is left by its slow exit, as masks. */
@@ -110,7 +111,7 @@ export class RegionOps extends Ops {
     this.page = body.local('i64');
     this.budget = body.local('i32');
     this.#tlb = body.local('i32');
-    this.#fp = new RegionFp(body);
+    this.#fp = registers.v === 0 ? undefined : new RegionFp(body);
     this.#exitPc = body.local('i64');
     this.#exitReason = body.local('i32');
     this.#exitX = body.local('i32');
@@ -166,7 +167,7 @@ export class RegionOps extends Ops {
 
   #reload(): void {
     this.assign(this.#tlb, super.stateLoad('u32', STATE.tlb));
-    if (this.#registers.v !== 0) this.#fp.reload(this, (offset) => super.stateLoad('u32', offset));
+    this.#fp?.reload(this, (offset) => super.stateLoad('u32', offset));
     this.#flags.setMemory();
   }
 
@@ -383,11 +384,10 @@ export class RegionOps extends Ops {
   }
 
   override stateLoad(kind: MemoryKind, offset: number): Val {
-    const known = this.#registers.v !== 0 && kind === 'u32' ? this.#fp.field(offset) : undefined;
-    return known ?? super.stateLoad(kind, offset);
+    return (kind === 'u32' ? this.#fp?.field(offset) : undefined) ?? super.stateLoad(kind, offset);
   }
   override fastBounds(): FastBounds | undefined {
-    return this.#registers.v === 0 ? undefined : this.#fp.bounds;
+    return this.#fp?.bounds;
   }
 
   // ---- memory ----
