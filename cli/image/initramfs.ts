@@ -65,6 +65,8 @@ if [ -n "$root" ]; then
 fi
 hostname wurley
 ip link set lo up 2>/dev/null
+# The kernel's own requests (a file system to mount, a family of sockets) go to /sbin/modprobe unless it is told otherwise.
+[ -e /proc/sys/kernel/modprobe ] && echo /bin/modprobe > /proc/sys/kernel/modprobe
 if [ -n "$wurley_plain" ]; then
   setsid cttyhack sh -c 'stty -echo -onlcr; echo "${READY_MARKER}"; exec sh /dev/tty'
   poweroff -f

@@ -42,7 +42,7 @@ function listing(folder: string): readonly string[] {
 }
 
 const COMMANDS = [
-  'modprobe 9p; mkdir /s /r',
+  'mkdir /s /r',
   'mount -t 9p -o trans=virtio,msize=512000 share /s && mount -t 9p -o trans=virtio,ro fixed /r && echo mounted',
   'touch /r/x 2>&1 | grep -o "Read-only.*"; mount -o remount,rw /r; touch /r/x 2>&1 | grep -o "Read-only.*"',
   'rm -r /r/file 2>&1 | grep -o "Read-only.*"; cat /r/file',

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
-import { HAS_TERMINALS, TerminalRun } from '../../test/drivers/terminal.js';
+import { FIRST_SIZE, HAS_TERMINALS, TerminalRun } from '../../test/drivers/terminal.js';
 import { ECHO } from '../../test/fixtures/echo-guest.js';
 import { spec } from '../../test/harness/spec.js';
 
@@ -25,14 +25,8 @@ function program(name: string, words: readonly number[]): string {
 }
 const echo = program('echo.bin', ECHO);
 const silent = program('silent.bin', SILENT);
-const command = (kernel: string, ...more: string[]): string[] => [
-  process.execPath,
-  MAIN,
-  'run',
-  '--kernel',
-  kernel,
-  ...more,
-];
+const wurley = (...words: string[]): string[] => [process.execPath, MAIN, ...words];
+const command = (kernel: string, ...more: string[]): string[] => wurley('run', '--kernel', kernel, ...more);
 
 /** Runs `body` against the echo program on a terminal and checks how it ends. */
 async function onTerminal(exitCode: number, body: (terminal: TerminalRun) => Promise<void>): Promise<string> {
@@ -98,6 +92,24 @@ else {
       assert.is(end.after, end.before);
     },
     { deadlineMs: 2 * MINUTE },
+  );
+  test(
+    'a Debian guest on the virtio console knows the size of the window, and learns of another',
+    async () => {
+      const terminal = new TerminalRun(wurley('run', 'debian:6.1-cloud', '--console', 'virtio'), 3 * MINUTE);
+      await terminal.sees('wurley:/#', 2 * MINUTE);
+      terminal.type('stty size\n');
+      await terminal.sees(`\n${FIRST_SIZE.rows} ${FIRST_SIZE.columns}\n`);
+      terminal.resize(132, 44);
+      // The new size comes by an interrupt, at its time.
+      terminal.type('until stty size | grep -q 132; do usleep 50000; done; stty size\n');
+      await terminal.sees('\n44 132\n');
+      terminal.type('poweroff -f\n');
+      const end = await terminal.ended();
+      assert.is(end.exitCode, 0, end.shown);
+      assert.is(end.after, end.before.replace('rows 30; columns 90', 'rows 44; columns 132'));
+    },
+    { deadlineMs: 4 * MINUTE },
   );
   test(
     'a terminal that goes away takes the machine with it',

@@ -1,5 +1,6 @@
 /** A command on a terminal of its own (script(1) of util-linux makes one): types, reads, sends signals, and compares modes. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { readlinkSync } from 'node:fs';
 
 /** Whether this host can make terminals. */
 export const HAS_TERMINALS = spawnSync('script', ['--version']).status === 0;
@@ -17,6 +18,9 @@ export interface TerminalEnd {
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 const MARK = '@@';
 
+/** The terminal's size in characters when the command starts. */
+export const FIRST_SIZE = { columns: 90, rows: 30 } as const;
+
 /** See the head of this file. */
 export class TerminalRun {
   readonly #child: ChildProcess;
@@ -30,7 +34,7 @@ export class TerminalRun {
     const shell = [
       // The shell outlives the signals that are meant for the command.
       "trap '' TERM HUP INT",
-      'stty cols 90 rows 30',
+      `stty cols ${FIRST_SIZE.columns} rows ${FIRST_SIZE.rows}`,
       modes('before'),
       // The command is to be the terminal's foreground program and still tell its number: a shell becomes it.
       `(trap - TERM HUP INT; exec sh -c ${quoted(`echo "${MARK}pid $$"; exec ${line}`)})`,
@@ -82,6 +86,13 @@ export class TerminalRun {
   /** Sends the command a signal. */
   signal(name: NodeJS.Signals): void {
     process.kill(this.pid, name);
+  }
+
+  /** Gives the terminal another size, in characters: the command gets a SIGWINCH. */
+  resize(columns: number, rows: number): void {
+    const terminal = readlinkSync(`/proc/${this.pid}/fd/0`);
+    const { status } = spawnSync('stty', ['-F', terminal, 'cols', `${columns}`, 'rows', `${rows}`]);
+    if (status !== 0) throw new Error(`stty cannot resize ${terminal}`);
   }
 
   /** Takes the terminal away. */
