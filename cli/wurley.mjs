@@ -1,5 +1,8 @@
-#!/usr/bin/env -S GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304:glibc.malloc.trim_threshold=16777216:glibc.malloc.top_pad=1048576:glibc.malloc.arena_max=2 node --single-threaded-gc
-// The first line has the C library take memory in large pieces: half of the page faults of a boot are gone (docs/adr/0183).
+#!/bin/sh
+// 2>/dev/null; export WURLEY_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS-$WURLEY_EXTRA_CA_CERTS}" GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304:glibc.malloc.trim_threshold=16777216:glibc.malloc.top_pad=1048576:glibc.malloc.arena_max=2; unset NODE_EXTRA_CA_CERTS; exec node --single-threaded-gc "$0" "$@"
+// The line above is a comment to Node.js; a shell runs it, which finds no program called "//", and starts Node.js with this file.
+// Node.js would read all certificates of NODE_EXTRA_CA_CERTS whenever it starts, 40 ms or more: who needs them does so (docs/adr/0312).
+// It has the C library take memory in large pieces: half of the page faults of a boot are gone (docs/adr/0183).
 // Each thread collects its own garbage: what it waits for from V8's threads, it would wait for in a circle (docs/adr/0267).
 // All threads take it from two heaps: one each kept what V8's compilers had used once (docs/adr/0262).
 // The launcher behind `npm start` and the `wurley` command: compiles the sources when dist/ is missing or older than

@@ -5,8 +5,9 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { dirname, join } from 'node:path';
-import { Readable, Transform } from 'node:stream';
+import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ok, type Result } from '../../bus/result.js';
 import { type BootFault, refuse } from '../../devices/machine/boot-fault.js';
@@ -17,6 +18,7 @@ import { mirrorOf, type PackageSource, type Report, sha256OfFile } from './packa
 import { isExpired, isOfSuite, releaseEntry, signedText } from './release-file.js';
 import { runProgram } from './run-program.js';
 import { hostUnpackers } from './unpackers.js';
+import { getFromWeb } from './web-request.js';
 
 const MIB = 1024 * 1024;
 const INDEX_PATH = 'main/binary-arm64/Packages.xz';
@@ -35,19 +37,22 @@ const reasonOf = (thrown: unknown): string => {
   return `${thrown instanceof Error ? thrown.message : String(thrown)}${cause}`.replaceAll(/\s+/g, ' ').slice(0, 200);
 };
 
+/** Whether an answer brings what was asked for. */
+const isSuccess = ({ statusCode = 0 }: IncomingMessage): boolean => statusCode >= 200 && statusCode < 300;
+
 /** Fetches a whole small file of at most `limitBytes`. */
 async function fetchBytes(
+  env: NodeJS.ProcessEnv,
   url: string,
   limitBytes: number,
   onBytes: (bytes: number) => void,
 ): Promise<Result<Uint8Array, BootFault>> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(SILENCE_MS_MAX * 5) });
-    if (!response.ok || response.body === null)
-      return refuse(url, 'answer', `is ${response.status} ${response.statusText}`);
+    const response = await getFromWeb(url, { env, signal: AbortSignal.timeout(SILENCE_MS_MAX * 5) });
+    if (!isSuccess(response)) return refuseAnswer(url, response);
     const chunks: Uint8Array[] = [];
     let bytes = 0;
-    for await (const chunk of response.body) {
+    for await (const chunk of response as AsyncIterable<Uint8Array>) {
       bytes += chunk.byteLength;
       if (bytes > limitBytes) return refuse(url, 'answer', `is longer than the ${limitBytes} bytes expected`);
       chunks.push(chunk);
@@ -57,6 +62,11 @@ async function fetchBytes(
   } catch (thrown) {
     return refuse(url, 'network', reasonOf(thrown));
   }
+}
+
+function refuseAnswer(url: string, response: IncomingMessage): Result<never, BootFault> {
+  response.destroy();
+  return refuse(url, 'answer', `is ${response.statusCode} ${response.statusMessage}`);
 }
 
 /** Packages over HTTPS; `folder` holds what gpgv is to read. `now` is milliseconds since the epoch. */
@@ -82,7 +92,7 @@ export function httpsSource(folder: string, env: NodeJS.ProcessEnv, now: () => n
 
   async function refreshSuite({ base, suite }: Suite, report: Report): Promise<Result<undefined, BootFault>> {
     const root = `${mirror}/${base}/dists/${suite}`;
-    const inRelease = await fetchBytes(`${root}/InRelease`, LIMITS.releaseBytesMax, () => undefined);
+    const inRelease = await fetchBytes(env, `${root}/InRelease`, LIMITS.releaseBytesMax, () => undefined);
     if (!inRelease.ok) return inRelease;
     const file = join(folder, `${suite}.InRelease`);
     await writeFile(file, inRelease.value);
@@ -98,7 +108,7 @@ export function httpsSource(folder: string, env: NodeJS.ProcessEnv, now: () => n
       return refuse(`${root}/InRelease`, INDEX_PATH, 'is not listed');
     const what = `reading the package list of ${suite}`;
     const url = `${root}/main/binary-arm64/by-hash/SHA256/${entry.sha256}`;
-    const packed = await fetchBytes(url, entry.sizeBytes, (bytes) => report(what, bytes / entry.sizeBytes));
+    const packed = await fetchBytes(env, url, entry.sizeBytes, (bytes) => report(what, bytes / entry.sizeBytes));
     if (!packed.ok) return packed;
     if (createHash('sha256').update(packed.value).digest('hex') !== entry.sha256)
       return refuse(url, 'SHA256', 'is not the one in InRelease');
@@ -120,10 +130,9 @@ export function httpsSource(folder: string, env: NodeJS.ProcessEnv, now: () => n
     try {
       const controller = new AbortController();
       const headers: Record<string, string> = start > 0 ? { range: `bytes=${start}-` } : {};
-      const response = await fetch(url, { headers, signal: controller.signal });
-      if (!response.ok || response.body === null)
-        return refuse(url, 'answer', `is ${response.status} ${response.statusText}`);
-      let done = response.status === 206 ? start : 0;
+      const response = await getFromWeb(url, { env, headers, signal: controller.signal });
+      if (!isSuccess(response)) return refuseAnswer(url, response);
+      let done = response.statusCode === 206 ? start : 0;
       const flags = done > 0 ? 'a' : 'w';
       let silence = setTimeout(() => controller.abort(), SILENCE_MS_MAX);
       const meter = new Transform({
@@ -135,9 +144,7 @@ export function httpsSource(folder: string, env: NodeJS.ProcessEnv, now: () => n
           next(done > record.sizeBytes ? new Error('the file is longer than the index says') : null, chunk);
         },
       });
-      await pipeline(Readable.fromWeb(response.body), meter, createWriteStream(part, { flags })).finally(() =>
-        clearTimeout(silence),
-      );
+      await pipeline(response, meter, createWriteStream(part, { flags })).finally(() => clearTimeout(silence));
       return ok();
     } catch (thrown) {
       return refuse(url, 'network', reasonOf(thrown));
