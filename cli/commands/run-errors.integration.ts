@@ -15,10 +15,13 @@ const kernel = join(folder, 'kernel');
 const empty = join(folder, 'empty');
 writeFileSync(kernel, Buffer.from([0x7f, 0x20, 0x03, 0xd5, 0xff, 0xff, 0xff, 0x17])); // wfi; b .-4
 writeFileSync(empty, '');
+const prose = join(folder, 'prose');
+writeFileSync(prose, 'What is written here is no program.\n'.repeat(100));
 
 const USAGE = 64;
 const DATA = 65;
 const BUSY = 75;
+const TIMEOUT = 124;
 /** Somebody else listens there. */
 const occupied = createServer();
 await new Promise<void>((resolve) => occupied.listen(0, '127.0.0.1', resolve));
@@ -67,6 +70,7 @@ const CASES: readonly (readonly [readonly string[], number, RegExp])[] = [
   [['--kernel', folder], DATA, /: kernel: is a folder, not a file; give another file/],
   [['--kernel', '/dev/zero'], DATA, /\/dev\/zero: kernel: is a device, not a file/],
   [['--kernel', empty], DATA, /empty: kernel: is empty; give another file/],
+  [['--kernel', prose, '--timeout', '10'], TIMEOUT, /cpu 0 takes the same exception for ever at its own vector 0x200/],
   [['--kernel', kernel, '--initrd', empty], DATA, /empty: initrd: is empty/],
   [['--kernel', kernel, '--dtb', kernel], DATA, /kernel: header: /],
   [

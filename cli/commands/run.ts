@@ -33,6 +33,7 @@ import { beginMachine, type EarlyStart } from '../machine/early-start.js';
 import { openVars, parseVars, type VarsRequest } from '../machine/flash-files.js';
 import { type GdbRequest, parseGdb } from '../machine/gdb-stub.js';
 import { LateFiles } from '../machine/late-files.js';
+import { watchForLost } from '../machine/lost-guest.js';
 import { isExpendable, type Machine, type MachineEnd } from '../machine/machine.js';
 import { releaseImages } from '../machine/release-images.js';
 import { type ConsolePipe, runMachine } from '../machine/run-machine.js';
@@ -455,7 +456,7 @@ async function boot(
     columns: process.stdout.columns ?? 80,
     rows: process.stdout.rows ?? 24,
   });
-  const speaks = bootProgress({
+  const progressEnds = bootProgress({
     isTTY: terminal.isTTY && process.stderr.isTTY === true,
     write: terminal.err,
     every(ms, tick) {
@@ -463,6 +464,17 @@ async function boot(
       return () => clearInterval(ticking);
     },
   });
+  const watchEnds = watchForLost(
+    async () => (await machine?.statistics()) ?? [],
+    (sentence) => {
+      progressEnds();
+      terminal.err(`wurley: ${sentence}${onTerminal ? '\r' : ''}\n`);
+    },
+  );
+  const speaks = (): void => {
+    progressEnds();
+    watchEnds();
+  };
   const broken = (): void => stopWith(EXIT_PIPE, 'a closed output');
   process.stdout.on('error', broken);
   // A terminal that is gone (a closed window) reads as an end; typing cannot make one in raw mode.
