@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, transformSync } from 'esbuild';
 
@@ -18,7 +18,7 @@ const { BUNDLE_SUFFIX, bundleBytes, compileBundle, runBundle } = await import(jo
  * What a script has not: `import.meta.url` is still the place of the module that says it, and an `import()` of something
  * that only the running program knows is lent to it (actors/runtime/bundle-file.ts).
  */
-const forScripts = (from) => ({
+const forScripts = (from, hasImport = false) => ({
   name: 'for-scripts',
   setup({ onLoad }) {
     onLoad({ filter: /\.js$/ }, ({ path }) => {
@@ -29,7 +29,8 @@ const forScripts = (from) => ({
       const short = { minifyIdentifiers: true, minifySyntax: true };
       const source = path.includes('/node_modules/') ? transformSync(written, short).code : written;
       const text = source.replaceAll('import.meta.url', url);
-      return { contents: text.replace(/\bimport\((?!\s*['"`])/g, '__importModule('), loader: 'js' };
+      const contents = hasImport ? text : text.replace(/\bimport\((?!\s*['"`])/g, '__importModule(');
+      return { contents, loader: 'js' };
     });
   },
 });
@@ -51,11 +52,31 @@ const lazyMsgpackr = (from) => ({
   },
 });
 
+/** Modules, by their place below dist, that a bundle leaves to one that is loaded before it (`shared` of loadBundle). */
+const leftTo = (modules) => ({
+  name: 'left-to',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^\.\.?\/.*\.js$/ }, ({ path, resolveDir }) => {
+      const place = relative(dist, join(resolveDir, path));
+      return modules.includes(place) ? { path: place, namespace: 'shared' } : undefined;
+    });
+    onLoad({ filter: /./, namespace: 'shared' }, ({ path }) => ({
+      contents: `module.exports = __shared[${JSON.stringify(path)}];`,
+    }));
+  },
+});
+
 /** What {@link forScripts} has modules say in place of `import.meta.url` stands on it; made once, as a start asks for a hundred. */
 const BUNDLE_URL = `const __bundleUrl = require('node:url').pathToFileURL(__filename);`;
 
-/** One CommonJS text with everything that `contents`, standing in `folder`, imports. */
-async function bundle(folder, contents, plugins = [lazyMsgpackr(folder), forScripts(folder)], external = []) {
+/** One CommonJS text with everything that `contents`, standing in `folder`, imports, and what that is. */
+async function bundleOf(
+  folder,
+  contents,
+  plugins = [lazyMsgpackr(folder), forScripts(folder)],
+  external = [],
+  hasImport = false,
+) {
   const built = await build({
     stdin: { contents, resolveDir: folder },
     bundle: true,
@@ -72,10 +93,14 @@ async function bundle(folder, contents, plugins = [lazyMsgpackr(folder), forScri
     logLevel: 'silent',
     plugins,
     external,
-    ...(plugins.length > 0 ? { supported: { 'dynamic-import': false }, banner: { js: BUNDLE_URL } } : {}),
+    metafile: true,
+    ...(plugins.length > 0 ? { supported: { 'dynamic-import': hasImport }, banner: { js: BUNDLE_URL } } : {}),
   });
-  return built.outputFiles[0].text;
+  return { text: built.outputFiles[0].text, inputs: Object.keys(built.metafile.inputs) };
 }
+
+/** The text of {@link bundleOf}. */
+const bundle = async (...parts) => (await bundleOf(...parts)).text;
 
 /** Writes under another name first: somebody may be starting workers meanwhile. */
 function put(path, content) {
@@ -127,26 +152,46 @@ const pool = join(runtime, 'piscina');
 const library = dirname(createRequire(import.meta.url).resolve('piscina'));
 mkdirSync(pool, { recursive: true });
 put(join(pool, 'package.json'), '{"type": "commonjs"}\n');
-/** How many processors there are is a question of the pool's, not of its workers. */
-const withoutOs = {
-  name: 'without-os',
+/** How many processors there are, and how long tasks take, are questions of the pool's and not of its workers: modules of Node's that they need not load. */
+const asWorker = {
+  name: 'as-worker',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:os$/ }, () => ({ path: 'os', namespace: 'absent' }));
+    onResolve({ filter: /^node:(os|perf_hooks)$/ }, ({ path }) => ({ path, namespace: 'absent' }));
     onLoad({ filter: /./, namespace: 'absent' }, () => ({ contents: 'module.exports = {};' }));
   },
 };
 for (const [entry, plugins] of [
-  ['worker', [withoutOs]],
+  ['worker', [asWorker]],
   ['index', []],
 ]) {
   const from = JSON.stringify(join(library, `${entry}.js`));
   put(join(pool, `${entry}.js`), await bundle(pool, `module.exports = require(${from});`, plugins, ['@napi-rs/nice']));
 }
-// The command, and its verb that is wanted most.
+// The command; what `wurley run` begins first, and the rest of it, which uses the modules of that; and what loads them.
 const cli = join(dist, 'cli');
-for (const entry of ['command', 'run-command']) {
-  await putBundle(join(cli, `${entry}.bundle`), await bundle(cli, `export { default } from './${entry}.js';`));
-}
+await putBundle(join(cli, 'command.bundle'), await bundle(cli, `export { default } from './command.js';`));
+const first = `export { default } from './machine/first-threads.js';`;
+const shared = (await bundleOf(cli, first)).inputs
+  .map((input) => relative(dist, resolve(input)))
+  .filter((place) => place.endsWith('.js') && !place.startsWith('..') && !place.includes(':'));
+const names = shared.map((place, i) => `import * as shared${i} from ${JSON.stringify(join(dist, place))};`);
+const table = shared.map((place, i) => `${JSON.stringify(place)}: shared${i}`);
+await putBundle(
+  join(cli, 'first-threads.bundle'),
+  await bundle(cli, `${first} ${names.join(' ')} export const shared = { ${table.join(', ')} };`),
+);
+await putBundle(
+  join(cli, 'run-command.bundle'),
+  await bundle(cli, `export { default } from './run-command.js';`, [
+    leftTo(shared),
+    lazyMsgpackr(cli),
+    forScripts(cli),
+  ]),
+);
+// Not a script: it may import modules, where there is no bundle of them.
+const modules = ['command', 'run-command', 'machine/first-threads'].map((name) => `./${name}.js`);
+const start = `export { default } from './start.js';`;
+put(join(cli, 'start.cjs'), await bundle(cli, start, [forScripts(cli, true)], modules, true));
 await putBundle(
   join(runtime, 'actor-host.bundle'),
   await bundle(runtime, `export { default } from './actor-host.worker.js'; export { rehearse } from './rehearsal.js';`),

@@ -10,7 +10,7 @@ const FILES: readonly (readonly [verbs: readonly string[], load: () => Promise<V
   [['lab'], async () => (await import('./commands/embedded-lab.js')).addEmbeddedLab],
   [['demo'], async () => (await import('./commands/demo.js')).addDemo],
   [['image'], async () => (await import('./commands/image.js')).addImage],
-  [['run'], async () => (await import('./commands/run.js')).addRun],
+  [['run'], async () => (await import('./commands/run.js')).runVerb()],
   [['up'], async () => (await import('./commands/up.js')).addUp],
   [
     ['ps', 'console', 'logs', 'stop', 'kill', 'restart', 'down', 'trace', 'stats', 'inspect'],

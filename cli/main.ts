@@ -1,20 +1,18 @@
-/** Starts the `wurley` command: from its bundle, which loads in a tenth of the time, or from the compiled modules. */
-import { fileURLToPath } from 'node:url';
-import { keepCode, loadBundle } from '../actors/runtime/bundle-file.js';
-import { isFresh } from '../actors/runtime/worker-files.js';
-import { lowerBackgroundThreads } from './background-threads.js';
+/** Starts the `wurley` command: start.ts, in one piece where the build has made that, since each module costs milliseconds. */
+import { statSync } from 'node:fs';
+import { createRequire } from 'node:module';
 
-type Command = (args: readonly string[]) => Promise<number>;
+type Start = (args: readonly string[]) => Promise<number>;
 
-lowerBackgroundThreads();
-const args = process.argv.slice(2);
-const isRun = args[0] === 'run';
-const bundle = new URL(isRun ? './run-command.bundle' : './command.bundle', import.meta.url);
-// WHY: both are command.ts or run-command.ts, compiled.
-const loaded = (
-  isFresh(bundle)
-    ? loadBundle(fileURLToPath(bundle))
-    : await (isRun ? import('./run-command.js') : import('./command.js'))
-) as { readonly default: Command };
-process.exitCode = await loaded.default(args);
-keepCode();
+/** Written with the bundles (cli/bundle-actors.mjs), and by the compiler with every build. */
+const WHOLE = new URL('./start.cjs', import.meta.url);
+const COMPILED = new URL('../.tsbuildinfo', import.meta.url);
+
+const modifiedMs = (file: URL): number => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
+const isWhole = process.env['NODE_V8_COVERAGE'] === undefined && modifiedMs(WHOLE) >= Math.max(1, modifiedMs(COMPILED));
+// WHY: what is required has no type; it is start.ts, bundled.
+const start = (isWhole ? createRequire(import.meta.url)('./start.cjs') : await import('./start.js')) as {
+  readonly default: Start;
+};
+process.exitCode = await start.default(process.argv.slice(2));

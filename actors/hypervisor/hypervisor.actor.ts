@@ -4,6 +4,7 @@
  *
  * Memory: frame 0 is never used (address 0 means "nothing"), the ledger follows, then the pool.
  */
+
 import { err, ok, type Result } from '../../bus/result.js';
 import { HYP_PAGE_BYTES } from '../../bus/units.js';
 import { type ActorContext, actor, actorKind } from '../runtime/actor.js';
@@ -15,6 +16,7 @@ import { Extents } from './extents.js';
 import { FramePool } from './frame-pool.js';
 import { GuestCore, type SetRegister } from './guest-core.js';
 import { GuestMadeVms } from './guest-made-vms.js';
+import { hypervisorPlacement } from './hypervisor.placement.js';
 import { KernelObjects } from './kernel-objects.js';
 import { parcelVerbs } from './parcel-verbs.js';
 import { Parcels } from './parcels.js';
@@ -377,4 +379,4 @@ const hypervisor = actor<HypervisorConfig, CoreProtocol, HypervisorState>({
 export default hypervisor;
 
 /** How its worker is made. */
-export const hypervisorKind = actorKind(hypervisor, { module: new URL(import.meta.url), heapMegabytesMax: 64 });
+export const hypervisorKind = actorKind(hypervisor, hypervisorPlacement);

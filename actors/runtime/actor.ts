@@ -189,9 +189,8 @@ export interface Permissions {
   readonly write?: readonly string[];
 }
 
-/** How workers for a declaration are made: one pool per kind. */
-export interface ActorKind<D extends AnyDeclaration = AnyDeclaration> {
-  readonly declaration: D;
+/** How workers for a declaration are made, and how many. */
+export interface WorkerPlacement {
   /** The module whose default export is the declaration. */
   readonly module: URL;
   /** Limit of the worker's JavaScript heap in MiB (shared and WebAssembly memory are outside it); default 128. */
@@ -204,11 +203,13 @@ export interface ActorKind<D extends AnyDeclaration = AnyDeclaration> {
   readonly permissions?: Permissions;
 }
 
+/** A declaration and its workers: one pool per kind. */
+export interface ActorKind<D extends AnyDeclaration = AnyDeclaration> extends WorkerPlacement {
+  readonly declaration: D;
+}
+
 /** Names the module and limits for `declaration`. */
-export function actorKind<D extends AnyDeclaration>(
-  declaration: D,
-  placement: Omit<ActorKind<D>, 'declaration'>,
-): ActorKind<D> {
+export function actorKind<D extends AnyDeclaration>(declaration: D, placement: WorkerPlacement): ActorKind<D> {
   return { declaration, ...placement };
 }
 

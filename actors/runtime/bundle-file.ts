@@ -17,11 +17,14 @@ const LENGTH_BYTES = 4;
 /** Where V8's code says what V8's flags were (V8, code-serializer.h, SerializedCodeData). */
 const CODE_FLAGS_AT = 12;
 
-/** What the module in the bundle at `path` (whose bytes somebody may have read before) exports. Throws what the module throws. */
-export function loadBundle(path: string, bytes?: SharedArrayBuffer): { readonly default?: unknown } {
+/**
+ * What the module in the bundle at `path` (whose bytes somebody may have read before) exports. `shared` are modules that it leaves to
+ * another bundle, of the same build. Throws what the module throws.
+ */
+export function loadBundle(path: string, bytes?: SharedArrayBuffer, shared?: unknown): { readonly default?: unknown } {
   const script = compileBundle(path, bytes === undefined ? readFileSync(path) : Buffer.from(bytes));
   if (bytes === undefined) kept?.set(path, script);
-  return runBundle(path, script);
+  return runBundle(path, script, shared);
 }
 
 /** Set while a build has its bundles used: each thread then keeps the scripts that it loads. */
@@ -66,10 +69,10 @@ export async function importModule(url: string): Promise<{ readonly default?: un
 }
 
 /** Runs it: what the module exports. */
-export function runBundle(path: string, script: Script): { readonly default?: unknown } {
+export function runBundle(path: string, script: Script, shared?: unknown): { readonly default?: unknown } {
   // A script has no `import()` of its own without a warning to users, so it is lent ours.
   const module = { exports: {} };
-  script.runInThisContext()(module, module.exports, requirer(path), path, importModule);
+  script.runInThisContext()(module, module.exports, requirer(path), path, importModule, shared);
   return module.exports;
 }
 
@@ -92,7 +95,10 @@ export function bundleBytes(source: string, code: Uint8Array): Buffer {
 
 const aligned = (at: number): number => Math.ceil(at / 8) * 8;
 
-/** `__filename` is where the bundle lies; `__importModule` stands for `import()`, under a name that no module uses. */
+/**
+ * `__filename` is where the bundle lies; `__importModule` stands for `import()`, and `__shared` for modules of another bundle, under names
+ * that no module uses.
+ */
 function wrapped(source: string): string {
-  return `(function (module, exports, require, __filename, __importModule) {${source}\n})`;
+  return `(function (module, exports, require, __filename, __importModule, __shared) {${source}\n})`;
 }

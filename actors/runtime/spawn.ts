@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
-import type { ActorKind, Permissions } from './actor.js';
+import type { ActorKind, Permissions, WorkerPlacement } from './actor.js';
 import type { Assignment, HostMessage, HostTask, PoolData, SystemMemory } from './hand-over.js';
 import type { Launch, Launcher, LaunchOrder, WorkerEnd } from './launcher.js';
 import { portsOf } from './object-channel.js';
@@ -32,7 +32,7 @@ interface Worker {
 }
 
 interface Pool {
-  readonly kind: ActorKind;
+  readonly kind: WorkerPlacement;
   /** What its workers load for the actor. */
   readonly module: string;
   readonly piscina: Piscina;
@@ -84,7 +84,7 @@ export class PiscinaLauncher implements Launcher {
     }
   }
 
-  begin(kind: ActorKind, count: number): void {
+  begin(kind: WorkerPlacement, count: number): void {
     const pool = this.#pool(kind);
     for (let i = 0; i < count && !this.#closing; i++) pool.warm.push(this.#start(pool, undefined, undefined));
   }
@@ -162,7 +162,7 @@ export class PiscinaLauncher implements Launcher {
     for (const wake of pool.waiting.splice(0)) wake();
   }
 
-  #pool(kind: ActorKind): Pool {
+  #pool(kind: WorkerPlacement): Pool {
     const { heapMegabytesMax = HEAP_MEGABYTES_DEFAULT, workersMax = WORKERS_DEFAULT, warm = 0, permissions } = kind;
     const key = JSON.stringify([kind.module.href, heapMegabytesMax, workersMax, warm, permissions]);
     const known = this.#pools.get(key);

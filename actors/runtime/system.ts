@@ -4,7 +4,15 @@
  */
 import type { Result } from '../../bus/result.js';
 import { err, ok } from '../../bus/result.js';
-import type { ActorKind, AnyDeclaration, ConfigOf, ProtocolOf, SpawnFailure, SpawnOptions } from './actor.js';
+import type {
+  ActorKind,
+  AnyDeclaration,
+  ConfigOf,
+  ProtocolOf,
+  SpawnFailure,
+  SpawnOptions,
+  WorkerPlacement,
+} from './actor.js';
 import { HostFiles } from './host-files.js';
 import { hostClock, hostNowMs } from './host-services.js';
 import type { ActorRef } from './protocol.js';
@@ -104,7 +112,7 @@ export class ActorSystem {
    * Starts the workers of `count` actors of a kind that the caller is about to spawn, and is not ready to. Nothing takes their
    * place afterwards; those that nobody takes end with the system.
    */
-  begin(kind: ActorKind, count: number): void {
+  begin(kind: WorkerPlacement, count: number): void {
     this.#launcher.begin(kind, count);
   }
 
@@ -152,6 +160,7 @@ export class ActorSystem {
 
   /** Stops every actor, last started first, and ends all workers. */
   async close(): Promise<void> {
+    if (this.#closed) return;
     await this.#core.supervisor.close();
     this.#closed = true;
     clearTimeout(this.#tick);

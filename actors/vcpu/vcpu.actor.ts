@@ -8,6 +8,7 @@ import { importModule } from '../runtime/bundle-file.js';
 import { MACHINE_HANDLER_BUDGET_MS } from '../runtime/limits.js';
 import type { FrontEndFactory } from '../shared-state/mmio/front-end.js';
 import type { Vcpu } from './vcpu.js';
+import { vcpuPlacement } from './vcpu.placement.js';
 import type { VcpuConfig, VcpuProtocol } from './vcpu.protocol.js';
 import type { VcpuThread } from './vcpu-thread.js';
 import { readRegisters, writeRegisters } from './vp-registers.js';
@@ -123,4 +124,4 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
 export default vcpu;
 
 /** How its workers are made. */
-export const vcpuKind = actorKind(vcpu, { module: new URL(import.meta.url), heapMegabytesMax: 256, workersMax: 256 });
+export const vcpuKind = actorKind(vcpu, vcpuPlacement);

@@ -5,7 +5,8 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cacheFolder, type StoredImage } from '../../cli/image/store.js';
+import { cacheFolder } from '../../cli/cache-folder.js';
+import type { StoredImage } from '../../cli/image/store.js';
 import { cacheIsReady } from '../code-cache.js';
 import type { Bench, BenchSuite, Target } from '../report.js';
 import { guestImage, type Host, startGuest, writeInitrd } from './linux-guest.js';

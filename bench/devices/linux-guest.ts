@@ -5,8 +5,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { cacheFolder } from '../../cli/cache-folder.js';
 import { writeCpio } from '../../cli/image/cpio.js';
-import { cacheFolder, findImage, type StoredImage } from '../../cli/image/store.js';
+import { findImage, type StoredImage } from '../../cli/image/store.js';
 import { ConsoleSession } from '../../test/drivers/console-session.js';
 import { qemuSystemVersion } from '../../test/drivers/qemu-system.js';
 import type { Bench } from '../report.js';

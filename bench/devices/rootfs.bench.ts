@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cacheFolder } from '../../cli/image/store.js';
+import { cacheFolder } from '../../cli/cache-folder.js';
 import { ConsoleSession } from '../../test/drivers/console-session.js';
 import { qemuSystemVersion } from '../../test/drivers/qemu-system.js';
 import {

@@ -1,6 +1,7 @@
 /** `wurley image pull|ls|rm`: Debian's kernels with a busybox initial RAM disk, in the user's cache; `rootfs`: a disk with Debian. */
 import { Argument, Option } from 'commander';
 import { faultSentence } from '../../devices/machine/boot-fault.js';
+import { cacheFolder } from '../cache-folder.js';
 import { CATALOG } from '../image/catalog.js';
 import { progressLine } from '../image/progress-line.js';
 import { pullImage } from '../image/pull.js';
@@ -8,7 +9,7 @@ import { buildRoot } from '../image/rootfs/build-root.js';
 import { findRootEntry, ROOT_CATALOG } from '../image/rootfs/root-catalog.js';
 import { checkRoot, type RootText } from '../image/rootfs/root-options.js';
 import { listRoots, removeRoot } from '../image/rootfs/root-store.js';
-import { cacheFolder, listImages, removeImage } from '../image/store.js';
+import { listImages, removeImage } from '../image/store.js';
 import { EXIT_USAGE, type Terminal, type Verb } from '../program.js';
 import { interruptible } from '../terminal/raw-terminal.js';
 

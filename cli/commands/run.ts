@@ -16,6 +16,7 @@ import { type BootPlan, type BootRequest, type NamedBytes, planBoot } from '../.
 import type { MachineDescription } from '../../devices/machine/description.js';
 import { RAM_RANGE } from '../../devices/machine/memory-map.js';
 import type { Unpackers } from '../../devices/machine/unpackers.js';
+import { cacheFolder } from '../cache-folder.js';
 import { primaryNodes } from '../host/gunyah-platform.js';
 import { hostReason } from '../host-reasons.js';
 import { imageArguments } from '../image/boot-arguments.js';
@@ -24,12 +25,13 @@ import { READY_MARKER, rootBootArchive } from '../image/initramfs.js';
 import { progressLine } from '../image/progress-line.js';
 import { findRootEntry, ROOT_CATALOG } from '../image/rootfs/root-catalog.js';
 import { findRoot } from '../image/rootfs/root-store.js';
-import { cacheFolder, findImage, type StoredImage } from '../image/store.js';
+import { findImage, type StoredImage } from '../image/store.js';
 import { readBootFile } from '../machine/boot-files.js';
 import { codeBudgetOf } from '../machine/code-budget.js';
 import { codeCacheFolder, openCodeCache } from '../machine/code-cache.js';
 import { BITTEN, deathOf } from '../machine/deaths.js';
 import { beginMachine, type EarlyStart } from '../machine/early-start.js';
+import type { FirstThreads } from '../machine/first-threads.js';
 import { openVars, parseVars, type VarsRequest } from '../machine/flash-files.js';
 import { type GdbRequest, parseGdb } from '../machine/gdb-stub.js';
 import { LateFiles } from '../machine/late-files.js';
@@ -95,77 +97,79 @@ const unpackers: Unpackers = {
 };
 const loadUnpackers = async (): Promise<Unpackers> => (await import('../image/unpackers.js')).hostUnpackers;
 
-/** Adds the `run` verb to the program. */
-export const addRun: Verb = (program, terminal, done) => {
-  program
-    .command('run')
-    .description('boot a machine and show its console')
-    .argument('[image]', `an image to run: ${[...CATALOG, ...ROOT_CATALOG].map((entry) => entry.name).join(', ')}`)
-    .option('--kernel <file>', 'arm64 Image (plain, gzip, EFI zboot), ELF64 or flat binary')
-    .option('--initrd <file>', 'initial RAM disk')
-    .option('--append <text>', "kernel command line (added to an image's own)")
-    .option('--memory <size>', `memory, ${RAM_RANGE}`, '512M')
-    .option('--cpus <n>', 'virtual CPUs, 1 to 8', '1')
-    .option('--platform <name>', PLATFORMS.join(', '), 'virt')
-    .option('--root-vm', 'a Gunyah VM that may put VMs together by hypercalls: it holds its own partition')
-    .option('--gunyah-profile <name>', `driver generation of a Gunyah VM: ${PROFILES.join(', ')}`, 'P17')
-    .option('--dtb <file>', 'device tree to use instead of the generated one')
-    .option('--dump-dtb <file>', 'write the device tree there and end')
-    .option('--firmware <file>', 'firmware to start at address 0; it is handed the kernel, if one is given')
-    .option(
-      '--firmware-vars <file>',
-      'where firmware keeps its variables, made if need be; FILE,template=FILE: from that',
-    )
-    .option('--console <kind>', 'pl011 or virtio (hvc0)', 'pl011')
-    .option('--disk <file[,ro]>', 'a disk: raw or qcow2 (may be repeated)', (file, files: string[] = []) => [
-      ...files,
-      file,
-    ])
-    .option('--snapshot-disk', 'throw away what the guest writes to its disks')
-    .option(
-      '--share <dir[,rw]>',
-      'a folder for the guest: mount -t 9p -o trans=virtio share /mnt (may be repeated)',
-      gather,
-    )
-    .option(
-      '--vsock <path[,cid=N]>',
-      'a Unix socket that leads to AF_VSOCK ports of the guest, and PATH_PORT for its own',
-    )
-    .option(
-      '--balloon <size[,deflate-on-oom]>',
-      'a memory balloon of that size at first (0: empty); Ctrl-] + and - change it',
-    )
-    .option('--rng', 'a virtio entropy device with random bytes of this host')
-    .option(
-      '--net <kind>',
-      'user: a card behind a gateway to the networks of this host; switch:NAME: on a switch',
-      'none',
-    )
-    .option('--publish <ports>', 'HOSTPORT:GUESTPORT[/udp]: a port of this host that leads to the guest', gather)
-    .option('--mac <address>', 'hardware address of the network card')
-    .option('--pcap <file>', 'record the frames of the network card for tcpdump or Wireshark')
-    .option('--acpi', 'describe the machine by ACPI instead of a device tree')
-    .option('--timeout <seconds>', 'end the machine after this long (exit code 124)')
-    .option('--trace <what>', TRACE_HELP)
-    .option('--stats', 'at the end, say what each vCPU did: time, instructions, exceptions, hottest places')
-    .option('--gdb <port>', 'let GDB connect at this port of 127.0.0.1; PORT,wait: and wait for it')
-    .option('--no-jit', 'interpret only')
-    .addHelpText(
-      'after',
-      [
-        '\nExit codes:',
-        `0 power off, ${EXIT_RESET} reset or panic, ${EXIT_USAGE} command line not understood, ${EXIT_DATA} file refused,`,
-        `${EXIT_CRASH} machine failed, ${EXIT_BUSY} port or socket not to be had, ${EXIT_TIMEOUT} timeout, ${EXIT_HANGUP} terminal gone,`,
-        `${EXIT_QUIT} Ctrl-] q or a second SIGINT, ${EXIT_PIPE} output closed, ${EXIT_TERMINATED} SIGTERM.`,
-      ].join('\n'),
-    )
-    .action(async (image: string | undefined, given: RunText, command: Command) => {
-      const text = image === undefined || findRootEntry(image) === undefined ? given : withDefaults(given, command);
-      const ended = await run(image, text, terminal);
-      if (!ended.ok) terminal.err(`wurley: ${ended.error.text.replace(/\.?$/, '.')}\n`);
-      done(ended.ok ? ended.value : ended.error.exitCode);
-    });
-};
+/** Adds the `run` verb to the program; its machine goes on with what was begun `first`. */
+export const runVerb =
+  (first?: FirstThreads): Verb =>
+  (program, terminal, done) => {
+    program
+      .command('run')
+      .description('boot a machine and show its console')
+      .argument('[image]', `an image to run: ${[...CATALOG, ...ROOT_CATALOG].map((entry) => entry.name).join(', ')}`)
+      .option('--kernel <file>', 'arm64 Image (plain, gzip, EFI zboot), ELF64 or flat binary')
+      .option('--initrd <file>', 'initial RAM disk')
+      .option('--append <text>', "kernel command line (added to an image's own)")
+      .option('--memory <size>', `memory, ${RAM_RANGE}`, '512M')
+      .option('--cpus <n>', 'virtual CPUs, 1 to 8', '1')
+      .option('--platform <name>', PLATFORMS.join(', '), 'virt')
+      .option('--root-vm', 'a Gunyah VM that may put VMs together by hypercalls: it holds its own partition')
+      .option('--gunyah-profile <name>', `driver generation of a Gunyah VM: ${PROFILES.join(', ')}`, 'P17')
+      .option('--dtb <file>', 'device tree to use instead of the generated one')
+      .option('--dump-dtb <file>', 'write the device tree there and end')
+      .option('--firmware <file>', 'firmware to start at address 0; it is handed the kernel, if one is given')
+      .option(
+        '--firmware-vars <file>',
+        'where firmware keeps its variables, made if need be; FILE,template=FILE: from that',
+      )
+      .option('--console <kind>', 'pl011 or virtio (hvc0)', 'pl011')
+      .option('--disk <file[,ro]>', 'a disk: raw or qcow2 (may be repeated)', (file, files: string[] = []) => [
+        ...files,
+        file,
+      ])
+      .option('--snapshot-disk', 'throw away what the guest writes to its disks')
+      .option(
+        '--share <dir[,rw]>',
+        'a folder for the guest: mount -t 9p -o trans=virtio share /mnt (may be repeated)',
+        gather,
+      )
+      .option(
+        '--vsock <path[,cid=N]>',
+        'a Unix socket that leads to AF_VSOCK ports of the guest, and PATH_PORT for its own',
+      )
+      .option(
+        '--balloon <size[,deflate-on-oom]>',
+        'a memory balloon of that size at first (0: empty); Ctrl-] + and - change it',
+      )
+      .option('--rng', 'a virtio entropy device with random bytes of this host')
+      .option(
+        '--net <kind>',
+        'user: a card behind a gateway to the networks of this host; switch:NAME: on a switch',
+        'none',
+      )
+      .option('--publish <ports>', 'HOSTPORT:GUESTPORT[/udp]: a port of this host that leads to the guest', gather)
+      .option('--mac <address>', 'hardware address of the network card')
+      .option('--pcap <file>', 'record the frames of the network card for tcpdump or Wireshark')
+      .option('--acpi', 'describe the machine by ACPI instead of a device tree')
+      .option('--timeout <seconds>', 'end the machine after this long (exit code 124)')
+      .option('--trace <what>', TRACE_HELP)
+      .option('--stats', 'at the end, say what each vCPU did: time, instructions, exceptions, hottest places')
+      .option('--gdb <port>', 'let GDB connect at this port of 127.0.0.1; PORT,wait: and wait for it')
+      .option('--no-jit', 'interpret only')
+      .addHelpText(
+        'after',
+        [
+          '\nExit codes:',
+          `0 power off, ${EXIT_RESET} reset or panic, ${EXIT_USAGE} command line not understood, ${EXIT_DATA} file refused,`,
+          `${EXIT_CRASH} machine failed, ${EXIT_BUSY} port or socket not to be had, ${EXIT_TIMEOUT} timeout, ${EXIT_HANGUP} terminal gone,`,
+          `${EXIT_QUIT} Ctrl-] q or a second SIGINT, ${EXIT_PIPE} output closed, ${EXIT_TERMINATED} SIGTERM.`,
+        ].join('\n'),
+      )
+      .action(async (image: string | undefined, given: RunText, command: Command) => {
+        const text = image === undefined || findRootEntry(image) === undefined ? given : withDefaults(given, command);
+        const ended = await run(image, text, terminal, first);
+        if (!ended.ok) terminal.err(`wurley: ${ended.error.text.replace(/\.?$/, '.')}\n`);
+        done(ended.ok ? ended.value : ended.error.exitCode);
+      });
+  };
 
 /** What a root file system needs, where the user has not said it. */
 function withDefaults(text: RunText, command: Command): RunText {
@@ -178,7 +182,12 @@ function withDefaults(text: RunText, command: Command): RunText {
   };
 }
 
-async function run(image: string | undefined, text: RunText, terminal: Terminal): Promise<Result<number, Refusal>> {
+async function run(
+  image: string | undefined,
+  text: RunText,
+  terminal: Terminal,
+  first: FirstThreads | undefined,
+): Promise<Result<number, Refusal>> {
   const numbers = checkNumbers(text);
   if (!numbers.ok) return refuse(EXIT_USAGE, numbers.error);
   if (!PLATFORMS.some((name) => name === text.platform)) {
@@ -223,7 +232,7 @@ async function run(image: string | undefined, text: RunText, terminal: Terminal)
   const { cpus } = numbers.value;
   let early: Promise<EarlyStart> | undefined;
   const plan = await prepare(...request, late, () => {
-    early = beginMachine(cacheFolder(), { cpus }, { onEvent, onLog });
+    early = beginMachine(cacheFolder(), { cpus }, { onEvent, onLog }, first);
   });
   const begun = await early;
   try {

@@ -2,8 +2,9 @@
 import type { FileRights, FileStore, FileToken } from '../../actors/runtime/files.js';
 import { err, ok, type Result } from '../../bus/result.js';
 import type { NamedBytes } from '../../devices/machine/boot-plan.js';
+import { cacheFolder } from '../cache-folder.js';
 import { imageArguments } from '../image/boot-arguments.js';
-import { cacheFolder, findImage } from '../image/store.js';
+import { findImage } from '../image/store.js';
 import type { VmSpec } from '../lab/lab-host.js';
 import { readBootFile } from '../machine/boot-files.js';
 import type { LocalNetworks } from '../machine/local-network.js';

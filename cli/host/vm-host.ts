@@ -24,7 +24,7 @@ import { type BootPlan, planBoot } from '../../devices/machine/boot-plan.js';
 import type { MachineDescription } from '../../devices/machine/description.js';
 import type { TreeNode } from '../../devices/machine/device-tree/tree.js';
 import { CPUS_MAX, isRamSize } from '../../devices/machine/memory-map.js';
-import { cacheFolder } from '../image/store.js';
+import { cacheFolder } from '../cache-folder.js';
 import { hostUnpackers } from '../image/unpackers.js';
 import { callStream } from '../lab/call-stream.js';
 import type { CallRecord, LabEvent, LabHost, LabVm, LinkSpec, QueueCounters, VmEnd, VmSpec } from '../lab/lab-host.js';

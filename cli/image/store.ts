@@ -1,6 +1,5 @@
 /** Where pulled images live: one folder per image below the user's cache, complete or not there at all. */
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { ok, type Result } from '../../bus/result.js';
 import { type BootFault, refuse } from '../../devices/machine/boot-fault.js';
@@ -27,12 +26,6 @@ export interface StoredImage {
   readonly kernelPath: string;
   readonly initrdPath: string;
   readonly sizeBytes: number;
-}
-
-/** The cache folder: `$XDG_CACHE_HOME/wurley`, or `~/.cache/wurley` (XDG base directory specification). */
-export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
-  const configured = env['XDG_CACHE_HOME'];
-  return join(configured?.startsWith('/') ? configured : join(homedir(), '.cache'), 'wurley');
 }
 
 const imagesFolder = (cache: string): string => join(cache, 'images');

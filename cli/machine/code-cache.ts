@@ -13,7 +13,7 @@ import type { JournalPage } from '../../cpu/jit/code-journal.js';
 import type { SavedVolume } from '../../cpu/jit/saved-code.js';
 import { MEMO_BYTES } from '../../cpu/state.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
-import { cacheFolder } from '../image/store.js';
+import { cacheFolder } from '../cache-folder.js';
 import {
   type CodeFileParts,
   isOurs,

@@ -3,12 +3,12 @@
  * interpreter, and the threads that every machine has.
  */
 import { existsSync } from 'node:fs';
-import { hypervisorKind } from '../../actors/hypervisor/hypervisor.actor.js';
+import { hypervisorPlacement } from '../../actors/hypervisor/hypervisor.placement.js';
 import { ActorSystem, type SystemOptions } from '../../actors/runtime/system.js';
-import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
-import { prepareHugePages } from '../host/huge-pages.js';
-import { interpreterPath, loadInterpreterFrom } from './interpreter-cache.js';
-import { findHostFeatures } from './native-modules.js';
+import { vcpuPlacement } from '../../actors/vcpu/vcpu.placement.js';
+import type { FirstThreads } from './first-threads.js';
+import { loadInterpreterFrom } from './interpreter-cache.js';
+import { findHostFeatures, interpreterPath } from './native-modules.js';
 
 /** See {@link beginMachine}. */
 export interface EarlyStart {
@@ -17,22 +17,31 @@ export interface EarlyStart {
   readonly system: ActorSystem;
 }
 
-/** Starts the threads of a machine with `cpus` processors that its first instruction waits for, and loads the interpreter below `cacheFolder`. */
+/**
+ * Starts the threads of a machine with `cpus` processors that its first instruction waits for, beside those that were begun `first`, and
+ * loads the interpreter below `cacheFolder`.
+ */
 export async function beginMachine(
   cacheFolder: string,
   { cpus }: { readonly cpus: number },
-  listeners: SystemOptions,
+  { onEvent, onLog }: Required<Pick<SystemOptions, 'onEvent' | 'onLog'>>,
+  first: FirstThreads | undefined,
 ): Promise<EarlyStart> {
+  if (first !== undefined) {
+    const { system, ears } = first;
+    Object.assign(ears, { onEvent, onLog });
+    system.begin(vcpuPlacement, cpus - 1);
+    return { interpreter: (await loadInterpreterFrom(interpreterPath(cacheFolder))).module, system };
+  }
   // First of all: it changes V8's flags for a moment, and a thread that starts under other flags compiles all its code.
   findHostFeatures();
   const path = interpreterPath(cacheFolder);
   // Building it changes flags for longer.
   let { module } = existsSync(path) ? { module: undefined } : await loadInterpreterFrom(path);
-  const system = new ActorSystem(listeners);
+  const system = new ActorSystem({ onEvent, onLog });
   // Processors have most to do before they can begin.
-  system.begin(vcpuKind, cpus);
-  system.begin(hypervisorKind, 1);
-  prepareHugePages();
+  system.begin(vcpuPlacement, cpus);
+  system.begin(hypervisorPlacement, 1);
   module ??= (await loadInterpreterFrom(path)).module;
   return { interpreter: module, system };
 }

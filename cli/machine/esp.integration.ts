@@ -11,7 +11,8 @@ import * as assert from 'uvu/assert';
 import { Dialogue } from '../../test/drivers/dialogue.js';
 import { efiApplication } from '../../test/fixtures/efi-application.js';
 import { spec } from '../../test/harness/spec.js';
-import { cacheFolder, findImage } from '../image/store.js';
+import { cacheFolder } from '../cache-folder.js';
+import { findImage } from '../image/store.js';
 
 const test = spec('UEFI from a disk');
 const CODE = '/usr/share/qemu-efi-aarch64/QEMU_EFI.fd';

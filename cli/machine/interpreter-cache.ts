@@ -5,12 +5,12 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { trimFolder } from './code-cache-file.js';
 import {
   deserialisedOf,
   findHostFeatures,
-  nativeKey,
+  interpreterPath,
   serialisedOf,
   whole,
   withHostFeatures,
@@ -72,11 +72,6 @@ function writeCache(path: string, wire: Uint8Array, native: ArrayBuffer): void {
   } catch {
     // A cache that cannot be written (a full or read-only home) costs the next start a second, nothing else.
   }
-}
-
-/** Where the interpreter of this build on this host is kept in `folder`. After findHostFeatures. */
-export function interpreterPath(folder: string): string {
-  return join(folder, `interpreter-${nativeKey()}.bin`);
 }
 
 /** The interpreter, from the cache in `folder` or made anew (and then put there). Finds out the host's features. */

@@ -32,6 +32,7 @@ import { BuildFailure, HostRefusal } from '../host/core-client.js';
 import { bootRegisters, type Foundation, mapMemory, newPartition, newProcessors } from '../host/foundation.js';
 import { giveObjects, placesOf } from '../host/gunyah-platform.js';
 import { Host } from '../host/host.js';
+import { prepareHugePages } from '../host/huge-pages.js';
 import { keepAlive } from '../host/keep-alive.js';
 import { suitedArena, suitedBudget } from './code-budget.js';
 import type { CodeCache } from './code-cache.js';
@@ -143,7 +144,10 @@ export async function startMachine(system: ActorSystem, options: MachineOptions)
   try {
     const { name, interpreter, jit } = options;
     if (jit) void options.codeCache?.records(); // read while the core starts
-    const host = await Host.start(system, { name, interpreter, jit });
+    const starting = Host.start(system, { name, interpreter, jit });
+    // Wanted when the core is there.
+    prepareHugePages();
+    const host = await starting;
     const machine = await assemble(host, await layFoundation(host, options), options);
     const dispose = async (): Promise<void> => {
       await machine.dispose();

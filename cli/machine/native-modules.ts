@@ -3,7 +3,6 @@
  * function was compiled by TurboFan, and aborts the process otherwise; so modules meant for that are compiled in here,
  * under flags of their own, and nothing else is ever serialised.
  */
-import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -185,7 +184,7 @@ export function deserialisedOf(native: ArrayBuffer, wire: Uint8Array): WebAssemb
 function buildIdentity(): string {
   // Written by cli/bundle-actors.mjs: the content of all these files.
   if (isFresh(IDENTITY_FILE)) return readFileSync(IDENTITY_FILE, 'latin1');
-  const hash = createHash('sha256');
+  const hash = process.getBuiltinModule('node:crypto').createHash('sha256');
   for (const entry of readdirSync(CPU_FOLDER, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile() || !entry.name.endsWith('.js')) continue;
     const path = join(entry.parentPath, entry.name);
@@ -199,4 +198,9 @@ function buildIdentity(): string {
 export function nativeKey(): string {
   const { node, v8 } = process.versions;
   return `${node}-${v8}-${process.arch}-${featureKey()}-${buildIdentity()}`;
+}
+
+/** Where the interpreter of this build on this host is kept in `folder`. After {@link findHostFeatures}. */
+export function interpreterPath(folder: string): string {
+  return join(folder, `interpreter-${nativeKey()}.bin`);
 }

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { runUnderWurley } from '../../test/drivers/wurley.js';
 import { spec } from '../../test/harness/spec.js';
-import { cacheFolder, findImage } from '../image/store.js';
+import { cacheFolder } from '../cache-folder.js';
+import { findImage } from '../image/store.js';
 
 const test = spec('root file systems on disks');
 const MINUTES = 60_000;

@@ -3,9 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { err, ok, type Result } from '../../bus/result.js';
+import { cacheFolder } from '../../cli/cache-folder.js';
 import { rootBootArchive } from '../../cli/image/initramfs.js';
 import { buildRoot } from '../../cli/image/rootfs/build-root.js';
-import { cacheFolder, findImage, type StoredImage } from '../../cli/image/store.js';
+import { findImage, type StoredImage } from '../../cli/image/store.js';
 import { faultSentence } from '../../devices/machine/boot-fault.js';
 
 const NAME = 'debian:bookworm';

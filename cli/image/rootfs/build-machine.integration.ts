@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { spec } from '../../../test/harness/spec.js';
-import { cacheFolder, findImage } from '../store.js';
+import { cacheFolder } from '../../cache-folder.js';
+import { findImage } from '../store.js';
 import { runBuildMachine } from './build-machine.js';
 import { BUILD_MARK } from './build-script.js';
 
