@@ -47,6 +47,18 @@ export class WorkAccount {
     return true;
   }
 
+  /** What is left of the turn counts as used: its time is over. How much that was. */
+  endTurn(): number {
+    const state = this.#state;
+    const rest = state.get32(STATE.rest);
+    const left = state.get32(STATE.budget) + rest;
+    if (left <= 0) return 0;
+    state.set32(STATE.rest, 0);
+    this.charge(left - rest);
+    this.#charged += rest;
+    return left;
+  }
+
   /** All that was charged since the last call: it is not the guest's instructions. */
   takeCharged(): number {
     const charged = this.#charged;

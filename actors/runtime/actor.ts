@@ -42,7 +42,7 @@ export interface ActorContext<P> extends Sender {
   isAwake(actor: ActorRef<never>): boolean;
   /** Number of the thread this runs on, as the host's tools know it (Linux: a TID, for `taskset`); null where nobody tells. */
   hostThread(): number | null;
-  /** How long this thread has waited for a processor in all, in milliseconds, at the price of a system call; null where nobody tells. */
+  /** How long this thread has wanted a processor and had none, in milliseconds, at the price of two system calls; null where nobody tells. */
   processorWaitMs(): number | null;
   /** Starts a child of this actor: it is stopped before this actor stops or restarts, and escalates to it. */
   spawn<D extends AnyDeclaration>(

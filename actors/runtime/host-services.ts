@@ -4,13 +4,16 @@ import { CONTROL_TEXT_MAX } from './limits.js';
 import type { Clock, Log, LogFields } from './services.js';
 import type { LogLine } from './system-protocol.js';
 
+/** `process` itself is looked up by an accessor each time. */
+const { hrtime } = process;
+
 /**
  * Milliseconds of the host's monotonic clock, with fractions of a microsecond: the same for every thread of the process.
  * `performance.timeOrigin` would not do: each thread takes it anew from the adjustable clock, and a guest's vCPUs must
  * never see time go back when it migrates between them.
  */
 export function hostNowMs(): number {
-  const time = process.hrtime(); // read by index: it is called so often that an iterator would be felt
+  const time = hrtime(); // read by index: it is called so often that an iterator would be felt
   return time[0] * 1e3 + time[1] / 1e6;
 }
 
@@ -40,9 +43,17 @@ let schedstatFile: number | undefined;
 const SPACE = 0x20;
 const ZERO = 0x30;
 
+/** What the calling thread has had up to `atMs` (of {@link hostNowMs}), in milliseconds, and how often it was given a processor. */
+const had = { atMs: 0, ranMs: 0, waitedMs: 0, turns: 0 };
+/** What {@link processorWaitMs} has come to; undefined before its first call. */
+let absentMs: number | undefined;
+
 /**
- * How long the calling thread has waited for a processor in all, in milliseconds: the second number of its schedstat (Linux, sched-stats.rst), which
- * is exact while it runs. Null where nobody tells. Costs a system call.
+ * How long the calling thread has wanted a processor and had none, in milliseconds, null where nobody tells; counts from its first call. Two things tell it on Linux.
+ * The second number of the thread's schedstat (sched-stats.rst) is how long it has waited for one of this machine's processors. A hypervisor below us that runs
+ * something else stops the machine's processor under the thread; what it took (steal time) is in no wait, but the thread's own clock stands still meanwhile
+ * (the first number). So where the thread has kept its processor since the last call (the third number), all that its clock lacks was taken from it; where it
+ * has not, it may have slept, and only its waits count. Costs two system calls.
  */
 export function processorWaitMs(): number | null {
   try {
@@ -51,12 +62,31 @@ export function processorWaitMs(): number | null {
     schedstatFile = -1;
   }
   if (schedstatFile < 0) return null;
+  const fromMs = hostNowMs();
+  // Brings the first number up to date, which is else as old as the kernel's last tick (`thread_group_cputime`).
+  process.cpuUsage();
   const bytes = readSync(schedstatFile, schedstat, 0, SCHEDSTAT_BYTES, 0);
+  const ranMs = numberAt(0, bytes) / 1e6;
+  const waitedMs = numberAt(1, bytes) / 1e6;
+  const turns = numberAt(2, bytes);
+  const hasStayed = turns === had.turns;
+  // At least: when between two of our readings the kernel took its own is not known.
+  const lacking = hasStayed ? fromMs - had.atMs - (ranMs - had.ranMs) : waitedMs - had.waitedMs;
+  absentMs = absentMs === undefined ? 0 : absentMs + Math.max(0, lacking);
+  had.atMs = hostNowMs();
+  had.ranMs = ranMs;
+  had.waitedMs = waitedMs;
+  had.turns = turns;
+  return absentMs;
+}
+
+/** The number with index `index` in {@link schedstat}. */
+function numberAt(index: number, bytes: number): number {
   let at = 0;
-  while (at < bytes && schedstat[at] !== SPACE) at++;
-  let waitedNs = 0;
-  for (at++; at < bytes && schedstat[at] !== SPACE; at++) waitedNs = waitedNs * 10 + schedstat[at]! - ZERO;
-  return waitedNs / 1e6;
+  for (let skip = index; skip > 0 && at < bytes; at++) if (schedstat[at] === SPACE) skip--;
+  let value = 0;
+  for (; at < bytes && schedstat[at]! >= ZERO; at++) value = value * 10 + schedstat[at]! - ZERO;
+  return value;
 }
 
 /** A log that hands lines to `send`; what cannot be sent is counted, and the count is said with the next line. */

@@ -5,7 +5,7 @@
  *
  * What the first seconds had is kept apart: until then V8 compiles our own code, and code that was never run before is slow.
  *
- * Twice: as it is, and without what the vCPU's thread waited for a processor meanwhile, which is the part that we can do something about.
+ * Twice: as it is, and without what the vCPU's thread lacked a processor meanwhile, which is the part that we can do something about.
  */
 
 /** Longer gaps are late. */
@@ -13,7 +13,9 @@ const LATE_MS = 0.05;
 /** Gaps longer than this are looked at closely: in the first seconds an eighth of all are late, and each look costs a system call. */
 const CLOSELY_MS = { atFirst: 1, later: LATE_MS } as const;
 /** So many looks apart the thread's waits are read anew, so that waits of short gaps are not taken for one of a long gap. */
-const REFRESH_LOOKS = 64;
+const REFRESH_LOOKS = 128;
+/** Reading the waits takes some microseconds; where it took longer, the thread lost its processor while it read. */
+const READING_MS = 0.02;
 /** Buckets: 2^(n / STEPS) microseconds, up to some 17 seconds. */
 const STEPS = 8;
 const BUCKETS = 24 * STEPS;
@@ -88,17 +90,24 @@ class Gaps {
 /** See the head of this file. */
 export class LookGaps {
   readonly #waitedMs: () => number | null;
+  readonly #nowMs: () => number;
   #seen = new Gaps();
   #own = new Gaps();
   #isSettled = false;
   #lookedMs: number | undefined;
   #late = 0;
   #knownWaitMs: number | null = null;
+  /** Of the waits that are known, those that came after the last look. */
+  #carriedMs = 0;
   #looks = 0;
 
-  /** @param waitedMs how long this thread has waited for a processor in all, in milliseconds; null where nobody tells */
-  constructor(waitedMs: () => number | null) {
+  /**
+   * @param waitedMs how long this thread has waited for a processor in all, in milliseconds; null where nobody tells
+   * @param nowMs the clock of whoever calls {@link LookGaps.looked}
+   */
+  constructor(waitedMs: () => number | null, nowMs: () => number) {
     this.#waitedMs = waitedMs;
+    this.#nowMs = nowMs;
   }
 
   /** The vCPU has just looked, at `nowMs`, and runs its guest. How long its thread waited for a processor meanwhile, if it looks late; else 0. */
@@ -107,7 +116,7 @@ export class LookGaps {
     this.#lookedMs = nowMs;
     const gap = since === undefined ? 0 : nowMs - since;
     const isClose = gap > (this.#isSettled ? CLOSELY_MS.later : CLOSELY_MS.atFirst);
-    const waited = isClose || this.#looks++ % REFRESH_LOOKS === 0 ? this.#waitedMeanwhile() : 0;
+    const waited = isClose || this.#looks++ % REFRESH_LOOKS === 0 ? this.#waitedMeanwhile(nowMs) : 0;
     if (since === undefined) return 0;
     if (gap > LATE_MS) this.#late++;
     const bucket = Gaps.bucket(gap);
@@ -132,10 +141,18 @@ export class LookGaps {
     this.#lookedMs = undefined;
   }
 
-  #waitedMeanwhile(): number {
+  /**
+   * What the thread waited since the last time, up to its look at `nowMs`. It often loses its processor right behind a look that was late, in the system calls
+   * with which this reads its waits: what they took is the next gap's.
+   */
+  #waitedMeanwhile(nowMs: number): number {
     const before = this.#knownWaitMs;
     this.#knownWaitMs = this.#waitedMs();
-    return before === null || this.#knownWaitMs === null ? 0 : this.#knownWaitMs - before;
+    if (before === null || this.#knownWaitMs === null) return 0;
+    const waited = this.#knownWaitMs - before + this.#carriedMs;
+    const readingMs = this.#nowMs() - nowMs;
+    this.#carriedMs = readingMs > READING_MS ? Math.min(waited, readingMs) : 0;
+    return waited - this.#carriedMs;
   }
 
   /** What was seen so far. */

@@ -18,8 +18,12 @@ function metered(words: readonly number[], rounds: number) {
   machine.load(CODE, new Uint8Array(Uint32Array.from(words).buffer));
   const { core } = machine;
   core.reset(BigInt(CODE), 0n);
-  const meter = new VcpuMeter(core, () => null);
   let nowMs = 100;
+  const meter = new VcpuMeter(
+    core,
+    () => null,
+    () => nowMs,
+  );
   meter.sliceStarts(nowMs);
   for (let n = 0; n < rounds; n++) {
     nowMs += RUN_MS;

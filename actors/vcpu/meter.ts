@@ -69,10 +69,10 @@ export class VcpuMeter {
   /** How often the vCPU has slept. */
   sleeps = 0;
 
-  /** @param waitedMs see LookGaps */
-  constructor(core: Core, waitedMs: () => number | null) {
+  /** @param waitedMs see LookGaps, as for `nowMs` */
+  constructor(core: Core, waitedMs: () => number | null, nowMs: () => number) {
     this.#core = core;
-    this.#gaps = new LookGaps(waitedMs);
+    this.#gaps = new LookGaps(waitedMs, nowMs);
   }
 
   /** The vCPU has looked at interrupts, and guest code goes on at `nowMs`; see LookGaps. */

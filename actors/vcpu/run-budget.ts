@@ -65,6 +65,11 @@ export class RunBudget {
     return Math.max(Math.min(work, TURN.min), Math.ceil(dueMs / this.#perWork));
   }
 
+  /** Milliseconds after which a turn is over where somebody happens to look at the clock in it. */
+  get turnMs(): number {
+    return TURN.aimMs * this.#turnScale;
+  }
+
   /** Whether a run goes on that has taken `tookMs`. */
   goesOn(tookMs: number): boolean {
     return tookMs < RUN_MS * this.#runScale;
@@ -81,7 +86,7 @@ export class RunBudget {
       this.#cold--;
       return;
     }
-    this.#perWork = tookMs / work;
+    this.#perWork = tookMs / Math.max(work, 1);
     const scaledMs = tookMs / this.#turnScale;
     if (scaledMs < TURN.shortMs && work >= Math.min(this.#warmWork, this.#jolts.bound))
       this.#warmWork = Math.min(this.#jolts.bound, Math.ceil(work * Math.min(2, TURN.aimMs / scaledMs)));

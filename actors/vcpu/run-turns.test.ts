@@ -11,6 +11,9 @@ const CODE = 0x4008_0000;
 /** ADD X0, X0, #1; ADD X1, X1, X0; B to the start. */
 const LOOP = [0x91000400, 0x8b000021, 0x17fffffe];
 
+/** MRS X0, CNTVCT_EL0; ADD X1, X1, #1; B to the start. */
+const COUNTER_LOOP = [0xd53be040, 0x91000421, 0x17fffffe];
+
 /** Turns of a machine that executes LOOP; the clock moves by `turnMs` before each look. `ageMs`: how long ago its first run was. */
 function started(turnMs: number, ageMs = 6_000) {
   let nowMs = 100;
@@ -29,7 +32,12 @@ function started(turnMs: number, ageMs = 6_000) {
     dueInMs: () => Number.POSITIVE_INFINITY,
     isCalled: () => isCalled,
   };
-  const turns: RunTurns = new RunTurns(core, new VcpuMeter(core, () => 0), clock);
+  const meter = new VcpuMeter(
+    core,
+    () => 0,
+    () => nowMs,
+  );
+  const turns: RunTurns = new RunTurns(core, meter, clock);
   turns.begins(false);
   nowMs += ageMs;
   const called = (): void => {
@@ -83,6 +91,62 @@ test('what runs have used is what was executed', () => {
   const took = executed() - before;
   ok(Math.abs(used / took - 1) < 0.15, `${used} used, ${took} executed`);
   is(core.get32(STATE.rest), 0);
+});
+
+test('a guest that changes over to reading its counter has its turn ended by that', () => {
+  let nowMs = 100;
+  const looks: number[] = [];
+  const readMs = 0.001;
+  let lookMs = 0.009;
+  class Counting extends BareMetalMachine {
+    readonly counter = (): number => {
+      nowMs += readMs;
+      turns.counted(nowMs);
+      return 0;
+    };
+  }
+  const machine = new Counting(64, { turn: (): number => turns.turn() });
+  const { core } = machine;
+  machine.load(CODE, new Uint8Array(Uint32Array.from(LOOP).buffer));
+  machine.load(CODE + 64, new Uint8Array(Uint32Array.from(COUNTER_LOOP).buffer));
+  const meter = new VcpuMeter(
+    core,
+    () => 0,
+    () => nowMs,
+  );
+  const clock = {
+    nowMs: () => {
+      nowMs += lookMs;
+      return nowMs;
+    },
+    looked: (at: number) => void looks.push(at),
+    dueInMs: () => Number.POSITIVE_INFINITY,
+    isCalled: () => false,
+  };
+  const turns: RunTurns = new RunTurns(core, meter, clock);
+  turns.begins(false);
+  nowMs += 6_000;
+  // Turns of the first loop are short whatever their work is, so they get all that there is.
+  core.reset(BigInt(CODE), 0n);
+  for (let run = 0; run < 200; run++) {
+    turns.begins(false);
+    turns.run();
+    turns.ends();
+  }
+  lookMs = 0;
+  core.reset(BigInt(CODE + 64), 0n);
+  for (let run = 0; run < 500; run++) {
+    looks.length = 0;
+    const from = nowMs;
+    turns.begins(false);
+    turns.run();
+    turns.ends();
+    core.work.takeCharged();
+    const [first = 0] = looks;
+    ok(first - from < 0.016, `${first - from} ms until the first look`);
+    ok(nowMs - from < 0.06);
+  }
+  ok(core.get64(1) > 500n * 10n);
 });
 
 test('a long turn is the run’s last', () => {

@@ -52,6 +52,8 @@ export class RunTurns {
   #runMs = 0;
   #turnMs = 0;
   #turnWork = 0;
+  /** When the turn is over for a guest that reads its counter; never between runs. */
+  #turnEndsMs = Number.POSITIVE_INFINITY;
   /** STATE.waitLooks when the turn began. */
   #turnLooks = 0;
   #hasRested = false;
@@ -100,7 +102,9 @@ export class RunTurns {
   }
 
   #beginTurn(nowMs: number): number {
-    const work = this.#budget.workBefore(this.#clock.dueInMs(nowMs));
+    const dueMs = this.#clock.dueInMs(nowMs);
+    const work = this.#budget.workBefore(dueMs);
+    this.#turnEndsMs = nowMs + Math.min(dueMs, this.#budget.turnMs);
     this.#turnWork = work;
     this.#turnMs = nowMs;
     this.#hasRested = false;
@@ -108,6 +112,14 @@ export class RunTurns {
     this.#piece = pieces === 1 ? work : Math.max(PIECE_MIN, Math.ceil(work / pieces));
     this.#core.set32(STATE.piece, this.#piece);
     return work;
+  }
+
+  /**
+   * The guest has read its counter, for which somebody looked at the clock. Reading it takes as long as hundreds of other instructions, so who does it often is
+   * slower by far than its work says: a turn that has taken its time ends here.
+   */
+  counted(nowMs: number): void {
+    if (nowMs >= this.#turnEndsMs) this.#turnWork -= this.#core.work.endTurn();
   }
 
   /** A turn's work is used up: how much there is for another, 0 when the run is over. */
@@ -173,6 +185,7 @@ export class RunTurns {
 
   /** The run is over: about how long it looked in WFI, in milliseconds. */
   ends(): number {
+    this.#turnEndsMs = Number.POSITIVE_INFINITY;
     if (this.#core.get32(STATE.attended) !== this.#attended) this.called();
     return (this.#looks - this.#core.get32(STATE.waitLooks)) * LOOK_MS;
   }

@@ -159,7 +159,11 @@ export class Vcpu {
       compiler: config.translator === undefined ? undefined : compilerBehind(config.translator),
       peripherals: {
         readRegister: (key) => registers.read(key),
-        counter: () => this.#timer.ticks(),
+        counter: () => {
+          const nowMs = this.#nowMs;
+          this.#turns.counted(nowMs);
+          return this.#timer.ticks(nowMs);
+        },
         writeRegister: (key, value) => {
           const known = registers.write(key, value);
           if (this.#linesChanged) this.#updateLines();
@@ -178,7 +182,7 @@ export class Vcpu {
       affinity: config.affinity ?? self,
     });
     this.core.set32(STATE.lookAt, block.lookAt(self));
-    this.#meter = new VcpuMeter(this.core, thread.processorWaitMs);
+    this.#meter = new VcpuMeter(this.core, thread.processorWaitMs, thread.clock.monotonicMs);
     this.#turns = new RunTurns(this.core, this.#meter, {
       nowMs: () => thread.clock.monotonicMs(),
       looked: (nowMs) => void (this.#timer.dueInMs(nowMs) <= 0 && this.#poll()),

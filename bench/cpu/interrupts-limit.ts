@@ -34,7 +34,7 @@ export const endBeside = (shared: SharedArrayBuffer): void =>
 
 /** Looks at the clock until it is told to end. */
 function lookBeside(words: Int32Array): LookGapsReading {
-  const gaps = new LookGaps(processorWaitMs);
+  const gaps = new LookGaps(processorWaitMs, hostNowMs);
   while (Atomics.load(words, LIMIT.ended) === 0) gaps.looked(hostNowMs());
   return gaps.reading();
 }
