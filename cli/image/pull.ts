@@ -6,11 +6,13 @@ import { type BootFault, refuse } from '../../devices/machine/boot-fault.js';
 import { aptSource, hasApt } from './apt-source.js';
 import { BUSYBOX_PACKAGE, CATALOG, type CatalogEntry, findCatalogEntry, folderName } from './catalog.js';
 import { type PackagedFile, readDeb } from './deb.js';
+import { hostFault, roomFor } from './host-fault.js';
 import { httpsSource } from './https-source.js';
 import { buildInitramfs } from './initramfs.js';
 import { closeOver, type KernelModule, moduleName, readModule, WANTED_MODULES } from './modules.js';
 import { kernelDependency, newest, type PackageRecord } from './package-index.js';
 import { type PackageSource, type Report, sha256OfFile } from './package-source.js';
+import { alonePulling } from './pull-lock.js';
 import { findImage, type StoredImage, storeImage } from './store.js';
 import { hostUnpackers } from './unpackers.js';
 
@@ -29,10 +31,15 @@ export interface PullOptions {
 /** An image, and what the user should know about how it was verified. */
 export interface Pulled {
   readonly image: StoredImage;
-  readonly via: PackageSource['kind'];
+  /** Undefined when another process has pulled it meanwhile. */
+  readonly via: PackageSource['kind'] | undefined;
   readonly caveat: string | undefined;
 }
 
+/** What faults of the cache folder are about. */
+const CACHE_FIELD = 'image cache';
+/** A pull's package lists, packages while they come, and image: Debian's largest kernel takes 120 MiB, and a part twice for a moment. */
+const PULL_BYTES = 192 * 1024 * 1024;
 const MODULE_BYTES_MAX = 64 * 1024 * 1024;
 /** Module folders with drivers for hardware this machine never has, and nothing that others depend on. */
 const FOREIGN_HARDWARE =
@@ -146,6 +153,23 @@ export async function pullImage(name: string, options: PullOptions): Promise<Res
   const entry = findCatalogEntry(name);
   if (entry === undefined)
     return refuse(name, 'image name', `is none of ${CATALOG.map((known) => known.name).join(', ')}`);
+  try {
+    return await alonePulling(options.cache, options.report, async (hasWaited) => {
+      const pulled = hasWaited ? await findImage(options.cache, name) : undefined;
+      if (pulled !== undefined) return ok({ image: pulled, via: undefined, caveat: undefined });
+      // apt waits for ever where it has no room.
+      const room = roomFor(options.cache, CACHE_FIELD, options.cache, PULL_BYTES);
+      if (!room.ok) return room;
+      return pullEntry(entry, options);
+    });
+  } catch (problem) {
+    return hostFault(problem, options.cache, CACHE_FIELD);
+  }
+}
+
+/** Gets and verifies the packages of `entry`, and stores the image. */
+async function pullEntry(entry: CatalogEntry, options: PullOptions): Promise<Result<Pulled, BootFault>> {
+  const { name } = entry;
   const source = await chooseSource(name, options);
   const refreshed = await source.refresh(entry.suites, options.report);
   if (!refreshed.ok) return refreshed;

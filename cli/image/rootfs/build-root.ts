@@ -11,12 +11,14 @@ import { type BootFault, refuse } from '../../../devices/machine/boot-fault.js';
 import { emptyImage } from '../../../devices/virtio-blk/qcow2/header.js';
 import type { CpioEntry } from '../cpio.js';
 import { readDeb } from '../deb.js';
+import { hostFault } from '../host-fault.js';
 import type { PackageRecord } from '../package-index.js';
 import { type PackageSource, sha256OfFile } from '../package-source.js';
 import { chooseSource, type PullOptions, pullImage } from '../pull.js';
+import { alonePulling } from '../pull-lock.js';
 import { findImage, type StoredImage } from '../store.js';
 import { type OnInterrupt as OnMachineInterrupt, runBuildMachine } from './build-machine.js';
-import { checkPlace, checkRoom, hostFault, removeLeftOvers, WORK } from './build-place.js';
+import { checkPlace, checkRoom, FIELD, removeLeftOvers, WORK } from './build-place.js';
 import { buildEntries } from './build-script.js';
 import { PackagePool } from './dependencies.js';
 import { type PackageFile, writePayload } from './payload.js';
@@ -182,10 +184,34 @@ export async function buildRoot(name: string, options: RootOptions): Promise<Res
   try {
     return await build(entry, { ...options, output }, onInterrupt);
   } catch (problem) {
-    return hostFault(problem, output);
+    return hostFault(problem, output, FIELD);
   } finally {
     release();
   }
+}
+
+/** The packages of a root, and the tools that make it. */
+interface Fetched {
+  readonly files: readonly PackageFile[];
+  readonly tools: readonly CpioEntry[];
+  readonly caveat: string | undefined;
+}
+
+async function fetchPackages(entry: RootEntry, options: RootOptions): Promise<Result<Fetched, BootFault>> {
+  const source = await chooseSource(entry.name, options);
+  const refreshed = await source.refresh(suitesOf(entry), options.report);
+  if (!refreshed.ok) return refreshed;
+  options.report('choosing packages');
+  const records = await source.all();
+  if (!records.ok) return records;
+  const chosen = choose(new PackagePool(records.value), entry, options);
+  if (!chosen.ok) return chosen;
+  const { all, tools } = chosen.value;
+  const files = await obtainAll(source, all, options);
+  if (!files.ok) return files;
+  const toolFiles = await toolEntries(files.value.filter(({ record }) => tools.has(record.name)));
+  if (!toolFiles.ok) return toolFiles;
+  return ok({ files: files.value, tools: toolFiles.value, caveat: source.caveat() });
 }
 
 /** Chooses and fetches the packages, and makes the root of them. */
@@ -197,27 +223,17 @@ async function build(
   const { report, output } = options;
   const kernel = await kernelOf(entry, options);
   if (!kernel.ok) return kernel;
-  const source = await chooseSource(entry.name, options);
-  const refreshed = await source.refresh(suitesOf(entry), report);
-  if (!refreshed.ok) return refreshed;
-  report('choosing packages');
-  const records = await source.all();
-  if (!records.ok) return records;
-  const chosen = choose(new PackagePool(records.value), entry, options);
-  if (!chosen.ok) return chosen;
-  const { all, tools } = chosen.value;
-  const files = await obtainAll(source, all, options);
-  if (!files.ok) return files;
-  const toolFiles = await toolEntries(files.value.filter(({ record }) => tools.has(record.name)));
-  if (!toolFiles.ok) return toolFiles;
+  const fetched = await alonePulling(options.cache, report, () => fetchPackages(entry, options));
+  if (!fetched.ok) return fetched;
+  const { files, tools, caveat } = fetched.value;
   const folder = dirname(output);
   await removeLeftOvers(folder);
   const work = await mkdtemp(join(folder, `${WORK}${process.pid}-`));
   const remove = (): void => rmSync(work, { recursive: true, force: true });
   process.once('exit', remove);
   try {
-    const more = { work, output, caveat: source.caveat(), onInterrupt };
-    return await install(entry, kernel.value, files.value, toolFiles.value, { ...options, ...more });
+    const more = { work, output, caveat, onInterrupt };
+    return await install(entry, kernel.value, files, tools, { ...options, ...more });
   } finally {
     process.off('exit', remove);
     remove();

@@ -20,8 +20,9 @@ import { mutate, seededRandom } from '../../../test/harness/mutations.js';
 import { spec } from '../../../test/harness/spec.js';
 import { addImage } from '../../commands/image.js';
 import { runProgram, type Terminal } from '../../program.js';
+import { hostFault } from '../host-fault.js';
 import { parseIndex } from '../package-index.js';
-import { checkRoom, hostFault, removeLeftOvers, WORK } from './build-place.js';
+import { checkRoom, FIELD, removeLeftOvers, WORK } from './build-place.js';
 import { BuildProgress } from './build-progress.js';
 import { CHECKPOINT_BYTES } from './build-script.js';
 import { PackagePool, parseRelations } from './dependencies.js';
@@ -247,13 +248,13 @@ test('a host without room for it is told of in a sentence, and so is what it say
     /: disk image: no space: \d+ MiB are free there and \d+ MiB needed$/,
   );
   rmSync(folder, { recursive: true });
-  assert.throws(() => hostFault(new Error('a mistake of ours'), 'd.img'), /a mistake of ours/);
+  assert.throws(() => hostFault(new Error('a mistake of ours'), 'd.img', FIELD), /a mistake of ours/);
   if (!existsSync('/dev/full')) return;
   try {
     writeFileSync('/dev/full', 'x');
   } catch (problem) {
     assert.is(
-      sentence(hostFault(problem, 'd.img')),
+      sentence(hostFault(problem, 'd.img', FIELD)),
       'd.img: disk image: cannot be written: no space is left there (ENOSPC)',
     );
   }
@@ -308,7 +309,7 @@ test('options that make no sense are told in a sentence', async () => {
     [['debian:bookworm', '-o', join(folder, 'sub.img'), '--force'], /65 .*sub\.img: disk image: is there and no file/],
     [
       ['debian:bookworm', '-o', join(key, 'd.img')],
-      /65 .*cannot be written: a part of the path is no folder \(E[A-Z]+ at/,
+      /65 .*cannot be written: a part of the path is no folder \(ENOTDIR\), at/,
     ],
   ];
   writeFileSync(join(folder, 'id.img'), 'mine');
