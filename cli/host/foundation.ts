@@ -11,6 +11,7 @@ import { ARRAY_RIGHTS } from '../../devices/flash/flash.front-end.js';
 import type { BootPlan } from '../../devices/machine/boot-plan.js';
 import { MEMORY_MAP } from '../../devices/machine/memory-map.js';
 import { LateFiles } from '../machine/late-files.js';
+import { type SoonUsed, soonUsedByKernel } from '../machine/touch-ahead.js';
 import { BuildFailure } from './core-client.js';
 import type { HostParts } from './host-parts.js';
 import { adviseHugePages } from './huge-pages.js';
@@ -31,6 +32,8 @@ export interface Foundation {
   readonly meanwhile: () => Promise<Result<undefined, string>>;
   /** What must be there before the first instruction. */
   readonly ready: () => Promise<void>;
+  /** Memory in large pages that will be used soon after the first instruction; absent: none is known. */
+  readonly soonUsed?: () => Promise<readonly SoonUsed[]>;
   /** Returns it all to the core, when the threads have ended. */
   readonly release: () => Promise<void>;
 }
@@ -70,7 +73,11 @@ export async function mapMemory(
   plan: BootPlan,
   ramBytes: number,
   late: LateFiles = new LateFiles(),
-): Promise<{ readonly place: Foundation['meanwhile']; readonly banks: Foundation['banks'] }> {
+): Promise<{
+  readonly place: Foundation['meanwhile'];
+  readonly banks: Foundation['banks'];
+  readonly soonUsed: readonly SoonUsed[];
+}> {
   const map = async (ipa: number, bytes: number, rights: number): Promise<MappedExtent> => {
     const { extents } = await host.core.ask('mapGuestMemory', { partition, ipa, bytes, rights });
     const [first] = extents;
@@ -78,7 +85,12 @@ export async function mapMemory(
     return first;
   };
   const ram = await map(MEMORY_MAP.ramBase, ramBytes, STAGE2_RIGHTS.all);
-  adviseHugePages(new Uint8Array(host.memory.buffer, ram.host, ram.bytes));
+  const isLarge = adviseHugePages(new Uint8Array(host.memory.buffer, ram.host, ram.bytes));
+  const imagesEnd = Math.max(...plan.placements.map(({ ipa, bytes }) => ipa + bytes.length));
+  const soonUsed =
+    isLarge && plan.format === 'arm64-image'
+      ? soonUsedByKernel({ at: ram.host, bytes: ram.bytes }, ram.host + (imagesEnd - ram.ipa))
+      : [];
   const extents = [ram];
   const { base } = MEMORY_MAP.flash;
   let banks: Foundation['banks'];
@@ -98,7 +110,7 @@ export async function mapMemory(
     });
     return (await Promise.all(placed)).find((one) => !one.ok) ?? ok();
   };
-  return { place, banks };
+  return { place, banks, soonUsed };
 }
 
 /** Where a plan starts, and with what. */

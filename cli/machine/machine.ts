@@ -41,6 +41,7 @@ import { startFirmwareDevices } from './firmware-devices.js';
 import { type GdbRequest, startGdbStub } from './gdb-stub.js';
 import type { LateFiles } from './late-files.js';
 import { useGuestFlags } from './native-modules.js';
+import { soonUsedByProcessor, TouchAhead } from './touch-ahead.js';
 import { startVirtioDevices, type VirtioChoice } from './virtio-devices.js';
 
 const STREAM_BYTES = 64 * 1024;
@@ -184,6 +185,12 @@ async function layFoundation(host: Host, options: MachineOptions): Promise<Found
   return {
     ...{ partition, parts, tickets, banks },
     meanwhile: () => placing,
+    soonUsed: async () => {
+      const { soonUsed } = await mapping;
+      const [first] = tickets;
+      if (first === undefined || soonUsed.length === 0) return [];
+      return [soonUsedByProcessor({ at: first.arena, bytes: first.arenaBytes }), ...soonUsed];
+    },
     gunyah: given && profile && ((index) => placesOf(host, given, profile, index)),
     registers: bootRegisters(plan),
     async ready() {
@@ -337,7 +344,8 @@ async function assembleUntil(
   for (const index of processors.keys()) await core.ask('runVp', { partition, index });
   runs();
   // Not before: it keeps this thread busy, which the threads that start wait for.
-  setImmediate(() => void links?.load());
+  const touches = new TouchAhead(memory, (await foundation.soonUsed?.()) ?? []);
+  setImmediate(() => void Promise.resolve(links?.load()).finally(() => touches.begin()));
   await started('the console', consoleStarting);
   await translating;
   useGuestFlags(); // all threads that run generated code are there
@@ -380,6 +388,7 @@ async function assembleUntil(
       const hold = (high: boolean): void => buttonState.with(() => button.setLine(POWER_BUTTON_LINE, high));
       hold(true);
       clearTimeout(releasing);
+      touches.end();
       releasing = setTimeout(() => hold(false), BUTTON_HELD_MS);
     },
     ended,
