@@ -22,6 +22,12 @@ test('kinds, kinds and a file, a file', () => {
 });
 test('slips are refused with a sentence', () => {
   for (const text of ['', 'insn:', 'insn,exeption', 'exeption,insn:out.txt']) assert.is(parsed(text), 'refused');
+  for (const text of ['exeption', 'exeptions:out.txt', 'hypercal', 'IRQ', 'insns', 'sysregs', 'mmi', 'pover'])
+    assert.is(parsed(text), 'refused', text);
+});
+test('what is like no kind is a file', () => {
+  for (const text of ['trace', 'run', 'out', 'in', 'exeption.txt', './exeption', 'boot:1', 'blocks.jsonl'])
+    assert.is(parsed(text), `exception,hypercall,power > ${text}`);
 });
 
 const event: TraceEvent = {

@@ -29,6 +29,26 @@ function kindsOf(list: string): readonly TraceKind[] | undefined {
   return kinds;
 }
 
+/** Letters that must be put in, taken out or changed to make `wanted` of `given` (Levenshtein's distance). */
+function slips(given: string, wanted: string): number {
+  let row = [...wanted, ''].map((_, n) => n);
+  for (const [n, letter] of [...given].entries()) {
+    const next = [n + 1];
+    for (const [i, other] of [...wanted].entries()) {
+      const changed = (row[i] ?? 0) + (letter === other ? 0 : 1);
+      next.push(Math.min(changed, (row[i + 1] ?? 0) + 1, (next[i] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[wanted.length] ?? 0;
+}
+
+/** The kind that a word of letters is taken to mean, if a slip or two is all that differs. */
+function meant(name: string): string | undefined {
+  if (!/^[a-z]+$/i.test(name)) return undefined;
+  return TRACE_KINDS.find((kind) => slips(name.toLowerCase(), kind) <= (kind.length > 4 ? 2 : 1));
+}
+
 /** Reads the option's argument; what is not a list of kinds is a file. The error is a sentence. */
 export function parseTrace(text: string): Result<TraceRequest, string> {
   const colon = text.indexOf(':');
@@ -42,5 +62,7 @@ export function parseTrace(text: string): Result<TraceRequest, string> {
   if (text.includes(',') && text.split(/[,:]/).some((name) => name === 'all' || kindsOf(name) !== undefined)) {
     return err(`--trace takes kinds among ${TRACE_KINDS.join(', ')} and all, not "${text}"`);
   }
+  const kind = meant(colon < 0 ? text : text.slice(0, colon));
+  if (kind !== undefined) return err(`--trace knows ${kind}, not "${text}"; for a file of that name give ./${text}`);
   return ok({ kinds: new Set(USUAL), file: text });
 }
