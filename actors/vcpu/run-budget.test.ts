@@ -21,12 +21,16 @@ test('turns are longer while the processor is young', () => {
   const budget = new RunBudget();
   budget.setYoung(true, true);
   turns(budget, 20, 1e-6);
-  ok(budget.work * 1e-6 >= 0.03 && budget.work * 1e-6 <= 0.06);
-  ok(budget.goesOn(0.1));
+  ok(budget.work * 1e-6 >= 0.09 && budget.work * 1e-6 <= 0.18);
+  ok(budget.goesOn(0.2));
+  // A fast guest has as long turns.
+  turns(budget, 20, 0.5e-6);
+  ok(budget.work * 0.5e-6 >= 0.09 && budget.work * 0.5e-6 <= 0.18);
   budget.setYoung(true, false);
   turns(budget, 20, 1e-6);
   ok(budget.work * 1e-6 >= 0.01 && budget.work * 1e-6 <= 0.02, 'others wait for the end of a turn');
   ok(budget.goesOn(0.1));
+  ok(!budget.goesOn(0.2));
   budget.setYoung(false, true);
   turns(budget, 20, 1e-6);
   ok(budget.work * 1e-6 >= 0.01 && budget.work * 1e-6 <= 0.02);

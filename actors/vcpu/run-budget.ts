@@ -9,9 +9,10 @@ const TURN = { min: 250, max: 48_000, shortMs: 0.01, aimMs: 0.014, longMs: 0.02 
 const RUN_MS = 0.028;
 /**
  * A vCPU's own code is slow until V8 has optimised it: a turn costs it a microsecond or two and a run four, an eighth of a boot's time. So while it is
- * young its runs are so many times as long, and its turns where it has the machine for itself: others' requests for maintenance wait for the turn's end.
+ * young its runs are so many times as long; and where it has the machine for itself, when nobody's requests for maintenance wait for a turn's end, its
+ * turns, of which a run has two.
  */
-const YOUNG = { turn: 3, run: 4.5 } as const;
+const YOUNG = { turn: 9, runAlone: 9, run: 4.5 } as const;
 
 /**
  * A guest may change its pace a hundredfold within a turn, and back, many times a millisecond: then turns stay as short as its slow part needs them.
@@ -49,13 +50,18 @@ export class RunBudget {
 
   /** See {@link YOUNG}. */
   setYoung(isYoung: boolean, isAlone: boolean): void {
-    this.#runScale = isYoung ? YOUNG.run : 1;
+    if (!isYoung) this.#runScale = 1;
+    else this.#runScale = isAlone ? YOUNG.runAlone : YOUNG.run;
     this.#turnScale = isYoung && isAlone ? YOUNG.turn : 1;
+  }
+
+  get #bound(): number {
+    return this.#jolts.bound * this.#turnScale;
   }
 
   /** Work of the next turn. */
   get work(): number {
-    return this.#cold > 0 ? COLD_WORK : Math.min(this.#warmWork, this.#jolts.bound);
+    return this.#cold > 0 ? COLD_WORK : Math.min(this.#warmWork, this.#bound);
   }
 
   /** Work of the next turn, which is over when a timer is due in `dueMs` milliseconds, if the guest keeps its pace: its interrupt is not to wait for the turn's end. */
@@ -88,8 +94,8 @@ export class RunBudget {
     }
     this.#perWork = tookMs / Math.max(work, 1);
     const scaledMs = tookMs / this.#turnScale;
-    if (scaledMs < TURN.shortMs && work >= Math.min(this.#warmWork, this.#jolts.bound))
-      this.#warmWork = Math.min(this.#jolts.bound, Math.ceil(work * Math.min(2, TURN.aimMs / scaledMs)));
+    if (scaledMs < TURN.shortMs && work >= Math.min(this.#warmWork, this.#bound))
+      this.#warmWork = Math.min(this.#bound, Math.ceil(work * Math.min(2, TURN.aimMs / scaledMs)));
     else if (scaledMs > TURN.longMs) this.#warmWork = Math.max(TURN.min, Math.floor((work * TURN.aimMs) / scaledMs));
     if (this.#runScale === 1) this.#jolts.took(tookMs);
   }

@@ -67,12 +67,12 @@ test('a young processor has longer runs, unless somebody has something for it', 
   const { turns, looks, called } = started(0.036, 0);
   turns.begins(false);
   is(turns.run(), EXIT.pause);
-  // Looks 36, 72, 108 and 144 us after it began.
-  is(looks.length, 4);
+  // Looks 36, 72, ... and 252 us after it began.
+  is(looks.length, 7);
   called();
   turns.begins(false);
   is(turns.run(), EXIT.pause);
-  is(looks.length, 5);
+  is(looks.length, 8);
 });
 
 test('what runs have used is what was executed', () => {
