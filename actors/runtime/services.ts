@@ -21,6 +21,8 @@ import type {
 export interface Clock {
   /** Milliseconds since the system started, monotonic, with fractions. */
   monotonicMs(): number;
+  /** Writes it to `into[0]`, for those who look so often that they would feel an object each time, which a number that is returned may be. */
+  storeMs?(into: Float64Array): void;
   /** Whole seconds since 1970-01-01 UTC. */
   unixSeconds(): number;
 }

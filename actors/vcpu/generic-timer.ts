@@ -2,6 +2,7 @@
  * The generic timers of one vCPU (Arm ARM D11): virtual and physical EL1 timer over one counter that all vCPUs of a VM
  * read alike. Comparators are private to the vCPU's thread; a timer that fires drives its private interrupt's line.
  */
+import type { CpuState } from '../../cpu/cpu-state.js';
 import type { Clock } from '../runtime/services.js';
 
 /** Counter frequency in hertz, that of QEMU's `virt`. */
@@ -61,6 +62,12 @@ export class GenericTimer {
   /** The counter, in ticks: now, or when the clock stood at `nowMs`. */
   ticks(nowMs: number = this.#clock.monotonicMs()): number {
     return Math.floor((nowMs - this.#epochMs - this.#awayMs) * TICKS_PER_MS);
+  }
+
+  /** Writes the counter to the 64 bits at `offset` of `state`, as it is when the clock stands at `nowMs[0]`. */
+  store(nowMs: Float64Array, state: CpuState, offset: number): void {
+    const ticks = Math.floor((nowMs[0]! - this.#epochMs - this.#awayMs) * TICKS_PER_MS);
+    state.setHalves(offset, ticks | 0, Math.floor(ticks / 2 ** 32));
   }
 
   /** CTL, with its status bit. */

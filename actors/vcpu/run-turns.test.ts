@@ -99,10 +99,9 @@ test('a guest that changes over to reading its counter has its turn ended by tha
   const readMs = 0.001;
   let lookMs = 0.009;
   class Counting extends BareMetalMachine {
-    readonly counter = (): number => {
+    readonly counter = (): void => {
       nowMs += readMs;
-      turns.counted(nowMs);
-      return 0;
+      turns.counted(Float64Array.of(nowMs));
     };
   }
   const machine = new Counting(64, { turn: (): number => turns.turn() });

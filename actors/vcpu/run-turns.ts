@@ -115,11 +115,11 @@ export class RunTurns {
   }
 
   /**
-   * The guest has read its counter, for which somebody looked at the clock. Reading it takes as long as hundreds of other instructions, so who does it often is
+   * The guest has read its counter, for which somebody looked at the clock: it stands at `nowMs[0]` (a number that is handed on may be an object). Reading it takes as long as hundreds of other instructions, so who does it often is
    * slower by far than its work says: a turn that has taken its time ends here.
    */
-  counted(nowMs: number): void {
-    if (nowMs >= this.#turnEndsMs) this.#turnWork -= this.#core.work.endTurn();
+  counted(nowMs: Float64Array): void {
+    if (nowMs[0]! >= this.#turnEndsMs) this.#turnWork -= this.#core.work.endTurn();
   }
 
   /** A turn's work is used up: how much there is for another, 0 when the run is over. */

@@ -6,9 +6,11 @@ import { TraceWriter } from '../../bus/tap/trace.js';
 import type { CoreOptions } from '../../cpu/core.js';
 import type { CpuState } from '../../cpu/cpu-state.js';
 import type { BackgroundCompiler, FinishedBatch } from '../../cpu/jit/jit.js';
+import { STATE } from '../../cpu/state.js';
 import type { MachineHelpers } from '../../cpu/sysreg/peripherals.js';
 import type { PsciServices } from '../abi/psci/psci.js';
 import { type ObjectEnd, ObjectPort } from '../runtime/object-channel.js';
+import type { Clock } from '../runtime/services.js';
 import { CAPABILITY_SLOT, CapabilityReader } from '../shared-state/capabilities/capability-space.js';
 import type { Gic } from '../shared-state/gic/gic.js';
 import { GICD_BYTES, GICR_BYTES, GicRegisters } from '../shared-state/gic/gic-mmio.js';
@@ -19,7 +21,7 @@ import { STAGE2_RIGHTS, type Stage2Reader } from '../shared-state/stage2/stage2-
 import { ControllerWindows } from '../shared-state/vm/controller-windows.js';
 import { STOP, VM_CPUS_MAX, VmBlock } from '../shared-state/vm/vm-block.js';
 import type { TranslationRequest } from '../translator/translator.protocol.js';
-import { COUNTER_HZ } from './generic-timer.js';
+import { COUNTER_HZ, type GenericTimer } from './generic-timer.js';
 import { type GicCode, gicCode } from './gic-code.js';
 import type { GuestMemory } from './guest-memory.js';
 import { queueCallsCode } from './queue-calls-code.js';
@@ -48,6 +50,25 @@ export function deviceName({ gic, frontEnds, memory, ticket }: VcpuConfig, ipa: 
   if (moved.isMoved) return 'nothing';
   if (ipa >= gic.distributor && ipa < gic.distributor + GICD_BYTES) return 'gicd';
   return ipa >= gic.redistributors && ipa < gic.redistributors + VM_CPUS_MAX * GICR_BYTES ? 'gicr' : 'nothing';
+}
+
+/** Reads the guest's counter (SystemPeripherals.counter); `looked` is told what the clock shows. No number is handed on: it might be an object. */
+export function guestCounter(
+  { monotonicMs, storeMs }: Clock,
+  timer: GenericTimer,
+  looked: (nowMs: Float64Array) => void,
+): (state: CpuState) => void {
+  const nowMs = new Float64Array(1);
+  const store =
+    storeMs ??
+    ((into: Float64Array): void => {
+      into[0] = monotonicMs();
+    });
+  return (state) => {
+    store(nowMs);
+    looked(nowMs);
+    timer.store(nowMs, state, STATE.scratch);
+  };
 }
 
 /** The VM's translator as the JIT sees it. */

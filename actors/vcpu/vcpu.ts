@@ -44,6 +44,7 @@ import type { VcpuThread } from './vcpu-thread.js';
 import {
   compilerBehind,
   deviceName,
+  guestCounter,
   interruptCode,
   makeTracer,
   placeController,
@@ -159,11 +160,7 @@ export class Vcpu {
       compiler: config.translator === undefined ? undefined : compilerBehind(config.translator),
       peripherals: {
         readRegister: (key) => registers.read(key),
-        counter: () => {
-          const nowMs = this.#nowMs;
-          this.#turns.counted(nowMs);
-          return this.#timer.ticks(nowMs);
-        },
+        counter: guestCounter(thread.clock, this.#timer, (nowMs) => this.#turns.counted(nowMs)),
         writeRegister: (key, value) => {
           const known = registers.write(key, value);
           if (this.#linesChanged) this.#updateLines();

@@ -57,8 +57,7 @@ export class SystemRegisters {
     if (this.#trapsEl0(row, iss)) return exceptions.record(EC.trappedSystem, iss);
     const { counter } = this.#parts.peripherals;
     if (counter !== undefined && (row.key === CNTPCT || row.key === CNTVCT)) {
-      const ticks = counter();
-      state.setHalves(STATE.scratch, ticks | 0, Math.floor(ticks / 2 ** 32));
+      counter(state);
       return 0;
     }
     const value = this.value(row);

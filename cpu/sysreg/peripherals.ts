@@ -3,6 +3,8 @@
  * of the timers, and maintenance that must reach other vCPUs.
  */
 
+import type { CpuState } from '../cpu-state.js';
+
 /** System registers that belong to the machine: GICv3 CPU interface (ICC_*) and generic timers (CNT*). */
 export interface SystemPeripherals {
   /**
@@ -10,8 +12,11 @@ export interface SystemPeripherals {
    * undefined instruction. Privilege and EL0 traps have been checked.
    */
   readRegister(key: number): bigint | undefined;
-  /** CNTPCT_EL0 and CNTVCT_EL0, in ticks below 2^53: they are read so often that a bigint for each reading would be felt. Absent: readRegister. */
-  counter?(): number;
+  /**
+   * Writes CNTPCT_EL0, which is CNTVCT_EL0, to STATE.scratch: both are read so often that an object for each reading, which a number that is returned is too, would be
+   * felt. Absent: readRegister.
+   */
+  counter?(state: CpuState): void;
   /** Writes an external register; false: not there. It may change this vCPU's interrupt lines before it returns. */
   writeRegister(key: number, value: bigint): boolean;
   /** Called at least every few thousand backward branches: the place to update lines that depend on time. */
