@@ -69,6 +69,10 @@ const leftTo = (modules) => ({
 /** What {@link forScripts} has modules say in place of `import.meta.url` stands on it; made once, as a start asks for a hundred. */
 const BUNDLE_URL = `const __bundleUrl = require('node:url').pathToFileURL(__filename);`;
 
+/** What a thread that starts would make each time: see actors/vcpu/gic-code.ts. */
+const { gicModuleBytes } = await import(join(dist, 'actors', 'vcpu', 'gic-code.js'));
+const MADE = { __gicModule: JSON.stringify(Buffer.from(gicModuleBytes()).toString('base64')) };
+
 /** One CommonJS text with everything that `contents`, standing in `folder`, imports, and what that is. */
 async function bundleOf(
   folder,
@@ -94,6 +98,7 @@ async function bundleOf(
     plugins,
     external,
     metafile: true,
+    define: MADE,
     ...(plugins.length > 0 ? { supported: { 'dynamic-import': hasImport }, banner: { js: BUNDLE_URL } } : {}),
   });
   return { text: built.outputFiles[0].text, inputs: Object.keys(built.metafile.inputs) };
@@ -152,21 +157,36 @@ const pool = join(runtime, 'piscina');
 const library = dirname(createRequire(import.meta.url).resolve('piscina'));
 mkdirSync(pool, { recursive: true });
 put(join(pool, 'package.json'), '{"type": "commonjs"}\n');
-/** How many processors there are, and how long tasks take, are questions of the pool's and not of its workers: modules of Node's that they need not load. */
-const asWorker = {
-  name: 'as-worker',
+/** Has a bundle find `contents` where it asks for those modules of Node's. */
+const inPlaceOf = (filter, contents) => ({
+  name: 'in-place-of',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:(os|perf_hooks)$/ }, ({ path }) => ({ path, namespace: 'absent' }));
-    onLoad({ filter: /./, namespace: 'absent' }, () => ({ contents: 'module.exports = {};' }));
+    onResolve({ filter }, ({ path }) => ({ path, namespace: 'stand-in' }));
+    onLoad({ filter: /./, namespace: 'stand-in' }, () => ({ contents }));
   },
-};
-for (const [entry, plugins] of [
-  ['worker', [asWorker]],
-  ['index', []],
-]) {
-  const from = JSON.stringify(join(library, `${entry}.js`));
-  put(join(pool, `${entry}.js`), await bundle(pool, `module.exports = require(${from});`, plugins, ['@napi-rs/nice']));
-}
+});
+// How many processors there are, and how long tasks take, are questions of the pool's and not of its workers.
+const withoutQuestions = inPlaceOf(/^node:(os|perf_hooks)$/, 'module.exports = {};');
+// Its histograms are for those who ask for them, which the runtime does not.
+const withoutHistograms = inPlaceOf(
+  /^node:perf_hooks$/,
+  `module.exports = {
+     performance: globalThis.performance,
+     createHistogram: (...options) => process.getBuiltinModule('node:perf_hooks').createHistogram(...options),
+   };`,
+);
+const partOfPool = (entry, plugins) =>
+  bundle(pool, `module.exports = require(${JSON.stringify(join(library, `${entry}.js`))});`, plugins, [
+    '@napi-rs/nice',
+  ]);
+put(join(pool, 'worker.js'), await partOfPool('worker', [withoutQuestions]));
+// It finds its worker beside itself.
+const place = `const __dirname = require('node:path').dirname(__filename);`;
+await putBundle(
+  join(pool, 'index.bundle'),
+  `${place} ${await partOfPool('index', [withoutHistograms])}`,
+  () => undefined,
+);
 // The command; what `wurley run` begins first, and the rest of it, which uses the modules of that; and what loads them.
 const cli = join(dist, 'cli');
 await putBundle(join(cli, 'command.bundle'), await bundle(cli, `export { default } from './command.js';`));

@@ -16,7 +16,7 @@ import { portsOf } from './object-channel.js';
 import { actorFile, hostBytes, hostFile, poolLibrary } from './worker-files.js';
 
 // WHY: what is required has no type; it is piscina, in one piece or as installed.
-const library = createRequire(import.meta.url)(poolLibrary()) as typeof import('piscina');
+const library = poolLibrary() as typeof import('piscina');
 
 const HEAP_MEGABYTES_DEFAULT = 128;
 const YOUNG_MEGABYTES_MAX = 16;

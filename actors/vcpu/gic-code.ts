@@ -395,13 +395,18 @@ function writeBody(functions: Functions): Uint8Array {
 
 let compiled: WebAssembly.Module | undefined;
 
+/** What {@link gicModuleBytes} answers, in base 64: bundles have it from the build. */
+declare const __gicModule: string | undefined;
+
 /** The module of {@link gicCode}, made once for each thread: to be called while there is time. */
 export function gicModule(): WebAssembly.Module {
-  compiled ??= new WebAssembly.Module(gicModuleBytes());
+  const isMade = typeof __gicModule === 'string';
+  compiled ??= new WebAssembly.Module(isMade ? Buffer.from(__gicModule, 'base64') : gicModuleBytes());
   return compiled;
 }
 
-function gicModuleBytes(): Uint8Array<ArrayBuffer> {
+/** The module of {@link gicCode} as WebAssembly. */
+export function gicModuleBytes(): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   for (const name of GLOBALS) module.importGlobal(name);
   const read = module.importFunction('read', ['i32', 'i32'], ['i32']);

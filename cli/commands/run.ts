@@ -17,7 +17,6 @@ import type { MachineDescription } from '../../devices/machine/description.js';
 import { RAM_RANGE } from '../../devices/machine/memory-map.js';
 import type { Unpackers } from '../../devices/machine/unpackers.js';
 import { cacheFolder } from '../cache-folder.js';
-import { primaryNodes } from '../host/gunyah-platform.js';
 import { hostReason } from '../host-reasons.js';
 import { imageArguments } from '../image/boot-arguments.js';
 import { CATALOG, findCatalogEntry } from '../image/catalog.js';
@@ -33,7 +32,7 @@ import { BITTEN, deathOf } from '../machine/deaths.js';
 import { beginMachine, type EarlyStart } from '../machine/early-start.js';
 import type { FirstThreads } from '../machine/first-threads.js';
 import { openVars, parseVars, type VarsRequest } from '../machine/flash-files.js';
-import { type GdbRequest, parseGdb } from '../machine/gdb-stub.js';
+import type { GdbRequest } from '../machine/gdb-stub.js';
 import { LateFiles } from '../machine/late-files.js';
 import { watchForLost } from '../machine/lost-guest.js';
 import { isExpendable, type Machine, type MachineEnd } from '../machine/machine.js';
@@ -210,7 +209,7 @@ async function run(
   }
   const trace = text.trace === undefined ? ok(undefined) : parseTrace(text.trace);
   if (!trace.ok) return refuse(EXIT_USAGE, trace.error);
-  const gdb = text.gdb === undefined ? ok(undefined) : parseGdb(text.gdb);
+  const gdb = text.gdb === undefined ? ok(undefined) : (await import('../machine/gdb-stub.js')).parseGdb(text.gdb);
   if (!gdb.ok) return refuse(EXIT_USAGE, gdb.error);
   const virtio = parseVirtio(text);
   if (!virtio.ok) return refuse(EXIT_USAGE, virtio.error);
@@ -328,7 +327,9 @@ async function prepare(
     pmu: false,
   };
   const description =
-    text.platform === 'gunyah' ? { ...hardware, extraNodes: primaryNodes(text.rootVm === true) } : hardware;
+    text.platform === 'gunyah'
+      ? { ...hardware, extraNodes: (await import('../host/gunyah-platform.js')).primaryNodes(text.rootVm === true) }
+      : hardware;
   const seeds = { kaslrSeed: randomBytes(8).readBigUInt64LE(), rngSeed: new Uint8Array(randomBytes(64)) };
   const given = Object.fromEntries(Object.entries(files).filter(([, value]) => value !== undefined));
   const request: BootRequest = {

@@ -11,7 +11,7 @@ import { vcpuKind } from '../../actors/vcpu/vcpu.actor.js';
 import { assert } from '../../bus/assert.js';
 import { consoleKind } from '../../devices/uart/console.actor.js';
 import { BuildFailure, CoreClient } from './core-client.js';
-import { GunyahPlatform, type PlatformOptions } from './gunyah-platform.js';
+import type { GunyahPlatform, PlatformOptions } from './gunyah-platform.js';
 import type { HostOptions, HostParts, WorkerKinds } from './host-parts.js';
 import { ProcessorLauncher, processorPlace } from './processor-launcher.js';
 
@@ -76,11 +76,15 @@ export class Host implements HostParts {
 
   /** The resource manager, started when first asked for; `options` count then. Throws BuildFailure. */
   gunyah(options: PlatformOptions): Promise<GunyahPlatform> {
-    this.#platform ??= GunyahPlatform.start(this, options).then((platform) => {
-      this.#running = platform;
-      return platform;
-    });
+    this.#platform ??= this.#startPlatform(options);
     return this.#platform;
+  }
+
+  async #startPlatform(options: PlatformOptions): Promise<GunyahPlatform> {
+    // Most machines have none: it is loaded by those that do.
+    const { GunyahPlatform } = await import('./gunyah-platform.js');
+    this.#running = await GunyahPlatform.start(this, options);
+    return this.#running;
   }
 
   /** The resource manager, if it was ever asked for. */

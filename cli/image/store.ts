@@ -1,4 +1,5 @@
 /** Where pulled images live: one folder per image below the user's cache, complete or not there at all. */
+import { readFileSync, statSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ok, type Result } from '../../bus/result.js';
@@ -45,11 +46,12 @@ function isManifest(value: unknown): value is ImageManifest {
 export async function findImage(cache: string, name: string): Promise<StoredImage | undefined> {
   const folder = join(imagesFolder(cache), folderName(name));
   try {
-    const manifest: unknown = JSON.parse(await readFile(join(folder, 'image.json'), 'utf8'));
+    // Not by other threads, as a start waits for each answer.
+    const manifest: unknown = JSON.parse(readFileSync(join(folder, 'image.json'), 'utf8'));
     if (!isManifest(manifest) || manifest.name !== name) return undefined;
     const kernelPath = join(folder, 'vmlinuz');
     const initrdPath = join(folder, 'initrd.cpio');
-    const [kernel, initrd] = [(await stat(kernelPath)).size, (await stat(initrdPath)).size];
+    const [kernel, initrd] = [statSync(kernelPath).size, statSync(initrdPath).size];
     const { kernelBytes = kernel, initrdBytes = initrd } = manifest;
     if (kernel !== kernelBytes || initrd !== initrdBytes) return undefined;
     const sizeBytes = kernel + initrd;

@@ -3,7 +3,6 @@
  * a process of its own at the lowest priority, and a later machine that boots the same thing has it from its first
  * instruction. Every file may be deleted at any moment. See docs/adr/0051.
  */
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -155,6 +154,7 @@ let orders = 0;
 function startBuilder(folder: string, order: BuildOrder): void {
   const todo = join(folder, `${process.pid}-${Date.now()}-${orders++}-${nativeKey()}.todo`);
   putFile(todo, [serialize(order)]);
+  const { spawn } = process.getBuiltinModule('node:child_process');
   const child = spawn(process.execPath, [BUILDER, todo], { detached: true, stdio: 'ignore' });
   child.on('error', () => rmSync(todo, { force: true }));
   child.unref();

@@ -30,25 +30,24 @@ import type { UartConfig } from '../../devices/uart/uart.config.js';
 import type { BalloonState } from '../../devices/virtio-balloon/virtio-balloon.actor.js';
 import { BuildFailure, HostRefusal } from '../host/core-client.js';
 import { bootRegisters, type Foundation, mapMemory, newPartition, newProcessors } from '../host/foundation.js';
-import { giveObjects, placesOf } from '../host/gunyah-platform.js';
 import { Host } from '../host/host.js';
 import { prepareHugePages } from '../host/huge-pages.js';
 import { keepAlive } from '../host/keep-alive.js';
 import { suitedArena, suitedBudget } from './code-budget.js';
 import type { CodeCache } from './code-cache.js';
 import { CodeCacheLinks } from './code-cache-links.js';
-import { startFirmwareDevices } from './firmware-devices.js';
-import { type GdbRequest, startGdbStub } from './gdb-stub.js';
+import type { GdbRequest } from './gdb-stub.js';
 import type { LateFiles } from './late-files.js';
 import { useGuestFlags } from './native-modules.js';
 import { soonUsedByProcessor, TouchAhead } from './touch-ahead.js';
-import { startVirtioDevices, type VirtioChoice } from './virtio-devices.js';
+import type { VirtioChoice, VirtioDevices } from './virtio-devices.js';
 
 const STREAM_BYTES = 64 * 1024;
 const TRANSLATOR_SUFFIX = '-translator';
 const ASK = { timeoutMs: 10_000 } as const;
 /** As long as QEMU holds it: Linux's gpio-keys reads the line after its interrupt, and must still find the button down. */
 const BUTTON_HELD_MS = 100;
+const NO_VIRTIO: VirtioDevices = { frontEnds: [], actors: [], console: undefined, balloon: undefined };
 const MODULE = {
   uart: new URL('../../devices/uart/uart.front-end.js', import.meta.url).href,
   rtc: new URL('../../devices/rtc/rtc.front-end.js', import.meta.url).href,
@@ -178,7 +177,8 @@ async function layFoundation(host: Host, options: MachineOptions): Promise<Found
   const mapping = mapMemory(host, partition, plan, ramBytes, options.late);
   const placing = mapping.then(({ place }) => place());
   for (const heardOfBelow of [mapping, placing]) heardOfBelow.catch(() => undefined);
-  const given = profile === undefined ? undefined : await giveObjects(host, partition);
+  const platform = profile === undefined ? undefined : await import('../host/gunyah-platform.js');
+  const given = await platform?.giveObjects(host, partition);
   const tickets = await newProcessors(host, partition, cpus);
   // Firmware's flash is mapped before its keeper starts; nothing else waits for memory but what is put there.
   const banks = plan.firmwareItems === undefined ? undefined : (await mapping).banks;
@@ -191,12 +191,12 @@ async function layFoundation(host: Host, options: MachineOptions): Promise<Found
       if (first === undefined || soonUsed.length === 0) return [];
       return [soonUsedByProcessor({ at: first.arena, bytes: first.arenaBytes }), ...soonUsed];
     },
-    gunyah: given && profile && ((index) => placesOf(host, given, profile, index)),
+    gunyah: platform && given && profile && ((index) => platform.placesOf(host, given, profile, index)),
     registers: bootRegisters(plan),
     async ready() {
       if (given === undefined || profile === undefined) return;
-      const platform = await host.gunyah({ table: given.table });
-      await platform.adoptPrimary(
+      const manager = await host.gunyah({ table: given.table });
+      await manager.adoptPrimary(
         { partition, block: parts.block, profile, name: options.name },
         options.isRoot === true,
       );
@@ -246,12 +246,16 @@ async function assembleUntil(
   const streams = hasVirtioConsole
     ? { output: createByteStream(STREAM_BYTES), input: createByteStream(STREAM_BYTES) }
     : { output, input };
-  const virtioStarted = await startVirtioDevices(
-    system,
-    options.virtio,
-    { ...wiring, stage2: parts.stage2, ...streams, ramBytes: options.description.ramBytes },
-    name,
-  );
+  // What most machines have not is loaded by those that do: each part is a millisecond of a start.
+  const virtioStarted =
+    options.virtio.length === 0
+      ? ok(NO_VIRTIO)
+      : await (await import('./virtio-devices.js')).startVirtioDevices(
+          system,
+          options.virtio,
+          { ...wiring, stage2: parts.stage2, ...streams, ramBytes: options.description.ramBytes },
+          name,
+        );
   if (!virtioStarted.ok) throw new HostRefusal(virtioStarted.error);
   const virtio = virtioStarted.value;
   const { banks } = foundation;
@@ -260,7 +264,11 @@ async function assembleUntil(
   const firmwareStarted =
     banks === undefined
       ? ok({ frontEnds: [], keeper: undefined })
-      : await startFirmwareDevices(system, { ...firmwareParts, banks, items }, name);
+      : await (await import('./firmware-devices.js')).startFirmwareDevices(
+          system,
+          { ...firmwareParts, banks, items },
+          name,
+        );
   if (!firmwareStarted.ok) throw new HostRefusal(firmwareStarted.error);
   const firmware = firmwareStarted.value;
   // Nothing waits for it to be there: what its processors send meanwhile waits in the streams.
@@ -333,7 +341,9 @@ async function assembleUntil(
   for (const processor of spawning) processors.push(await started('a virtual processor', processor));
   const debugged = { processors, memory, block: parts.block };
   const stubStarted =
-    options.gdb === undefined ? ok(undefined) : await startGdbStub(system, options.gdb, debugged, name);
+    options.gdb === undefined
+      ? ok(undefined)
+      : await (await import('./gdb-stub.js')).startGdbStub(system, options.gdb, debugged, name);
   if (!stubStarted.ok) throw new HostRefusal(stubStarted.error);
   const stub = stubStarted.value;
   await foundation.ready();

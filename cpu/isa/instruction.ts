@@ -112,19 +112,28 @@ function registerKind(name: string): RegisterKind | undefined {
 
 const BITS = /^[01]+$/;
 
-/** Fields and register operands that were met before: a table has a thousand patterns of the same few, and each thread that starts makes it. */
-const knownFields = new Map<string, PatternField>();
+/** What is known of a token of patterns: its bits, or the fields that it stood for. */
+interface Token {
+  readonly width: number;
+  /** All its bits. */
+  readonly mask: number;
+  readonly value: number;
+  /** By the bit where it ended; undefined where the token is bits. */
+  readonly fields: (PatternField | undefined)[] | undefined;
+}
+
+/** Tokens and register operands that were met before: a table has a thousand patterns of the same few, and each thread that starts makes it. */
+const knownTokens = new Map<string, Token>();
 const knownRegisters = new Map<string, RegisterOperand>();
 
-/** The field that `token` describes, which ends at bit `shift`. */
-function fieldAt(token: string, colon: number, width: number, shift: number): PatternField {
-  const key = `${token}@${shift}`;
-  let field = knownFields.get(key);
-  if (field === undefined) {
-    field = { name: token.slice(0, colon), shift, mask: (2 ** width - 1) >>> 0, width };
-    knownFields.set(key, field);
+function tokenOf(name: string, text: string): Token {
+  const colon = text.indexOf(':');
+  if (colon < 0) {
+    if (!BITS.test(text)) assert(false, `${name}: pattern token ${text} is neither bits nor field:width`);
+    return { width: text.length, mask: 2 ** text.length - 1, value: Number.parseInt(text, 2), fields: undefined };
   }
-  return field;
+  const width = Number(text.slice(colon + 1));
+  return { width, mask: (2 ** width - 1) >>> 0, value: 0, fields: new Array<undefined>(32) };
 }
 
 /** The register operand in field `name`; undefined when it is no register. */
@@ -144,21 +153,30 @@ function parsePattern(name: string, pattern: string): { mask: number; value: num
   let mask = 0;
   let value = 0;
   const fields: PatternField[] = [];
-  for (const token of pattern.split(' ')) {
-    const colon = token.indexOf(':');
-    if (colon < 0) {
-      if (!BITS.test(token)) assert(false, `${name}: pattern token ${token} is neither bits nor field:width`);
-      position -= token.length;
-      mask = (mask | ((2 ** token.length - 1) << position)) >>> 0;
-      value = (value | (Number.parseInt(token, 2) << position)) >>> 0;
+  for (const text of pattern.split(' ')) {
+    let token = knownTokens.get(text);
+    if (token === undefined) {
+      token = tokenOf(name, text);
+      knownTokens.set(text, token);
+    }
+    position -= token.width;
+    if (token.fields === undefined) {
+      mask |= token.mask << position;
+      value |= token.value << position;
     } else {
-      const width = Number(token.slice(colon + 1));
-      position -= width;
-      fields.push(fieldAt(token, colon, width, position));
+      const shift = position;
+      fields.push(
+        (token.fields[shift] ??= {
+          name: text.slice(0, text.indexOf(':')),
+          shift,
+          mask: token.mask,
+          width: token.width,
+        }),
+      );
     }
   }
   if (position !== 0) assert(false, `${name}: pattern covers ${32 - position} bits, not 32`);
-  return { mask, value, fields };
+  return { mask: mask >>> 0, value: value >>> 0, fields };
 }
 
 const NOTHING: readonly never[] = [];
