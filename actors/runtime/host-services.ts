@@ -24,7 +24,7 @@ export function hostNowMs(): number {
 }
 
 /** A clock that counts from `epochMs` (of {@link hostNowMs}). */
-export function hostClock(epochMs: number): Clock {
+export function hostClock(epochMs: number): Required<Clock> {
   return {
     monotonicMs: () => hostNowMs() - epochMs,
     storeMs: (into) => {

@@ -14,7 +14,10 @@ function timer() {
   );
   const at = (ms: number): boolean => {
     nowMs = ms;
-    return made.dueInMs(ms) <= 0;
+    const shows = Float64Array.of(ms, 0);
+    made.storeDue(shows);
+    is(shows[1], made.dueInMs());
+    return shows[1]! <= 0;
   };
   return { made, lines, at };
 }

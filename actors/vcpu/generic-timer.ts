@@ -59,9 +59,9 @@ export class GenericTimer {
     }
   }
 
-  /** The counter, in ticks: now, or when the clock stood at `nowMs`. */
-  ticks(nowMs: number = this.#clock.monotonicMs()): number {
-    return Math.floor((nowMs - this.#epochMs - this.#awayMs) * TICKS_PER_MS);
+  /** The counter, in ticks. */
+  ticks(): number {
+    return Math.floor((this.#clock.monotonicMs() - this.#epochMs - this.#awayMs) * TICKS_PER_MS);
   }
 
   /** Writes the counter to the 64 bits at `offset` of `state`, as it is when the clock stands at `nowMs[0]`. */
@@ -126,10 +126,17 @@ export class GenericTimer {
     this.#setLine(timer.intid, level);
   }
 
-  /** Milliseconds until a line will rise, Infinity when none will. `nowMs`: the clock, of somebody who has just read it. */
-  dueInMs(nowMs?: number): number {
+  /** Stores how many milliseconds it is from `shows[0]` until a line will rise, Infinity when none will, in `shows[1]`. */
+  storeDue(shows: Float64Array): void {
+    const next = this.#nextTick;
+    const ticks = Math.floor((shows[0]! - this.#epochMs - this.#awayMs) * TICKS_PER_MS);
+    shows[1] = next === Number.POSITIVE_INFINITY ? next : Math.max(0, next - ticks) / TICKS_PER_MS;
+  }
+
+  /** Milliseconds until a line will rise, Infinity when none will. */
+  dueInMs(): number {
     if (this.#nextTick === Number.POSITIVE_INFINITY) return this.#nextTick;
-    return Math.max(0, this.#nextTick - this.ticks(nowMs)) / TICKS_PER_MS;
+    return Math.max(0, this.#nextTick - this.ticks()) / TICKS_PER_MS;
   }
 }
 

@@ -13,11 +13,11 @@ function observed(gaps: readonly (readonly [ms: number, waited: number])[], tell
     () => (tells ? waited : null),
     () => now,
   );
-  looks.looked(now);
+  looks.looked(Float64Array.of(now));
   for (const [ms, wait] of gaps) {
     now += ms;
     waited += wait;
-    looks.looked(now);
+    looks.looked(Float64Array.of(now));
   }
   return looks;
 }
@@ -82,15 +82,15 @@ test('a processor lost behind a late look, while the waits are read, is lacking 
     },
     () => now,
   );
-  looks.looked(now);
+  looks.looked(Float64Array.of(now));
   for (let n = 0; n < 1_000; n++) {
     now += 0.02;
-    looks.looked(now);
+    looks.looked(Float64Array.of(now));
   }
   now += 1.2;
   lost = 2;
-  looks.looked(now);
-  looks.looked((now += 0.01));
+  looks.looked(Float64Array.of(now));
+  looks.looked(Float64Array.of((now += 0.01)));
   const { own, seen } = looks.reading();
   assert.ok(seen.max > 2);
   assert.ok(own !== null && Math.abs(own.max - 1.2) < 0.001, `${own?.max}`);
@@ -99,8 +99,8 @@ test('a processor lost behind a late look, while the waits are read, is lacking 
 test('sleep is no gap, and a host that tells no waits has no own part', () => {
   const looks = observed([[0.02, 0]], false);
   looks.rests();
-  looks.looked(5_000);
-  looks.looked(5_000.03);
+  looks.looked(Float64Array.of(5_000));
+  looks.looked(Float64Array.of(5_000.03));
   const { allMs, seen, own } = looks.reading();
   assert.ok(Math.abs(allMs - 0.05) < 1e-6 && seen.max < 0.031);
   assert.is(own, null);

@@ -50,13 +50,15 @@ class Gaps {
   #allMs = 0;
   #maxMs = 0;
 
-  /** The bucket of a gap. */
-  static bucket(ms: number): number {
-    const bucket = Math.log2(ms * 1e3) * STEPS;
+  /** The bucket of the gap `ms[0]`: a number that is handed on may be an object. */
+  static bucket(ms: Float64Array): number {
+    const bucket = Math.log2(ms[0]! * 1e3) * STEPS;
     return bucket > 0 ? Math.min(BUCKETS - 1, bucket | 0) : 0;
   }
 
-  add(ms: number, at: number): void {
+  /** A gap of `gap[0]` milliseconds, in bucket `at`. */
+  add(gap: Float64Array, at: number): void {
+    const ms = gap[0]!;
     this.#count[at]!++;
     this.#sumMs[at]! += ms;
     this.#allMs += ms;
@@ -94,8 +96,10 @@ export class LookGaps {
   #seen = new Gaps();
   #own = new Gaps();
   #isSettled = false;
-  #lookedMs: number | undefined;
+  /** NaN: the vCPU has rested. (A field that may be undefined takes a number as an object.) */
+  #lookedMs = Number.NaN;
   #late = 0;
+  readonly #gapMs = new Float64Array(1);
   #knownWaitMs: number | null = null;
   /** Of the waits that are known, those that came after the last look. */
   #carriedMs = 0;
@@ -110,21 +114,25 @@ export class LookGaps {
     this.#nowMs = nowMs;
   }
 
-  /** The vCPU has just looked, at `nowMs`, and runs its guest. How long its thread waited for a processor meanwhile, if it looks late; else 0. */
-  looked(nowMs: number): number {
+  /** The vCPU has just looked, at `at[0]`, and runs its guest. How long its thread waited for a processor meanwhile, if it looks late; else 0. */
+  looked(at: Float64Array): number {
+    const nowMs = at[0]!;
     const since = this.#lookedMs;
     this.#lookedMs = nowMs;
-    const gap = since === undefined ? 0 : nowMs - since;
+    const hasRested = Number.isNaN(since);
+    const gap = hasRested ? 0 : nowMs - since;
     const isClose = gap > (this.#isSettled ? CLOSELY_MS.later : CLOSELY_MS.atFirst);
-    const waited = isClose || this.#looks++ % REFRESH_LOOKS === 0 ? this.#waitedMeanwhile(nowMs) : 0;
-    if (since === undefined) return 0;
+    const waited = isClose || this.#looks++ % REFRESH_LOOKS === 0 ? this.#waitedMeanwhile(at) : 0;
+    if (hasRested) return 0;
     if (gap > LATE_MS) this.#late++;
-    const bucket = Gaps.bucket(gap);
-    this.#seen.add(gap, bucket);
+    const gapMs = this.#gapMs;
+    gapMs[0] = gap;
+    const bucket = Gaps.bucket(gapMs);
+    this.#seen.add(gapMs, bucket);
     if (isClose) {
-      const own = Math.max(0, gap - waited);
-      this.#own.add(own, Gaps.bucket(own));
-    } else this.#own.add(gap, bucket);
+      gapMs[0] = Math.max(0, gap - waited);
+      this.#own.add(gapMs, Gaps.bucket(gapMs));
+    } else this.#own.add(gapMs, bucket);
     if (!this.#isSettled && this.#seen.allMs >= SETTLED_MS) this.#settle();
     return isClose ? waited : 0;
   }
@@ -138,19 +146,19 @@ export class LookGaps {
 
   /** The vCPU sleeps, or stands still: what comes wakes it. */
   rests(): void {
-    this.#lookedMs = undefined;
+    this.#lookedMs = Number.NaN;
   }
 
   /**
-   * What the thread waited since the last time, up to its look at `nowMs`. It often loses its processor right behind a look that was late, in the system calls
+   * What the thread waited since the last time, up to its look at `at[0]`. It often loses its processor right behind a look that was late, in the system calls
    * with which this reads its waits: what they took is the next gap's.
    */
-  #waitedMeanwhile(nowMs: number): number {
+  #waitedMeanwhile(at: Float64Array): number {
     const before = this.#knownWaitMs;
     this.#knownWaitMs = this.#waitedMs();
     if (before === null || this.#knownWaitMs === null) return 0;
     const waited = this.#knownWaitMs - before + this.#carriedMs;
-    const readingMs = this.#nowMs() - nowMs;
+    const readingMs = this.#nowMs() - at[0]!;
     this.#carriedMs = readingMs > READING_MS ? Math.min(waited, readingMs) : 0;
     return waited - this.#carriedMs;
   }

@@ -28,7 +28,7 @@ function metered(words: readonly number[], rounds: number) {
   for (let n = 0; n < rounds; n++) {
     nowMs += RUN_MS;
     assert.is(core.run(BUDGET), EXIT.pause);
-    meter.ran(RUN_MS, BUDGET - core.get32(STATE.budget) - core.work.takeCharged());
+    meter.ran(Float64Array.of(RUN_MS), BUDGET - core.get32(STATE.budget) - core.work.takeCharged());
   }
   meter.sliceEnds(nowMs);
   meter.sliceStarts(nowMs + 5);

@@ -75,8 +75,8 @@ export class VcpuMeter {
     this.#gaps = new LookGaps(waitedMs, nowMs);
   }
 
-  /** The vCPU has looked at interrupts, and guest code goes on at `nowMs`; see LookGaps. */
-  looked(nowMs: number): number {
+  /** The vCPU has looked at interrupts, and guest code goes on at `nowMs[0]`; see LookGaps. */
+  looked(nowMs: Float64Array): number {
     return this.#gaps.looked(nowMs);
   }
 
@@ -92,11 +92,11 @@ export class VcpuMeter {
     this.#sliceEnded = nowMs;
   }
 
-  /** A run of guest code took `tookMs` and `work` of its budget. */
-  ran(tookMs: number, work: number): void {
-    this.#guestMs += tookMs;
+  /** A run of guest code took `tookMs[0]` and `work` of its budget. */
+  ran(tookMs: Float64Array, work: number): void {
+    this.#guestMs += tookMs[0]!;
     this.#work += work;
-    if (++this.#runs % LOOK_EVERY === 0) this.#look(tookMs);
+    if (++this.#runs % LOOK_EVERY === 0) this.#look(tookMs[0]!);
   }
 
   #look(tookMs: number): void {

@@ -1,12 +1,23 @@
 import { is, ok } from 'uvu/assert';
 import { spec } from '../../test/harness/spec.js';
-import { RunBudget } from './run-budget.js';
+import { RunBudget, TOOK } from './run-budget.js';
 
 const test = spec('budget of a turn');
 
+/** A turn of `work` took `tookMs`. */
+function adjust(budget: RunBudget, tookMs: number, work: number): void {
+  budget.tookMs[TOOK.turn] = tookMs;
+  budget.adjust(work);
+}
+/** Whether a run of `tookMs` goes on. */
+function goesOn(budget: RunBudget, tookMs: number): boolean {
+  budget.tookMs[TOOK.run] = tookMs;
+  return budget.goesOn;
+}
+
 /** Turns that take `perWork` milliseconds for a unit of work. */
 function turns(budget: RunBudget, count: number, perWork: number): void {
-  for (let n = 0; n < count; n++) budget.adjust(budget.work * perWork, budget.work);
+  for (let n = 0; n < count; n++) adjust(budget, budget.work * perWork, budget.work);
 }
 
 test('work follows the guest, to some 14 microseconds a turn', () => {
@@ -22,19 +33,19 @@ test('turns are longer while the processor is young', () => {
   budget.setYoung(true, true);
   turns(budget, 20, 1e-6);
   ok(budget.work * 1e-6 >= 0.09 && budget.work * 1e-6 <= 0.18);
-  ok(budget.goesOn(0.2));
+  ok(goesOn(budget, 0.2));
   // A fast guest has as long turns.
   turns(budget, 20, 0.5e-6);
   ok(budget.work * 0.5e-6 >= 0.09 && budget.work * 0.5e-6 <= 0.18);
   budget.setYoung(true, false);
   turns(budget, 20, 1e-6);
   ok(budget.work * 1e-6 >= 0.01 && budget.work * 1e-6 <= 0.02, 'others wait for the end of a turn');
-  ok(budget.goesOn(0.1));
-  ok(!budget.goesOn(0.2));
+  ok(goesOn(budget, 0.1));
+  ok(!goesOn(budget, 0.2));
   budget.setYoung(false, true);
   turns(budget, 20, 1e-6);
   ok(budget.work * 1e-6 >= 0.01 && budget.work * 1e-6 <= 0.02);
-  ok(!budget.goesOn(0.1));
+  ok(!goesOn(budget, 0.1));
 });
 
 test('turns after a sleep have fixed work, and how slow they are is forgotten', () => {
@@ -84,7 +95,7 @@ class Phases {
     let [count, sum, beyond] = [0, 0, 0];
     for (; sum < ms; count++) {
       const took = this.turn();
-      this.budget.adjust(took, this.budget.work);
+      adjust(this.budget, took, this.budget.work);
       sum += took;
       beyond += Math.max(0, took - 0.05);
     }
@@ -124,7 +135,7 @@ test('what happens to long and short turns alike makes none short for long', () 
       if (ms >= due) due = ms + everyMs;
       if (budget.work <= 1_600) short += took;
       ms += took;
-      budget.adjust(took, budget.work);
+      adjust(budget, took, budget.work);
     }
     ok(short < ms * 0.02, `${short} of ${ms} ms`);
   }
@@ -134,14 +145,14 @@ test('a turn ends when a timer is due, and such turns leave the others alone', (
   const budget = new RunBudget();
   turns(budget, 20, 1e-6);
   const warm = budget.work;
-  is(budget.workBefore(Number.POSITIVE_INFINITY), warm);
-  is(budget.workBefore(1), warm, 'far away');
-  is(Math.abs(budget.workBefore(0.005) * 1e-6 - 0.005) < 0.001, true);
-  is(budget.workBefore(0), 250, 'no less than a look is worth');
-  const cut = budget.workBefore(0.005);
-  budget.adjust(cut * 1e-6, cut);
+  is(budget.workBefore(Float64Array.of(0, Number.POSITIVE_INFINITY)), warm);
+  is(budget.workBefore(Float64Array.of(0, 1)), warm, 'far away');
+  is(Math.abs(budget.workBefore(Float64Array.of(0, 0.005)) * 1e-6 - 0.005) < 0.001, true);
+  is(budget.workBefore(Float64Array.of(0, 0)), 250, 'no less than a look is worth');
+  const cut = budget.workBefore(Float64Array.of(0, 0.005));
+  adjust(budget, cut * 1e-6, cut);
   is(budget.work, warm, 'short because it was cut');
-  budget.adjust(cut * 50e-6, cut);
+  adjust(budget, cut * 50e-6, cut);
   is(budget.work < warm, true, 'the guest became slow');
 });
 

@@ -38,8 +38,13 @@ const JOLT = {
 const COLD_RUNS = 8;
 const COLD_WORK = 6_000;
 
+/** Of {@link RunBudget.tookMs}. */
+export const TOOK = { turn: 0, run: 1 } as const;
+
 /** See above. */
 export class RunBudget {
+  /** Milliseconds that the last turn took ({@link TOOK}), and the run so far, of which who asks writes what is asked about: a number that is handed on may be an object. */
+  readonly tookMs = new Float64Array(2);
   #warmWork = 500;
   readonly #jolts = new Jolts();
   #turnScale = 1;
@@ -64,9 +69,10 @@ export class RunBudget {
     return this.#cold > 0 ? COLD_WORK : Math.min(this.#warmWork, this.#bound);
   }
 
-  /** Work of the next turn, which is over when a timer is due in `dueMs` milliseconds, if the guest keeps its pace: its interrupt is not to wait for the turn's end. */
-  workBefore(dueMs: number): number {
+  /** Work of the next turn, which is over when a timer is due in `shows[1]` milliseconds, if the guest keeps its pace: its interrupt is not to wait for the turn's end. */
+  workBefore(shows: Float64Array): number {
     const { work } = this;
+    const dueMs = shows[1]!;
     if (this.#cold > 0 || dueMs >= work * this.#perWork) return work;
     return Math.max(Math.min(work, TURN.min), Math.ceil(dueMs / this.#perWork));
   }
@@ -76,9 +82,9 @@ export class RunBudget {
     return TURN.aimMs * this.#turnScale;
   }
 
-  /** Whether a run goes on that has taken `tookMs`. */
-  goesOn(tookMs: number): boolean {
-    return tookMs < RUN_MS * this.#runScale;
+  /** Whether a run goes on that has taken so long ({@link TOOK}). */
+  get goesOn(): boolean {
+    return this.tookMs[TOOK.run]! < RUN_MS * this.#runScale;
   }
 
   /** The vCPU has slept. */
@@ -86,8 +92,9 @@ export class RunBudget {
     this.#cold = COLD_RUNS;
   }
 
-  /** A turn used all of its `work` and took `tookMs` milliseconds, in which its thread did not wait for a processor. */
-  adjust(tookMs: number, work: number): void {
+  /** A turn used all of its `work` and took so long ({@link TOOK}), in which its thread did not wait for a processor. */
+  adjust(work: number): void {
+    const tookMs = this.tookMs[TOOK.turn]!;
     if (this.#cold > 0) {
       this.#cold--;
       return;
@@ -97,7 +104,7 @@ export class RunBudget {
     if (scaledMs < TURN.shortMs && work >= Math.min(this.#warmWork, this.#bound))
       this.#warmWork = Math.min(this.#bound, Math.ceil(work * Math.min(2, TURN.aimMs / scaledMs)));
     else if (scaledMs > TURN.longMs) this.#warmWork = Math.max(TURN.min, Math.floor((work * TURN.aimMs) / scaledMs));
-    if (this.#runScale === 1) this.#jolts.took(tookMs);
+    if (this.#runScale === 1) this.#jolts.took(this.tookMs);
   }
 }
 
@@ -117,8 +124,9 @@ class Jolts {
   #windows = 1;
   #patience: number = JOLT.patience;
 
-  /** A turn took `tookMs`. */
-  took(tookMs: number): void {
+  /** A turn took so long ({@link TOOK}). */
+  took(times: Float64Array): void {
+    const tookMs = times[TOOK.turn]!;
     this.#ms += tookMs;
     if (tookMs > JOLT.ms) {
       this.#count++;

@@ -24,12 +24,12 @@ function started(turnMs: number, ageMs = 6_000) {
   machine.core.reset(BigInt(CODE), 0n);
   const { core } = machine;
   const clock = {
-    nowMs: () => {
+    shows: Float64Array.of(nowMs, Number.POSITIVE_INFINITY),
+    look: () => {
       nowMs += turnMs;
-      return nowMs;
+      clock.shows[0] = nowMs;
     },
-    looked: (at: number) => void looks.push(at),
-    dueInMs: () => Number.POSITIVE_INFINITY,
+    attends: () => void looks.push(nowMs),
     isCalled: () => isCalled,
   };
   const meter = new VcpuMeter(
@@ -55,7 +55,7 @@ test('a run is several turns, between which the clock is looked at without leavi
     is(turns.goesOn(), false);
     // Looks 12, 24 and 36 us after it began.
     equal(looks.length - before, 3);
-    turns.ends();
+    turns.ends(new Float64Array(1));
     if (run === 400) core.work.takeCharged();
     if (run < 400) continue;
     ok(turns.used - core.work.takeCharged() > 0);
@@ -114,12 +114,12 @@ test('a guest that changes over to reading its counter has its turn ended by tha
     () => nowMs,
   );
   const clock = {
-    nowMs: () => {
+    shows: Float64Array.of(nowMs, Number.POSITIVE_INFINITY),
+    look: () => {
       nowMs += lookMs;
-      return nowMs;
+      clock.shows[0] = nowMs;
     },
-    looked: (at: number) => void looks.push(at),
-    dueInMs: () => Number.POSITIVE_INFINITY,
+    attends: () => void looks.push(nowMs),
     isCalled: () => false,
   };
   const turns: RunTurns = new RunTurns(core, meter, clock);
@@ -130,7 +130,7 @@ test('a guest that changes over to reading its counter has its turn ended by tha
   for (let run = 0; run < 200; run++) {
     turns.begins(false);
     turns.run();
-    turns.ends();
+    turns.ends(new Float64Array(1));
   }
   lookMs = 0;
   core.reset(BigInt(CODE + 64), 0n);
@@ -139,7 +139,7 @@ test('a guest that changes over to reading its counter has its turn ended by tha
     const from = nowMs;
     turns.begins(false);
     turns.run();
-    turns.ends();
+    turns.ends(new Float64Array(1));
     core.work.takeCharged();
     const [first = 0] = looks;
     ok(first - from < 0.016, `${first - from} ms until the first look`);

@@ -2,7 +2,7 @@
 import type { Core } from '../../cpu/core.js';
 import { STATE } from '../../cpu/state.js';
 import type { VcpuMeter } from './meter.js';
-import { RunBudget } from './run-budget.js';
+import { RunBudget, TOOK } from './run-budget.js';
 
 /** So many runs after somebody had something for a vCPU (some 2 ms), each turn is done in so many pieces. */
 const ATTENTIVE_RUNS = 64;
@@ -20,13 +20,14 @@ const YOUNG_PIECES = 9;
 /** A thread that waited longer for a processor finds its caches others': how long its turn took says nothing. */
 const WAITED_MS = 0.005;
 
-/** What it needs of its vCPU. */
+/** What it needs of its vCPU. A number that is handed on may be an object, and each turn would make some: so they are stored. */
 interface TurnClock {
-  nowMs(): number;
-  /** It was looked at, and shows `nowMs`: whatever is due is done. */
-  looked(nowMs: number): void;
-  /** Milliseconds from `nowMs` until a timer is due. */
-  dueInMs(nowMs: number): number;
+  /** Milliseconds: what the clock shows, and how long it is from then until a timer is due. */
+  readonly shows: Float64Array;
+  /** Looks at the clock. */
+  look(): void;
+  /** Does whatever is due at the time that is shown. */
+  attends(): void;
   /** Whether others have something for the vCPU. */
   isCalled(): boolean;
 }
@@ -79,11 +80,12 @@ export class RunTurns {
     this.#budget.woke();
   }
 
-  /** A run begins, which this returns the time of; `mayWait`: it may look in WFI. */
-  begins(mayWait: boolean): number {
+  /** A run begins; `mayWait`: it may look in WFI. */
+  begins(mayWait: boolean): void {
     const core = this.#core;
-    const nowMs = this.#clock.nowMs();
-    this.#meter.looked(nowMs);
+    this.#clock.look();
+    this.#meter.looked(this.#clock.shows);
+    const nowMs = this.#clock.shows[0]!;
     this.#runMs = nowMs;
     this.#youngUntilMs ??= nowMs + YOUNG_MS;
     this.#isYoung = nowMs < this.#youngUntilMs;
@@ -91,20 +93,20 @@ export class RunTurns {
     this.#budget.setYoung(this.#isYoung, isAlone);
     this.#parts = this.#isYoung && isAlone ? YOUNG_PIECES : 1;
     this.#isOver = false;
-    this.left = this.#given = this.#beginTurn(nowMs);
+    this.left = this.#given = this.#beginTurn();
     this.#refills = REFILLS_MAX;
     if (this.#attentive > 0) this.#attentive--;
     this.#looks = mayWait ? WAIT_LOOKS : 0;
     this.#turnLooks = this.#looks;
     this.#attended = core.get32(STATE.attended);
     core.set32(STATE.waitLooks, this.#looks);
-    return nowMs;
   }
 
-  #beginTurn(nowMs: number): number {
-    const dueMs = this.#clock.dueInMs(nowMs);
-    const work = this.#budget.workBefore(dueMs);
-    this.#turnEndsMs = nowMs + Math.min(dueMs, this.#budget.turnMs);
+  #beginTurn(): number {
+    const { shows } = this.#clock;
+    const nowMs = shows[0]!;
+    const work = this.#budget.workBefore(shows);
+    this.#turnEndsMs = nowMs + Math.min(shows[1]!, this.#budget.turnMs);
     this.#turnWork = work;
     this.#turnMs = nowMs;
     this.#hasRested = false;
@@ -115,7 +117,7 @@ export class RunTurns {
   }
 
   /**
-   * The guest has read its counter, for which somebody looked at the clock: it stands at `nowMs[0]` (a number that is handed on may be an object). Reading it takes as long as hundreds of other instructions, so who does it often is
+   * The guest has read its counter, for which somebody looked at the clock: it stands at `nowMs[0]`. Reading it takes as long as hundreds of other instructions, so who does it often is
    * slower by far than its work says: a turn that has taken its time ends here.
    */
   counted(nowMs: Float64Array): void {
@@ -125,17 +127,21 @@ export class RunTurns {
   /** A turn's work is used up: how much there is for another, 0 when the run is over. */
   turn(): number {
     if (this.#isOver) return 0;
-    const nowMs = this.#clock.nowMs();
-    const waitedMs = this.#meter.looked(nowMs);
+    const { shows } = this.#clock;
+    this.#clock.look();
+    const waitedMs = this.#meter.looked(shows);
     const looks = this.#core.get32(STATE.waitLooks);
     // How long looks take is known too roughly, and what follows a sleep is slow for a while.
     const isEven = waitedMs < WAITED_MS && !this.#hasRested && looks === this.#turnLooks;
-    if (isEven) this.#budget.adjust(nowMs - this.#turnMs, this.#turnWork);
+    const { tookMs } = this.#budget;
+    tookMs[TOOK.turn] = shows[0]! - this.#turnMs;
+    tookMs[TOOK.run] = shows[0]! - this.#runMs;
+    if (isEven) this.#budget.adjust(this.#turnWork);
     this.#turnLooks = looks;
-    this.#clock.looked(nowMs);
+    this.#clock.attends();
     const isWanted = this.#isYoung && this.#clock.isCalled();
-    if (!isWanted && this.#budget.goesOn(nowMs - this.#runMs)) {
-      const work = this.#beginTurn(nowMs);
+    if (!isWanted && this.#budget.goesOn) {
+      const work = this.#beginTurn();
       this.#given += work;
       return work;
     }
@@ -183,10 +189,12 @@ export class RunTurns {
     this.#core.set32(STATE.waitLooks, 0);
   }
 
-  /** The run is over: about how long it looked in WFI, in milliseconds. */
-  ends(): number {
+  /** The run is over: how long it took but for about what it looked in WFI, in milliseconds, to `tookMs[0]`. */
+  ends(tookMs: Float64Array): void {
     this.#turnEndsMs = Number.POSITIVE_INFINITY;
     if (this.#core.get32(STATE.attended) !== this.#attended) this.called();
-    return (this.#looks - this.#core.get32(STATE.waitLooks)) * LOOK_MS;
+    this.#clock.look();
+    const looks = this.#looks - this.#core.get32(STATE.waitLooks);
+    tookMs[0] = this.#clock.shows[0]! - this.#runMs - looks * LOOK_MS;
   }
 }

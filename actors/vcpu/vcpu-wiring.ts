@@ -52,18 +52,40 @@ export function deviceName({ gic, frontEnds, memory, ticket }: VcpuConfig, ipa: 
   return ipa >= gic.redistributors && ipa < gic.redistributors + VM_CPUS_MAX * GICR_BYTES ? 'gicr' : 'nothing';
 }
 
+/** `clock`, which may not store what it shows by itself. */
+function storing({ monotonicMs, storeMs }: Clock): (into: Float64Array) => void {
+  const store = (into: Float64Array): void => {
+    into[0] = monotonicMs();
+  };
+  return storeMs ?? store;
+}
+
+/** The clock and the timers as turns see them; `poll`: a timer is due. */
+export function turnClock(clock: Clock, timer: GenericTimer, poll: () => void) {
+  const shows = new Float64Array(2);
+  const store = storing(clock);
+  return {
+    shows,
+    look(): void {
+      store(shows);
+      timer.storeDue(shows);
+    },
+    attends(): void {
+      if (shows[1]! > 0) return;
+      poll();
+      timer.storeDue(shows);
+    },
+  };
+}
+
 /** Reads the guest's counter (SystemPeripherals.counter); `looked` is told what the clock shows. No number is handed on: it might be an object. */
 export function guestCounter(
-  { monotonicMs, storeMs }: Clock,
+  clock: Clock,
   timer: GenericTimer,
   looked: (nowMs: Float64Array) => void,
 ): (state: CpuState) => void {
   const nowMs = new Float64Array(1);
-  const store =
-    storeMs ??
-    ((into: Float64Array): void => {
-      into[0] = monotonicMs();
-    });
+  const store = storing(clock);
   return (state) => {
     store(nowMs);
     looked(nowMs);

@@ -51,6 +51,7 @@ import {
   powerServices,
   queueCalls,
   servicesOf,
+  turnClock,
 } from './vcpu-wiring.js';
 import { WfiWatch } from './wfi-watch.js';
 
@@ -103,6 +104,7 @@ export class Vcpu {
   #linesChanged = false;
   readonly #thread: VcpuThread;
   readonly #turns: RunTurns;
+  readonly #tookMs = new Float64Array(1);
   readonly #watch: WfiWatch;
   /** The call that was just answered gave the run token away. */
   #hasYielded = false;
@@ -181,9 +183,7 @@ export class Vcpu {
     this.core.set32(STATE.lookAt, block.lookAt(self));
     this.#meter = new VcpuMeter(this.core, thread.processorWaitMs, thread.clock.monotonicMs);
     this.#turns = new RunTurns(this.core, this.#meter, {
-      nowMs: () => thread.clock.monotonicMs(),
-      looked: (nowMs) => void (this.#timer.dueInMs(nowMs) <= 0 && this.#poll()),
-      dueInMs: (nowMs) => this.#timer.dueInMs(nowMs),
+      ...turnClock(thread.clock, this.#timer, () => this.#poll()),
       isCalled: () => block.seesLook(self),
     });
     this.#reset = new PowerOn(this.core, this.#timer);
@@ -428,7 +428,7 @@ export class Vcpu {
     const turns = this.#turns;
     this.#hasYielded = false;
     if (this.#tracer?.steps === true) return this.#stepGuest(this.#tracer);
-    const started = turns.begins(this.#mayWatch && this.#watch.isLikelyShort);
+    turns.begins(this.#mayWatch && this.#watch.isLikelyShort);
     this.core.set32(STATE.callsWatched, this.#recorder?.isOn === true ? 1 : 0);
     let reason: number;
     do {
@@ -445,10 +445,9 @@ export class Vcpu {
       } else if (reason !== EXIT.pause) break;
       reason = EXIT.pause;
     } while (turns.goesOn() && this.#block.stop === STOP.none);
-    const lookedMs = turns.ends();
-    const waitedMs = this.#watch.takeWatchedMs();
-    const tookMs = this.#nowMs - started - waitedMs - lookedMs;
-    this.#meter.ran(tookMs, turns.used - this.core.work.takeCharged());
+    turns.ends(this.#tookMs);
+    this.#tookMs[0]! -= this.#watch.takeWatchedMs();
+    this.#meter.ran(this.#tookMs, turns.used - this.core.work.takeCharged());
     return reason;
   }
 

@@ -3,7 +3,7 @@
  * word 200 to 700 us after it was last seen; the taker notes how late it sees that, and then how late it sees that a moment
  * has come. Or one that spins beside a busy vCPU, and says what a thread that does nothing but look would have missed in the same seconds.
  */
-import { hostNowMs, processorWaitMs } from '../../actors/runtime/host-services.js';
+import { hostClock, hostNowMs, processorWaitMs } from '../../actors/runtime/host-services.js';
 import { LookGaps, type LookGapsReading } from '../../actors/vcpu/look-gaps.js';
 
 /** What a thread is started with. */
@@ -35,7 +35,12 @@ export const endBeside = (shared: SharedArrayBuffer): void =>
 /** Looks at the clock until it is told to end. */
 function lookBeside(words: Int32Array): LookGapsReading {
   const gaps = new LookGaps(processorWaitMs, hostNowMs);
-  while (Atomics.load(words, LIMIT.ended) === 0) gaps.looked(hostNowMs());
+  const { storeMs } = hostClock(0);
+  const nowMs = new Float64Array(1);
+  while (Atomics.load(words, LIMIT.ended) === 0) {
+    storeMs(nowMs);
+    gaps.looked(nowMs);
+  }
   return gaps.reading();
 }
 
