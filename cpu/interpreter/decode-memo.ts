@@ -79,18 +79,35 @@ export class DecodeMemo {
     return -1;
   }
 
-  /** Where it is or goes: to a free place, or else to the first, from which what is there goes to the place beside it. */
+  /**
+   * Where it is or goes: to a free place, or to one from which what is there can go to another of its own places; or else to the first, from which what is
+   * there goes to the place beside it, and what is there is forgotten.
+   */
   #placeFor(word: number): number {
     const slots = this.#slots;
     const known = this.#find(word);
     if (known >= 0) return known;
+    const free = this.#freePlaceOf(word);
+    if (free >= 0) return free;
     for (let n = 0; n < PLACES; n++) {
       const slot = placeOf(word, n);
-      if (slots[slot + HANDLER_AND_REGISTERS] === 0) return slot;
+      const to = this.#freePlaceOf(slots[slot]!);
+      if (to < 0) continue;
+      slots.copyWithin(to, slot, slot + SLOT_WORDS);
+      return slot;
     }
     const first = placeOf(word, 0);
     slots.copyWithin(placeOf(word, 1), first, first + SLOT_WORDS);
     return first;
+  }
+
+  /** A free place for `word`, or -1. */
+  #freePlaceOf(word: number): number {
+    for (let n = 0; n < PLACES; n++) {
+      const slot = placeOf(word, n);
+      if (this.#slots[slot + HANDLER_AND_REGISTERS] === 0) return slot;
+    }
+    return -1;
   }
 }
 

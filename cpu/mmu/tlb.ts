@@ -27,6 +27,8 @@ const LISTED_MAX = 64;
 const NO_ASID = -1;
 /** Frames share places in `#writers` with those so many frames away (256 MiB). */
 const PLACES = 1 << 16;
+/** Pages of a block, by the binary logarithm of their number: a power is a call, and this is asked for by each TLBI. */
+const BLOCK_PAGES = Float64Array.from({ length: 64 }, (_, log2) => 2 ** log2);
 /** In `#writers`: more than one entry may hold a write tag for frames of the place. */
 const MANY = -1;
 
@@ -355,5 +357,5 @@ function placeOf(frame: number): number {
 /** Number of the block of 2^log2 bytes around hi:lo, joined with its size; the top byte is ignored. Generated code computes the same. */
 function blockKey(lo: number, hi: number, log2: number): number {
   const page = (hi & 0xffffff) * 2 ** 20 + (lo >>> 12);
-  return Math.floor(page / 2 ** (log2 - 12)) * 32 + (log2 - 12);
+  return Math.floor(page / BLOCK_PAGES[log2 - 12]!) * 32 + (log2 - 12);
 }

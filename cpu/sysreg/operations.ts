@@ -30,6 +30,9 @@ interface Operation {
   readonly run: (self: Operations, lo: number, hi: number) => number;
 }
 
+/** What is asked of other vCPUs. */
+const REQUESTED = { all: 'tlbi-all', asid: 'tlbi-asid', va: 'tlbi-va', 'va-last': 'tlbi-va-last' } as const;
+
 const SCTLR_UCI = 1 << 26;
 const nothing = (): number => 0;
 
@@ -112,7 +115,7 @@ export class Operations {
   /** TLBI; `shareable` forms reach the other vCPUs too. */
   invalidate(what: Invalidation, lo: number, hi: number, shareable: boolean): number {
     this.#parts.space.invalidate(what, lo, hi);
-    if (shareable) this.#parts.remote.request(`tlbi-${what}`, lo, hi);
+    if (shareable) this.#parts.remote.request(REQUESTED[what], lo, hi);
     return 0;
   }
 
