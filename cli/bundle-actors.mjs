@@ -66,6 +66,22 @@ const leftTo = (modules) => ({
   },
 });
 
+/** Has a bundle find `contents` where it asks for those modules of Node's; or where files of a certain place do. */
+const inPlaceOf = (filter, contents, who = /./) => ({
+  name: 'in-place-of',
+  setup({ onResolve, onLoad }) {
+    const namespace = `in place of ${filter}`;
+    onResolve({ filter }, ({ path, importer }) => (who.test(importer) ? { path, namespace } : undefined));
+    onLoad({ filter: /./, namespace }, () => ({ contents }));
+  },
+});
+/** Commander starts programs for commands that are programs of their own; ours are not. */
+const startsNone = inPlaceOf(
+  /^node:child_process$/,
+  `module.exports = { spawn: (...parts) => process.getBuiltinModule('node:child_process').spawn(...parts) };`,
+  /commander/,
+);
+
 /** What {@link forScripts} has modules say in place of `import.meta.url` stands on it; made once, as a start asks for a hundred. */
 const BUNDLE_URL = `const __bundleUrl = require('node:url').pathToFileURL(__filename);`;
 
@@ -77,7 +93,7 @@ const MADE = { __gicModule: JSON.stringify(Buffer.from(gicModuleBytes()).toStrin
 async function bundleOf(
   folder,
   contents,
-  plugins = [lazyMsgpackr(folder), forScripts(folder)],
+  plugins = [startsNone, lazyMsgpackr(folder), forScripts(folder)],
   external = [],
   hasImport = false,
 ) {
@@ -157,23 +173,21 @@ const pool = join(runtime, 'piscina');
 const library = dirname(createRequire(import.meta.url).resolve('piscina'));
 mkdirSync(pool, { recursive: true });
 put(join(pool, 'package.json'), '{"type": "commonjs"}\n');
-/** Has a bundle find `contents` where it asks for those modules of Node's. */
-const inPlaceOf = (filter, contents) => ({
-  name: 'in-place-of',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter }, ({ path }) => ({ path, namespace: 'stand-in' }));
-    onLoad({ filter: /./, namespace: 'stand-in' }, () => ({ contents }));
-  },
-});
 // How many processors there are, and how long tasks take, are questions of the pool's and not of its workers.
 const withoutQuestions = inPlaceOf(/^node:(os|perf_hooks)$/, 'module.exports = {};');
-// Its histograms are for those who ask for them, which the runtime does not.
+// Its histograms are for those who ask for them, which the runtime does not, and its assertions hold; both load a dozen modules of Node's.
 const withoutHistograms = inPlaceOf(
   /^node:perf_hooks$/,
   `module.exports = {
-     performance: globalThis.performance,
+     performance: { now: () => Number(process.hrtime.bigint()) / 1e6 },
      createHistogram: (...options) => process.getBuiltinModule('node:perf_hooks').createHistogram(...options),
    };`,
+);
+const assertsLate = inPlaceOf(
+  /^node:assert$/,
+  `const assert = () => process.getBuiltinModule('node:assert');
+   module.exports = (...parts) => void (parts[0] || assert()(...parts));
+   module.exports.notStrictEqual = (...parts) => void (Object.is(parts[0], parts[1]) && assert().notStrictEqual(...parts));`,
 );
 const partOfPool = (entry, plugins) =>
   bundle(pool, `module.exports = require(${JSON.stringify(join(library, `${entry}.js`))});`, plugins, [
@@ -184,7 +198,7 @@ put(join(pool, 'worker.js'), await partOfPool('worker', [withoutQuestions]));
 const place = `const __dirname = require('node:path').dirname(__filename);`;
 await putBundle(
   join(pool, 'index.bundle'),
-  `${place} ${await partOfPool('index', [withoutHistograms])}`,
+  `${place} ${await partOfPool('index', [withoutHistograms, assertsLate])}`,
   () => undefined,
 );
 // The command; what `wurley run` begins first, and the rest of it, which uses the modules of that; and what loads them.
@@ -204,6 +218,7 @@ await putBundle(
   join(cli, 'run-command.bundle'),
   await bundle(cli, `export { default } from './run-command.js';`, [
     leftTo(shared),
+    startsNone,
     lazyMsgpackr(cli),
     forScripts(cli),
   ]),

@@ -1,5 +1,6 @@
 /** A vCPU as a blocking actor: its worker runs guest code for ever, and sleeps when the guest does. */
 
+import { assert } from '../../bus/assert.js';
 import { err, ok } from '../../bus/result.js';
 import { detectFeatures, setFeatures } from '../../cpu/wasm/features.js';
 import type { CoreProtocol } from '../hypervisor/port.protocol.js';
@@ -11,31 +12,41 @@ import type { Vcpu } from './vcpu.js';
 import { vcpuPlacement } from './vcpu.placement.js';
 import type { VcpuConfig, VcpuProtocol } from './vcpu.protocol.js';
 import type { VcpuThread } from './vcpu-thread.js';
-import { readRegisters, writeRegisters } from './vp-registers.js';
 
 /** A call with the most registers: 128 codes and 128 values of 16 bytes. */
 const MESSAGE_BYTES_MAX = 4096;
 
 /** What every processor needs. Loaded late: who starts vCPUs loads this file too, and has no use for a processor. */
 async function loadProcessor() {
-  const [{ Vcpu }, { gicModule }, { fillModule }, { HandlerNumbers }, { INSTRUCTIONS }, { practise }] =
-    await Promise.all([
-      import('./vcpu.js'),
-      import('./gic-code.js'),
-      import('../../cpu/wasm/memory-fill.js'),
-      import('../../cpu/interpreter/record.js'),
-      import('../../cpu/isa/table.js'),
-      import('../../cpu/jit/practice.js'),
-    ]);
+  const [
+    { Vcpu },
+    { readRegisters, writeRegisters },
+    { gicModule },
+    { fillModule },
+    { HandlerNumbers },
+    { INSTRUCTIONS },
+    { practise },
+  ] = await Promise.all([
+    import('./vcpu.js'),
+    import('./vp-registers.js'),
+    import('./gic-code.js'),
+    import('../../cpu/wasm/memory-fill.js'),
+    import('../../cpu/interpreter/record.js'),
+    import('../../cpu/isa/table.js'),
+    import('../../cpu/jit/practice.js'),
+  ]);
   const prepare = (hasTime: boolean): void => {
     fillModule();
     gicModule();
     // It will translate little itself: a machine's first vCPU is waited for, and has a translator.
     if (hasTime) practise();
   };
+  vpRegisters = { readRegisters, writeRegisters };
   return { Vcpu, numbers: new HandlerNumbers(INSTRUCTIONS), prepare };
 }
 let processor: ReturnType<typeof loadProcessor> | undefined;
+/** There when a vCPU is. */
+let vpRegisters: Pick<typeof import('./vp-registers.js'), 'readRegisters' | 'writeRegisters'> | undefined;
 
 /** A slow hypercall waits for other processors at most this long, and then some. */
 const CORE_ASK = { timeoutMs: 10_000 } as const;
@@ -108,10 +119,14 @@ const vcpu = actor<VcpuConfig, VcpuProtocol, Vcpu>({
     debugWrite: (shell, { address, bytes }) => shell.debugger.write(address, bytes),
     handOverJournal: (shell) => ok({ pages: shell.handOverJournal() }),
     getRegisters(shell, { names }) {
-      const values = readRegisters(shell.resetOnce(), names);
+      assert(vpRegisters !== undefined, 'a processor was loaded');
+      const values = vpRegisters.readRegisters(shell.resetOnce(), names);
       return values.ok ? ok({ values: values.value }) : values;
     },
-    setRegisters: (shell, { names, values }) => writeRegisters(shell.prepare(), names, values),
+    setRegisters(shell, { names, values }) {
+      assert(vpRegisters !== undefined, 'a processor was loaded');
+      return vpRegisters.writeRegisters(shell.prepare(), names, values);
+    },
     start: (shell) => (shell.start() ? ok() : err('badState')),
   },
   async warmUp(hasTime) {

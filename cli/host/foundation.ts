@@ -46,10 +46,16 @@ export async function newPartition(
 ): Promise<Pick<Foundation, 'partition' | 'parts'>> {
   const { partition } = await core.ask('createPartition', {});
   const areaBytes = Math.ceil(VCPU_AREA_BYTES / 4096) * 4096;
-  await core.ask('setProperty', { partition, property: 'processorCount', value: cpus });
-  await core.ask('setProperty', { partition, property: 'processorAreaBytes', value: areaBytes });
-  await core.ask('setProperty', { partition, property: 'processorArenaBytes', value: arenaBytes });
-  return { partition, parts: await core.ask('initializePartition', { partition }) };
+  const set = (property: 'processorCount' | 'processorAreaBytes' | 'processorArenaBytes', value: number) =>
+    core.ask('setProperty', { partition, property, value });
+  // The core takes them in this order; a start does not wait for each answer.
+  const properties = [
+    set('processorCount', cpus),
+    set('processorAreaBytes', areaBytes),
+    set('processorArenaBytes', arenaBytes),
+  ];
+  const [parts] = await Promise.all([core.ask('initializePartition', { partition }), ...properties]);
+  return { partition, parts };
 }
 
 /** Makes a partition's processors. Throws BuildFailure. */

@@ -398,7 +398,6 @@ async function assembleUntil(
       const hold = (high: boolean): void => buttonState.with(() => button.setLine(POWER_BUTTON_LINE, high));
       hold(true);
       clearTimeout(releasing);
-      touches.end();
       releasing = setTimeout(() => hold(false), BUTTON_HELD_MS);
     },
     ended,
@@ -420,6 +419,7 @@ async function assembleUntil(
     },
     async dispose() {
       clearTimeout(releasing);
+      touches.end();
       await links?.close(system, processors);
       // A thread that has died runs no guest code and acknowledges nothing.
       const alive = new Set(system.inspect().map(({ ref }) => ref.actor));

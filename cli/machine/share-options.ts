@@ -2,7 +2,7 @@
 
 import type { FileStore, FolderToken } from '../../actors/runtime/files.js';
 import { err, ok, type Result } from '../../bus/result.js';
-import { TAG_BYTES_MAX } from '../../devices/virtio-9p/virtio-9p.actor.js';
+import { TAG_BYTES_MAX } from '../../devices/virtio-9p/mount-tag.js';
 import { codeInWords } from '../host-reasons.js';
 
 /** A share as the command line asks for it. */

@@ -14,7 +14,7 @@ import { NinepServer } from './ninep-server.js';
 export interface NinepConfig {
   readonly place: VirtioPlace;
   readonly folder: FolderToken;
-  /** What the guest mounts it by: ASCII, at most {@link TAG_BYTES_MAX} bytes. */
+  /** What the guest mounts it by: ASCII, no longer than mount-tag.ts says. */
   readonly tag: string;
 }
 
@@ -23,8 +23,6 @@ export type NinepProtocol = {
   statistics: Ask<object, { requests: number; errors: number; fids: number; open: number }>;
 };
 
-/** Bytes of a tag. */
-export const TAG_BYTES_MAX = 32;
 /** VIRTIO_9P_MOUNT_TAG. */
 const FEATURE_TAG = 0;
 const QUEUE = 0;
