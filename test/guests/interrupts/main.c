@@ -10,7 +10,7 @@
 #include "mmu.h"
 
 enum { ROUNDS_MAX = 5000, SGI = 3, SYNC_FROM_SELF = 4, IRQ_FROM_SELF = 5, DATA_ABORT = 0x25 };
-enum { DATA_BYTES = 256 << 10, RING_BYTES = 32 << 20, NODE_BYTES = 4160, CODE_WORDS = 65536, START_ROUNDS = 20 };
+enum { DATA_BYTES = 256 << 10, RING_BYTES = 32 << 20, NODE_BYTES = 4160, CODE_WORDS = 65536, START_ROUNDS = 20, REHEARSALS = 4000 };
 extern void loop_run(void (*loop)(void), void *data, void *ring, void *code, u64 unmapped), loop_end(void);
 #define LOOPS(X) X(self) X(alu) X(divide) X(copy) X(chase) X(exact) X(counter) X(exclusive) X(zero) X(call) X(fault) \
   X(tlbi) X(wfe) X(event) X(cold) X(pace)
@@ -116,6 +116,24 @@ static u64 number_option(const char *name, u64 otherwise) {
 }
 static u64 at_most(u64 value, u64 bound) { return value < bound ? value : bound; }
 
+static void line_to(char *out, size_t size, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  print_to(out, size, format, args);
+  va_end(args);
+}
+/* What comes between two loops, until every host has translated it: not to be at work on it while the next loop is measured. */
+static void rehearse(void) {
+  static char line[160];
+  for (u64 n = 0; n < REHEARSALS; n++) {
+    u64 i = n % ROUNDS_MAX;
+    waited[i] = next_random();
+    line_to(line, sizeof line, "irq %s %s%s rounds %lu p50 %lu p99 %lu max %lu\n", loops[n % 16].name, "timer", "-start", n,
+            ticks_to_ns(waited[i] >> 32), ticks_to_ns(waited[n / 2 % ROUNDS_MAX] >> 32), ticks_to_ns(waited[0] >> 32));
+    if (n % 64 == 0) sort(waited, i < 300 ? i : 300);
+  }
+}
+
 struct memories { void *data, *ring; u32 *code; };
 
 /* `count` interrupts in one loop, and what they had to wait. */
@@ -152,6 +170,7 @@ void guest_main(void) {
   gic_enable(INTID_CNTV, 0x80);
   this_cpu()->hook = hook;
   const struct memories in = {allocate(DATA_BYTES, 4096), ring_new(), code_new()};
+  rehearse();
   int has_other = cpu_start(1, raiser, 0) == 0;
   /* The first interrupts come while the loop is still being translated: they are told apart. */
   for (int pass = warm ? 0 : 1; pass < 2; pass++)
