@@ -33,6 +33,8 @@ export interface SystemOptions extends SystemLimits {
   readonly onEvent?: (event: SystemEvent) => void;
   /** Gets every log line; default: standard error. */
   readonly onLog?: (line: LogLine) => void;
+  /** Workers as by {@link ActorSystem.begin}, started before anything else of the system is made. */
+  readonly begins?: readonly WorkerPlacement[];
 }
 
 /** See the file comment. */
@@ -69,6 +71,7 @@ export class ActorSystem {
             log({ atMs: this.clock.monotonicMs(), level: 'warn', name: 'system', text: fault.message, fields: {} });
           });
           launchers.push(launcher);
+          for (const placement of options.begins ?? []) launcher.begin(placement, 1);
           return launcher;
         },
       },

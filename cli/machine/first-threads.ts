@@ -25,9 +25,11 @@ export default function beginThreads(): FirstThreads | undefined {
   // Building the interpreter changes flags for longer.
   if (!existsSync(interpreterPath(cacheFolder()))) return undefined;
   const ears: Ears = {};
-  const system = new ActorSystem({ onEvent: (event) => ears.onEvent?.(event), onLog: (line) => ears.onLog?.(line) });
-  // Processors have most to do before they can begin.
-  system.begin(vcpuPlacement, 1);
-  system.begin(hypervisorPlacement, 1);
+  const system = new ActorSystem({
+    onEvent: (event) => ears.onEvent?.(event),
+    onLog: (line) => ears.onLog?.(line),
+    // Processors have most to do before they can begin.
+    begins: [vcpuPlacement, hypervisorPlacement],
+  });
   return { system, ears };
 }
