@@ -294,6 +294,6 @@ export const MEMO = { at: TLB_BANKS_AT + TLB_BANKS * TLB_BANK_BYTES, slotsLog2: 
 /** Bytes of the table of {@link MEMO}. */
 export const MEMO_BYTES = MEMO.slotBytes << MEMO.slotsLog2;
 /** A bit for each hash of a place in its page and the word there (jit/saved-code.ts): unset where no kept region begins so. */
-export const SAVED_STARTS = { at: MEMO.at + MEMO_BYTES, bitsLog2: 18 } as const;
+export const SAVED_STARTS = { at: MEMO.at + MEMO_BYTES, bitsLog2: 20 } as const;
 /** Bytes of a vCPU's whole fixed area; pre-decoded records follow in an arena of their own. */
 export const VCPU_AREA_BYTES = SAVED_STARTS.at + (1 << (SAVED_STARTS.bitsLog2 - 3));
