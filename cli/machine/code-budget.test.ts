@@ -9,14 +9,14 @@ const MODULES_MAX = 30_000;
 
 test('it grows with the memory, and the modules of all processors leave a process its mappings', () => {
   for (const mib of [64, 256]) {
-    assert.equal(suitedBudget({ cpus: 1, ramBytes: mib * MIB }), { bytesMax: 10 * MIB, modulesMax: 800 });
+    assert.equal(suitedBudget({ cpus: 1, ramBytes: mib * MIB }), { bytesMax: 9 * MIB, modulesMax: 720 });
   }
   const gigabyte = suitedBudget({ cpus: 1, ramBytes: 1024 * MIB });
   assert.ok(gigabyte.bytesMax > 40 * MIB && gigabyte.modulesMax > 3_000);
   for (let cpus = 1; cpus <= 8; cpus++) {
     for (const mib of [64, 256, 1024, 3072]) {
       const { bytesMax, modulesMax } = suitedBudget({ cpus, ramBytes: mib * MIB });
-      assert.ok(bytesMax <= 64 * MIB && modulesMax >= 800 && modulesMax * cpus <= MODULES_MAX, `${cpus} ${mib}`);
+      assert.ok(bytesMax <= 64 * MIB && modulesMax >= 720 && modulesMax * cpus <= MODULES_MAX, `${cpus} ${mib}`);
     }
   }
 });

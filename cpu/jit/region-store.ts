@@ -18,7 +18,7 @@ export interface CodeBudget {
 }
 
 /** Compiled code of one vCPU: with V8's machine code and records some 100 MB (bench cpu.memory). */
-export const BUDGET_DEFAULT: CodeBudget = { bytesMax: 10 << 20, modulesMax: 800 };
+export const BUDGET_DEFAULT: CodeBudget = { bytesMax: 9 << 20, modulesMax: 720 };
 
 /** A module some of whose functions are installed. */
 export interface ModuleInUse {
