@@ -50,6 +50,8 @@ test('p50 and p99 are those of interrupts that come at any moment', () => {
       assert.ok(near(seen.p99, drawn(gaps, 0.01)), `${every} ${ms}: ${seen.p99}, drawn ${drawn(gaps, 0.01)}`);
       assert.equal(own, seen);
       assert.is(late, gaps.filter((gap) => gap > 0.05).length);
+      const lateMs = gaps.reduce((sum, gap) => sum + Math.max(0, gap - 0.05), 0);
+      assert.ok(Math.abs(seen.lateShare - lateMs / allMs) < 1e-9, `${seen.lateShare}`);
       assert.ok(Math.abs(allMs - gaps.reduce((sum, gap) => sum + gap)) < 1e-6);
     }
   }
@@ -123,7 +125,7 @@ test('a vCPU that never ran', () => {
     () => 0,
     () => 0,
   ).reading();
-  assert.equal([allMs, seen], [0, { p50: 0, p99: 0, max: 0 }]);
+  assert.equal([allMs, seen], [0, { p50: 0, p99: 0, max: 0, lateShare: 0 }]);
 });
 
 test.run();

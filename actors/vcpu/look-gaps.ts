@@ -25,9 +25,11 @@ export interface InterruptWaits {
   readonly p50: number;
   readonly p99: number;
   readonly max: number;
+  /** The part of all interrupts that waits longer than 50 us, 0 to 1. */
+  readonly lateShare: number;
 }
 
-/** Milliseconds of gaps after which what comes is told without what was before. */
+/** Milliseconds of a vCPU's gaps after which what comes is told without what was before. */
 const SETTLED_MS = 5_000;
 
 /** What was seen since the vCPU had run for five seconds; of all its time as long as that is not so. */
@@ -49,6 +51,7 @@ class Gaps {
   readonly #sumMs = new Float64Array(BUCKETS);
   #allMs = 0;
   #maxMs = 0;
+  #lateMs = 0;
 
   /** The bucket of the gap `ms[0]`: a number that is handed on may be an object. */
   static bucket(ms: Float64Array): number {
@@ -63,6 +66,7 @@ class Gaps {
     this.#sumMs[at]! += ms;
     this.#allMs += ms;
     if (ms > this.#maxMs) this.#maxMs = ms;
+    if (ms > LATE_MS) this.#lateMs += ms - LATE_MS;
   }
 
   get allMs(): number {
@@ -85,7 +89,8 @@ class Gaps {
   }
 
   get waits(): InterruptWaits {
-    return { p50: this.#exceededBy(0.5), p99: this.#exceededBy(0.01), max: this.#maxMs };
+    const lateShare = this.#allMs === 0 ? 0 : this.#lateMs / this.#allMs;
+    return { p50: this.#exceededBy(0.5), p99: this.#exceededBy(0.01), max: this.#maxMs, lateShare };
   }
 }
 
@@ -93,6 +98,7 @@ class Gaps {
 export class LookGaps {
   readonly #waitedMs: () => number | null;
   readonly #nowMs: () => number;
+  readonly #settledMs: number;
   #seen = new Gaps();
   #own = new Gaps();
   #isSettled = false;
@@ -108,10 +114,12 @@ export class LookGaps {
   /**
    * @param waitedMs how long this thread has waited for a processor in all, in milliseconds; null where nobody tells
    * @param nowMs the clock of whoever calls {@link LookGaps.looked}
+   * @param settledMs how many milliseconds of gaps are left out, once there are more
    */
-  constructor(waitedMs: () => number | null, nowMs: () => number) {
+  constructor(waitedMs: () => number | null, nowMs: () => number, settledMs = SETTLED_MS) {
     this.#waitedMs = waitedMs;
     this.#nowMs = nowMs;
+    this.#settledMs = settledMs;
   }
 
   /** The vCPU has just looked, at `at[0]`, and runs its guest. How long its thread waited for a processor meanwhile, if it looks late; else 0. */
@@ -133,7 +141,7 @@ export class LookGaps {
       gapMs[0] = Math.max(0, gap - waited);
       this.#own.add(gapMs, Gaps.bucket(gapMs));
     } else this.#own.add(gapMs, bucket);
-    if (!this.#isSettled && this.#seen.allMs >= SETTLED_MS) this.#settle();
+    if (!this.#isSettled && this.#seen.allMs >= this.#settledMs) this.#settle();
     return isClose ? waited : 0;
   }
 

@@ -1,6 +1,6 @@
 /**
  * Where a vCPU's time goes and what it executes, by sampling: what runs is looked at when a run of guest code ends at a
- * backward branch, which is every 30 microseconds or so. Instructions are estimated from the work that the budget counts: one
+ * backward branch, which is every 60 microseconds or so. Instructions are estimated from the work that the budget counts: one
  * for an instruction of compiled code, more for an interpreted one and for what leaves compiled code, so where much of that
  * happens the estimate is too high. Exact counting would need a counter in every block of generated code.
  */

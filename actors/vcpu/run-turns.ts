@@ -16,7 +16,7 @@ const LOOK_MS = 1e-6;
 const REFILLS_MAX = 16;
 /** Until so long after its first run V8 is at work on a vCPU's own code. Pieces are then smaller parts of its turns, which are longer. */
 const YOUNG_MS = 5_000;
-const YOUNG_PIECES = 9;
+const YOUNG_PIECES = 16;
 /** A thread that waited longer for a processor finds its caches others': how long its turn took says nothing. */
 const WAITED_MS = 0.005;
 

@@ -137,15 +137,7 @@ async function measureSmp(bench: Bench): Promise<void> {
 
 export default {
   title: 'AArch64 kernels against qemu-system-aarch64 -M virt -cpu cortex-a53 (TCG), the same image',
-  ids: [
-    ...GROUPS.map((group) => group.id),
-    'cpu.smp',
-    'cpu.irq',
-    'cpu.irq.timer',
-    'cpu.irq.one',
-    'cpu.irq.own',
-    'cpu.memory',
-  ],
+  ids: [...GROUPS.map((group) => group.id), 'cpu.smp', 'cpu.irq', 'cpu.irq.timer', 'cpu.irq.own', 'cpu.memory'],
   async run(bench) {
     const version = qemuSystemVersion();
     if (version === undefined) {

@@ -34,8 +34,8 @@ const cpu: VcpuStatistics = {
       isSettled: true,
       allMs: 800,
       late: 21,
-      seen: { p50: 0.0149, p99: 0.4, max: 4.1 },
-      own: { p50: 0.014, p99: 0.031, max: 0.9 },
+      seen: { p50: 0.0149, p99: 0.4, max: 4.1, lateShare: 0.0212 },
+      own: { p50: 0.014, p99: 0.031, max: 0.9, lateShare: 0.0004 },
     },
     hottest: [
       { pc: '0x40080000', share: 0.5, compiled: true, words: [0x91000420, 0x17ffffff] },
@@ -50,7 +50,7 @@ test('everything is said, hot places with their instructions', () => {
     '  about 85 million instructions, 100 MIPS while busy (estimated from samples)',
     '  time 1.0 s: compiled 60 %, interpreted 20 %, exits 5.0 %, idle 15 %',
     '  exceptions 30 (svc 20, brk 10), interrupts 5, sleeps 4',
-    '  an interrupt waits 15 us for a look (median), p99 400, longest 4,100; by the thread itself p99 31, longest 900; 21 waits above 50 us, its first 5 s left out',
+    '  an interrupt waits 15 us for a look (median), p99 400, longest 4,100, above 50 us 2.12 %; by the thread itself p99 31, longest 900, above 50 us 0.04 %, its first 5 s left out',
     '  exits: pause 12,345, wfi 7; device accesses 9',
     '  TLB: 1,000 misses, 3 flushes',
     '  code: 40 regions in 2 modules compiled, 1 evicted; 1 modules of 2 KiB in use',
@@ -67,7 +67,7 @@ test('regions that the scanner refused are told of', () => {
   assert.match(text, '1 evicted, 3 refused by the scanner (a bug of ours); 1 modules');
 });
 test('a vCPU that never ran', () => {
-  const waits = { p50: 0, p99: 0, max: 0 };
+  const waits = { p50: 0, p99: 0, max: 0, lateShare: 0 };
   const gaps = { isSettled: false, allMs: 0, late: 0, seen: waits, own: null };
   const none = { compiledMs: 0, interpretedMs: 0, exitsMs: 0, idleMs: 0, instructions: 0, hottest: [], gaps };
   const text = statisticsText({ ...cpu, hostThread: null, exits: {}, exceptions: 0, meter: none }, 8).join('\n');

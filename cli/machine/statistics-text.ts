@@ -1,4 +1,5 @@
 /** What `--stats` and Ctrl-] i say about a machine's vCPUs. */
+import type { InterruptWaits } from '../../actors/vcpu/look-gaps.js';
 import type { VcpuStatistics } from '../../actors/vcpu/vcpu.protocol.js';
 import { Decoder } from '../../cpu/decode/decoder.js';
 import { disassemble } from '../../cpu/isa/disassemble.js';
@@ -30,11 +31,13 @@ const refused = ({ refusedRegions }: VcpuStatistics): string =>
 
 /** How late interrupts are seen. */
 function waitsText({ meter }: VcpuStatistics): string {
-  const { seen, own, late } = meter.gaps;
+  const { seen, own } = meter.gaps;
   const us = (ms: number): string => count(ms * 1000);
-  const itself = own === null ? '' : `; by the thread itself p99 ${us(own.p99)}, longest ${us(own.max)}`;
+  const most = ({ p99, max, lateShare }: InterruptWaits): string =>
+    `p99 ${us(p99)}, longest ${us(max)}, above 50 us ${(lateShare * 100).toFixed(2)} %`;
+  const itself = own === null ? '' : `; by the thread itself ${most(own)}`;
   const since = meter.gaps.isSettled ? ', its first 5 s left out' : '';
-  return `  an interrupt waits ${us(seen.p50)} us for a look (median), p99 ${us(seen.p99)}, longest ${us(seen.max)}${itself}; ${count(late)} waits above 50 us${since}`;
+  return `  an interrupt waits ${us(seen.p50)} us for a look (median), ${most(seen)}${itself}${since}`;
 }
 
 /** Lines about one vCPU; `places`: how many of its hottest places are shown, with their first instructions. */

@@ -31,8 +31,8 @@ test('a suite that stops early, or whose counts do not agree, is no report', () 
 });
 
 test('a report of interrupts is a line for each loop and source', () => {
-  const line = 'irq alu sgi-start rounds 20 p50 2000 p99 31008 max 45008\n';
-  const parsed = { loop: 'alu', source: 'sgi-start', p50Ns: 2000, p99Ns: 31008, maxNs: 45008 };
+  const line = 'irq alu sgi-start rounds 20 p50 2000 p99 31008 max 45008 late 3\n';
+  const parsed = { loop: 'alu', source: 'sgi-start', p50Ns: 2000, p99Ns: 31008, maxNs: 45008, lateShare: 0.15 };
   assert.equal(parseInterrupts(`${line}irq alu timer rounds\n${line}`), [parsed, parsed]);
 });
 

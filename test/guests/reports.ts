@@ -97,13 +97,16 @@ export interface InterruptsLine {
   readonly p50Ns: number;
   readonly p99Ns: number;
   readonly maxNs: number;
+  /** The part of them that waited longer than 50 us, 0 to 1. */
+  readonly lateShare: number;
 }
 
 /** Reads the lines of interrupts.elf. */
 export function parseInterrupts(console: string): InterruptsLine[] {
-  const lines = console.matchAll(/^irq (\S+) (\S+) rounds \d+ p50 (\d+) p99 (\d+) max (\d+)$/gm);
-  return [...lines].map(([, loop = '', source = '', p50, p99, max]) => {
-    return { loop, source, p50Ns: Number(p50), p99Ns: Number(p99), maxNs: Number(max) };
+  const lines = console.matchAll(/^irq (\S+) (\S+) rounds (\d+) p50 (\d+) p99 (\d+) max (\d+) late (\d+)$/gm);
+  return [...lines].map(([, loop = '', source = '', ...numbers]) => {
+    const [rounds = 0, p50Ns = 0, p99Ns = 0, maxNs = 0, late = 0] = numbers.map(Number);
+    return { loop, source, p50Ns, p99Ns, maxNs, lateShare: late / rounds };
   });
 }
 
