@@ -21,6 +21,8 @@ export interface QemuRun {
   readonly cpu: string;
   /** Wall-clock limit in milliseconds; the run is then killed. */
   readonly deadlineMs: number;
+  /** All vCPUs in turn on one thread: a guest's YIELD and WFE go on with the next, so that one that waits costs next to nothing. */
+  readonly oneThread?: boolean;
 }
 
 /** A run that ended by itself. */
@@ -53,7 +55,7 @@ export function runUnderQemu(run: QemuRun): Promise<Result<QemuOutcome, QemuFail
       '-M',
       'virt,gic-version=3',
       '-accel',
-      'tcg',
+      run.oneThread === true ? 'tcg,thread=single' : 'tcg',
       '-cpu',
       run.cpu,
       '-smp',

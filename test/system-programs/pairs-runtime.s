@@ -1,12 +1,25 @@
 // Runs the pairs of programs that pairs.ts wrote, one half on each of two CPUs, and prints a digest of what memory holds
-// after both, and how many forbidden outcomes there were. Entered at EL1 with the MMU off; while a program runs x19 is the
-// address of the cells, and x24 that of another page for variables.
+// after both and of the exceptions that each half took, and, if there were any, how many forbidden outcomes. Entered at EL1 with the MMU
+// off; while a program runs x19 is the address of the cells, x24 that of another page for variables, and TPIDR_EL1 has the digest of the
+// exceptions.
   .equ UART, 0x09000000
+  .equ GICD, 0x08000000
+  .equ GICR, 0x080a0000
+  .equ USER, 0x40000000                 // what RAM's addresses at EL0 are higher by
+  .equ EXCEPTIONS, 53 * 16              // cells: digest and number of each half's exceptions,
+  .equ INTERRUPTS, 55 * 16              // and interrupts taken by each half, with the sum of their numbers
+  .equ SPINS, 1000
   .equ WINDOW, 0xffffff8000000000       // a page by TTBR1 that programs map to either of two frames
   .section .text, "ax"
   .global _start
 _start:
   msr daifset, #15
+  ldr x0, =GICD
+  mov w1, #0x12
+  str w1, [x0]
+  ldr x0, =GICR
+  adr x1, stacks_at
+  ldr x1, [x1]
   bl start_cpu
   ldr x0, =0xc4000003                   // CPU_ON
   mov x1, #1
@@ -27,13 +40,23 @@ _start:
   subs x1, x1, #16
   b.ne 2b
   bl rendezvous
+  msr tpidr_el1, xzr
+  mov x23, #0
   blr x22
+  mrs x0, tpidr_el1
+  add x1, x19, #EXCEPTIONS
+  stp x0, x23, [x1]
   bl rendezvous
   bl check
   b 1b
+stacks_at: .quad stacks + 4096
 
 second:
   msr daifset, #15
+  ldr x0, =GICR + 0x20000
+  adr x1, stacks_at
+  ldr x1, [x1]
+  add x1, x1, #4096
   bl start_cpu
   adrp x21, pairs
   add x21, x21, :lo12:pairs
@@ -42,11 +65,39 @@ second:
   adrp x19, cells
   add x24, x19, #4096
   bl rendezvous
-  blr x23
+  msr tpidr_el1, xzr
+  mov x22, x23
+  mov x23, #0
+  blr x22
+  mrs x0, tpidr_el1
+  add x1, x19, #(EXCEPTIONS + 16)
+  stp x0, x23, [x1]
   bl rendezvous
   b 1b
 
+// With the redistributor at x0 and the stack that ends at x1.
 start_cpu:
+  mov sp, x1
+  mov x1, #(3 << 20)
+  msr cpacr_el1, x1
+  ldr w1, [x0, #0x14]
+  bic w1, w1, #2
+  str w1, [x0, #0x14]
+1: ldr w1, [x0, #0x14]
+  tbnz w1, #2, 1b
+  add x0, x0, #0x10000
+  mov w1, #-1
+  str w1, [x0, #0x80]
+  mov w1, #0xffff
+  str w1, [x0, #0x100]
+  mov x1, #7
+  msr S3_0_C12_C12_5, x1               // ICC_SRE_EL1
+  isb
+  mov x1, #0xff
+  msr S3_0_C4_C6_0, x1                 // ICC_PMR_EL1
+  mov x1, #1
+  msr S3_0_C12_C12_7, x1               // ICC_IGRPEN1_EL1
+  isb
   adrp x1, vectors
   add x1, x1, :lo12:vectors
   msr vbar_el1, x1
@@ -55,6 +106,8 @@ start_cpu:
   ldr x3, =0x0040000000000705           // RAM, inner shareable
   orr x3, x3, #0x40000000
   stp x2, x3, [x1]
+  ldr x2, =0x0020000040000745           // RAM once more, for EL0
+  str x2, [x1, #16]
   msr ttbr0_el1, x1
   adrp x2, window_l1
   adrp x3, window_l2
@@ -67,6 +120,12 @@ start_cpu:
   ldr x6, =0x0060000000000707
   orr x5, x5, x6
   str x5, [x4]
+  adrp x5, read_only                    // behind the window: a page that cannot be written, one never accessed, and nothing
+  ldr x6, =0x0060000000000787
+  orr x5, x5, x6
+  str x5, [x4, #8]
+  bic x5, x5, #0x400
+  str x5, [x4, #16]
   msr ttbr1_el1, x2
   adrp x1, frame_a
   mov x2, #0xa
@@ -87,18 +146,25 @@ start_cpu:
   isb
   ret
 
-// Both CPUs meet; changes x16 to x18. The count of arrivals only grows.
+// Both CPUs meet; changes x15 to x18. The count of arrivals only grows. Who waits for long sleeps: the other may need its processor.
 rendezvous:
   adrp x16, meeting
   mov x17, #1
   ldaddal x17, x18, [x16]
   orr x18, x18, #1                      // the arrivals before the second of this meeting
+  dsb ish
+  sev
+  mov w15, #SPINS
 1: ldar x17, [x16]
   cmp x17, x18
-  b.hi 2f
+  b.hi 3f
+  cbz w15, 2f
+  sub w15, w15, #1
   yield
   b 1b
-2: ret
+2: wfe
+  b 1b
+3: ret
 
 // What the halves exchanged is added up, all that is order-free is digested, and forbidden outcomes are printed apart.
 check:
@@ -129,18 +195,105 @@ check:
   subs x1, x1, #1
   b.ne 1b
   mov x0, x26
-  bl put_hex
+  bl put_digits
+  cbz x28, 2f
+  mov w3, #' '
+  str w3, [x1]
   mov x0, x28
-  mov x30, x27
-  b put_hex
+  bl put_digits
+2: mov w3, #10
+  str w3, [x1]
+  ret x27
 
   .balign 2048
 vectors:
-  .rept 16
+  .irp v, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
   .balign 128
+  .if \v == 4 || \v == 8
+  b exception
+  .elseif \v == 5 || \v == 9
+  b interrupt
+  .else
   b panic
+  .endif
   .endr
   .balign 128
+
+// A program's own exceptions: ESR, ELR, SPSR and, of aborts, FAR go into the digest. x23 counts them. The program goes on behind the
+// instruction, or, where it could not fetch one, where x30 says. SVC #0xff leads back from EL0.
+exception:
+  stp x0, x1, [sp, #-48]!
+  stp x2, x3, [sp, #16]
+  stp x4, x5, [sp, #32]
+  mrs x0, esr_el1
+  mrs x1, elr_el1
+  mrs x2, spsr_el1
+  lsr x3, x0, #26
+  cbz x23, 1f                           // whose count is not far is lost
+  cmp x23, #4095
+  b.hi panic
+1: mrs x4, tpidr_el1
+  ldr x5, =0x9e3779b97f4a7c15
+  .irp part, x0, x1, x2
+  eor x4, x4, \part
+  mul x4, x4, x5
+  eor x4, x4, x4, lsr #29
+  .endr
+  cmp x3, #0x15                         // SVC
+  b.eq 4f
+  cbz x3, 2f                            // undefined
+  cmp x3, #0x3c                         // BRK
+  b.eq 2f
+  sub x0, x3, #0x20
+  cmp x0, #5
+  b.hi panic
+  mrs x0, far_el1
+  eor x4, x4, x0
+  mul x4, x4, x5
+  eor x4, x4, x4, lsr #29
+  cmp x3, #0x24
+  b.hs 2f
+  mov x1, x30
+  b 3f
+2: add x1, x1, #4
+3: msr elr_el1, x1
+  b 5f
+4: and x0, x0, #0xffff
+  cmp x0, #0xff
+  b.ne 5f
+  mov x0, #USER
+  sub x1, x1, x0
+  msr elr_el1, x1
+  mov x2, #0x3c5
+  msr spsr_el1, x2
+5: msr tpidr_el1, x4
+  add x23, x23, #1
+  ldp x4, x5, [sp, #32]
+  ldp x2, x3, [sp, #16]
+  ldp x0, x1, [sp], #48
+  eret
+
+interrupt:
+  stp x0, x1, [sp, #-32]!
+  stp x2, x3, [sp, #16]
+  mrs x0, S3_0_C12_C12_0               // ICC_IAR1_EL1
+  cmp w0, #16
+  b.hs 1f
+  msr S3_0_C12_C12_1, x0               // ICC_EOIR1_EL1
+  adrp x1, cells
+  add x1, x1, #INTERRUPTS
+  mrs x2, mpidr_el1
+  and x2, x2, #1
+  add x1, x1, x2, lsl #4
+  ldp x2, x3, [x1]
+  add x3, x3, x0
+  str x3, [x1, #8]
+  add x2, x2, #1
+  str x2, [x1]
+1: ldp x2, x3, [sp, #16]
+  ldp x0, x1, [sp], #32
+  eret
+
 panic:
   adr x0, panic_text
   bl puts
@@ -159,6 +312,12 @@ power_off:
   hvc #0
   b .
 put_hex:
+  mov x7, x30
+  bl put_digits
+  mov w3, #10
+  str w3, [x1]
+  ret x7
+put_digits:
   ldr x1, =UART
   mov w2, #60
 1: lsr x3, x0, x2
@@ -170,8 +329,6 @@ put_hex:
   str w3, [x1]
   subs w2, w2, #4
   b.pl 1b
-  mov w3, #10
-  str w3, [x1]
   ret
 puts:
   ldr x1, =UART
@@ -192,9 +349,16 @@ code:                                   // MOVZ w0, #n; RET: the numbers change
   mov w0, #0
   ret
   .endr
+  .balign 4096
+own_code:                               // of each half: an instruction that it changes; RET
+  .rept 512
+  nop
+  ret
+  .endr
+  .balign 4096
   .bss
   .balign 4096
-  .irp p, l1, window_l1, window_l2, window_l3, frame_a, frame_b, meeting, cells, others
+  .irp p, l1, window_l1, window_l2, window_l3, frame_a, frame_b, meeting, cells, others, stacks, more_stacks, read_only
 \p: .skip 4096
   .endr
 

@@ -1,7 +1,8 @@
 /**
  * Random programs for two CPUs whose result does not depend on how they interleave: atomic operations that commute,
  * exchanges whose sum is known, locks, litmus tests whose forbidden outcomes are counted, code and mappings that the other
- * CPU changes. Written as assembly text around pairs-runtime.s.
+ * CPU changes, code that a half changes itself, exceptions of all kinds at EL1 and EL0, interrupts from the other CPU. Each program
+ * has atomic operations, exceptions and code that changes in both halves. Written as assembly text around pairs-runtime.s.
  */
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,7 +29,31 @@ const CELL = {
   /** Forbidden outcomes of litmus tests, and apart from them those of STLR before LDAR: QEMU has some. */
   forbidden: 51,
   overtaken: 52,
+  /** Two, one for each half; those before it are the runtime's. */
+  interrupts: 55,
 };
+/** RAM's addresses at EL0 are higher by this. */
+const USER = 0x4000_0000;
+/** Addresses that fault: nothing mapped at levels 3, 1 and 0; read-only; never accessed; not of an address space. */
+const FAULTING = [
+  0xffff_ff80_0000_3000n,
+  0x1_0000_0000n,
+  0x100_0000_0000n,
+  0xffff_ff80_0000_1000n,
+  0xffff_ff80_0000_2000n,
+  0xff00_0000_0000_0000n,
+] as const;
+/** Of them, what can be read. */
+const READ_ONLY = FAULTING[3];
+/** Instructions, with x0 as operand and result, that a half writes, and what is added to one for the next round: 1 to its immediate. */
+const CHANGING = [
+  { word: 0x5280_0000, shift: 5 }, // MOVZ
+  { word: 0x1280_0000, shift: 5 }, // MOVN
+  { word: 0x1100_0000, shift: 10 }, // ADD
+  { word: 0x5100_0000, shift: 10 }, // SUB
+] as const;
+/** Instructions of a half's own that change, in the runtime's page. */
+const OWN_SLOTS = 256;
 /**
  * Variables of litmus tests: one to a line, from here on in either of two pages (x19 and x24); what a half saw is kept from
  * RESULTS_AT on.
@@ -53,12 +78,31 @@ type LitmusKind = (typeof LITMUS_KINDS)[number];
 /** Assembly of both halves of one program. */
 export type Halves = readonly [string[], string[]];
 
+/** What an item of a program can be, and of how many in all. */
+const KINDS = {
+  ...{ commuting: 4, exchange: 2, compareAndSwap: 2, compareAndSwapPair: 1, exclusive: 2, exclusivePair: 1, lock: 2 },
+  ...{ litmus: 4, codeOfTheOther: 1, mappingOfTheOther: 1, exceptions: 3, ownCode: 2, interrupt: 1 },
+} as const;
+/** See {@link KINDS}. */
+export type PairItem = keyof typeof KINDS;
+const DRAWN = (Object.keys(KINDS) as PairItem[]).flatMap((kind) => Array<PairItem>(KINDS[kind]).fill(kind));
+/** Those that can be done at EL0 as well, one time in so many. */
+const USER_ITEMS: readonly PairItem[] = [
+  ...(['commuting', 'exchange', 'compareAndSwap', 'compareAndSwapPair', 'exclusive', 'exclusivePair'] as const),
+  ...(['lock', 'exceptions'] as const),
+];
+const USER_ODDS = 3;
+/** Every program has these. */
+const ALWAYS: readonly PairItem[] = ['commuting', 'exceptions', 'ownCode'];
+
 /** Writes one program. */
 class PairWriter {
   readonly halves: Halves = [[], []];
   readonly #random: TestRandom;
   #variables = 0;
   #slots = 0;
+  #ownSlots = 0;
+  readonly #interrupts = [0, 0];
   #window = 'a';
 
   constructor(random: TestRandom) {
@@ -260,7 +304,7 @@ class PairWriter {
     const announce = [`add x11, x19, #${flag}`, 'mov w1, #1', 'stlr w1, [x11]'];
     first.push(...place, `ldr w1, =0x${(0x52800000 | (number << 5)).toString(16)}`, 'str w1, [x10]');
     first.push('dc cvau, x10', 'dsb ish', 'ic ivau, x10', 'dsb ish', 'isb', ...announce);
-    second.push(`add x11, x19, #${flag}`, `1: ldar w1, [x11]`, 'cbz w1, 1b', 'isb', ...place);
+    second.push(`add x11, x19, #${flag}`, '1: ldar w1, [x11]', 'yield', 'cbz w1, 1b', 'isb', ...place);
     second.push('mov x12, x30', 'blr x10', 'mov x30, x12', this.#address('x10', CELL.code), 'stadd x0, [x10]');
   }
 
@@ -290,6 +334,100 @@ class PairWriter {
     second.push('isb', ...look, 'lsl x0, x0, #4', this.#address('x10', CELL.window), 'stadd x0, [x10]');
   }
 
+  /** Some exceptions, with flags that the digest has. */
+  exceptions(): void {
+    this.#each(() => {
+      const flags = [`ldr x1, =0x${((this.#random.u32() & 0xf000_0000) >>> 0).toString(16)}`, 'msr nzcv, x1'];
+      return Array.from({ length: 1 + this.#random.below(3) }, () => [...flags, ...this.#exception()]).flat();
+    });
+  }
+
+  #exception(): string[] {
+    const random = this.#random;
+    const kind = random.below(8);
+    const immediate = 0x100 + random.below(0xff00); // SVC #0xff leads back from EL0
+    if (kind < 4)
+      return [this.#pick([`svc #${immediate}`, `brk #${immediate}`, `udf #${immediate}`, '.inst 0xd4000003'])];
+    const address = this.#pick(FAULTING);
+    if (kind === 4) {
+      // Not an address of an instruction, or one where nothing can be fetched.
+      const place =
+        random.below(2) === 0 ? ['adr x10, .', 'add x10, x10, #2'] : [`ldr x10, =0x${address.toString(16)}`];
+      return [...place, 'mov x12, x30', 'blr x10', 'mov x30, x12'];
+    }
+    const at = [`ldr x10, =0x${(address + BigInt(random.below(0x100) * 16)).toString(16)}`];
+    const store = this.#pick([
+      'str x1, [x10]',
+      'strb w1, [x10, #1]!',
+      'stp x1, x2, [x10]',
+      'stlr w1, [x10]',
+      'str q0, [x10]',
+    ]);
+    if (address === READ_ONLY) return [...at, store];
+    return [...at, this.#pick([store, 'ldr x1, [x10]', 'ldrsb w1, [x10], #1', 'ldar x1, [x10]', 'ldxr w1, [x10]'])];
+  }
+
+  /** Each half writes an instruction and runs it, in some rounds. */
+  ownCode(): void {
+    const slot = this.#ownSlots++ % OWN_SLOTS;
+    this.halves.forEach((half, cpu) => {
+      const { word, shift } = this.#pick(CHANGING);
+      const first = (word | (this.#random.below(0xf00) << shift)) >>> 0;
+      const write = ['str w1, [x10]', 'dc cvau, x10', 'dsb ish', 'ic ivau, x10', 'dsb ish', 'isb'];
+      const run = ['mov x0, x9', 'mov x12, x30', 'blr x10', 'mov x30, x12', 'add x7, x7, x0'];
+      half.push(
+        'adrp x10, own_code',
+        `add x10, x10, #${(cpu * OWN_SLOTS + slot) * 8}`,
+        `ldr w1, =0x${first.toString(16)}`,
+        'mov x7, #0',
+        `mov w9, #${1 + this.#random.below(5)}`,
+        ...['0:', ...write, ...run, `add w1, w1, #${1 << shift}`, 'subs w9, w9, #1', 'b.ne 0b'],
+        this.#address('x10', CELL.code),
+        'stadd x7, [x10]',
+      );
+    });
+  }
+
+  /** One half interrupts the other, or each itself; who is interrupted waits for it. */
+  interrupt(): void {
+    const id = this.#random.below(16);
+    const self = this.#random.below(3) === 0;
+    const target = this.#random.below(2);
+    this.halves.forEach((half, cpu) => {
+      const to = self ? cpu : target;
+      if (self || cpu !== target)
+        half.push(`ldr x1, =0x${((id << 24) | (1 << to)).toString(16)}`, 'msr S3_0_C12_C11_5, x1', 'isb');
+      if (!self && cpu !== target) return;
+      const count = (this.#interrupts[cpu] ?? 0) + 1;
+      this.#interrupts[cpu] = count;
+      const wait = ['1: ldr x1, [x10]', 'yield', `cmp x1, #${count}`, 'b.ne 1b'];
+      half.push(this.#address('x10', CELL.interrupts + cpu), 'msr daifclr, #2', ...wait, 'msr daifset, #2');
+    });
+    // Two interrupts of one number, the first not taken yet, would be one.
+    this.meet();
+  }
+
+  /** What `write` writes is done at EL0, where the same memory is at other addresses. */
+  user(write: () => void): void {
+    const move = (operation: string): string[] => [
+      `mov x11, #${USER}`,
+      ...['x19', 'x24'].map((base) => `${operation} ${base}, ${base}, x11`),
+    ];
+    for (const half of this.halves)
+      half.push(
+        ...move('add'),
+        'adr x10, 8f',
+        'add x10, x10, x11',
+        'msr elr_el1, x10',
+        'mov x11, #0x3c0',
+        'msr spsr_el1, x11',
+        'eret',
+        '8:',
+      );
+    write();
+    for (const half of this.halves) half.push('svc #0xff', ...move('sub'));
+  }
+
   /** The frame that is mapped at a program's start is always the first. */
   finish(): void {
     if (this.#window === 'b') this.mappingOfTheOther();
@@ -308,31 +446,32 @@ export interface PairResult {
 /** The results on a console that ends with `done`; undefined where the image ended otherwise. */
 export function pairResults(console: string): PairResult[] | undefined {
   const lines = console.trimEnd().split('\n');
-  if (lines.pop() !== 'done' || lines.length % 2 !== 0) return undefined;
-  return lines.flatMap((digest, i) => {
-    const counts = lines[i + 1] ?? '';
+  if (lines.pop() !== 'done') return undefined;
+  return lines.map((line) => {
+    const [digest = '', counts = '0'.repeat(16)] = line.split(' ');
     const [overtaken, forbidden] = [counts.slice(0, 8), counts.slice(8)].map((half) => Number.parseInt(half, 16));
-    return i % 2 === 0 ? [{ digest, forbidden: forbidden ?? Number.NaN, overtaken: overtaken ?? Number.NaN }] : [];
+    return { digest, forbidden: forbidden ?? Number.NaN, overtaken: overtaken ?? Number.NaN };
   });
+}
+
+/** What a program consists of, in order. */
+export function pairItems(seed: number): readonly PairItem[] {
+  return drawItems(new TestRandom(seed));
+}
+
+function drawItems(random: TestRandom): readonly PairItem[] {
+  const items = Array.from({ length: 3 + random.below(7) }, () => DRAWN[random.below(DRAWN.length)] ?? 'commuting');
+  for (const kind of ALWAYS) items.splice(random.below(items.length + 1), 0, kind);
+  return items;
 }
 
 /** The assembly of one program's halves. */
 export function pairProgram(seed: number): Halves {
   const random = new TestRandom(seed);
   const writer = new PairWriter(random);
-  const items = 5 + random.below(8);
-  for (let i = 0; i < items; i++) {
-    const kind = random.below(20);
-    if (kind < 4) writer.commuting();
-    else if (kind < 6) writer.exchange();
-    else if (kind < 8) writer.compareAndSwap();
-    else if (kind < 9) writer.compareAndSwapPair();
-    else if (kind < 11) writer.exclusive();
-    else if (kind < 12) writer.exclusivePair();
-    else if (kind < 14) writer.lock();
-    else if (kind < 18) writer.litmus();
-    else if (kind < 19) writer.codeOfTheOther();
-    else writer.mappingOfTheOther();
+  for (const kind of drawItems(random)) {
+    if (USER_ITEMS.includes(kind) && random.below(USER_ODDS) === 0) writer.user(() => writer[kind]());
+    else writer[kind]();
   }
   writer.finish();
   return writer.halves;
