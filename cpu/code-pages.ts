@@ -7,6 +7,7 @@
 import { assert } from '../bus/assert.js';
 import { pageCacheEntry } from './code-cache-index.js';
 import { CONTEXT_PLACES, Contexts } from './context.js';
+import { FrameMap } from './frame-map.js';
 import { HANDLER, PAGE_HOST, PAGE_IN_USE, RECORD, RECORD_BYTES, RECORD_PAGE_BYTES } from './interpreter/record.js';
 import { CacheEntries, JumpCache } from './jump-cache.js';
 import { NumberSet } from './number-set.js';
@@ -17,8 +18,8 @@ import type { MemoryFill } from './wasm/memory-fill.js';
 export interface CodePage {
   /** Address of its first record. */
   readonly records: number;
-  /** Host address of the guest page. */
-  readonly host: number;
+  /** Host address of the guest page: another one's once the records were released and made anew. */
+  host: number;
   /** Writes to it since its records were made. */
   writes: number;
   /** Flushes of the page cache there had been when the page was last entered. */
@@ -43,10 +44,13 @@ export class CodePages {
   readonly #state: number;
   readonly #arena: number;
   readonly #capacity: number;
-  readonly #byHost = new Map<number, CodePage>();
+  /** Slots by the host address of their page. */
+  readonly #byHost = new FrameMap();
+  /** Pages by slot, {@link #slots} of which have records or had some: those behind wait to be used again. */
   readonly #bySlot: CodePage[] = [];
+  #slots = 0;
   /** Slots whose page was released; free from the next `pageAt` on, when the interpreter is surely not in them. */
-  #released: number[] = [];
+  readonly #released: number[] = [];
   /** By the place of their context: virtual pages that were executed. */
   readonly #executed = Array.from({ length: CONTEXT_PLACES }, () => new NumberSet());
   readonly contexts = new Contexts(() => this.flushPageCache());
@@ -87,21 +91,32 @@ export class CodePages {
   /** The records of the guest page at host address `host`, made if there are none. Not for use inside a helper. */
   pageAt(host: number): CodePage {
     const known = this.#byHost.get(host);
-    if (known !== undefined) return known;
+    if (known >= 0) return this.#bySlot[known]!;
     let slot = this.#released.pop();
     if (slot === undefined) {
-      if (this.#bySlot.length === this.#capacity) this.#makeRoom();
-      slot = this.#released.pop() ?? this.#bySlot.length;
+      if (this.#slots === this.#capacity) this.#makeRoom();
+      slot = this.#released.pop() ?? this.#slots++;
     }
     const records = this.#arena + slot * RECORD_PAGE_BYTES;
     this.#fill(records, 0, RECORD_PAGE_BYTES);
     this.#view.setUint16(records + RECORDS * RECORD_BYTES + RECORD.handler, HANDLER.endOfPage, true);
     this.#view.setInt32(records + PAGE_HOST, host, true);
-    const page = { records, host, writes: 0, used: this.#flushes, regions: 0 };
-    this.#bySlot[slot] = page;
-    this.#byHost.set(host, page);
+    const page = this.#pageIn(slot, records);
+    page.host = host;
+    page.writes = page.regions = 0;
+    page.used = this.#flushes;
+    this.#byHost.set(host, slot);
     this.#noteCode(host, true);
     this.#onMade(page);
+    return page;
+  }
+
+  /** The object for slot `slot`, used again: whoever knew the page that had it was told that its records are dropped. */
+  #pageIn(slot: number, records: number): CodePage {
+    const known = this.#bySlot[slot];
+    if (known !== undefined) return known;
+    const page = { records, host: 0, writes: 0, used: 0, regions: 0 };
+    this.#bySlot[slot] = page;
     return page;
   }
 
@@ -115,14 +130,16 @@ export class CodePages {
 
   /** The page that record address `record` belongs to. */
   pageOf(record: number): CodePage {
-    const page = this.#bySlot[Math.floor((record - this.#arena) / RECORD_PAGE_BYTES)];
-    assert(page !== undefined, 'the record belongs to a live page');
+    const slot = Math.floor((record - this.#arena) / RECORD_PAGE_BYTES);
+    const page = this.#bySlot[slot];
+    assert(page !== undefined && slot < this.#slots, 'the record belongs to a live page');
     return page;
   }
 
   /** The page at host address `host` if it has records. */
   find(host: number): CodePage | undefined {
-    return this.#byHost.get(host);
+    const slot = this.#byHost.get(host);
+    return slot < 0 ? undefined : this.#bySlot[slot];
   }
 
   /** Number of pages with records. */
@@ -132,7 +149,7 @@ export class CodePages {
 
   /** Forgets what was decoded on the guest page at `host`: its code changed. Returns whether there was anything. */
   invalidate(host: number): boolean {
-    const page = this.#byHost.get(host);
+    const page = this.find(host);
     if (page === undefined) return false;
     this.#clear(page);
     return true;
@@ -165,7 +182,7 @@ export class CodePages {
    */
   written(host: number, bytes: number): void {
     const offset = host & 0xfff;
-    const page = this.#byHost.get(host - offset);
+    const page = this.find(host - offset);
     if (page === undefined) return;
     if (++page.writes > WRITES_MAX) this.#release(page);
     else if (this.#holdsCode(page, offset >>> 2, Math.min(RECORDS - 1, (offset + bytes - 1) >>> 2))) this.#clear(page);
@@ -188,12 +205,17 @@ export class CodePages {
   }
 
   #makeRoom(): void {
-    const pages = [...this.#byHost.values()].sort((a, b) => a.used - b.used);
+    const live = this.#bySlot.filter((page, slot) => this.#isLive(page, slot));
+    const pages = live.sort((a, b) => a.used - b.used);
     for (const page of pages.slice(0, Math.ceil(this.#capacity * MAKES_ROOM))) {
       this.#onDrop(page);
       this.#free(page);
     }
     this.flushPageCache();
+  }
+
+  #isLive(page: CodePage, slot: number): boolean {
+    return slot < this.#slots && this.#byHost.get(page.host) === slot;
   }
 
   #free(page: CodePage): void {
@@ -204,12 +226,13 @@ export class CodePages {
 
   /** Drops all records. */
   dropAll(): void {
-    for (const page of this.#byHost.values()) {
+    for (let slot = 0; slot < this.#slots; slot++) {
+      const page = this.#bySlot[slot]!;
+      if (!this.#isLive(page, slot)) continue;
       this.#onDrop(page);
       this.#noteCode(page.host, false);
     }
-    this.#bySlot.length = 0;
-    this.#released = [];
+    this.#slots = this.#released.length = 0;
     this.#byHost.clear();
     this.flushPageCache();
   }
@@ -259,7 +282,7 @@ export class CodePages {
   /** Forgets which virtual pages lead where: needed when translations change. Records stay. */
   flushPageCache(): void {
     this.#flushes++;
-    for (const executed of this.#executed) executed.clear();
+    for (let place = 0; place < CONTEXT_PLACES; place++) this.#executed[place]!.clear();
     // All ones is no page's tag: the context field never has all bits set.
     this.#pageCache.flush();
     this.jumpCache.flush();

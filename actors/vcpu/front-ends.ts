@@ -16,7 +16,8 @@ export class FrontEnds {
   }
 
   settle(): void {
-    for (const frontEnd of this.#all) frontEnd.settle?.();
+    // By index: until V8 has optimised it, the other way makes an object for each one, and a slice ends thousands of times a second.
+    for (let n = 0; n < this.#all.length; n++) this.#all[n]!.settle?.();
   }
 
   /** Milliseconds until one wants the vCPU's thread, Infinity when none does; they settle what they have before. */

@@ -6,12 +6,11 @@
  */
 import type { Core } from '../../cpu/core.js';
 import { STATE, WORK } from '../../cpu/state.js';
+import { HotPlaces } from './hot-places.js';
 import { LookGaps, type LookGapsReading } from './look-gaps.js';
 
 /** One run in so many is looked at. */
 const LOOK_EVERY = 16;
-/** Places remembered; when there are more, those seen once are forgotten, but not more often than after so many looks. */
-const PLACES_MAX = 2048;
 const PLACE_WORDS = 6;
 /** A place where much time went. */
 export interface HotPlace {
@@ -38,12 +37,6 @@ export interface MeterReading {
   readonly gaps: LookGapsReading;
 }
 
-interface Place {
-  looks: number;
-  /** What is there, known from the second look on: most places are seen once. */
-  shown: Pick<HotPlace, 'pc' | 'compiled' | 'words'> | undefined;
-}
-
 /** See the head of this file. */
 export class VcpuMeter {
   readonly #core: Core;
@@ -53,13 +46,10 @@ export class VcpuMeter {
   #sliceStarted = 0;
   #sliceEnded: number | undefined;
   #runs = 0;
-  #looks = 0;
   /** Milliseconds of the looked-at runs, in all and in compiled code. */
   #lookedMs = 0;
   #compiledMs = 0;
-  readonly #places = new Map<number, Place>();
-  /** Look from which on places may be forgotten again. */
-  #nextSweep = 0;
+  readonly #places = new HotPlaces<Omit<HotPlace, 'share'>>();
   /** Work since the last look, and instructions estimated up to it. */
   #work = 0;
   #instructions = 0;
@@ -104,39 +94,23 @@ export class VcpuMeter {
     const lo = core.get32(STATE.pc);
     const hi = core.get32(STATE.pc + 4);
     const compiled = core.isCompiled(lo, hi);
-    this.#looks++;
     // A look stands for the runs since the one before.
     this.#perWork = compiled ? 1 : 1 / WORK.interpreted;
     this.#instructions += this.#work * this.#perWork;
     this.#work = 0;
     this.#lookedMs += tookMs;
     if (compiled) this.#compiledMs += tookMs;
-    const key = (lo >>> 0) + (hi & 0x1fffff) * 2 ** 32;
-    const place = this.#places.get(key);
-    if (place === undefined) this.#remember(key);
-    else {
-      place.looks++;
-      place.shown ??= { pc: `0x${core.get64(STATE.pc).toString(16)}`, compiled, words: core.wordsHere(PLACE_WORDS) };
-    }
-  }
-
-  #remember(key: number): void {
-    if (this.#places.size >= PLACES_MAX) {
-      if (this.#looks < this.#nextSweep) return;
-      this.#nextSweep = this.#looks + PLACES_MAX;
-      for (const [at, { looks }] of this.#places) if (looks === 1) this.#places.delete(at);
-      if (this.#places.size >= PLACES_MAX) return;
-    }
-    this.#places.set(key, { looks: 1, shown: undefined });
+    const slot = this.#places.look(lo, hi & 0x1fffff);
+    if (slot < 0) return;
+    const pc = `0x${core.get64(STATE.pc).toString(16)}`;
+    this.#places.show(slot, { pc, compiled, words: core.wordsHere(PLACE_WORDS) });
   }
 
   /** What was seen so far; the `count` hottest places. */
   reading(count: number): MeterReading {
     const compiledShare = this.#lookedMs === 0 ? 0 : this.#compiledMs / this.#lookedMs;
-    const hottest = [...this.#places.values()]
-      .sort((a, b) => b.looks - a.looks)
-      .slice(0, count)
-      .flatMap(({ looks, shown }) => (shown === undefined ? [] : [{ ...shown, share: looks / this.#looks }]));
+    const places = this.#places;
+    const hottest = places.hottest(count).map(({ looks, shown }) => ({ ...shown, share: looks / places.looks }));
     return {
       compiledMs: this.#guestMs * compiledShare,
       interpretedMs: this.#guestMs * (1 - compiledShare),

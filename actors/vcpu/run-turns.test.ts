@@ -75,6 +75,18 @@ test('a young processor has longer runs, unless somebody has something for it', 
   is(looks.length, 8);
 });
 
+test('before it is old a processor runs as later now and then', () => {
+  const { turns, looks } = started(0.036, 4_000);
+  const inRun: number[] = [];
+  for (let run = 0; run < 8; run++) {
+    const before = looks.length;
+    turns.begins(false);
+    is(turns.run(), EXIT.pause);
+    inRun.push(looks.length - before);
+  }
+  equal(inRun, [7, 7, 7, 2, 7, 7, 7, 2]);
+});
+
 test('what runs have used is what was executed', () => {
   const { core, turns, executed } = started(0.012);
   for (let run = 0; run < 2_000; run++) {

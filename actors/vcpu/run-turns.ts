@@ -2,6 +2,7 @@
 import type { Core } from '../../cpu/core.js';
 import { STATE } from '../../cpu/state.js';
 import type { VcpuMeter } from './meter.js';
+import { OwnHeap } from './own-heap.js';
 import { RunBudget, TOOK } from './run-budget.js';
 
 /** So many runs after somebody had something for a vCPU (some 2 ms), each turn is done in so many pieces. */
@@ -17,6 +18,11 @@ const REFILLS_MAX = 16;
 /** Until so long after its first run V8 is at work on a vCPU's own code. Pieces are then smaller parts of its turns, which are longer. */
 const YOUNG_MS = 5_000;
 const YOUNG_PIECES = 16;
+/**
+ * In the last of these milliseconds one of so many runs is as all are later: V8 has then seen and optimised what only those do, which makes objects until it is
+ * (docs/adr/0328).
+ */
+const PRACTICE = { lastMs: 2_000, runs: 4 } as const;
 /** A thread that waited longer for a processor finds its caches others': how long its turn took says nothing. */
 const WAITED_MS = 0.005;
 
@@ -61,6 +67,9 @@ export class RunTurns {
   #isOver = false;
   #youngUntilMs: number | undefined;
   #isYoung = false;
+  readonly #heap = new OwnHeap();
+  /** Runs since it may practise. */
+  #practised = 0;
   /** Pieces of a turn, at least. */
   #parts = 1;
 
@@ -88,7 +97,9 @@ export class RunTurns {
     const nowMs = this.#clock.shows[0]!;
     this.#runMs = nowMs;
     this.#youngUntilMs ??= nowMs + YOUNG_MS;
-    this.#isYoung = nowMs < this.#youngUntilMs;
+    if (!this.#heap.isDone) this.#heap.collects(nowMs, this.#youngUntilMs - nowMs);
+    const practises = nowMs >= this.#youngUntilMs - PRACTICE.lastMs && ++this.#practised % PRACTICE.runs === 0;
+    this.#isYoung = nowMs < this.#youngUntilMs && !practises;
     const isAlone = core.get32(STATE.alone) === 1;
     this.#budget.setYoung(this.#isYoung, isAlone);
     this.#parts = this.#isYoung && isAlone ? YOUNG_PIECES : 1;

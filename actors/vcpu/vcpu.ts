@@ -20,6 +20,7 @@ import { Gic } from '../shared-state/gic/gic.js';
 import { GicCpuInterface } from '../shared-state/gic/gic-cpu-interface.js';
 import type { FrontEnd, FrontEndServices } from '../shared-state/mmio/front-end.js';
 import { Stage2Reader } from '../shared-state/stage2/stage2-map.js';
+import type { Act } from '../shared-state/vm/maintenance-requests.js';
 import { POWER, type Ring, STOP, VmBlock, waker } from '../shared-state/vm/vm-block.js';
 import { CallRecorder } from './call-recorder.js';
 import { VcpuDebugger } from './debugger.js';
@@ -617,12 +618,13 @@ export class Vcpu {
   }
 
   #drain(): void {
-    const { core } = this;
-    this.#block.drain(this.index, (kind, lo, hi) => {
-      if (kind === 'stage2') core.invalidateStage2();
-      else if (kind !== 'quiesce') core.maintain(kind, lo, hi);
-    });
+    this.#block.drain(this.index, this.#act);
   }
+  /** Does what another vCPU has asked of this one. Made once: each run drains. */
+  readonly #act: Act = (kind, lo, hi) => {
+    if (kind === 'stage2') this.core.invalidateStage2();
+    else if (kind !== 'quiesce') this.core.maintain(kind, lo, hi);
+  };
 
   /** Sends what was noted for the translation cache. Returns the number of pages. */
   handOverJournal(): number {

@@ -51,9 +51,9 @@ export class CodeStore {
     return this.#modules;
   }
 
-  /** Byte offsets at which the page at host address `host` may have regions. */
-  offsetsOf(host: number): Iterable<number> {
-    return this.#byPage.get(host)?.keys() ?? [];
+  /** Byte offsets at which the page at host address `host` may have regions; undefined: there are none. */
+  offsetsOf(host: number): Iterable<number> | undefined {
+    return this.#byPage.get(host)?.keys();
   }
 
   /** What is offered for byte `offset` of the page at `host`. */

@@ -409,7 +409,8 @@ export class Jit {
 
   /** The page has records from now on. */
   onPage(page: CodePage): void {
-    for (const offset of this.#offered.offsetsOf(page.host)) this.#markOffer(page, offset);
+    const offsets = this.#offered.offsetsOf(page.host);
+    if (offsets !== undefined) for (const offset of offsets) this.#markOffer(page, offset);
   }
 
   /** Installs what is offered for byte `offset` of `page`; false when there is nothing, or it was made from other code. */
@@ -456,9 +457,10 @@ export class Jit {
     const covered = this.#covered.get(page);
     if (covered === undefined) return false;
     // Most pages are never asked about.
-    for (const code of covered.more.splice(0)) {
-      for (const at of offsetsOf(code)) covered.bits[at >> 7]! |= 1 << ((at >> 2) & 31);
-    }
+    if (covered.more.length > 0)
+      for (const code of covered.more.splice(0)) {
+        for (const at of offsetsOf(code)) covered.bits[at >> 7]! |= 1 << ((at >> 2) & 31);
+      }
     return ((covered.bits[offset >> 7]! >>> ((offset >> 2) & 31)) & 1) === 1;
   }
 
@@ -500,10 +502,12 @@ export class Jit {
     const slots = this.store.drop(page);
     this.#covered.delete(page);
     this.#reports.delete(page);
-    this.#queue = this.#queue.filter((request) => request.page !== page);
-    for (const requests of this.#inFlight.values()) {
-      for (const request of requests) if (request.page === page) request.stale = true;
-    }
+    // A guest may have all its pages dropped again and again: nothing is made here where there is nothing.
+    if (this.#queue.length > 0) this.#queue = this.#queue.filter((request) => request.page !== page);
+    if (this.#inFlight.size > 0)
+      for (const requests of this.#inFlight.values()) {
+        for (const request of requests) if (request.page === page) request.stale = true;
+      }
     return slots;
   }
 }

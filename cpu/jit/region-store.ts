@@ -43,6 +43,7 @@ const KEEP_SHARE = 0.75;
 /** Share of the budget that is new when a span ends. */
 const SPAN_SHARE = 1 / 8;
 const TABLE_GROWTH_MIN = 256;
+const NO_SLOTS: readonly number[] = [];
 
 /** See the head of this file. */
 export class RegionStore {
@@ -153,7 +154,7 @@ export class RegionStore {
   /** Drops the regions of `page`. Its records are the caller's, and so is the jump cache. Returns the slots they had. */
   drop(page: CodePage): readonly number[] {
     const ofPage = this.#byPage.get(page);
-    if (ofPage === undefined) return [];
+    if (ofPage === undefined) return NO_SLOTS;
     const slots = [...ofPage.values()].map(({ slot }) => slot);
     for (const region of ofPage.values()) this.#remove(region);
     this.#byPage.delete(page);

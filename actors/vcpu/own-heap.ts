@@ -1,0 +1,42 @@
+/**
+ * The first collection of old objects in the heap of a vCPU's thread, made while the vCPU is young. V8 begins one once old objects are some megabytes more than they
+ * were when few of the young ones survived, which is at any time in a thread's first minutes; afterwards it lets them grow to several times what they are. So it is
+ * asked for early, by memory outside the heap that V8 has to reckon with, none of whose pages is ever touched.
+ */
+
+/**
+ * More than V8 lets lie outside its heap, since a collection of old objects, before it begins one; less than half of what a vCPU's heap may have
+ * (vcpu.placement.ts), from where on it would do all of it at once and give memory back.
+ */
+const PRESSURE_BYTES = 80 << 20;
+/**
+ * While there is that much, V8 goes on with the collection whenever there is a little more, for some milliseconds each time. It would else do so as the thread allocates,
+ * which takes seconds. So there is a little more every so many milliseconds, for the rest of the time that it has.
+ */
+const STEP = { bytes: 4096, everyMs: 10 } as const;
+/** It has so long before the vCPU is old. */
+export const COLLECTION_MS = 1_500;
+
+/** See the head of this file. */
+export class OwnHeap {
+  /** What weighs on the heap, while it does. */
+  readonly #pressure: ArrayBuffer[] = [];
+  #nextMs = Number.NEGATIVE_INFINITY;
+  #isDone = false;
+
+  /** Goes on with it: it is to be done `leftMs` milliseconds after `nowMs`, when this lets go of the memory. */
+  collects(nowMs: number, leftMs: number): void {
+    if (this.#isDone || leftMs > COLLECTION_MS) return;
+    this.#isDone = leftMs <= 0;
+    if (this.#isDone) this.#pressure.length = 0;
+    else if (nowMs >= this.#nextMs) {
+      this.#nextMs = nowMs + STEP.everyMs;
+      this.#pressure.push(new ArrayBuffer(this.#pressure.length === 0 ? PRESSURE_BYTES : STEP.bytes));
+    }
+  }
+
+  /** Whether it has begun and let go again. */
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+}
