@@ -119,6 +119,8 @@ interface Flow {
   /** Registers whose values go into its results, and the results; a base written back is not one. */
   readonly from: number;
   readonly to: number;
+  /** Of the results, those that are written in any case. */
+  readonly killed: number;
   /** Registers that make the address of its access, as far as they can be told from data; 0 if it makes none. */
   readonly address: number;
   readonly base: number;
@@ -130,6 +132,7 @@ function flowOf(instruction: RegionInstruction): Flow {
   const use = useOf(instruction);
   let from = 0;
   let to = 0;
+  let killed = 0;
   let base = 0;
   entry.registers.forEach(({ kind, number }, i) => {
     const bit = 1 << number(fields);
@@ -137,38 +140,69 @@ function flowOf(instruction: RegionInstruction): Flow {
     if (i === use.base) base = bit;
     if (((use.read >> i) & 1) === 1) from |= bit;
     if (i !== use.base && ((use.written >> i) & 1) === 1) to |= bit;
+    if (i !== use.base && ((use.killed >> i) & 1) === 1) killed |= bit;
   });
   const isLoad = use.base >= 0 && !use.stores;
-  return { instruction, from, to, address: isLoad ? from | base : base, base, isLoad };
+  return { instruction, from, to, killed, address: isLoad ? from | base : base, base, isLoad };
 }
 
-/** Registers that depend on those in `from`, through any number of instructions and rounds. */
-function dependents(flows: readonly Flow[], from: number): number {
-  for (let reached = from; ; ) {
-    let more = reached;
-    for (const flow of flows) if ((flow.from & more) !== 0) more |= flow.to;
-    if (more === reached) return reached;
-    reached = more;
+/** The registers that depend on some load behind an instruction, where those in `before` do in front of it. */
+function dependentBehind({ from, to, killed, base, isLoad }: Flow, before: number): number {
+  const depends = ((isLoad ? from | base : from) & before) !== 0;
+  return depends ? before | to : before & ~killed;
+}
+
+/**
+ * Follows what load `seed` loads through the rounds of a loop. Calls `atBase` for each access off a base that depends on it, and answers whether
+ * its own address does: whether the load waits for itself of the round before.
+ */
+function waitsForItself(
+  blocks: ReadonlyMap<Block, readonly Flow[]>,
+  seed: Flow,
+  atBase: (instruction: RegionInstruction) => void,
+): boolean {
+  const byOffset = new Map([...blocks.keys()].map((block) => [block.offset, block]));
+  /** Registers that depend on it at the start of each block. */
+  const dependent = new Map<Block, number>();
+  let waits = false;
+  const pending = [...blocks.keys()];
+  for (let block = pending.pop(); block !== undefined; block = pending.pop()) {
+    let registers = dependent.get(block) ?? 0;
+    for (const flow of blocks.get(block) ?? []) {
+      if (flow === seed && (flow.address & registers) !== 0) waits = true;
+      if ((flow.base & registers) !== 0) atBase(flow.instruction);
+      registers = dependentBehind(flow, registers);
+      if (flow === seed) registers |= flow.to;
+    }
+    for (const offset of block.successors) {
+      const target = byOffset.get(offset);
+      if (target === undefined) continue;
+      const known = dependent.get(target) ?? 0;
+      if ((registers | known) === known) continue;
+      dependent.set(target, registers | known);
+      pending.push(target);
+    }
   }
+  return waits;
 }
 
 /**
  * The accesses of a loop that wait for a load of the round before: loads whose address depends on what they load
- * themselves (the next node of a list, a table looked up with what was looked up), and what is accessed off such pointers.
+ * themselves (the next node of a list, a table looked up with what was looked up), and what is accessed off such pointers. A register
+ * that is written anew in each round, as a compiler's registers mostly are, leads nothing into the next.
  */
 function chainIn(body: ReadonlySet<Block>): ReadonlySet<RegionInstruction> {
-  const flows = [...body].flatMap((block) => block.instructions.map(flowOf));
+  const blocks = new Map([...body].map((block) => [block, block.instructions.map(flowOf)]));
+  const flows = [...blocks.values()].flat();
   const chain = new Set<RegionInstruction>();
   if (flows.length > CHAIN_INSTRUCTIONS_MAX) return chain;
-  let pointers = 0;
-  for (const { instruction, to, address, isLoad } of flows) {
-    if (!isLoad || to === 0) continue;
-    const reached = dependents(flows, to);
-    if ((reached & address) === 0) continue;
-    chain.add(instruction);
-    pointers |= reached;
+  for (const flow of flows) {
+    if (!flow.isLoad || flow.to === 0) continue;
+    const offPointers = new Set<RegionInstruction>();
+    if (!waitsForItself(blocks, flow, (instruction) => offPointers.add(instruction))) continue;
+    chain.add(flow.instruction);
+    for (const instruction of offPointers) chain.add(instruction);
   }
-  for (const { instruction, base } of flows) if ((base & pointers) !== 0) chain.add(instruction);
   return chain;
 }
 
