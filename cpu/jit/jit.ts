@@ -12,8 +12,9 @@ import { SAVED_STARTS, STATE } from '../state.js';
 import type { CodeJournal } from './code-journal.js';
 import { CodeStore } from './code-store.js';
 import { type CompiledModule, compileBatch } from './compile-batch.js';
-import { holdsCode, offsetsOf, type RegionCode } from './region-code.js';
+import { holdsCode, noteWords, type RegionCode } from './region-code.js';
 import { BUDGET_DEFAULT, type CodeBudget, type ModuleInUse, RegionStore } from './region-store.js';
+import { type Request, RequestQueue } from './request-queue.js';
 import { findSaved, noteStarts, type SavedVolume, savedRegion } from './saved-code.js';
 import type { Refusal } from './scanner/refusal.js';
 import { type EntryPoint, REGIONS_TABLE, type TranslatedRegion } from './translate.js';
@@ -46,14 +47,6 @@ const LATE_PAUSES = 400_000;
 
 /** Regions of a finished batch that are installed between two runs: some 2 us each. */
 const TAKEN_AT_ONCE = 8;
-
-/** An entry point waiting to be compiled. */
-interface Request {
-  readonly page: CodePage;
-  readonly offset: number;
-  /** The page's code changed while the request was in flight. */
-  stale: boolean;
-}
 
 /** A batch that the background has done with: each entry point is in one of the modules, unless nothing could be compiled there. */
 export interface FinishedBatch {
@@ -118,6 +111,11 @@ function weightsOf(regions: readonly TranslatedRegion[]): ReadonlyMap<string, nu
   return weights;
 }
 
+/** Where arrivals at byte `offset` of `page` are counted. */
+function countAt(page: CodePage, offset: number): number {
+  return page.records + (offset >> 2) * RECORD_BYTES + RECORD.count;
+}
+
 /** Stands for the number of reports once an entry point was asked for. */
 const ASKED = 0x1_0000;
 
@@ -126,7 +124,7 @@ export class Jit {
   readonly #host: JitHost;
   /** How often each entry point was reported; what was asked for is at {@link ASKED}. */
   readonly #reports = new Map<CodePage, Map<number, number>>();
-  #queue: Request[] = [];
+  readonly #queue: RequestQueue;
   #patience = 0;
   readonly #inFlight = new Map<number, readonly Request[]>();
   #nextTicket = 1;
@@ -144,7 +142,7 @@ export class Jit {
   /** What is installed. */
   readonly store: RegionStore;
   /** Words of each page that regions were made from, a bit each; evicted regions leave theirs. */
-  readonly #covered = new Map<CodePage, { readonly bits: Uint32Array; readonly more: RegionCode[] }>();
+  readonly #covered = new Map<CodePage, Uint32Array>();
   /**
    * Counters for statistics: modules opened, entry points installed, `beside` of them unasked and `replaced` of them in the place
    * of older ones, `offered` of them compiled for others, bytes of WebAssembly opened, instructions translated for this vCPU, and of what was asked for, entry points that came
@@ -160,6 +158,12 @@ export class Jit {
     const budget = host.budget ?? BUDGET_DEFAULT;
     this.store = new RegionStore(host.view, host.table, budget);
     this.#offered = new CodeStore(budget.bytesMax);
+    this.#queue = new RequestQueue({
+      arrivals: ({ page, offset }) => host.view.getUint16(countAt(page, offset), true),
+      forgetArrivals: ({ page, offset }) => this.#setCount(page, offset, 0),
+      isNeeded: ({ page, offset }) => !this.store.has(page, offset),
+      onForgotten: ({ page, offset }) => this.#forgetReports(page, offset),
+    });
     const { view, state, journal } = host;
     view.setInt32(state + STATE.firstCount, journal === undefined ? 0 : HOT_THRESHOLD - WARM_ARRIVALS, true);
     new Uint8Array(view.buffer, state + SAVED_STARTS.at, SAVED_STARTS_BYTES).fill(0);
@@ -185,7 +189,13 @@ export class Jit {
   }
 
   #setCount(page: CodePage, offset: number, arrivals: number): void {
-    this.#host.view.setUint16(page.records + (offset >> 2) * RECORD_BYTES + RECORD.count, arrivals, true);
+    this.#host.view.setUint16(countAt(page, offset), arrivals, true);
+  }
+
+  /** Arrivals at byte `offset` of `page` count from 0 towards the next report, as if there had been none. */
+  #forgetReports(page: CodePage, offset: number): void {
+    this.#reports.get(page)?.delete(offset);
+    this.#setCount(page, offset, 0);
   }
 
   /** The interpreter has met the instruction at byte `offset` of `page` for the first time since the page changed. */
@@ -223,7 +233,7 @@ export class Jit {
     ofPage.set(offset, ASKED);
     this.#host.view.setUint16(page.records + PAGE_IN_USE, 1, true);
     this.#host.journal?.note(page, offset, 'hot');
-    this.#queue.push({ page, offset, stale: false });
+    this.#queue.add({ page, offset, stale: false });
     if (this.#queue.length === 1) this.#patience = PATIENCE_PAUSES;
     if (this.#queue.length >= BATCH_MAX) this.compileQueue();
   }
@@ -275,7 +285,7 @@ export class Jit {
     const { background } = this.#host;
     const isElsewhere = background !== undefined && this.#inBackground;
     if (isElsewhere && this.#inFlight.size >= IN_FLIGHT_MAX) return;
-    const requests = this.#takeHottest(isElsewhere ? PORTION_MAX : BATCH_MAX);
+    const requests = this.#queue.take(isElsewhere ? PORTION_MAX : BATCH_MAX);
     if (requests.length === 0) return;
     const entries = this.#entriesOf(requests);
     if (isElsewhere) {
@@ -291,19 +301,6 @@ export class Jit {
     const own = modules.map((module) => ({ id: 0, ...module }));
     const installing = this.#install(requests, { instructions, refused: refusals.length, modules: own });
     while (installing.next().done !== true);
-  }
-
-  /** Takes what the interpreter comes to most often from the queue, up to `count` requests. What was made beside others meanwhile needs nothing more. */
-  #takeHottest(count: number): readonly Request[] {
-    const waiting = this.#queue.filter(({ page, offset }) => !this.store.has(page, offset));
-    if (waiting.length > count) {
-      const { view } = this.#host;
-      const arrivals = ({ page, offset }: Request): number =>
-        view.getUint16(page.records + (offset >> 2) * RECORD_BYTES + RECORD.count, true);
-      waiting.sort((a, b) => arrivals(b) - arrivals(a));
-    }
-    this.#queue = waiting.splice(count);
-    return waiting;
   }
 
   /** What is asked for, and besides what else of the same pages leads through the same code, as far as is known yet. */
@@ -447,30 +444,25 @@ export class Jit {
   }
 
   #cover(page: CodePage, code: RegionCode): void {
-    const known = this.#covered.get(page);
-    if (known === undefined) this.#covered.set(page, { bits: new Uint32Array(32), more: [code] });
-    else known.more.push(code);
+    let bits = this.#covered.get(page);
+    if (bits === undefined) {
+      bits = new Uint32Array(PAGE_BYTES / 4 / 32);
+      this.#covered.set(page, bits);
+    }
+    noteWords(code, bits);
   }
 
   /** Whether byte `offset` of `page` is part of a region: for statistics. */
   covers(page: CodePage, offset: number): boolean {
-    const covered = this.#covered.get(page);
-    if (covered === undefined) return false;
-    // Most pages are never asked about.
-    if (covered.more.length > 0)
-      for (const code of covered.more.splice(0)) {
-        for (const at of offsetsOf(code)) covered.bits[at >> 7]! |= 1 << ((at >> 2) & 31);
-      }
-    return ((covered.bits[offset >> 7]! >>> ((offset >> 2) & 31)) & 1) === 1;
+    const word = offset >> 2;
+    return (((this.#covered.get(page)?.[word >> 5] ?? 0) >>> (word & 31)) & 1) === 1;
   }
 
   /** Only between runs of generated code: a region that is running must stay. */
   #evict(): void {
-    for (const { page, offset } of this.store.evict()) {
-      this.#reports.get(page)?.delete(offset);
-      this.#setCount(page, offset, 0);
-    }
+    for (const { page, offset } of this.store.evict()) this.#forgetReports(page, offset);
     for (const [id, { module }] of this.#shared) if (module.regions.size === 0) this.#shared.delete(id);
+    this.store.collect();
     this.#host.jumpCache.flush();
   }
 
@@ -501,9 +493,8 @@ export class Jit {
     this.#host.journal?.drop(page);
     const slots = this.store.drop(page);
     this.#covered.delete(page);
-    this.#reports.delete(page);
-    // A guest may have all its pages dropped again and again: nothing is made here where there is nothing.
-    if (this.#queue.length > 0) this.#queue = this.#queue.filter((request) => request.page !== page);
+    // What is asked for has been reported. A guest may have all its pages dropped again and again: nothing is made here where there is nothing.
+    if (this.#reports.delete(page)) this.#queue.drop(page);
     if (this.#inFlight.size > 0)
       for (const requests of this.#inFlight.values()) {
         for (const request of requests) if (request.page === page) request.stale = true;

@@ -1,6 +1,6 @@
 import * as assert from 'uvu/assert';
 import { spec } from '../../test/harness/spec.js';
-import { holdsCode, isRegionCode, regionCode } from './region-code.js';
+import { holdsCode, isRegionCode, noteWords, regionCode } from './region-code.js';
 
 const test = spec('code of a region');
 const HOST = 4096;
@@ -38,6 +38,14 @@ test('it holds while no covered word differs, whatever lies between', () => {
     changed.setUint8(HOST + offset + 3, changed.getUint8(HOST + offset + 3) ^ 1);
     assert.not(holdsCode(changed, HOST, code), `byte ${offset + 3}`);
   }
+});
+
+test('words are noted by their number in the page', () => {
+  const bits = new Uint32Array(32);
+  noteWords(code, bits);
+  noteWords(regionCode([[128, 0x14000000]]), bits);
+  const noted = Array.from({ length: 1024 }, (_, word) => word).filter((n) => ((bits[n >> 5]! >>> (n & 31)) & 1) === 1);
+  assert.equal(noted, [0, 1, 3, 32, 1023]);
 });
 
 test('what is no code of a region is refused', () => {

@@ -39,12 +39,13 @@ export function holdsCode(view: DataView, host: number, code: RegionCode, start 
   return true;
 }
 
-/** The byte offsets of all words of `code`. */
-export function* offsetsOf(code: RegionCode): Generator<number> {
+/** Sets the bits of all words of `code`, by their number in the page, in `bits`. */
+export function noteWords(code: RegionCode, bits: Uint32Array): void {
   for (let at = 0; at < code.length; ) {
     const header = code[at]!;
     const count = header & 0xffff;
-    for (let n = 0; n < count; n++) yield (header >>> 16) + n * 4;
+    const first = header >>> 18;
+    for (let word = first; word < first + count; word++) bits[word >> 5]! |= 1 << (word & 31);
     at += count + 1;
   }
 }

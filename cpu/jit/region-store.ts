@@ -8,6 +8,7 @@
  */
 import type { CodePage } from '../code-pages.js';
 import { PAGE_IN_USE, RECORD, RECORD_BYTES, REGION_BIT } from '../interpreter/record.js';
+import { CollectionHint } from './collection-hint.js';
 
 /** How much compiled code one vCPU keeps. */
 export interface CodeBudget {
@@ -44,6 +45,8 @@ const KEEP_SHARE = 0.75;
 const SPAN_SHARE = 1 / 8;
 const TABLE_GROWTH_MIN = 256;
 const NO_SLOTS: readonly number[] = [];
+/** Modules that are not in use any more wait to be collected until they are this share of the budget. */
+const WAIT_SHARE = 1 / 4;
 
 /** See the head of this file. */
 export class RegionStore {
@@ -59,6 +62,7 @@ export class RegionStore {
   /** Added in this span. */
   #newBytes = 0;
   #newModules = 0;
+  readonly #hint: CollectionHint;
   /** Regions and modules thrown out to keep the budget. */
   readonly counters = { evictedRegions: 0, evictedModules: 0, evictions: 0 };
 
@@ -66,6 +70,7 @@ export class RegionStore {
     this.#view = view;
     this.#table = table;
     this.#budget = budget;
+    this.#hint = new CollectionHint(budget.bytesMax * WAIT_SHARE);
   }
 
   /** Bytes of WebAssembly of all modules in use. */
@@ -175,12 +180,19 @@ export class RegionStore {
     if (module.regions.size > 0) return;
     this.#modules.delete(module);
     this.#bytes -= module.bytes;
+    const { bytesMax, modulesMax } = this.#budget;
+    this.#hint.note(Math.max(module.bytes, bytesMax / modulesMax));
   }
 
   /** Whether a span is over: the caller then calls {@link evict} and empties the jump cache. */
   get isSpanOver(): boolean {
     const { bytesMax, modulesMax } = this.#budget;
     return this.#newBytes >= bytesMax * SPAN_SHARE || this.#newModules >= modulesMax * SPAN_SHARE || this.#isOver;
+  }
+
+  /** Has V8 collect what is not in use any more, once it is worth it. To be called when nothing refers to what {@link evict} has thrown out. */
+  collect(): void {
+    this.#hint.give();
   }
 
   get #isOver(): boolean {
