@@ -276,7 +276,7 @@ export class Cell {
   #takeMessage(queue: QueueReceiver): boolean {
     const size = queue.peek();
     if (size < ENVELOPE_BYTES) {
-      assert(size !== CORRUPT, `mailbox of ${this.#parts.name} is corrupt`);
+      if (size === CORRUPT) assert(false, `mailbox of ${this.#parts.name} is corrupt`);
       return false;
     }
     const { bytes, offset, words } = queue;

@@ -12,8 +12,11 @@
 const LATE_MS = 0.05;
 /** Gaps longer than this are looked at closely: in the first seconds an eighth of all are late, and each look costs a system call. */
 const CLOSELY_MS = { atFirst: 1, later: LATE_MS } as const;
-/** So many looks apart the thread's waits are read anew, so that waits of short gaps are not taken for one of a long gap. */
-const REFRESH_LOOKS = 128;
+/**
+ * So many looks apart, some 2 ms, the thread's waits are read anew, so that waits of short gaps are not taken for one of a long gap. Each reading is two
+ * system calls, and was a third of what a settled vCPU makes of garbage.
+ */
+const REFRESH_LOOKS = 256;
 /** Reading the waits takes some microseconds; where it took longer, the thread lost its processor while it read. */
 const READING_MS = 0.02;
 /** Buckets: 2^(n / STEPS) microseconds, up to some 17 seconds. */
