@@ -5,6 +5,7 @@
 import { CodeStore } from '../../cpu/jit/code-store.js';
 import type { CompiledModule } from '../../cpu/jit/compile-batch.js';
 import { holdsCode } from '../../cpu/jit/region-code.js';
+import type { CodeBudget } from '../../cpu/jit/region-store.js';
 import type { EntryPoint } from '../../cpu/jit/translate.js';
 
 /** See the head of this file. */
@@ -12,10 +13,9 @@ export class SharedCode {
   readonly #view: DataView;
   readonly #store: CodeStore;
 
-  /** @param bytesMax bytes of WebAssembly kept */
-  constructor(view: DataView, bytesMax: number) {
+  constructor(view: DataView, budget: CodeBudget) {
     this.#view = view;
-    this.#store = new CodeStore(bytesMax);
+    this.#store = new CodeStore(budget);
   }
 
   /** Keeps a module. */

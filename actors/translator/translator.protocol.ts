@@ -1,4 +1,5 @@
 /** Messages of a translator actor, what it is started with, and what goes through its object channels. */
+import type { CodeBudget } from '../../cpu/jit/region-store.js';
 import type { EntryPoint } from '../../cpu/jit/translate.js';
 import type { HostFeatures } from '../../cpu/wasm/features.js';
 import type { ObjectEnd } from '../runtime/object-channel.js';
@@ -35,8 +36,8 @@ export interface TranslatorConfig {
   readonly memory: WebAssembly.Memory;
   /** What generated code may use of the host; absent: only what every host has. */
   readonly features?: HostFeatures;
-  /** Bytes of WebAssembly kept for its other vCPUs: those in use by one of them cost nothing more. */
-  readonly sharedBytesMax: number;
+  /** How much is kept for its other vCPUs: what is in use by one of them costs nothing more. */
+  readonly shared: CodeBudget;
   /** One end for each vCPU: {@link TranslationRequest} comes in, FinishedBatch (cpu/jit/jit.ts) goes out. */
   readonly vcpus: readonly ObjectEnd[];
 }

@@ -23,7 +23,7 @@ test(
       const ends = channels.map(([, end]) => end);
       const spawned = await system.spawn(
         translatorKind,
-        { memory, vcpus: ends, sharedBytesMax: 1 << 20 },
+        { memory, vcpus: ends, shared: { bytesMax: 1 << 20, modulesMax: 100 } },
         { name: 'vm-translator' },
       );
       assert.ok(spawned.ok);

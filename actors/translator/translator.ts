@@ -28,9 +28,9 @@ export class Translator {
   readonly #shared: SharedCode | undefined;
   #nextId = 1;
 
-  constructor({ memory, vcpus, sharedBytesMax }: TranslatorConfig, clock: Clock, log: Log) {
+  constructor({ memory, vcpus, shared }: TranslatorConfig, clock: Clock, log: Log) {
     this.#view = new DataView(memory.buffer);
-    if (vcpus.length > 1) this.#shared = new SharedCode(this.#view, sharedBytesMax);
+    if (vcpus.length > 1) this.#shared = new SharedCode(this.#view, shared);
     this.#clock = clock;
     this.#log = log;
     for (const end of vcpus) {

@@ -331,7 +331,7 @@ async function assembleUntil(
   const translating = translates
     ? system.spawn(
         translatorKind,
-        { memory, vcpus: ends, features, sharedBytesMax: codeBudget.bytesMax },
+        { memory, vcpus: ends, features, shared: codeBudget },
         { name: `${name}${TRANSLATOR_SUFFIX}`, after: isRunning },
       )
     : undefined;

@@ -3,6 +3,7 @@
  * what a vCPU is offered of that. Bounded: the oldest modules go first, and live on with who uses them.
  */
 import type { CompiledModule } from './compile-batch.js';
+import type { CodeBudget } from './region-store.js';
 import type { TranslatedRegion } from './translate.js';
 
 /** A region with the module it is in. */
@@ -13,14 +14,14 @@ export interface Offer {
 
 /** See the head of this file. */
 export class CodeStore {
-  readonly #bytesMax: number;
+  readonly #budget: CodeBudget;
   readonly #byPage = new Map<number, Map<number, Offer>>();
   readonly #modules: CompiledModule[] = [];
   #bytes = 0;
 
-  /** @param bytesMax bytes of WebAssembly kept */
-  constructor(bytesMax: number) {
-    this.#bytesMax = bytesMax;
+  /** @param budget how much is kept: modules of a few instructions are bounded by their number, as each takes mappings of the process's */
+  constructor(budget: CodeBudget) {
+    this.#budget = budget;
   }
 
   /** Keeps what `compiled` offers. What it has for an entry point takes the place of what was offered before. */
@@ -35,7 +36,8 @@ export class CodeStore {
     }
     this.#modules.push(compiled);
     this.#bytes += compiled.bytes;
-    while (this.#bytes > this.#bytesMax) this.#forgetOldest();
+    const { bytesMax, modulesMax } = this.#budget;
+    while (this.#bytes > bytesMax || this.#modules.length > modulesMax) this.#forgetOldest();
   }
 
   #forgetOldest(): void {

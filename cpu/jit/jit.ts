@@ -157,7 +157,7 @@ export class Jit {
     this.#host = host;
     const budget = host.budget ?? BUDGET_DEFAULT;
     this.store = new RegionStore(host.view, host.table, budget);
-    this.#offered = new CodeStore(budget.bytesMax);
+    this.#offered = new CodeStore(budget);
     this.#queue = new RequestQueue({
       arrivals: ({ page, offset }) => host.view.getUint16(countAt(page, offset), true),
       forgetArrivals: ({ page, offset }) => this.#setCount(page, offset, 0),
