@@ -1,14 +1,10 @@
 /**
  * The first collection of old objects in the heap of a vCPU's thread, made while the vCPU is young. V8 begins one once old objects are some megabytes more than they
  * were when few of the young ones survived, which is at any time in a thread's first minutes; afterwards it lets them grow to several times what they are. So it is
- * asked for early, by memory outside the heap that V8 has to reckon with, none of whose pages is ever touched.
+ * asked for early, by a weight on it (cpu/jit/heap-pressure.ts).
  */
+import { isHeapPressed, pressHeap, releaseHeap } from '../../cpu/jit/heap-pressure.js';
 
-/**
- * More than V8 lets lie outside its heap, since a collection of old objects, before it begins one; less than half of what a vCPU's heap may have
- * (vcpu.placement.ts), from where on it would do all of it at once and give memory back.
- */
-const PRESSURE_BYTES = 80 << 20;
 /**
  * While there is that much, V8 goes on with the collection whenever there is a little more, for some milliseconds each time. It would else do so as the thread allocates,
  * which takes seconds. So there is a little more every so many milliseconds, for the rest of the time that it has.
@@ -19,8 +15,8 @@ export const COLLECTION_MS = 1_500;
 
 /** See the head of this file. */
 export class OwnHeap {
-  /** What weighs on the heap, while it does. */
-  readonly #pressure: ArrayBuffer[] = [];
+  /** Small buffers, while the weight is there. */
+  readonly #steps: ArrayBuffer[] = [];
   #nextMs = Number.NEGATIVE_INFINITY;
   #isDone = false;
 
@@ -28,10 +24,13 @@ export class OwnHeap {
   collects(nowMs: number, leftMs: number): void {
     if (this.#isDone || leftMs > COLLECTION_MS) return;
     this.#isDone = leftMs <= 0;
-    if (this.#isDone) this.#pressure.length = 0;
-    else if (nowMs >= this.#nextMs) {
+    if (this.#isDone) {
+      this.#steps.length = 0;
+      releaseHeap();
+    } else if (nowMs >= this.#nextMs) {
       this.#nextMs = nowMs + STEP.everyMs;
-      this.#pressure.push(new ArrayBuffer(this.#pressure.length === 0 ? PRESSURE_BYTES : STEP.bytes));
+      if (!isHeapPressed()) pressHeap();
+      this.#steps.push(new ArrayBuffer(STEP.bytes));
     }
   }
 

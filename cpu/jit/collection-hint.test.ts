@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert';
 import { spec } from '../../test/harness/spec.js';
 import { CollectionHint } from './collection-hint.js';
+import { isHeapPressed, pressHeap, releaseHeap } from './heap-pressure.js';
 
 const test = spec('hint to collect');
 const MIB = 1 << 20;
@@ -22,6 +23,7 @@ test('V8 collects what is dead once it is given, though hardly anything is alloc
 });
 
 test('it is given when there is enough to collect', () => {
+  releaseHeap();
   const hint = new CollectionHint(4 * MIB);
   hint.give();
   hint.note(3 * MIB);
@@ -35,6 +37,21 @@ test('it is given when there is enough to collect', () => {
   small.note(1);
   small.give();
   assert.is(small.count, 0, 'a tiny budget is no reason to collect all the time');
+});
+
+test('it is not given while somebody else has a collection made', () => {
+  pressHeap();
+  const hint = new CollectionHint(MIB);
+  hint.note(MIB);
+  hint.give();
+  assert.is(hint.count, 0);
+  releaseHeap();
+  assert.is(isHeapPressed(), false);
+  hint.give();
+  assert.is(hint.count, 1);
+  hint.note(MIB);
+  hint.give();
+  assert.is(hint.count, 2, 'its own weight is replaced');
 });
 
 test.run();

@@ -1,14 +1,10 @@
 /**
  * Has V8 collect modules that are not in use any more. Their machine code, metadata and WebAssembly are freed with a collection of old objects, but
  * V8 counts next to nothing of them when it decides on one: a vCPU that makes little other garbage keeps several times its budget of dead code.
- *
- * What V8 does count are the bytes of array buffers. One that is larger than it lets all of them grow between two collections begins one;
- * and while it is there each further buffer, of which a module brings many, takes it a step of some milliseconds ahead. Never touched, it takes no
- * memory.
+ * So it gets a weight to count (heap-pressure.ts), and the buffers that modules bring take the collection ahead.
  */
+import { isHeapPressed, pressHeap } from './heap-pressure.js';
 
-/** V8 lets buffers grow by 64 MiB (its kExternalAllocationSoftLimit). A C library's allocator maps so much, all of it zeroes that are not there. */
-const PRESSURE_BYTES = 72 << 20;
 /** At least so much WebAssembly makes a collection worth its while. */
 const WORTH_BYTES_MIN = 1 << 20;
 
@@ -16,8 +12,7 @@ const WORTH_BYTES_MIN = 1 << 20;
 export class CollectionHint {
   readonly #worthBytes: number;
   #bytes = 0;
-  /** The buffer that counts, until the next one. */
-  readonly #pressure: ArrayBuffer[] = [];
+  #hasPressed = false;
   /** Collections asked for. */
   count = 0;
 
@@ -34,8 +29,11 @@ export class CollectionHint {
   /** Asks for a collection if there is enough to collect. Takes some 20 us then, and steps of the collection follow. */
   give(): void {
     if (this.#bytes < this.#worthBytes) return;
+    // Somebody else's collection takes these with it, or the next one does.
+    if (isHeapPressed() && !this.#hasPressed) return;
+    this.#hasPressed = true;
     this.#bytes = 0;
     this.count++;
-    this.#pressure[0] = new ArrayBuffer(PRESSURE_BYTES);
+    pressHeap();
   }
 }

@@ -61,7 +61,7 @@ export class AddressSpace {
     state.set32(STATE.walks, walks ? 1 : 0);
     if (help?.frames === undefined) return;
     state.set32(STATE.walkDevices, regime.deviceAttributes);
-    const outside = 0xffff & ~(2 ** Math.max(0, regime.outputBits - 32) - 1);
+    const outside = 0xffff & ~((1 << Math.max(0, regime.outputBits - 32)) - 1);
     state.setHalves(STATE.walkOutside, 0, outside);
     state.set32(STATE.walkFrames, help.frames);
     const [lower, upper] = regime.halves;
@@ -114,8 +114,13 @@ export class AddressSpace {
     this.contextChanged();
   }
 
-  /** Drops every cached translation (TLBI VMALLE1, a change of stage 2). */
+  /** Drops every cached translation (a change of stage 2, or of who watches accesses). */
   flush(): void {
+    this.#empty();
+    this.#describeWalks();
+  }
+
+  #empty(): void {
     this.counters.flushes++;
     this.tlb.flushAll();
     this.walker.forgetTables();
@@ -124,14 +129,13 @@ export class AddressSpace {
       this.#pages.contexts.setShared();
       this.contextChanged();
     }
-    this.#describeWalks();
   }
 
   /** TLB maintenance by operand hi:lo: bits 43..0 VA[55:12], bits 63..48 ASID (Arm ARM C5.5). */
   invalidate(what: Invalidation, lo: number, hi: number): void {
     this.counters.invalidations++;
     if (what === 'all') {
-      this.flush();
+      this.#empty();
       return;
     }
     if (what === 'asid') {
@@ -201,5 +205,5 @@ function describeHalf(state: CpuState, at: number, half: RegimeHalf, sign: 0 | -
   state.setHalves(at + WALK_HALF.limits, 0, half.flat ? 0 : TABLE_LIMITS_HIGH);
   const firstLsb = 12 + (3 - startLevel) * 9;
   state.set32(at + WALK_HALF.firstLsb, firstLsb);
-  state.set32(at + WALK_HALF.firstMask, 2 ** Math.min(9, inputBits - firstLsb) - 1);
+  state.set32(at + WALK_HALF.firstMask, (1 << Math.min(9, inputBits - firstLsb)) - 1);
 }

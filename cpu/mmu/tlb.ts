@@ -53,6 +53,9 @@ export class SoftwareTlb {
   slot = 0;
   /** Blocks larger than 4 KiB with entries: key of {@link blockKey}. */
   readonly #blocks = new NumberSet();
+  /** Words at which generated code finds blocks, and how many were noted since none was there: more than are listed, or as many. */
+  readonly #known = new Int32Array(LISTED_MAX);
+  #knownCount = 0;
   /** Bit n: a block of 2^n bytes is in `#blocks`. */
   #blockSizes = 0;
   /** Index of the first word of REFILLS. */
@@ -224,8 +227,7 @@ export class SoftwareTlb {
     for (let bank = 0; bank < TLB_BANKS; bank++) this.#flushBank(bank);
     if (this.#blocks.size > 0) {
       this.#blocks.clear();
-      const { at, blocks, blocksLog2 } = REFILLS;
-      this.#fillMemory(this.#state.at + at + blocks, 0, 8 << blocksLog2);
+      this.#forgetKnownBlocks();
     }
     this.#blockSizes = 0;
   }
@@ -282,14 +284,31 @@ export class SoftwareTlb {
     this.#blockSizes |= 1 << (log2 - 12);
   }
 
+  #forgetKnownBlocks(): void {
+    const { at, blocks, blocksLog2 } = REFILLS;
+    if (this.#knownCount > LISTED_MAX) this.#fillMemory(this.#state.at + at + blocks, 0, 8 << blocksLog2);
+    else
+      for (let nth = 0; nth < this.#knownCount; nth++) {
+        const word = this.#known[nth]!;
+        this.#words[word] = this.#words[word + 1] = 0;
+      }
+    this.#knownCount = 0;
+  }
+
   /** Puts `value` at the place of the block of `key`: the same, or 0 when there are no entries of it any more. */
   #setKnownBlock(key: number, value: number): void {
     const place = Math.floor(key / 32) & ((1 << REFILLS.blocksLog2) - 1);
     const word = this.#refills + (REFILLS.blocks >>> 2) + place * 2;
     const words = this.#words;
     if (value === 0 && (words[word] !== (key | 0) || words[word + 1] !== Math.floor(key / 2 ** 32))) return;
-    words[word] = value | 0;
-    words[word + 1] = Math.floor(value / 2 ** 32);
+    const [low, high] = [value | 0, Math.floor(value / 2 ** 32)];
+    if (value !== 0) {
+      if (words[word] === low && words[word + 1] === high) return;
+      if (this.#knownCount < LISTED_MAX) this.#known[this.#knownCount] = word;
+      this.#knownCount = Math.min(this.#knownCount + 1, LISTED_MAX + 1);
+    }
+    words[word] = low;
+    words[word + 1] = high;
   }
 
   #flushBlocks(lo: number, hi: number): boolean {

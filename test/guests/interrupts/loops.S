@@ -4,7 +4,8 @@
  */
   .text
   .global loop_run, loop_end
-/* void loop_run(void (*loop)(void), void *data, void *ring, void *code, void *unmapped): returns when loop_end is reached. */
+/* void loop_run(void (*loop)(void), void *data, void *ring, void *code, void *unmapped): takes interrupts, which may come
+ * only once it has saved its registers, and returns when loop_end is reached. */
 loop_run:
   stp x29, x30, [sp, #-96]!
   stp x19, x20, [sp, #16]
@@ -17,9 +18,11 @@ loop_run:
   mov x21, x3
   mov x22, x4
   mov x28, x0
+  msr daifclr, #2
   isb
   br x28
 loop_end:
+  msr daifset, #2
   ldp x19, x20, [sp, #16]
   ldp x21, x22, [sp, #32]
   ldp x23, x24, [sp, #48]

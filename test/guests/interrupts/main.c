@@ -37,7 +37,11 @@ static void hook(struct cpu *cpu, struct frame *frame, u64 vector) {
   (void)cpu;
   u64 now = READ_SYSREG(cntvct_el0);
   if (vector == SYNC_FROM_SELF) {
-    if (frame->esr >> 26 == DATA_ABORT) frame->elr += 4;
+    if (frame->esr >> 26 != DATA_ABORT) {
+      print("esr %lx elr %lx word %x\n", frame->esr, frame->elr, *(u32 *)frame->elr);
+      panic("unexpected exception");
+    }
+    frame->elr += 4;
     return;
   }
   if (vector != IRQ_FROM_SELF) panic("unexpected exception");
@@ -163,9 +167,7 @@ static void measure(u64 n, int timer, u64 count, u64 late, const char *suffix, c
     arm();
     WRITE_SYSREG(cntv_ctl_el0, 1);
   } else sending = 1;
-  __asm__ volatile("msr daifclr, #2" : : : "memory");
   loop_run(loops[n].run, in->data, in->ring, in->code, TEST_BASE);
-  __asm__ volatile("msr daifset, #2" : : : "memory");
   sending = 0;
   WRITE_SYSREG(fpcr, 0);
   for (u64 i = 0; late && i < rounds; i++)
