@@ -10,7 +10,7 @@
 #include "gic.h"
 #include "mmu.h"
 
-enum { ROUNDS_MAX = 50000, SGI = 3, SYNC_FROM_SELF = 4, IRQ_FROM_SELF = 5, DATA_ABORT = 0x25 };
+enum { ROUNDS_MAX = 50000, SGI = 3, SYNC_FROM_SELF = 4, IRQ_FROM_SELF = 5, SUPERVISOR_CALL = 0x15, DATA_ABORT = 0x25 };
 enum { DATA_BYTES = 256 << 10, RING_BYTES = 32 << 20, NODE_BYTES = 4160, CODE_WORDS = 65536, START_ROUNDS = 20, REHEARSALS = 4000, LATE_NS = 50000 };
 extern void loop_run(void (*loop)(void), void *data, void *ring, void *code, u64 unmapped), loop_end(void);
 #define LOOPS(X) X(self) X(alu) X(divide) X(copy) X(chase) X(exact) X(counter) X(exclusive) X(zero) X(call) X(fault) \
@@ -37,11 +37,9 @@ static void hook(struct cpu *cpu, struct frame *frame, u64 vector) {
   (void)cpu;
   u64 now = READ_SYSREG(cntvct_el0);
   if (vector == SYNC_FROM_SELF) {
-    if (frame->esr >> 26 != DATA_ABORT) {
-      print("esr %lx elr %lx word %x\n", frame->esr, frame->elr, *(u32 *)frame->elr);
-      panic("unexpected exception");
-    }
-    frame->elr += 4;
+    u64 class = frame->esr >> 26;
+    if (class == DATA_ABORT) frame->elr += 4;
+    else if (class != SUPERVISOR_CALL) panic("unexpected exception");
     return;
   }
   if (vector != IRQ_FROM_SELF) panic("unexpected exception");
