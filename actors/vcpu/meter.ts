@@ -1,6 +1,6 @@
 /**
  * Where a vCPU's time goes and what it executes, by sampling: what runs is looked at when a run of guest code ends at a
- * backward branch, which is every 60 microseconds or so. Instructions are estimated from the work that the budget counts: one
+ * backward branch, which is every 110 microseconds or so. Instructions are estimated from the work that the budget counts: one
  * for an instruction of compiled code, more for an interpreted one and for what leaves compiled code, so where much of that
  * happens the estimate is too high. Exact counting would need a counter in every block of generated code.
  */
@@ -10,7 +10,7 @@ import { HotPlaces } from './hot-places.js';
 import { LookGaps, type LookGapsReading } from './look-gaps.js';
 
 /** One run in so many is looked at. */
-const LOOK_EVERY = 16;
+const LOOK_EVERY = 8;
 const PLACE_WORDS = 6;
 /** A place where much time went. */
 export interface HotPlace {

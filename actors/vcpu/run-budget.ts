@@ -2,18 +2,18 @@
 
 /**
  * Work (STATE.budget) of a turn. It follows the guest: one that runs from registers gets more of it, one that waits for memory less, for some
- * 8 microseconds a turn; a look costs some tenths of one. A host's tick, or what a hypervisor below takes, is some 40 microseconds here, and comes on top
+ * 6 microseconds a turn; a look costs some tenths of one. A host's tick, or what a hypervisor below takes, is some 40 microseconds here, and comes on top
  * of a turn: both together are to stay below 50. A run has several turns, and all else that is looked at is looked at between runs.
  */
-const TURN = { min: 250, max: 48_000, shortMs: 0.006, aimMs: 0.008, longMs: 0.0115 } as const;
+const TURN = { min: 250, max: 48_000, shortMs: 0.0045, aimMs: 0.006, longMs: 0.0085 } as const;
 /** A run begins no turn after this time. */
-const RUN_MS = 0.056;
+const RUN_MS = 0.112;
 /**
  * A vCPU's own code is slow until V8 has optimised it: a turn costs it a microsecond or two and a run four, an eighth of a boot's time. So while it is
  * young its turns and runs are so many times as long, and longer where it has the machine for itself, when nobody's requests for maintenance wait for a
  * turn's end: a run has two such turns.
  */
-const YOUNG = { turn: 1.75, turnAlone: 15.75, runAlone: 4.5, run: 2.25 } as const;
+const YOUNG = { turn: 2.33, turnAlone: 21, runAlone: 2.25, run: 1.125 } as const;
 
 /**
  * A guest may change its pace a hundredfold within a turn, and back, many times a millisecond: then turns stay as short as its slow part needs them.

@@ -17,7 +17,7 @@ const LOOK_MS = 1e-6;
 const REFILLS_MAX = 16;
 /** Until so long after its first run V8 is at work on a vCPU's own code. Pieces are then smaller parts of its turns, which are longer. */
 const YOUNG_MS = 5_000;
-const YOUNG_PIECES = 16;
+const YOUNG_PIECES = 21;
 /**
  * In the last of these milliseconds one of so many runs is as all are later: V8 has then seen and optimised what only those do, which makes objects until it is
  * (docs/adr/0328).

@@ -1,5 +1,5 @@
 /**
- * How long an interrupt waits for a guest that is busy, in guest time from being raised to the handler's first instruction: SGIs of a second
+ * How long an interrupt waits for a guest that is busy, in guest time from being raised to the vector's first instruction: SGIs of a second
  * vCPU, and the vCPU's own timer, in loops of 16 sorts. Of how many it waits longer than 50 us is what is promised, and beside it stands what
  * the host does to a bare thread that looks at nothing but the clock: shares of time subtract, where a p99 is either's.
  */

@@ -137,3 +137,16 @@ loop_\name:
   subs x0, x0, #1
   b.ne 2b
   b loop_pace
+
+  /* Vectors that note the counter in TPIDRRO_EL0 before anything else, and go on as the runtime's. */
+  .balign 2048
+  .global vectors_noting
+vectors_noting:
+  .irp v, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+  .balign 128
+  msr tpidr_el0, x0
+  mrs x0, cntvct_el0
+  msr tpidrro_el0, x0
+  mrs x0, tpidr_el0
+  b vectors + \v * 128
+  .endr
