@@ -11,7 +11,7 @@ import { type BenchSuite, machine, Report } from './report.js';
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = resolve(HERE, '..', '..');
 /** A benchmark that takes longer than this is cut off. */
-const DEADLINE_MS = 300_000;
+const DEADLINE_MS = 600_000;
 
 interface Found {
   readonly suite: string;
