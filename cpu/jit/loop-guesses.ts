@@ -158,10 +158,10 @@ function dependentBehind({ from, to, killed, base, isLoad }: Flow, before: numbe
  */
 function waitsForItself(
   blocks: ReadonlyMap<Block, readonly Flow[]>,
+  byOffset: ReadonlyMap<number, Block>,
   seed: Flow,
   atBase: (instruction: RegionInstruction) => void,
 ): boolean {
-  const byOffset = new Map([...blocks.keys()].map((block) => [block.offset, block]));
   /** Registers that depend on it at the start of each block. */
   const dependent = new Map<Block, number>();
   let waits = false;
@@ -196,10 +196,11 @@ function chainIn(body: ReadonlySet<Block>): ReadonlySet<RegionInstruction> {
   const flows = [...blocks.values()].flat();
   const chain = new Set<RegionInstruction>();
   if (flows.length > CHAIN_INSTRUCTIONS_MAX) return chain;
+  const byOffset = new Map([...body].map((block) => [block.offset, block]));
   for (const flow of flows) {
     if (!flow.isLoad || flow.to === 0) continue;
     const offPointers = new Set<RegionInstruction>();
-    if (!waitsForItself(blocks, flow, (instruction) => offPointers.add(instruction))) continue;
+    if (!waitsForItself(blocks, byOffset, flow, (instruction) => offPointers.add(instruction))) continue;
     chain.add(flow.instruction);
     for (const instruction of offPointers) chain.add(instruction);
   }
