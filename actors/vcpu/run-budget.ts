@@ -13,7 +13,8 @@ const RUN_MS = 0.112;
  * young its turns and runs are so many times as long, and longer where it has the machine for itself, when nobody's requests for maintenance wait for a
  * turn's end: a run has two such turns.
  */
-const YOUNG = { turn: 2.33, turnAlone: 21, runAlone: 2.25, run: 1.125 } as const;
+const YOUNG = { alone: { turn: 21, run: 2.25 }, besideOthers: { turn: 2.33, run: 1.125 } } as const;
+const GROWN_UP = { turn: 1, run: 1 } as const;
 
 /**
  * A guest may change its pace a hundredfold within a turn, and back, many times a millisecond: then turns stay as short as its slow part needs them.
@@ -56,9 +57,10 @@ export class RunBudget {
 
   /** See {@link YOUNG}. */
   setYoung(isYoung: boolean, isAlone: boolean): void {
-    if (!isYoung) this.#runScale = 1;
-    else this.#runScale = isAlone ? YOUNG.runAlone : YOUNG.run;
-    this.#turnScale = isYoung ? (isAlone ? YOUNG.turnAlone : YOUNG.turn) : 1;
+    const young = isAlone ? YOUNG.alone : YOUNG.besideOthers;
+    const { turn, run } = isYoung ? young : GROWN_UP;
+    this.#turnScale = turn;
+    this.#runScale = run;
   }
 
   get #bound(): number {
