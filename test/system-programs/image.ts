@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Program, programRecord } from './programs.js';
 
@@ -37,7 +37,7 @@ export function buildImage(programs: readonly Program[], verbose = false): Progr
 export function assembleImage(folder: string, runtime: string): ProgramsImage {
   const object = join(folder, 'programs.o');
   const file = join(folder, 'programs.elf');
-  execFileSync(ASSEMBLER, ['-march=armv8.2-a', '-I', folder, '-o', object, runtime]);
+  execFileSync(ASSEMBLER, ['-march=armv8.2-a', '-I', folder, '-I', dirname(runtime), '-o', object, runtime]);
   execFileSync(LINKER, [`-Ttext=0x${TEXT_AT.toString(16)}`, '-z', 'max-page-size=4096', '-o', file, object]);
   return { file, dispose: () => rmSync(folder, { recursive: true }) };
 }

@@ -2,6 +2,7 @@
 // after both and of the exceptions that each half took, and, if there were any, how many forbidden outcomes. Entered at EL1 with the MMU
 // off; while a program runs x19 is the address of the cells, x24 that of another page for variables, and TPIDR_EL1 has the digest of the
 // exceptions.
+  .include "interrupts.s"
   .equ UART, 0x09000000
   .equ GICD, 0x08000000
   .equ GICR, 0x080a0000
@@ -80,24 +81,7 @@ start_cpu:
   mov sp, x1
   mov x1, #(3 << 20)
   msr cpacr_el1, x1
-  ldr w1, [x0, #0x14]
-  bic w1, w1, #2
-  str w1, [x0, #0x14]
-1: ldr w1, [x0, #0x14]
-  tbnz w1, #2, 1b
-  add x0, x0, #0x10000
-  mov w1, #-1
-  str w1, [x0, #0x80]
-  mov w1, #0xffff
-  str w1, [x0, #0x100]
-  mov x1, #7
-  msr S3_0_C12_C12_5, x1               // ICC_SRE_EL1
-  isb
-  mov x1, #0xff
-  msr S3_0_C4_C6_0, x1                 // ICC_PMR_EL1
-  mov x1, #1
-  msr S3_0_C12_C12_7, x1               // ICC_IGRPEN1_EL1
-  isb
+  take_interrupts 0xffff
   adrp x1, vectors
   add x1, x1, :lo12:vectors
   msr vbar_el1, x1

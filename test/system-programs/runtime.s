@@ -1,5 +1,6 @@
 // Runs the programs of `programs.bin` one after the other and prints a digest of each; README.md describes the layout of
 // memory. Assembled by image.ts. Entered at EL1 with the MMU off; runs by TTBR1, so that TTBR0 is the programs' alone.
+  .include "interrupts.s"
   .equ HIGH, 0xffffff8000000000        // physical address 0 by TTBR1: 39 bits of 4 KiB pages, in blocks of 1 GiB
   .equ UART, HIGH + 0x09000000
   .equ GICD, HIGH + 0x08000000
@@ -165,24 +166,7 @@ start_interrupts:
   mov w1, #0x12
   str w1, [x0]
   ldr x0, =GICR
-  ldr w1, [x0, #0x14]
-  bic w1, w1, #2
-  str w1, [x0, #0x14]
-1: ldr w1, [x0, #0x14]
-  tbnz w1, #2, 1b
-  add x0, x0, #0x10000
-  mov w1, #-1
-  str w1, [x0, #0x80]
-  ldr w1, =((1 << 27) | (1 << 30) | 0xffff)
-  str w1, [x0, #0x100]
-  mov x1, #7
-  msr S3_0_C12_C12_5, x1               // ICC_SRE_EL1
-  isb
-  mov x1, #0xff
-  msr S3_0_C4_C6_0, x1                 // ICC_PMR_EL1
-  mov x1, #1
-  msr S3_0_C12_C12_7, x1               // ICC_IGRPEN1_EL1
-  isb
+  take_interrupts ((1<<27)|(1<<30)|0xffff)
   ret
 
 start_program:                          // x19: record
